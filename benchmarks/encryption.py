@@ -55,6 +55,7 @@ with open(source, "rb") as file, open(target, "wb") as out:
 
 def shell(command: str, folder: Path) -> Callable[[], float]:
     """How long a command takes that writes `out`, a file that is not there before."""
+
     def run() -> float:
         (folder / "out").unlink(missing_ok=True)
         bytearray(b"\1") * (3 * SIZE)  # a virtual machine's host takes memory back, and whoever comes first waits for it
@@ -69,8 +70,10 @@ def report(case: str, other: str, ours: Callable[[], float], theirs: Callable[[]
     """Print how many times as fast the first is as the second."""
     pairs = [(ours(), theirs()) for _ in range(rounds)]
     mine, its = (median(pair[side] for pair in pairs) for side in (0, 1))
-    print(f"{case:<34} modos {mine:6.2f} s   {other:<8} {its:6.2f} s   ratio {median(b / a for a, b in pairs):5.2f}  "
-          f"(goal {goal})", flush=True)
+    print(
+        f"{case:<34} modos {mine:6.2f} s   {other:<8} {its:6.2f} s   ratio {median(b / a for a, b in pairs):5.2f}  (goal {goal})",
+        flush=True,
+    )
 
 
 def bench_files(folder: Path) -> None:
@@ -81,10 +84,14 @@ def bench_files(folder: Path) -> None:
     subprocess.run([sys.executable, "seal.py", "plain", "sealed.c4gh", "me.pub"], cwd=folder, check=True)
     for cores, goals in (("", (2.5, 1.0)), ("taskset -c 0 ", (1.5, None))):
         where = "one core" if cores else "all cores"
-        ours = {"encrypt": f"{cores}{sys.executable} seal.py plain out me.pub",
-                "decrypt": f"{cores}{sys.executable} open.py sealed.c4gh out me.sec"}
-        theirs = {"encrypt": f"{cores}{package} encrypt --recipient_pk me.pub < plain > out",
-                  "decrypt": f"{cores}{package} decrypt --sk me.sec < sealed.c4gh > out"}
+        ours = {
+            "encrypt": f"{cores}{sys.executable} seal.py plain out me.pub",
+            "decrypt": f"{cores}{sys.executable} open.py sealed.c4gh out me.sec",
+        }
+        theirs = {
+            "encrypt": f"{cores}{package} encrypt --recipient_pk me.pub < plain > out",
+            "decrypt": f"{cores}{package} decrypt --sk me.sec < sealed.c4gh > out",
+        }
         for what in ("encrypt", "decrypt"):
             report(f"{what} 1 GB, {where}", "package", shell(ours[what], folder), shell(theirs[what], folder), goals[0])
             if goals[1]:
@@ -116,8 +123,11 @@ def bench_object(folder: Path) -> None:
         shared = time.perf_counter() - begin
         copied = shell("cp plain out", folder)()
         opened, memory_too = peak([MODOS, "c4gh", "decrypt", "-s", "me.sec", "ex"], folder)
-        print(f"{'object of 1 GB':<34} encrypt {sealed:.2f} s, decrypt {opened:.2f} s, share {shared:.2f} s, cp {copied:.2f} s; "
-              f"peak memory {max(memory, memory_too)} MB  (goal <= 100 MB; share >= 0.9 of cp)", flush=True)
+        print(
+            f"{'object of 1 GB':<34} encrypt {sealed:.2f} s, decrypt {opened:.2f} s, share {shared:.2f} s, cp {copied:.2f} s; "
+            f"peak memory {max(memory, memory_too)} MB  (goal <= 100 MB; share >= 0.9 of cp)",
+            flush=True,
+        )
 
 
 def bench_region(folder: Path) -> None:
@@ -138,9 +148,11 @@ def bench_region(folder: Path) -> None:
             found[name] = count, proxy.answered, time.perf_counter() - begin
         (count, plain_bytes, plain_time), (again, sealed_bytes, sealed_time) = found["plain"], found["encrypted"]
         assert count == again
-        print(f"{'200 kb of a BAM on S3':<34} encrypted {sealed_bytes:,} bytes, {sealed_time:.2f} s   plain {plain_bytes:,} bytes, "
-              f"{plain_time:.2f} s   {sealed_bytes / plain_bytes:.2f} x the bytes (goal <= 1.2), {sealed_time / plain_time:.2f} x "
-              "the time (goal <= 2)")
+        print(
+            f"{'200 kb of a BAM on S3':<34} encrypted {sealed_bytes:,} bytes, {sealed_time:.2f} s   plain {plain_bytes:,} bytes, "
+            f"{plain_time:.2f} s   {sealed_bytes / plain_bytes:.2f} x the bytes (goal <= 1.2), {sealed_time / plain_time:.2f} x "
+            "the time (goal <= 2)"
+        )
 
 
 def main() -> None:
@@ -150,8 +162,7 @@ def main() -> None:
         with open(folder / "plain", "wb") as file:
             for _ in range(SIZE // 10_000_000):
                 file.write(os.urandom(10_000_000))
-        subprocess.run([MODOS, "c4gh", "keygen", "--no-passphrase", "me.sec"], cwd=folder, check=True,
-                       stderr=subprocess.DEVNULL)
+        subprocess.run([MODOS, "c4gh", "keygen", "--no-passphrase", "me.sec"], cwd=folder, check=True, stderr=subprocess.DEVNULL)
         bench_files(folder)
         bench_object(folder)
         shutil.rmtree(folder / "ex")

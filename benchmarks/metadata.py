@@ -83,8 +83,12 @@ def bench_requests() -> None:
         for size in (100, 1000):
             path = f"s3://{BUCKET}/of{size}"
             add_batch(MODO(path, **where), size)
-            report(f"S3, open and all metadata, {size} elements",
-                   requests(lambda path=path: MODO.open(path, **where).metadata), "requests", 2)
+            report(
+                f"S3, open and all metadata, {size} elements",
+                requests(lambda path=path: MODO.open(path, **where).metadata),
+                "requests",
+                2,
+            )
         hundred = MODO.open(f"s3://{BUCKET}/of100", **where)
         report("S3, add one element to 100", requests(lambda: hundred.add_element(SAMPLE | {"id": "one"})), "requests", 6)
         report("S3, add 100 elements in a batch", requests(lambda: add_batch(hundred, 100, "b")), "requests", 110)
@@ -104,15 +108,25 @@ def bench_local(folder: Path) -> None:
     modo = MODO(folder / "one")
     times = [timed(lambda n=n: modo.add_element(SAMPLE | {"id": f"s{n}"})) for n in range(1000)]
     report("local, 1000 elements one by one", sum(times), "s", 10)
-    report("local, the last 20 against the first 20", median(times[-20:]) / median(times[:20]), "ratio", 2,
-           f"({median(times[:20]) * 1e3:.2f} and {median(times[-20:]) * 1e3:.2f} ms)")
+    report(
+        "local, the last 20 against the first 20",
+        median(times[-20:]) / median(times[:20]),
+        "ratio",
+        2,
+        f"({median(times[:20]) * 1e3:.2f} and {median(times[-20:]) * 1e3:.2f} ms)",
+    )
     ours = timed(lambda: add_batch(MODO(folder / "batch"), 1000))
     theirs = timed(lambda: add_with_zarr(folder / "plain.zarr"))
     report("local, 1000 elements in one batch", ours, "s", 1, f"plain zarr {theirs:.2f} s, ratio {theirs / ours:.1f}")
     ours = median(timed(lambda: MODO.open(folder / "one").metadata) for _ in range(10))
     theirs = median(timed(lambda: read_with_zarr(folder / "one/data.zarr")) for _ in range(5))
-    report("local, open 1000 elements and read all metadata", ours * 1e3, "ms", 30,
-           f"plain zarr {theirs * 1e3:.0f} ms, ratio {theirs / ours:.1f}")
+    report(
+        "local, open 1000 elements and read all metadata",
+        ours * 1e3,
+        "ms",
+        30,
+        f"plain zarr {theirs * 1e3:.0f} ms, ratio {theirs / ours:.1f}",
+    )
     small = MODO(folder / "small")
     add_batch(small, 5)
     command = [str(Path(sys.executable).with_name("modos")), "show", str(small.path)]
@@ -122,15 +136,35 @@ def bench_local(folder: Path) -> None:
 
 def bench_apart() -> None:
     """What it costs that slots of ours lie apart in the root document (docs/reference/format.md): against elements that have none of them."""
-    content = {f"data/d{n}": {"@type": "AlignmentSet", "name": f"reads {n}", "data_path": f"reads{n}.cram", "data_format": "CRAM", "data_size": n,
-                              "has_sample": [f"sample/s{n}"], "data_checksum": f"{n:0128x}"} for n in range(10_000)}
+    content = {
+        f"data/d{n}": {
+            "@type": "AlignmentSet",
+            "name": f"reads {n}",
+            "data_path": f"reads{n}.cram",
+            "data_format": "CRAM",
+            "data_size": n,
+            "has_sample": [f"sample/s{n}"],
+            "data_checksum": f"{n:0128x}",
+        }
+        for n in range(10_000)
+    }
     own = {"@type": "MODO", "id": "ex"}
-    document, plain = (Document(own, {path: group_node(attributes | {"@type": kind}) for path, attributes in content.items()})
-                       for kind in ("AlignmentSet", "Another"))
-    for what, work in (("write", lambda one: Document(own, dict(one.nodes)).to_bytes()),
-                       ("read", lambda one, known={}: Document.from_bytes(known.setdefault(id(one), one.to_bytes()), "", "ex"))):
+    document, plain = (
+        Document(own, {path: group_node(attributes | {"@type": kind}) for path, attributes in content.items()})
+        for kind in ("AlignmentSet", "Another")
+    )
+    for what, work in (
+        ("write", lambda one: Document(own, dict(one.nodes)).to_bytes()),
+        ("read", lambda one, known={}: Document.from_bytes(known.setdefault(id(one), one.to_bytes()), "", "ex")),
+    ):
         ours, theirs = (min(timed(lambda one=one: work(one)) for _ in range(9)) for one in (document, plain))
-        report(f"{what} a root of 10,000 files", ours * 1e3, "ms", 500, f"nothing apart {theirs * 1e3:.0f} ms, ratio {ours / theirs:.2f}")
+        report(
+            f"{what} a root of 10,000 files",
+            ours * 1e3,
+            "ms",
+            500,
+            f"nothing apart {theirs * 1e3:.0f} ms, ratio {ours / theirs:.2f}",
+        )
 
 
 def add_with_zarr(path: Path) -> None:

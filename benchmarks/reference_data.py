@@ -22,9 +22,9 @@ def write_genome(folder: Path, contigs: dict[str, int]) -> tuple[Path, Path, Pat
             index.write(f"{name}\t{len(bases)}\t{file.tell()}\t60\t61\n")
             text = np.frombuffer(b"TCAG", np.uint8)[bases]
             lines = np.full((-(-len(text) // 60), 61), ord("\n"), np.uint8)
-            lines[:len(text) // 60, :60] = text[:len(text) // 60 * 60].reshape(-1, 60)
-            lines[-1:, :len(text) % 60 or 60] = text[-(len(text) % 60 or 60):]
-            file.write(lines.tobytes()[:len(text) + len(text) // 60] + b"\n")
+            lines[: len(text) // 60, :60] = text[: len(text) // 60 * 60].reshape(-1, 60)
+            lines[-1:, : len(text) % 60 or 60] = text[-(len(text) % 60 or 60) :]
+            file.write(lines.tobytes()[: len(text) + len(text) // 60] + b"\n")
     _write_twobit(folder / "genome.2bit", numbers)
     sizes.write_text("".join(f"{name}\t{length}\n" for name, length in contigs.items()))
     return fasta, folder / "genome.2bit", sizes
@@ -60,11 +60,19 @@ def write_annotation(path: Path, rows: int, transcripts: float = 8, long: bool =
                 file.write(line)
                 count += 1
         if long:
-            for kind, more in (("gene", "ID=GLONG;gene_id=GLONG;gene_type=lncRNA;gene_name=LONG;level=2"),
-                               ("transcript", "ID=TLONG;Parent=GLONG;gene_id=GLONG;transcript_id=TLONG;gene_type=lncRNA;gene_name=LONG;transcript_type=lncRNA;"
-                                "transcript_name=LONG-1;level=2"),
-                               ("exon", "ID=exon:TLONG:1;Parent=TLONG;gene_id=GLONG;transcript_id=TLONG;gene_type=lncRNA;gene_name=LONG;transcript_type=lncRNA;"
-                                "transcript_name=LONG-1;exon_number=1;exon_id=ELONG;level=2")):
+            for kind, more in (
+                ("gene", "ID=GLONG;gene_id=GLONG;gene_type=lncRNA;gene_name=LONG;level=2"),
+                (
+                    "transcript",
+                    "ID=TLONG;Parent=GLONG;gene_id=GLONG;transcript_id=TLONG;gene_type=lncRNA;gene_name=LONG;transcript_type=lncRNA;"
+                    "transcript_name=LONG-1;level=2",
+                ),
+                (
+                    "exon",
+                    "ID=exon:TLONG:1;Parent=TLONG;gene_id=GLONG;transcript_id=TLONG;gene_type=lncRNA;gene_name=LONG;transcript_type=lncRNA;"
+                    "transcript_name=LONG-1;exon_number=1;exon_id=ELONG;level=2",
+                ),
+            ):
                 file.write(f"chr1\tHAVANA\t{kind}\t5001\t49005000\t.\t+\t.\t{more}\n")
     return count
 
@@ -82,13 +90,38 @@ def _lines(contig: str, rows: int, transcripts: float, number: int) -> Iterator[
             size = source.randint(60, 400)
             exons.append((place, place + size, exon_id))
             place += size + 50 + int(source.expovariate(1 / 1500))
-        kind, gene, name = "protein_coding" if codes else "lncRNA", f"ENSG{gene_id:011d}.{source.randint(1, 20)}", f"GENE{gene_id}"
+        kind, gene, name = (
+            "protein_coding" if codes else "lncRNA",
+            f"ENSG{gene_id:011d}.{source.randint(1, 20)}",
+            f"GENE{gene_id}",
+        )
         base = f"gene_id={gene};gene_type={kind};gene_name={name};"
-        yield _line(contig, "gene", exons[0][0], exons[-1][1], strand, ".", f"ID={gene};{base}level=2;hgnc_id=HGNC:{gene_id};havana_gene=OTTHUMG{gene_id:011d}.2")
+        yield _line(
+            contig,
+            "gene",
+            exons[0][0],
+            exons[-1][1],
+            strand,
+            ".",
+            f"ID={gene};{base}level=2;hgnc_id=HGNC:{gene_id};havana_gene=OTTHUMG{gene_id:011d}.2",
+        )
         written += 1
         for copy in range(max(1, round(source.expovariate(1 / transcripts))) if codes else source.randint(1, 4)):
             transcript_id += source.randint(1, 9)
-            for line in _transcript(source, contig, strand, exons, codes, copy, f"ENST{transcript_id:011d}.{source.randint(1, 9)}", transcript_id, gene, base, name, kind):
+            for line in _transcript(
+                source,
+                contig,
+                strand,
+                exons,
+                codes,
+                copy,
+                f"ENST{transcript_id:011d}.{source.randint(1, 9)}",
+                transcript_id,
+                gene,
+                base,
+                name,
+                kind,
+            ):
                 yield line
                 written += 1
         at += int(source.expovariate(1 / step)) + 10
@@ -96,12 +129,14 @@ def _lines(contig: str, rows: int, transcripts: float, number: int) -> Iterator[
 
 def _transcript(source, contig, strand, exons, codes, copy, transcript, number, gene, base, name, kind) -> Iterator[str]:
     low = source.randint(0, min(2, len(exons) - 1))
-    chosen = exons[low:source.randint(max(low, len(exons) - 3), len(exons) - 1) + 1]
+    chosen = exons[low : source.randint(max(low, len(exons) - 3), len(exons) - 1) + 1]
     start, end, coding = chosen[0][0], chosen[-1][1], codes and source.random() < 0.7
     tags = "basic,CCDS,Ensembl_canonical,MANE_Select,appris_principal_1" if coding and not copy else "basic"
     own = f"transcript_id={transcript};transcript_type={kind};transcript_name={name}-{201 + copy};"
-    tail = (f"level=2;protein_id=ENSP{number:011d}.2;transcript_support_level={source.randint(1, 5)};tag={tags};"
-            f"havana_gene=OTTHUMG{number:011d}.2;havana_transcript=OTTHUMT{number:011d}.2")
+    tail = (
+        f"level=2;protein_id=ENSP{number:011d}.2;transcript_support_level={source.randint(1, 5)};tag={tags};"
+        f"havana_gene=OTTHUMG{number:011d}.2;havana_transcript=OTTHUMT{number:011d}.2"
+    )
     yield _line(contig, "transcript", start, end, strand, ".", f"ID={transcript};Parent={gene};{base}{own}{tail}")
     first, last = start + source.randint(10, 50), end - source.randint(10, 50)
     for rank, (low, high, exon) in enumerate(chosen if strand == "+" else chosen[::-1], 1):
@@ -110,12 +145,24 @@ def _transcript(source, contig, strand, exons, codes, copy, transcript, number, 
         if not coding:
             continue
         if max(low, first) <= min(high, last):
-            yield _line(contig, "CDS", max(low, first), min(high, last), strand, str(source.randint(0, 2)), f"ID=CDS:{transcript};Parent={transcript};{more}")
+            yield _line(
+                contig,
+                "CDS",
+                max(low, first),
+                min(high, last),
+                strand,
+                str(source.randint(0, 2)),
+                f"ID=CDS:{transcript};Parent={transcript};{more}",
+            )
         sides = ("five_prime_UTR", "three_prime_UTR") if strand == "+" else ("three_prime_UTR", "five_prime_UTR")
         if low < first:
-            yield _line(contig, sides[0], low, min(high, first - 1), strand, ".", f"ID=UTR:{transcript};Parent={transcript};{more}")
+            yield _line(
+                contig, sides[0], low, min(high, first - 1), strand, ".", f"ID=UTR:{transcript};Parent={transcript};{more}"
+            )
         if high > last:
-            yield _line(contig, sides[1], max(low, last + 1), high, strand, ".", f"ID=UTR:{transcript};Parent={transcript};{more}")
+            yield _line(
+                contig, sides[1], max(low, last + 1), high, strand, ".", f"ID=UTR:{transcript};Parent={transcript};{more}"
+            )
 
 
 def _line(contig: str, kind: str, start: int, end: int, strand: str, phase: str, attributes: str) -> str:

@@ -39,7 +39,9 @@ def timed(work, rounds=7):
     return sorted(found)[len(found) // 2]
 source = random.Random(5)
 """
-GENOMEKIT = TIMED + """
+GENOMEKIT = (
+    TIMED
+    + """
 import os
 os.environ["GENOMEKIT_DATA_DIR"] = sys.argv[1]
 begin = time.perf_counter()
@@ -53,31 +55,41 @@ def get_file(name):
     return f"{sys.argv[1]}/{name}"
 data.get_file = get_file
 """
+)
 PLACES = """
 contigs = {"chr1": 30_000_000, "chr2": 20_000_000}
 places = [(name := source.choice(list(contigs)), start := source.randrange(contigs[name] - 100), start + 100) for _ in range(10_000)]
 """
 DNA = {
-    "modos": TIMED + PLACES + """
+    "modos": TIMED
+    + PLACES
+    + """
 import modos.reference
 reference = modos.reference.open("genome", sys.argv[1])
 print(json.dumps([timed(lambda: reference.dna_many(places)), timed(lambda: [reference.dna(*place) for place in places]), sum(map(hash, ())), reference.dna(*places[7])]))
 """,
-    "GenomeKit": GENOMEKIT + PLACES + """
+    "GenomeKit": GENOMEKIT
+    + PLACES
+    + """
 genome = Genome("genome")
 intervals = [Interval(name, "+", start, end, genome) for name, start, end in places]
 print(json.dumps([timed(lambda: [genome.dna(interval) for interval in intervals]), imported, 0, genome.dna(intervals[7])]))
 """,
-    "pysam": TIMED + PLACES + """
+    "pysam": TIMED
+    + PLACES
+    + """
 import pysam
 fasta = pysam.FastaFile(sys.argv[1])
 print(json.dumps([timed(lambda: [fasta.fetch(*place) for place in places]), 0, 0, fasta.fetch(*places[7])]))
-"""}
+""",
+}
 QUERIES = """
 queries = json.load(open(sys.argv[3]))
 """
 OVERLAP = {
-    "modos": TIMED + QUERIES + """
+    "modos": TIMED
+    + QUERIES
+    + """
 import numpy as np
 import modos.reference
 table = modos.reference.open("empty", sys.argv[1]).annotation(sys.argv[2]).transcripts
@@ -100,7 +112,9 @@ rows = [sorted(table.overlap(*query).to_polars()["id"].to_list()) for query in q
 print(json.dumps([len(table), len(queries) / timed(single), len(starts) / timed(lambda: table.overlap_many(contigs, starts, ends), 21), rows,
                   len(queries) / timed(stranded), 10_000 / timed(used)]))
 """,
-    "GenomeKit": GENOMEKIT + QUERIES + """
+    "GenomeKit": GENOMEKIT
+    + QUERIES
+    + """
 genome = Genome(sys.argv[2])
 table = genome.transcripts
 both = [(Interval(contig, "+", start, end, genome), Interval(contig, "-", start, end, genome)) for contig, start, end in queries[:20]]
@@ -115,8 +129,11 @@ def used():
             feature.start
 rows = [sorted(found.id for one in pair for found in ask(one)) for pair in both]
 print(json.dumps([len(table), 0, 0, rows, len(queries) / timed(single), 10_000 / timed(used)]))
-"""}
-BUILD = TIMED + """
+""",
+}
+BUILD = (
+    TIMED
+    + """
 from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 import modos.reference
@@ -132,7 +149,10 @@ opened = time.perf_counter() - begin
 annotation.genes.overlap("chr1:1-1,000,000")
 print(json.dumps([took, memory, made.size / 1e6, opened * 1e3, (time.perf_counter() - begin) * 1e3]))
 """
-BUILD_GENOMEKIT = GENOMEKIT + """
+)
+BUILD_GENOMEKIT = (
+    GENOMEKIT
+    + """
 begin = time.perf_counter()
 GenomeAnnotation.build_gencode(sys.argv[3], f"{sys.argv[1]}/{sys.argv[2]}", Genome("empty"))
 took = time.perf_counter() - begin
@@ -141,12 +161,15 @@ begin = time.perf_counter()
 Genome(sys.argv[2]).genes[0]
 print(json.dumps([took, memory, os.path.getsize(f"{sys.argv[1]}/{sys.argv[2]}.v22.dganno") / 1e6, (time.perf_counter() - begin) * 1e3, 0]))
 """
+)
 FIRST = "import modos.reference, sys; print(modos.reference.open('genome', sys.argv[1]).dna('chr1', 0, 100))"
 COUNT = "from modos.cli import main; main()"
 
 
 def ask(code: str, *words: object, environment: dict[str, str] | None = None) -> list:
-    result = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, env={**os.environ, **(environment or {})})
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, env={**os.environ, **(environment or {})}
+    )
     if result.returncode:
         raise SystemExit(result.stderr)
     return json.loads(result.stdout.splitlines()[-1])
@@ -168,8 +191,11 @@ def main() -> None:
 
 def imports() -> None:
     print("import, ms (limit 150)")
-    for label, code in (("modos.reference", "import modos.reference.locate, modos.reference.reference"), ("modos.reference.annotations", "import modos.reference.annotation_store, modos.reference.annotations.annotation"),
-                        ("genome_kit", "import genome_kit")):
+    for label, code in (
+        ("modos.reference", "import modos.reference.locate, modos.reference.reference"),
+        ("modos.reference.annotations", "import modos.reference.annotation_store, modos.reference.annotations.annotation"),
+        ("genome_kit", "import genome_kit"),
+    ):
         empty = _command([sys.executable, "-c", "pass"])
         print(f"  {label:<20}{1e3 * (_command([sys.executable, '-c', code]) - empty):8.0f}")
 
@@ -187,8 +213,12 @@ def lookups(folder: Path, fasta: Path) -> None:
     found = {label: ask(code, place) for (label, code), place in zip(DNA.items(), (folder / "refs", folder, fasta))}
     assert len({answer[3] for answer in found.values()}) == 1
     ours = found["modos"][0]
-    print(f"10,000 x 100 bases, ms: modos {ours * 1e3:.1f} (limit 6), one call each {found['modos'][1] * 1e3:.1f}, "
-          + ", ".join(f"{label} {answer[0] * 1e3:.1f} = {answer[0] / ours:.1f} x" for label, answer in found.items() if label != "modos"))
+    print(
+        f"10,000 x 100 bases, ms: modos {ours * 1e3:.1f} (limit 6), one call each {found['modos'][1] * 1e3:.1f}, "
+        + ", ".join(
+            f"{label} {answer[0] * 1e3:.1f} = {answer[0] / ours:.1f} x" for label, answer in found.items() if label != "modos"
+        )
+    )
 
 
 def remote(folder: Path) -> None:
@@ -196,11 +226,19 @@ def remote(folder: Path) -> None:
         place = f"s3://{BUCKET}/refs"
         push(open_store(folder / "refs"), open_store(place, services.endpoint, CREDENTIALS), "genome")
         with Proxy(services.s3) as proxy:
-            environment = {"AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": CREDENTIALS["key"], "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"],
-                           "MODOS_CACHE_DIR": str(folder / "cold")}
-            subprocess.run([sys.executable, "-c", FIRST, place], check=True, capture_output=True, env={**os.environ, **environment})
-            print(f"first 100 bases of a genome on S3: {proxy.count} requests (limit 5), {proxy.answered:,} bytes (limit 256,000); "
-                  f"GenomeKit takes the whole 2bit, {(folder / 'genome.2bit').stat().st_size:,} bytes")
+            environment = {
+                "AWS_ENDPOINT_URL": proxy.url,
+                "AWS_ACCESS_KEY_ID": CREDENTIALS["key"],
+                "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"],
+                "MODOS_CACHE_DIR": str(folder / "cold"),
+            }
+            subprocess.run(
+                [sys.executable, "-c", FIRST, place], check=True, capture_output=True, env={**os.environ, **environment}
+            )
+            print(
+                f"first 100 bases of a genome on S3: {proxy.count} requests (limit 5), {proxy.answered:,} bytes (limit 256,000); "
+                f"GenomeKit takes the whole 2bit, {(folder / 'genome.2bit').stat().st_size:,} bytes"
+            )
 
 
 def annotations(folder: Path) -> None:
@@ -223,12 +261,20 @@ def annotations(folder: Path) -> None:
         ask(BUILD, folder / "refs", f"t{number}", folder / f"t{number}.gff3")
         ask(BUILD_GENOMEKIT, folder, f"t{number}", folder / f"t{number}.gff3")
         _write_queries(folder, number)
-        found = {label: ask(code, place, f"t{number}", folder / "queries.json") for (label, code), place in zip(OVERLAP.items(), (folder / "refs", folder))}
+        found = {
+            label: ask(code, place, f"t{number}", folder / "queries.json")
+            for (label, code), place in zip(OVERLAP.items(), (folder / "refs", folder))
+        }
         assert found["modos"][3] == found["GenomeKit"][3]
         count, single, batch, _, stranded, used = found["modos"]
-        print(f"overlap on {count:,} transcripts{', one of 49 Mb' if number else ''}, M queries a second: single {single / 1e6:.2f}, batch {batch / 1e6:.2f} "
-              f"(limit {limit})")
-        for label, our, their in (("one strand", stranded, found["GenomeKit"][4]), ("and each start read", used, found["GenomeKit"][5])):
+        print(
+            f"overlap on {count:,} transcripts{', one of 49 Mb' if number else ''}, M queries a second: single {single / 1e6:.2f}, batch {batch / 1e6:.2f} "
+            f"(limit {limit})"
+        )
+        for label, our, their in (
+            ("one strand", stranded, found["GenomeKit"][4]),
+            ("and each start read", used, found["GenomeKit"][5]),
+        ):
             print(f"  {label:<26}{our / 1e6:10.3f}{their / 1e6:10.3f}{our / their:8.2f}")
 
 
@@ -246,7 +292,9 @@ def _register_empty(folder: Path) -> None:
     from modos.reference.assembly import Assembly, StoredContig, assembly_key
     from modos.reference.digests import seqcol_digest
 
-    contigs = tuple(StoredContig(name, length, f"{number:032x}", "SQ." + "A" * 32) for number, (name, length) in enumerate(CONTIGS.items()))
+    contigs = tuple(
+        StoredContig(name, length, f"{number:032x}", "SQ." + "A" * 32) for number, (name, length) in enumerate(CONTIGS.items())
+    )
     assembly = Assembly("empty", contigs, seqcol_digest([vars(contig) for contig in contigs]))
     open_store(folder / "refs").storage.write(assembly_key("empty"), assembly.to_bytes())
 
@@ -266,22 +314,37 @@ def processes(folder: Path, fasta: Path) -> None:
     subprocess.run(["samtools", "view", "-C", "-T", fasta, "--write-index", "-o", cram, sam], check=True, capture_output=True)
     modo = MODO.create(folder / "ex")
     modo.add_element({"id": "genome", "@type": "ReferenceGenome", "data_path": "genome.fa"}, fasta)
-    modo.add_element({"id": "reads", "@type": "AlignmentSet", "data_path": "reads.cram", "has_reference": ["reference/genome"]}, cram)
+    modo.add_element(
+        {"id": "reads", "@type": "AlignmentSet", "data_path": "reads.cram", "has_reference": ["reference/genome"]}, cram
+    )
     with run_stack() as services:
         modo.upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         with Proxy(services.s3) as proxy:
-            environment = {"AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": CREDENTIALS["key"], "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"],
-                           "MODOS_CACHE_DIR": str(folder / "eight"), "REF_PATH": "/nowhere"}
-            _eight([sys.executable, "-c", COUNT, "stream", "-c", f"s3://{BUCKET}/ex/reads.cram", "-r", "chr1:1-20,000,000"], environment)
+            environment = {
+                "AWS_ENDPOINT_URL": proxy.url,
+                "AWS_ACCESS_KEY_ID": CREDENTIALS["key"],
+                "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"],
+                "MODOS_CACHE_DIR": str(folder / "eight"),
+                "REF_PATH": "/nowhere",
+            }
+            _eight(
+                [sys.executable, "-c", COUNT, "stream", "-c", f"s3://{BUCKET}/ex/reads.cram", "-r", "chr1:1-20,000,000"],
+                environment,
+            )
             ours = [request for request in proxy.requests if request[0] == "GET" and request[1].endswith(".fa")]
             wanted = SMALL["chr1"]
             sent = sum(_size(request[2]) for request in ours)
     store = open_store(folder / "refs")
     with BackgroundServer(create_app(open_storage(folder / "ex"), references=store)) as server, Proxy(server.url) as proxy:
-        environment = {"REF_PATH": f"{proxy.url}/refget/sequence/%s".replace(":", "::"), "REF_CACHE": str(folder / "htslib/%2s/%2s/%s")}
+        environment = {
+            "REF_PATH": f"{proxy.url}/refget/sequence/%s".replace(":", "::"),
+            "REF_CACHE": str(folder / "htslib/%2s/%2s/%s"),
+        }
         _eight(["samtools", "view", "-c", str(cram)], environment)
         alone = proxy.answered
-    print(f"8 cold processes, one CRAM: modos fetches {sent / wanted:.2f} x the contig in all ({len(ours)} ranges), htslib alone {alone / wanted:.2f} x")
+    print(
+        f"8 cold processes, one CRAM: modos fetches {sent / wanted:.2f} x the contig in all ({len(ours)} ranges), htslib alone {alone / wanted:.2f} x"
+    )
 
 
 def _size(range: str) -> int:
@@ -290,7 +353,10 @@ def _size(range: str) -> int:
 
 
 def _eight(words: list[str], environment: dict[str, str]) -> None:
-    started = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}) for _ in range(8)]
+    started = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+        for _ in range(8)
+    ]
     for process in started:
         out, error = process.communicate()
         if out.strip() != "20000":

@@ -32,9 +32,11 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"
 from proxy import Proxy
 
 HTSGET = str(Path(sys.executable).with_name("htsget"))
-READ_IN_TURN = ("import requests, sys\nfor block in requests.get(sys.argv[1]).json()['htsget']['urls']:\n"
-                "    with requests.get(block['url'], headers=block.get('headers'), stream=True) as answer:\n"
-                "        while piece := answer.raw.read(1 << 16):\n            sys.stdout.buffer.write(piece)\n")
+READ_IN_TURN = (
+    "import requests, sys\nfor block in requests.get(sys.argv[1]).json()['htsget']['urls']:\n"
+    "    with requests.get(block['url'], headers=block.get('headers'), stream=True) as answer:\n"
+    "        while piece := answer.raw.read(1 << 16):\n            sys.stdout.buffer.write(piece)\n"
+)
 DELAY = 0.05  # seconds
 
 
@@ -46,12 +48,16 @@ def write_short_reads(path: Path, count: int, length: int = 100_000_000) -> None
     writer = subprocess.Popen(["samtools", "view", "-b", "-@1", "-o", str(path), "-"], stdin=subprocess.PIPE, text=True)
     writer.stdin.write(f"@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr1\tLN:{length}\n")
     for begin in range(0, count, 10_000):
-        places = starts[begin:begin + 10_000]
+        places = starts[begin : begin + 10_000]
         bases = letters[chance.integers(0, 4, (len(places), 150))]
-        qualities = levels[chance.choice(4, (len(places), 150), p=[.02, .05, .13, .8])]
-        writer.stdin.write("".join(
-            f"A00:1:{begin + n}\t99\tchr1\t{place}\t60\t150M\t=\t{place + 200}\t350\t{bases[n].tobytes().decode()}\t"
-            f"{qualities[n].tobytes().decode()}\tNM:i:0\tRG:Z:a\n" for n, place in enumerate(places)))
+        qualities = levels[chance.choice(4, (len(places), 150), p=[0.02, 0.05, 0.13, 0.8])]
+        writer.stdin.write(
+            "".join(
+                f"A00:1:{begin + n}\t99\tchr1\t{place}\t60\t150M\t=\t{place + 200}\t350\t{bases[n].tobytes().decode()}\t"
+                f"{qualities[n].tobytes().decode()}\tNM:i:0\tRG:Z:a\n"
+                for n, place in enumerate(places)
+            )
+        )
     writer.stdin.close()
     assert writer.wait() == 0
     subprocess.run(["samtools", "index", str(path)], check=True)
@@ -61,10 +67,15 @@ def write_genotypes(path: Path, count: int, samples: int = 20, length: int = 100
     """A VCF of sorted variants with the genotype, depth and quality of each sample, and its index."""
     chance = np.random.default_rng(2)
     genotypes = [f"{call}:{depth}:{99 - depth}" for depth in range(90) for call in ("0/0", "0/1", "1/1")]
-    header = ["##fileformat=VCFv4.3", f"##contig=<ID=chr1,length={length}>",
-              '##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">', '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
-              '##FORMAT=<ID=DP,Number=1,Type=Integer,Description="Depth">', '##FORMAT=<ID=GQ,Number=1,Type=Integer,Description="Quality">',
-              "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *(f"s{n}" for n in range(samples))])]
+    header = [
+        "##fileformat=VCFv4.3",
+        f"##contig=<ID=chr1,length={length}>",
+        '##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">',
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
+        '##FORMAT=<ID=DP,Number=1,Type=Integer,Description="Depth">',
+        '##FORMAT=<ID=GQ,Number=1,Type=Integer,Description="Quality">',
+        "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *(f"s{n}" for n in range(samples))]),
+    ]
     with open(path, "wb") as target:
         writer = subprocess.Popen(["bgzip", "-c"], stdin=subprocess.PIPE, stdout=target, text=True)
         writer.stdin.write("\n".join(header) + "\n")
@@ -90,8 +101,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def report(case: str, other: str, ours: Callable[[], object], theirs: Callable[[], object], goal: float,
-           rounds: int = 5) -> None:
+def report(case: str, other: str, ours: Callable[[], object], theirs: Callable[[], object], goal: float, rounds: int = 5) -> None:
     """Print how many times as fast the first is as the second."""
     pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
     ratio = median(b / a for a, b in pairs)
@@ -140,16 +150,26 @@ def bench_far(folder: Path) -> None:
     with far_away(path, 40e6, 0) as ticket:
         data = ticket.replace("/reads/x", "/data.bam")
         ours = [MODOS, "stream", "--raw", ticket]
-        for name, theirs in (("curl", ["curl", "-s", data]), ("requests", [sys.executable, "-c", READ_IN_TURN, ticket]),
-                             ("htsget PyPI", [HTSGET, ticket]), ("samtools", ["samtools", "view", "-u", ticket])):
+        for name, theirs in (
+            ("curl", ["curl", "-s", data]),
+            ("requests", [sys.executable, "-c", READ_IN_TURN, ticket]),
+            ("htsget PyPI", [HTSGET, ticket]),
+            ("samtools", ["samtools", "view", "-u", ticket]),
+        ):
             report("500 MB, 50 ms away, 40 MB/s a connection", name, command(*ours), command(*theirs), 4, rounds=1)
     small = folder / "small.bam"
     with open(path, "rb") as source, open(small, "wb") as target:
         target.write(source.read(64 << 18))
     with far_away(small, 0, 1 << 18) as ticket:
         client = htsget_source(ticket)
-        report("64 blocks, 50 ms each", "in turn", lambda: b"".join(next(client.open(None)).pieces),
-               command(sys.executable, "-c", READ_IN_TURN, ticket), 6, rounds=3)
+        report(
+            "64 blocks, 50 ms each",
+            "in turn",
+            lambda: b"".join(next(client.open(None)).pieces),
+            command(sys.executable, "-c", READ_IN_TURN, ticket),
+            6,
+            rounds=3,
+        )
 
 
 def bench_exact(folder: Path) -> None:
@@ -159,8 +179,10 @@ def bench_exact(folder: Path) -> None:
     local, region = folder / "exact/ex/short.bam", "chr1:5000000-95000000"
     ours, theirs = [MODOS, "stream", "-r", region, local], ["samtools", "view", "-u", local, region]
     count = ["samtools", "view", "-c", "-"]
-    counts = {subprocess.run(f"{' '.join(map(str, one))} | {' '.join(count)}", shell=True, capture_output=True).stdout
-              for one in (ours, theirs)}
+    counts = {
+        subprocess.run(f"{' '.join(map(str, one))} | {' '.join(count)}", shell=True, capture_output=True).stdout
+        for one in (ours, theirs)
+    }
     assert len(counts) == 1, counts
     report("a region of a BAM into a pipe", "samtools", command(*ours), command(*theirs), 0.8)
     with serving(folder / "exact") as url:
@@ -179,8 +201,10 @@ def bench_variants(folder: Path) -> None:
     modo = add(folder / "exact/ex", "calls", folder / "calls.vcf.gz", "VariantSet")
     local, region = folder / "exact/ex/calls.vcf.gz", "chr1:5000000-95000000"
     text, bcftools = [MODOS, "stream", "-O", "vcf", "-r", region, local], ["bcftools", "view", "-r", region, local]
-    lines = {subprocess.run(f"{' '.join(map(str, one))} | grep -v '^#' | md5sum", shell=True, capture_output=True).stdout
-             for one in (text, bcftools)}
+    lines = {
+        subprocess.run(f"{' '.join(map(str, one))} | grep -v '^#' | md5sum", shell=True, capture_output=True).stdout
+        for one in (text, bcftools)
+    }
     assert len(lines) == 1, "the records differ"
     report("a region of a VCF as text", "bcftools", command(*text), command(*bcftools), 1)
     with open(os.devnull, "wb") as nowhere:
@@ -191,7 +215,13 @@ def bench_variants(folder: Path) -> None:
                     out.write(record)
 
         ours = modo.file("calls.vcf.gz")
-        report("the same within a process", "decoded", lambda: ours.write(nowhere.fileno(), region, OutputFormat("VCF", False)), decode, 3)
+        report(
+            "the same within a process",
+            "decoded",
+            lambda: ours.write(nowhere.fileno(), region, OutputFormat("VCF", False)),
+            decode,
+            3,
+        )
     piped = [MODOS, "stream", "-r", region, local]
     report("a region of a VCF into a pipe", "bcftools -Oz", command(*piped), command(*bcftools, "-Oz"), 3)
 
@@ -206,16 +236,21 @@ def bench_s3(folder: Path) -> None:
         for name, goal in (("index not cached", 5), ("index cached", 2)):
             proxy.answered = 0
             taken = seconds(lambda: next(modo.stream_genomics("short.bam", region)))
-            print(f"{f'1 kb from S3, {name}':<44} modos {taken:7.3f} s   {len(proxy.requests) - begin} requests, "
-                  f"{taken / DELAY:.1f} x the delay  (goal: <= {goal} round trips)", flush=True)
+            print(
+                f"{f'1 kb from S3, {name}':<44} modos {taken:7.3f} s   {len(proxy.requests) - begin} requests, "
+                f"{taken / DELAY:.1f} x the delay  (goal: <= {goal} round trips)",
+                flush=True,
+            )
             begin = len(proxy.requests)
             fetched.append(proxy.answered)
         proxy.delay, proxy.answered = 0, 0
         url = f"{proxy.url}/{BUCKET}/ex/short.bam"
         with tempfile.TemporaryDirectory() as empty:
             subprocess.run(["samtools", "view", "-c", url, region], check=True, capture_output=True, cwd=empty)
-        print(f"{'bytes for 1 kb, with header and index':<44} modos {fetched[0]:,}   samtools {proxy.answered:,} over HTTP "
-              f"(cached: {fetched[1]:,})")
+        print(
+            f"{'bytes for 1 kb, with header and index':<44} modos {fetched[0]:,}   samtools {proxy.answered:,} over HTTP "
+            f"(cached: {fetched[1]:,})"
+        )
 
 
 def bench_memory(folder: Path) -> None:
@@ -227,8 +262,7 @@ def bench_memory(folder: Path) -> None:
         with open(place / "x.bam", "r+b") as file:
             file.truncate(megabytes * 1_000_000)
         with far_away(place / "x.bam", 200e6, 0) as ticket:
-            process = subprocess.Popen([MODOS, "stream", "--raw", ticket], stdout=subprocess.PIPE,
-                                       stderr=subprocess.DEVNULL)
+            process = subprocess.Popen([MODOS, "stream", "--raw", ticket], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             memory = 0
             while process.stdout.read(1 << 20):
                 memory = max(memory, peak_memory(process.pid))
@@ -245,15 +279,16 @@ def bench_tickets(folder: Path) -> None:
         for _ in range(2_000):
             start = chance.randrange(99_000_000)
             begin = time.perf_counter()
-            connection.request("GET", f"/htsget/reads/ex/short?format=BAM&referenceName=chr1&start={start}"
-                                      f"&end={start + 1000}")
+            connection.request("GET", f"/htsget/reads/ex/short?format=BAM&referenceName=chr1&start={start}&end={start + 1000}")
             answer = connection.getresponse()
             answer.read()
             times.append(time.perf_counter() - begin)
             assert answer.status == 200
         times.sort()
-        print(f"{'tickets for random regions, one processor':<44} {len(times) / sum(times):7.0f} /s   p99 "
-              f"{times[int(len(times) * .99)] * 1e3:.1f} ms  (goal >= 500 /s, < 50 ms)")
+        print(
+            f"{'tickets for random regions, one processor':<44} {len(times) / sum(times):7.0f} /s   p99 "
+            f"{times[int(len(times) * 0.99)] * 1e3:.1f} ms  (goal >= 500 /s, < 50 ms)"
+        )
 
 
 def main() -> None:

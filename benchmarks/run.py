@@ -16,8 +16,16 @@ import stack
 import streaming
 import tracks
 
-BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "encryption": encryption.main,
-              "metadata": metadata.main, "tracks": tracks.main, "references": references.main, "codes": codes.main, "stack": stack.main}
+BENCHMARKS = {
+    "streaming": streaming.main,
+    "regions": regions.main,
+    "encryption": encryption.main,
+    "metadata": metadata.main,
+    "tracks": tracks.main,
+    "references": references.main,
+    "codes": codes.main,
+    "stack": stack.main,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -32,8 +32,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_ticket(self) -> None:
         url, step = f"http://{self.headers['Host']}/data.bam", BLOCK or SIZE
-        blocks = [{"url": url, "headers": {"Range": f"bytes={at}-{min(at + step, SIZE) - 1}"}}
-                  for at in range(0, SIZE, step)] if BLOCK else [{"url": url}]
+        blocks = (
+            [{"url": url, "headers": {"Range": f"bytes={at}-{min(at + step, SIZE) - 1}"}} for at in range(0, SIZE, step)]
+            if BLOCK
+            else [{"url": url}]
+        )
         body = json.dumps({"htsget": {"format": "BAM", "urls": blocks}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -32,8 +32,7 @@ ROUNDS = 5
 
 def write_bam(path: Path, megabytes: int) -> None:
     """A BAM of about that size: long reads whose bases and qualities do not compress well."""
-    header = pysam.AlignmentHeader.from_dict({"HD": {"VN": "1.6", "SO": "coordinate"},
-                                              "SQ": [{"SN": "chr1", "LN": 200_000_000}]})
+    header = pysam.AlignmentHeader.from_dict({"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": "chr1", "LN": 200_000_000}]})
     chance = np.random.default_rng(1)
     letters = np.frombuffer(b"ACGT", np.uint8)
     read = pysam.AlignedSegment(header)
@@ -82,8 +81,10 @@ def compare(name: str, ours: list[str], theirs: list[str], size: int) -> None:
     pairs = [(run(ours).seconds, run(theirs).seconds) for _ in range(ROUNDS)]
     rate, other = (size / 1e6 / median(pair[side] for pair in pairs) for side in (0, 1))
     ratio = median(theirs / ours for ours, theirs in pairs)
-    print(f"{name:<24} modos {rate:5.0f} MB/s   curl {other:5.0f} MB/s   ratio {ratio:4.2f}   "
-          f"modos' peak memory {inspected.memory} MB")
+    print(
+        f"{name:<24} modos {rate:5.0f} MB/s   curl {other:5.0f} MB/s   ratio {ratio:4.2f}   "
+        f"modos' peak memory {inspected.memory} MB"
+    )
 
 
 @contextmanager
@@ -107,8 +108,12 @@ def bench_raw(folder: Path) -> None:
         modo.add_element({"id": "large", "@type": "AlignmentSet"}, folder / "large.bam")
         size = (place / "ex/large.bam").stat().st_size
         with serving(place) as url:
-            compare(f"raw, folder, {size / 1e6:.0f} MB", [MODOS, "stream", "--raw", f"{url}/htsget/reads/ex/large"],
-                    ["curl", "-s", f"{url}/files/ex/large.bam"], size)
+            compare(
+                f"raw, folder, {size / 1e6:.0f} MB",
+                [MODOS, "stream", "--raw", f"{url}/htsget/reads/ex/large"],
+                ["curl", "-s", f"{url}/files/ex/large.bam"],
+                size,
+            )
         shutil.rmtree(place)
 
 

@@ -15,8 +15,13 @@ _SECTION = 50_000  # bases of one declaration of the dense track
 def make(folder: Path, contigs: dict[str, int] = CONTIGS) -> dict[str, Path]:
     """Write the files that are not there; returns them by the name of the track, with the FASTA as `genome`."""
     folder.mkdir(parents=True, exist_ok=True)
-    writers = {"genome": ("genome.fa", _sequence), "dense": ("dense.wigFix", _dense), "signal": ("signal.bedGraph", _signal),
-               "peaks": ("peaks.bedGraph", _peaks), "points": ("points.wigVar", _points)}
+    writers = {
+        "genome": ("genome.fa", _sequence),
+        "dense": ("dense.wigFix", _dense),
+        "signal": ("signal.bedGraph", _signal),
+        "peaks": ("peaks.bedGraph", _peaks),
+        "points": ("points.wigVar", _points),
+    }
     files = {}
     for number, (track, (name, write)) in enumerate(writers.items()):
         files[track] = folder / name
@@ -34,11 +39,11 @@ def _sequence(file, contig: str, length: int, random: np.random.Generator) -> No
     soft = np.repeat(random.random(length // 500 + 1) < 0.5, 500)[:length]  # repeats in lower case
     bases = np.where(soft, bases | 32, bases).astype(np.uint8)
     gap = min(_GAP, length // 4)
-    bases[length // 2:length // 2 + gap] = ord("N")
+    bases[length // 2 : length // 2 + gap] = ord("N")
     file.write(f">{contig}\n".encode())
-    whole = bases[:length // 60 * 60].reshape(-1, 60)
+    whole = bases[: length // 60 * 60].reshape(-1, 60)
     file.write(np.hstack([whole, np.full((len(whole), 1), 10, np.uint8)]).tobytes())
-    if rest := bases[whole.size:].tobytes():
+    if rest := bases[whole.size :].tobytes():
         file.write(rest + b"\n")
 
 
@@ -93,4 +98,6 @@ def _points(file, contig: str, length: int, random: np.random.Generator) -> None
         at = np.unique(random.integers(first, last, (last - first) // 19))
         depth = random.integers(5, 40, len(at))
         values = np.round(random.binomial(depth, 0.7) / depth, 3)
-        file.write(pl.DataFrame({"p": at + 1, "v": values}).write_csv(include_header=False, separator=" ", float_precision=3).encode())
+        file.write(
+            pl.DataFrame({"p": at + 1, "v": values}).write_csv(include_header=False, separator=" ", float_precision=3).encode()
+        )

@@ -31,10 +31,39 @@ BIN = Path(sys.executable).parent
 MODOS = str(BIN / "modos")
 TRACKS = ("dense", "signal", "peaks", "points")
 DELAY = 0.03  # seconds
-HUMAN = {f"chr{name}": length for name, length in zip([*range(1, 23), "X", "Y", "M"], (
-    248_956_422, 242_193_529, 198_295_559, 190_214_555, 181_538_259, 170_805_979, 159_345_973, 145_138_636, 138_394_717,
-    133_797_422, 135_086_622, 133_275_309, 114_364_328, 107_043_718, 101_991_189, 90_338_345, 83_257_441, 80_373_285,
-    58_617_616, 64_444_167, 46_709_983, 50_818_468, 156_040_895, 57_227_415, 16_569))}
+HUMAN = {
+    f"chr{name}": length
+    for name, length in zip(
+        [*range(1, 23), "X", "Y", "M"],
+        (
+            248_956_422,
+            242_193_529,
+            198_295_559,
+            190_214_555,
+            181_538_259,
+            170_805_979,
+            159_345_973,
+            145_138_636,
+            138_394_717,
+            133_797_422,
+            135_086_622,
+            133_275_309,
+            114_364_328,
+            107_043_718,
+            101_991_189,
+            90_338_345,
+            83_257_441,
+            80_373_285,
+            58_617_616,
+            64_444_167,
+            46_709_983,
+            50_818_468,
+            156_040_895,
+            57_227_415,
+            16_569,
+        ),
+    )
+}
 
 WINDOWS = """
 import json, sys, time
@@ -51,7 +80,9 @@ def timed(work, rounds=3):
         found.append(time.perf_counter() - begin)
     return sorted(found)[len(found) // 2]
 """
-OURS = WINDOWS + """
+OURS = (
+    WINDOWS
+    + """
 from modos.api import MODO
 from modos.tracks import bigwig, sharded
 def opened():
@@ -71,7 +102,10 @@ print(json.dumps({
     "check": [float(np.nansum(opened()["chr2"][5_000_000:5_100_000, k].astype(float))) for k in range(4)],
 }))
 """
-GENOMEDATA = WINDOWS + """
+)
+GENOMEDATA = (
+    WINDOWS
+    + """
 import warnings
 warnings.simplefilter("ignore")
 from genomedata import Genome
@@ -91,7 +125,10 @@ print(json.dumps({
     "check": on(lambda genome: [float(np.nansum(genome["chr2"][5_000_000:5_100_000, k].astype(float))) for k in range(4)]),
 }))
 """
-PYBIGTOOLS = WINDOWS + """
+)
+PYBIGTOOLS = (
+    WINDOWS
+    + """
 import pybigtools
 files = [pybigtools.open(path) for path in sys.argv[1:]]
 def loop():
@@ -100,7 +137,10 @@ def loop():
             file.values(name, start, start + 1000, fillna=np.nan)
 print(json.dumps({"loop": timed(loop)}))
 """
-PYBIGWIG = WINDOWS + """
+)
+PYBIGWIG = (
+    WINDOWS
+    + """
 import pyBigWig
 files = [pyBigWig.open(path) for path in sys.argv[1:]]
 def loop():
@@ -109,6 +149,7 @@ def loop():
             file.values(name, start, start + 1000, numpy=True)
 print(json.dumps({"loop": timed(loop, 1)}))
 """
+)
 
 
 def command(*words: str | Path, cwd: Path, stdin: int = subprocess.DEVNULL, path: str = "") -> tuple[float, int]:
@@ -118,10 +159,13 @@ def command(*words: str | Path, cwd: Path, stdin: int = subprocess.DEVNULL, path
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     environment["PATH"] = f"{BIN}:{environment['PATH']}:{path}"
-    starter = ("import json, resource, subprocess, sys, time; begin = time.perf_counter(); code = subprocess.run(sys.argv[1:]).returncode; "
-               "print(json.dumps([time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024, code]))")
-    result = subprocess.run([sys.executable, "-c", starter, *map(str, words)], cwd=cwd, env=environment, stdin=stdin,
-                            capture_output=True, text=True)
+    starter = (
+        "import json, resource, subprocess, sys, time; begin = time.perf_counter(); code = subprocess.run(sys.argv[1:]).returncode; "
+        "print(json.dumps([time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024, code]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", starter, *map(str, words)], cwd=cwd, env=environment, stdin=stdin, capture_output=True, text=True
+    )
     seconds, memory, code = json.loads(result.stdout.splitlines()[-1])
     assert code == 0, (words, result.stderr)
     return seconds, memory
@@ -166,8 +210,12 @@ def write_bigwigs(files: dict[str, Path], folder: Path) -> dict[str, Path]:
                 elif track == "points":
                     file.addEntries(data.contig, data.starts.tolist(), values=data.values.astype(float).tolist(), span=1)
                 else:
-                    file.addEntries([data.contig] * len(data.starts), data.starts.tolist(), ends=data.ends.tolist(),
-                                    values=data.values.astype(float).tolist())
+                    file.addEntries(
+                        [data.contig] * len(data.starts),
+                        data.starts.tolist(),
+                        ends=data.ends.tolist(),
+                        values=data.values.astype(float).tolist(),
+                    )
     return found
 
 
@@ -175,18 +223,35 @@ def bench_loading(folder: Path, files: dict[str, Path], shim: str) -> None:
     """Full load, size on disk, a track more, a track replaced."""
     names = [f"{track}={files[track]}" for track in TRACKS]
     archive, ex = folder / "a.genomedata", folder / "ex"
-    loading, gigantic = command("genomedata-load", "-s", files["genome"], *(word for name in names for word in ("-t", name)),
-                                archive, cwd=folder, path=shim)
+    loading, gigantic = command(
+        "genomedata-load",
+        "-s",
+        files["genome"],
+        *(word for name in names for word in ("-t", name)),
+        archive,
+        cwd=folder,
+        path=shim,
+    )
     times, peaks = [], []
     for _ in range(3):
         shutil.rmtree(ex, ignore_errors=True)
-        parts = [command(MODOS, "create", ex, cwd=folder), command(MODOS, "genome", "init", ex, files["genome"], cwd=folder),
-                 command(MODOS, "track", "add", ex, *names, cwd=folder)]
+        parts = [
+            command(MODOS, "create", ex, cwd=folder),
+            command(MODOS, "genome", "init", ex, files["genome"], cwd=folder),
+            command(MODOS, "track", "add", ex, *names, cwd=folder),
+        ]
         times.append(sum(part[0] for part in parts))
         peaks.append(max(part[1] for part in parts))
     faster("full load with sequence", median(times), loading, 10)
     show("  its peak memory", max(peaks), gigantic, "MB", "<= 500 MB", max(peaks) <= 500)
-    show("size on disk, zooms and sequence in it", size(ex) / 1e6, size(archive) / 1e6, "MB", "<= 0.65 of it", size(ex) <= 0.65 * size(archive))
+    show(
+        "size on disk, zooms and sequence in it",
+        size(ex) / 1e6,
+        size(archive) / 1e6,
+        "MB",
+        "<= 0.65 of it",
+        size(ex) <= 0.65 * size(archive),
+    )
     bigwigs = write_bigwigs(files, folder)
     tracks = sum(size(ex / "data.zarr/data" / track) for track in TRACKS) / 1e6
     theirs = sum(map(size, bigwigs.values())) / 1e6
@@ -195,10 +260,14 @@ def bench_loading(folder: Path, files: dict[str, Path], shim: str) -> None:
     again, _ = command(MODOS, "track", "replace", ex, f"more={files['peaks']}", cwd=folder)
     copy = folder / "b.genomedata"
     shutil.copyfile(archive, copy)
-    adding = sum(command(*words, cwd=folder, path=shim, stdin=stdin)[0] for words, stdin in (
-        (("genomedata-open-data", copy, "--tracknames", "more"), subprocess.DEVNULL),
-        (("genomedata-load-data", copy, "more"), open(files["signal"], "rb")),
-        (("genomedata-close-data", copy), subprocess.DEVNULL)))
+    adding = sum(
+        command(*words, cwd=folder, path=shim, stdin=stdin)[0]
+        for words, stdin in (
+            (("genomedata-open-data", copy, "--tracknames", "more"), subprocess.DEVNULL),
+            (("genomedata-load-data", copy, "more"), open(files["signal"], "rb")),
+            (("genomedata-close-data", copy), subprocess.DEVNULL),
+        )
+    )
     faster("add a track (0.9 M intervals)", more, adding, 10)
     faster("replace it (0.1 M intervals)", again, adding, 10, "Genomedata's add")
     command(MODOS, "track", "remove", ex, "more", "--yes", cwd=folder)
@@ -229,21 +298,35 @@ def bench_s3(folder: Path) -> None:
         place = f"s3://{BUCKET}/ex"
         MODO.open(folder / "ex").upload(place, endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         options = {"services": {"s3": proxy.url}, "s3_kwargs": CREDENTIALS}
-        for case, start, end, goal in (("S3 at 30 ms: 1 kb x 4 after open", 5_000_000, 5_001_000, 8), ("S3 at 30 ms: 1 Mb x 4", 3_000_000, 4_000_000, 10)):
+        for case, start, end, goal in (
+            ("S3 at 30 ms: 1 kb x 4 after open", 5_000_000, 5_001_000, 8),
+            ("S3 at 30 ms: 1 Mb x 4", 3_000_000, 4_000_000, 10),
+        ):
             genome = MODO.open(place, **options).genome
             genome.tracks["dense"].contigs  # what is opened is opened
             proxy.delay, begin = DELAY, len(proxy.requests)
             taken = timed(lambda: genome["chr1"][start:end])
             count, proxy.delay = len(proxy.requests) - begin, 0
             note = f"{count} requests, {taken / DELAY:.1f} x the delay"
-            print(f"{case:<44} modos {taken:8.4g} s    {note}  (goal <= {goal} requests, depth 2){'' if count <= goal else '  MISSED'}", flush=True)
+            print(
+                f"{case:<44} modos {taken:8.4g} s    {note}  (goal <= {goal} requests, depth 2){'' if count <= goal else '  MISSED'}",
+                flush=True,
+            )
         warnings.simplefilter("ignore")
         proxy.delay, begin = DELAY, len(proxy.requests)
         storage = {"endpoint_url": proxy.url, **CREDENTIALS}
         root = zarr.open_group(f"{place}/data.zarr", mode="r", storage_options=storage)
-        arrays = [root[f"data/{track}"][name] for track in TRACKS for name in root[f"data/{track}"].array_keys() if name.startswith(("values", "runs"))]
+        arrays = [
+            root[f"data/{track}"][name]
+            for track in TRACKS
+            for name in root[f"data/{track}"].array_keys()
+            if name.startswith(("values", "runs"))
+        ]
         taken = timed(lambda: [array[..., 3_000_000:4_000_000] if array.ndim == 1 else array[:, :65_536] for array in arrays])
-        print(f"{'  plain zarr-python, as much of the arrays':<44} zarr  {taken:8.4g} s    {len(proxy.requests) - begin} requests, with opening", flush=True)
+        print(
+            f"{'  plain zarr-python, as much of the arrays':<44} zarr  {taken:8.4g} s    {len(proxy.requests) - begin} requests, with opening",
+            flush=True,
+        )
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -255,7 +338,10 @@ def timed(work: Callable[[], object]) -> float:
 
 def bench_opening(folder: Path) -> None:
     """Many tracks, many contigs."""
-    for case, tracks, contigs in (("open 100 tracks x 25 contigs, a value of one", 100, 25), ("open 4 tracks x 2,000 contigs, a value of one", 4, 2000)):
+    for case, tracks, contigs in (
+        ("open 100 tracks x 25 contigs, a value of one", 100, 25),
+        ("open 4 tracks x 2,000 contigs, a value of one", 4, 2000),
+    ):
         place, sizes = folder / f"open{tracks}", folder / "sizes"
         sizes.write_text("".join(f"c{number}\t2400000\n" for number in range(contigs)))
         modo = MODO.create(place)
@@ -290,24 +376,28 @@ def bench_sparse(folder: Path) -> None:
 def bench_human(folder: Path) -> None:
     """A genome of 3.1 Gb: a dense track over chr1 from a pipe, sparse ones over all."""
     human, length = folder / "human", HUMAN["chr1"]
-    code = ("import sys, numpy as np, polars as pl\n"
-            "print('fixedStep chrom=chr1 start=1 step=1', flush=True)\n"
-            "random = np.random.default_rng(3)\n"
-            f"for at in range(0, {length}, 1 << 20):\n"
-            f"    n = min(1 << 20, {length} - at)\n"
-            "    pl.DataFrame({'v': random.normal(0, .6, n).round(3)}).write_csv(sys.stdout.buffer, include_header=False, float_precision=3)\n")
+    code = (
+        "import sys, numpy as np, polars as pl\n"
+        "print('fixedStep chrom=chr1 start=1 step=1', flush=True)\n"
+        "random = np.random.default_rng(3)\n"
+        f"for at in range(0, {length}, 1 << 20):\n"
+        f"    n = min(1 << 20, {length} - at)\n"
+        "    pl.DataFrame({'v': random.normal(0, .6, n).round(3)}).write_csv(sys.stdout.buffer, include_header=False, float_precision=3)\n"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as writer:
         taken, peak = command(MODOS, "track", "add", human, "dense=-", cwd=folder, stdin=writer.stdout.fileno())
     show(f"{length / 1e6:.0f} M values of chr1 from a pipe", taken, None, "s", "-", True)
     show("  its peak memory", peak, None, "MB", "<= 500 MB", peak <= 500)
     print(f"{'  the object':<44} {size(human) / 1e6:.0f} MB")
     genome = MODO.open(human).genome
-    for case, work in (("mean of chr1, from statistics", lambda: genome.track("dense").mean("chr1")),
-                       ("mean of chr1:2-248,000,000, exact", lambda: genome.track("dense").mean("chr1:2-248,000,000")),
-                       ("picture of chr1, 1,000 parts x 2", lambda: [genome.track(t).zoom("chr1", 1000) for t in ("dense", "sparse")]),
-                       ("picture of chr2, sparse", lambda: genome.track("sparse").zoom("chr2", 1000)),
-                       ("1 kb of chr1 x 2", lambda: genome["chr1"][100_000_000:100_001_000]),
-                       ("1 Mb of chr1 x 2", lambda: genome["chr1"][50_000_000:51_000_000])):
+    for case, work in (
+        ("mean of chr1, from statistics", lambda: genome.track("dense").mean("chr1")),
+        ("mean of chr1:2-248,000,000, exact", lambda: genome.track("dense").mean("chr1:2-248,000,000")),
+        ("picture of chr1, 1,000 parts x 2", lambda: [genome.track(t).zoom("chr1", 1000) for t in ("dense", "sparse")]),
+        ("picture of chr2, sparse", lambda: genome.track("sparse").zoom("chr2", 1000)),
+        ("1 kb of chr1 x 2", lambda: genome["chr1"][100_000_000:100_001_000]),
+        ("1 Mb of chr1 x 2", lambda: genome["chr1"][50_000_000:51_000_000]),
+    ):
         print(f"{'  ' + case:<44} modos {timed(work) * 1000:8.4g} ms")
 
 

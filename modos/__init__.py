@@ -45,13 +45,36 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "MODO": "object.modo", "Region": "genomics.region", "Catalog": "catalog", "GenomicFile": "genomics.file", "Genome": "tracks.genome",
-    "Track": "tracks.track", "Reference": "reference.reference", "Annotation": "reference.annotations.annotation",
+    "MODO": "object.modo",
+    "Region": "genomics.region",
+    "Catalog": "catalog",
+    "GenomicFile": "genomics.file",
+    "Genome": "tracks.genome",
+    "Track": "tracks.track",
+    "Reference": "reference.reference",
+    "Annotation": "reference.annotations.annotation",
     "open_reference": "reference.locate",
-} | dict.fromkeys((
-    "AccessError", "AlreadyExistsError", "ChecksumMismatch", "ConflictError", "DecryptError", "IntegrityError", "InvalidInputError",
-    "ModosError", "NotFoundError", "ProtocolError", "RegionError", "RemoteError", "SchemaError", "StorageFullError", "TransportError",
-    "TruncatedStream"), "errors")
+} | dict.fromkeys(
+    (
+        "AccessError",
+        "AlreadyExistsError",
+        "ChecksumMismatch",
+        "ConflictError",
+        "DecryptError",
+        "IntegrityError",
+        "InvalidInputError",
+        "ModosError",
+        "NotFoundError",
+        "ProtocolError",
+        "RegionError",
+        "RemoteError",
+        "SchemaError",
+        "StorageFullError",
+        "TransportError",
+        "TruncatedStream",
+    ),
+    "errors",
+)
 DISTRIBUTION = "modos-store"
 OTHER_DISTRIBUTION = "modos"  # on PyPI, of sdsc-ordes, with an import and a command of the same name
 

@@ -164,7 +164,7 @@ class DecryptError(IntegrityError):
 
 def _shorten(text: str) -> str:
     """A text without its middle, where it is longer than anybody reads."""
-    return text if len(text) <= _MOST else f"{text[:_MOST * 3 // 4]} ... {text[-_MOST // 4 + 5:]}"
+    return text if len(text) <= _MOST else f"{text[: _MOST * 3 // 4]} ... {text[-_MOST // 4 + 5 :]}"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:

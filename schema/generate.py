@@ -17,7 +17,10 @@ ROOT = SCHEMA.parent.parent
 TARGET = "modos/metadata/model"
 PAGE = "docs/reference/schema.md"
 GROUPS = {
-    "Assay": "assay", "DataEntity": "data", "ReferenceGenome": "reference", "Sample": "sample",
+    "Assay": "assay",
+    "DataEntity": "data",
+    "ReferenceGenome": "reference",
+    "Sample": "sample",
     "ReferenceSequence": "sequence",
 }
 
@@ -29,8 +32,9 @@ def generate() -> dict[str, str]:
     from linkml.generators.pythongen import PythonGenerator
 
     path = str(SCHEMA)
-    classes = re.sub(r"(?m)^# (Generation date|Auto generated from|Schema version).*\n", "",
-                     PythonGenerator(path, metadata=False).serialize())
+    classes = re.sub(
+        r"(?m)^# (Generation date|Auto generated from|Schema version).*\n", "", PythonGenerator(path, metadata=False).serialize()
+    )
     context = json.loads(ContextGenerator(path, metadata=False).serialize())
     context.pop("comments", None)
     schema = json.loads(JsonSchemaGenerator(path, not_closed=False, metadata=False).serialize())
@@ -59,9 +63,13 @@ def slots() -> dict[str, Any]:
             "group": next((GROUPS[a] for a in ancestors if a in GROUPS), None),
             "slots": {slot.name: _slot(view, slot, slot.name in links) for slot in view.class_induced_slots(name)},
         }
-    enums = {name: {value: {"meaning": view.expand_curie(entry.meaning) if entry.meaning else None,
-                            "description": entry.description}
-                    for value, entry in enum.permissible_values.items()} for name, enum in view.all_enums().items()}
+    enums = {
+        name: {
+            value: {"meaning": view.expand_curie(entry.meaning) if entry.meaning else None, "description": entry.description}
+            for value, entry in enum.permissible_values.items()
+        }
+        for name, enum in view.all_enums().items()
+    }
     prefixes = {name: str(prefix.prefix_reference) for name, prefix in view.schema.prefixes.items()}
     return {"prefixes": prefixes, "classes": classes, "enums": enums}
 
@@ -87,12 +95,19 @@ def page(tables: dict[str, Any]) -> str:
         seen.setdefault(str(found["slots"]), name)
         kind = f" Elements of this class are `{found['group']}/ID`." if found["group"] else ""
         blocks.append(f"## {name}\n\n{found['description']}{kind} `{found['uri']}`\n")
-        blocks.append(f"The slots are those of [{same}](#{same.lower()}).\n" if same else _table(
-            ("slot", "value", "", "what it says"), [_row(slot, facts) for slot, facts in found["slots"].items()]))
+        blocks.append(
+            f"The slots are those of [{same}](#{same.lower()}).\n"
+            if same
+            else _table(("slot", "value", "", "what it says"), [_row(slot, facts) for slot, facts in found["slots"].items()])
+        )
     for name, values in tables["enums"].items():
         blocks.append(f"## {name}\n")
-        blocks.append(_table(("value", "what it means", "term"), [(f"`{value}`", facts["description"] or "", facts["meaning"] or "")
-                                                                 for value, facts in values.items()]))
+        blocks.append(
+            _table(
+                ("value", "what it means", "term"),
+                [(f"`{value}`", facts["description"] or "", facts["meaning"] or "") for value, facts in values.items()],
+            )
+        )
     return "\n".join(blocks)
 
 
@@ -122,8 +137,9 @@ def main() -> int:
         for name, text in files.items():
             (ROOT / name).write_text(text, encoding="utf-8")
         return 0
-    stale = [name for name, text in files.items()
-             if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text]
+    stale = [
+        name for name, text in files.items() if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text
+    ]
     for name in stale:
         print(f"{name} is not current: run `make schema`")
     return bool(stale)

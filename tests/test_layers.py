@@ -30,8 +30,20 @@ LAYERS = [
 ]
 INSIDE = {
     "object": [
-        {"address", "record", "shape", "recipients", "plain_indexes", "encryption_plan", "encrypted_index", "reference_fit", "references", "finding",
-         "notebook", "renamed"},
+        {
+            "address",
+            "record",
+            "shape",
+            "recipients",
+            "plain_indexes",
+            "encryption_plan",
+            "encrypted_index",
+            "reference_fit",
+            "references",
+            "finding",
+            "notebook",
+            "renamed",
+        },
         {"marks", "old_layout"},
         {"document", "old_chunks"},
         {"commits", "track_sequence", "tree"},
@@ -54,12 +66,36 @@ def levels(layers):
 
 LEVEL = levels(LAYERS)
 DOORS = {
-    "typer": {"cli"}, "rich": {"cli"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"}, "jwt": {"server"},
-    "prometheus_client": {"server"}, "minio": {"demo"}, "moto": {"demo"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiobotocore": {"storage"},
-    "aiohttp": {"storage"}, "pysam": {"genomics", "reference", "demo"}, "zarr": {"object"}, "jsonschema": {"metadata"}, "linkml_runtime": {"metadata"},
-    "rdflib": {"metadata", "object"}, "openpyxl": {"metadata"}, "rapidfuzz": {"codes"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
-    "polars": {"tracks", "reference"}, "numcodecs": {"tracks", "object"}, "google_crc32c": {"tracks"}, "pybigtools": {"tracks"}, "h5py": {"tracks"},
-    "matplotlib": {"tracks"}, "xarray": {"tracks"}, "dask": {"tracks"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "jwt": {"server"},
+    "prometheus_client": {"server"},
+    "minio": {"demo"},
+    "moto": {"demo"},
+    "s3fs": {"storage"},
+    "botocore": {"storage"},
+    "aiobotocore": {"storage"},
+    "aiohttp": {"storage"},
+    "pysam": {"genomics", "reference", "demo"},
+    "zarr": {"object"},
+    "jsonschema": {"metadata"},
+    "linkml_runtime": {"metadata"},
+    "rdflib": {"metadata", "object"},
+    "openpyxl": {"metadata"},
+    "rapidfuzz": {"codes"},
+    "crypt4gh": {"encryption"},
+    "cryptography": {"encryption"},
+    "polars": {"tracks", "reference"},
+    "numcodecs": {"tracks", "object"},
+    "google_crc32c": {"tracks"},
+    "pybigtools": {"tracks"},
+    "h5py": {"tracks"},
+    "matplotlib": {"tracks"},
+    "xarray": {"tracks"},
+    "dask": {"tracks"},
 }
 
 
@@ -80,14 +116,17 @@ def imports():
 
 
 def test_every_package_has_a_layer():
-    assert {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()} \
-        - {"__init__"} == set(LEVEL)
+    assert {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()} - {
+        "__init__"
+    } == set(LEVEL)
 
 
 def test_imports_go_down():
-    upward = [f"{path} imports {'.'.join(name)}" for path, (own, *_), name in imports()
-              if name[0] == "modos" and len(name) > 1 and name[1] in LEVEL
-              and name[1] != own and LEVEL[name[1]] >= LEVEL[own]]
+    upward = [
+        f"{path} imports {'.'.join(name)}"
+        for path, (own, *_), name in imports()
+        if name[0] == "modos" and len(name) > 1 and name[1] in LEVEL and name[1] != own and LEVEL[name[1]] >= LEVEL[own]
+    ]
     assert upward == []
 
 
@@ -96,9 +135,16 @@ def test_imports_go_down_inside(package):
     level = levels(INSIDE[package])
     found = {path.stem for path in (PACKAGE / package).iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert found - {"__init__"} == set(level)
-    upward = [f"{path} imports {'.'.join(name)}" for path, place, name in imports()
-              if place[0] == package and name[:2] == ["modos", package] and len(name) > 2 and name[2] in level
-              and name[2] != place[1] and level[name[2]] >= level[place[1]]]
+    upward = [
+        f"{path} imports {'.'.join(name)}"
+        for path, place, name in imports()
+        if place[0] == package
+        and name[:2] == ["modos", package]
+        and len(name) > 2
+        and name[2] in level
+        and name[2] != place[1]
+        and level[name[2]] >= level[place[1]]
+    ]
     assert upward == []
 
 
@@ -112,8 +158,9 @@ def test_a_module_has_a_name_of_its_own():
 
 
 def test_heavy_libraries_have_one_door():
-    through_walls = [f"{path} imports {name[0]}" for path, (own, *_), name in imports()
-                     if name[0] in DOORS and own not in DOORS[name[0]]]
+    through_walls = [
+        f"{path} imports {name[0]}" for path, (own, *_), name in imports() if name[0] in DOORS and own not in DOORS[name[0]]
+    ]
     assert through_walls == []
 
 
@@ -138,11 +185,18 @@ print(*sorted(name for name in sys.modules if name.startswith("modos.tracks.")))
 
 def test_submodules_that_are_used_are_imported():
     """`import package` may or may not bring `package.part` along: whoever uses it asks for it, or Python is asked."""
-    used = sorted({name for path in sorted(PACKAGE.rglob("*.py")) for name in submodules_not_imported(ast.parse(path.read_text()))})
-    code = "import importlib, sys\nfor name in sys.argv[1:]:\n    package, _, part = name.rpartition('.')\n" \
-           "    hasattr(importlib.import_module(package), part) or print(name)"
-    missing = [name for name in used if subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True,
-                                                       check=True).stdout]
+    used = sorted(
+        {name for path in sorted(PACKAGE.rglob("*.py")) for name in submodules_not_imported(ast.parse(path.read_text()))}
+    )
+    code = (
+        "import importlib, sys\nfor name in sys.argv[1:]:\n    package, _, part = name.rpartition('.')\n"
+        "    hasattr(importlib.import_module(package), part) or print(name)"
+    )
+    missing = [
+        name
+        for name in used
+        if subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True).stdout
+    ]
     assert missing == []
 
 

@@ -21,7 +21,11 @@ def on_post_build(config: MkDocsConfig) -> None:
     for name in modos.__all__:
         for member in ("", *documented(getattr(modos, name))):
             path = f"modos.{name}{member and '.'}{member}"
-            if f'id="{path}"' not in pages and f'id="{path.replace("modos.", "modos.errors.", 1)}"' not in pages and name != "__version__":
+            if (
+                f'id="{path}"' not in pages
+                and f'id="{path.replace("modos.", "modos.errors.", 1)}"' not in pages
+                and name != "__version__"
+            ):
                 logger.warning("%s is on no page of the Python interface", path)
 
 

@@ -24,4 +24,6 @@ class OneByOne(Extension):
 
 def separate(docstring: str) -> str:
     """Repeat what is said of several parameters for each of them."""
-    return _TOGETHER.sub(lambda found: "".join(f"{name}\n{found['text'].rstrip()}\n" for name in found["names"].split(", ")), docstring)
+    return _TOGETHER.sub(
+        lambda found: "".join(f"{name}\n{found['text'].rstrip()}\n" for name in found["names"].split(", ")), docstring
+    )

@@ -61,8 +61,9 @@ class Catalog:
         """Every object's key with its metadata; a damaged object is skipped, with a warning."""
         yield from self.find("", lambda _: True)
 
-    def find(self, words: str, wanted: Callable[[str], bool],
-             left_out: Callable[[str, ModosError], object] = lambda key, error: None) -> Iterator[tuple[str, dict[str, Any]]]:
+    def find(
+        self, words: str, wanted: Callable[[str], bool], left_out: Callable[[str, ModosError], object] = lambda key, error: None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Keys and metadata of the wanted objects whose metadata have some words.
 
         Parameters
@@ -239,18 +240,22 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict[str, An
 
         url = endpoint or endpoint_from_environment()
         if url is None:
-            raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
-                                    "use --endpoint URL, or name s3://BUCKET")
+            raise InvalidInputError("where? Neither an endpoint nor a bucket is given", "use --endpoint URL, or name s3://BUCKET")
         answer = get_json(url.rstrip("/") + "/list", {"search": search} if search else None)
         if not isinstance(answer, dict) or not is_texts(answer.get("data")):
             raise ProtocolError(f"{url} is not a modos server: it does not list objects")
         left = answer.get("left_out")
         if isinstance(left, list) and left:
-            logger.warning("left out, as the server cannot read them: %s",
-                           listing(str(one.get("path") if isinstance(one, dict) else one)[:200] for one in left))
+            logger.warning(
+                "left out, as the server cannot read them: %s",
+                listing(str(one.get("path") if isinstance(one, dict) else one)[:200] for one in left),
+            )
         return [path if path.startswith("s3://") else served_url(url, path) for path in answer["data"]]
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
     catalog = Catalog(open_remote(place, services, s3_kwargs))
-    return [catalog.url(key) for key, _ in catalog.find(search, lambda _: True)] if search else [
-        catalog.url(key) for key in catalog.iter_objects()]
+    return (
+        [catalog.url(key) for key, _ in catalog.find(search, lambda _: True)]
+        if search
+        else [catalog.url(key) for key in catalog.iter_objects()]
+    )

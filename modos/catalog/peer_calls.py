@@ -43,8 +43,9 @@ def get_metadata_from_remote(url: str, modo_id: str | None = None) -> dict[str, 
     """
     answer = _ask(url, "meta")
     entries = answer.get("data") if isinstance(answer, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(one, dict) and isinstance(one.get("path"), str)
-                                                and isinstance(one.get("meta"), dict) for one in entries):
+    if not isinstance(entries, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("path"), str) and isinstance(one.get("meta"), dict) for one in entries
+    ):
         raise ProtocolError(f"{url} is not a modos server: it does not tell the metadata of objects")
     found = {one["path"].removeprefix("s3://"): one["meta"] for one in entries}
     if left := [str(one.get("path") if isinstance(one, dict) else one)[:200] for one in answer.get("left_out") or ()]:
@@ -73,8 +74,10 @@ def connect_s3(*given: Any, endpoint: Any = None, s3_kwargs: Mapping[str, Any] |
     options = [one for one in given if isinstance(one, Mapping)] + ([] if s3_kwargs is None else [s3_kwargs])
     url = places.pop(0) if places and places[0].startswith("s3://") else None
     if len(places) != 1 or len(options) > 1 or not places[0].startswith(("http://", "https://")):
-        raise InvalidInputError("connect_s3 takes the URL of an S3 server, and arguments for it",
-                                "connect_s3('http://localhost:9000', {'anon': True})")
+        raise InvalidInputError(
+            "connect_s3 takes the URL of an S3 server, and arguments for it",
+            "connect_s3('http://localhost:9000', {'anon': True})",
+        )
     arguments = dict(options[0]) if options else None
     if url is None:
         return open_filesystem(places[0], arguments).get()
@@ -90,7 +93,9 @@ def list_remote_modos(storage: Any) -> list[str]:
         It is something else, such as the filesystem that `connect_s3` gives without a bucket.
     """
     if not isinstance(storage, Storage):
-        raise InvalidInputError("list_remote_modos takes a storage", "list_remote_modos(connect_s3('s3://bucket', 'http://localhost:9000'))")
+        raise InvalidInputError(
+            "list_remote_modos takes a storage", "list_remote_modos(connect_s3('s3://bucket', 'http://localhost:9000'))"
+        )
     roots = f"{ZARR}/zarr.json", f"{ZARR}/.zmetadata"
     return sorted({info.key.rpartition(f"{ZARR}/")[0].rstrip("/") for info in storage.find(*roots)})
 

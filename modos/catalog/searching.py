@@ -66,7 +66,10 @@ def _term(text: str) -> Term:
     slot, value = (match["slot"], match["value"]) if match else ("", text)
     value = value.replace('"', "").casefold()
     if (match and not value) or (match and not slot):
-        raise InvalidInputError(f"{text[:_SHOWN]} is not SLOT=VALUE or SLOT~PART", f"""to find these characters themselves write '"{text[:_SHOWN]}"'""")
+        raise InvalidInputError(
+            f"{text[:_SHOWN]} is not SLOT=VALUE or SLOT~PART",
+            f"""to find these characters themselves write '"{text[:_SHOWN]}"'""",
+        )
     return Term(_slot(slot, text) if match else "", value, whole=match is not None and match["sign"] == "=")
 
 
@@ -74,8 +77,10 @@ def _slot(name: str, text: str) -> str:
     known = {slot.casefold(): slot for slot in ("@type", *sorted(model.slots()))}
     if name.casefold() not in known:
         near = did_you_mean(name, known.values())
-        raise InvalidInputError(f"there is no slot {name}, which {text} asks for",
-                                f"did you mean {near}?" if near else f"there are {listing(known.values(), 60)}")
+        raise InvalidInputError(
+            f"there is no slot {name}, which {text} asks for",
+            f"did you mean {near}?" if near else f"there are {listing(known.values(), 60)}",
+        )
     return known[name.casefold()]
 
 

@@ -65,7 +65,9 @@ def whoami(json: Json = False) -> None:
         return
     groups = f" ({', '.join(caller['groups'])})" if caller.get("groups") else ""
     places = {action: ", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write")}
-    show_lines((f"{caller.get('name') or 'nobody in particular'}{groups}", f"reads: {places['read']}", f"writes: {places['write']}"))
+    show_lines(
+        (f"{caller.get('name') or 'nobody in particular'}{groups}", f"reads: {places['read']}", f"writes: {places['write']}")
+    )
 
 
 def logout() -> None:

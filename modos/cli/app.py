@@ -13,8 +13,12 @@ from modos.cli.output import options, show_log
 from modos.cli.peer import accept_spellings
 
 app = typer.Typer(
-    name="modos", cls=Group, no_args_is_help=True, pretty_exceptions_enable=False,
-    rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
+    name="modos",
+    cls=Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -28,14 +32,17 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def configure(
-    endpoint: Annotated[str | None, typer.Option(envvar="MODOS_ENDPOINT", metavar="URL",
-                                                 help="A modos server, which tells where S3 and htsget are.")] = None,
-    anon: Annotated[bool, typer.Option("--anon", envvar="MODOS_ANON", show_envvar=False, help="Access S3 without credentials.")] = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(envvar="MODOS_ENDPOINT", metavar="URL", help="A modos server, which tells where S3 and htsget are."),
+    ] = None,
+    anon: Annotated[
+        bool, typer.Option("--anon", envvar="MODOS_ANON", show_envvar=False, help="Access S3 without credentials.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show what is tried again, and where an error comes from.")] = False,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True,
-                                          help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Multi-omics digital objects: genomic files and their metadata, streamed by region.
 
@@ -49,12 +56,30 @@ def configure(
 
 _OBJECTS, _DATA, _HERE = "Objects", "Data", "Servers and settings"
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    _OBJECTS: {"create": objects.create, "add": objects.add, "template": template.template, "update": objects.update, "remove": objects.remove, "enrich": objects.enrich,
-               "show": objects.show, "query": metadata.query, "publish": metadata.publish, "check": metadata.check, "diff": metadata.diff,
-               "upgrade": metadata.upgrade},
+    _OBJECTS: {
+        "create": objects.create,
+        "add": objects.add,
+        "template": template.template,
+        "update": objects.update,
+        "remove": objects.remove,
+        "enrich": objects.enrich,
+        "show": objects.show,
+        "query": metadata.query,
+        "publish": metadata.publish,
+        "check": metadata.check,
+        "diff": metadata.diff,
+        "upgrade": metadata.upgrade,
+    },
     _DATA: {"stream": stream.stream, "coverage": stream.coverage},
-    _HERE: {"serve": serve.serve, "demo": demo.demo, "doctor": doctor.doctor, "login": account.login, "whoami": account.whoami,
-            "logout": account.logout, "help": asked.help},
+    _HERE: {
+        "serve": serve.serve,
+        "demo": demo.demo,
+        "doctor": doctor.doctor,
+        "login": account.login,
+        "whoami": account.whoami,
+        "logout": account.logout,
+        "help": asked.help,
+    },
 }
 _GROUPS = (
     (_OBJECTS, "remote", "Objects on a server: list, upload, download."),

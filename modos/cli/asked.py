@@ -9,8 +9,10 @@ import typer
 from modos.cli.objects import show
 
 
-def help(ctx: typer.Context,
-         words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="Of which command; else of all.")] = None) -> None:
+def help(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="Of which command; else of all.")] = None,
+) -> None:
     """Show what a command does, and its options.
 
     modos help stream
@@ -20,8 +22,12 @@ def help(ctx: typer.Context,
     ctx.find_root().command.main([*(words or ()), "--help"], prog_name="modos", standalone_mode=False)
 
 
-def ls(place: Annotated[str | None, typer.Argument(metavar="OBJECT|s3://BUCKET", help="An object, for its files; else where to look.")] = None,
-       json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def ls(
+    place: Annotated[
+        str | None, typer.Argument(metavar="OBJECT|s3://BUCKET", help="An object, for its files; else where to look.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """List the files of an object, or the objects of a server or a bucket.
 
     modos ls data/ex

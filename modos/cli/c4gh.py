@@ -20,16 +20,23 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ElementsArgument = Annotated[list[str] | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
-                                                               help="Only these; else all data.")]
+ElementsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only these; else all data.")
+]
 _SECRET = typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")
 _PUBLIC = typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be given several times.")
 SecretOption = Annotated[Path, _SECRET]
 OptionalSecret = Annotated[Path | None, _SECRET]
 PublicOption = Annotated[list[Path], _PUBLIC]
 OptionalPublic = Annotated[list[Path] | None, _PUBLIC]
-SenderOption = Annotated[list[Path] | None, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
-                                                         "them; can be given several times: one of them must.")]
+SenderOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--sender",
+        metavar="FILE",
+        help="Public key of who must have encrypted them; can be given several times: one of them must.",
+    ),
+]
 
 
 @app.command()
@@ -61,9 +68,16 @@ def encrypt(
     public_key: OptionalPublic = None,
     secret_key: OptionalSecret = None,
     passphrase_file: PassphraseOption = None,
-    also_me: Annotated[bool | None, typer.Option("--also-me/--no-also-me", help="Encrypt for your own key, too: that of --secret-key, "
-                                                 "MODOS_SECRET_KEY or the key folder. With --secret-key this is so unless it is "
-                                                 "forbidden.", show_default=False)] = None,
+    also_me: Annotated[
+        bool | None,
+        typer.Option(
+            "--also-me/--no-also-me",
+            help="Encrypt for your own key, too: that of --secret-key, "
+            "MODOS_SECRET_KEY or the key folder. With --secret-key this is so unless it is "
+            "forbidden.",
+            show_default=False,
+        ),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where no key at hand opens the result.")] = False,
 ) -> None:
@@ -91,8 +105,11 @@ def encrypt(
     with progress("encrypting") as advance:
         changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance, also_me=False)
     among = "" if not mine else ", you" if len(recipients) == 1 else ", you among them"
-    say(f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}{among}" if changed
-        else f"nothing to do: every file of {place} is encrypted already")
+    say(
+        f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}{among}"
+        if changed
+        else f"nothing to do: every file of {place} is encrypted already"
+    )
     plain = [i for i, a in modo.metadata.items() if is_array_path(a.get("data_path") or "")]
     if plain and not elements:
         say(f"not encrypted, as arrays are not: {listing(plain)}")
@@ -119,8 +136,11 @@ def decrypt(
     modo = open_object(place)
     with progress("decrypting") as advance:
         changed = modo.decrypt(secret, sender or None, elements=elements, progress=advance)
-    say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
-        else f"nothing to do: {_format_none_encrypted(place, elements)}")
+    say(
+        f"decrypted {count(len(changed), 'file')} of {place}"
+        if changed
+        else f"nothing to do: {_format_none_encrypted(place, elements)}"
+    )
 
 
 def _format_none_encrypted(place: str, elements: list[str] | None) -> str:
@@ -157,9 +177,13 @@ def share(
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     changed = modo.share(secret, public_key, elements)
-    say(f"shared {count(len(changed), 'file')} of {place}" if changed
-        else "nothing to do: they are recorded as recipients of every file already" if _has_encrypted(modo, elements)
-        else f"nothing to do: {_format_none_encrypted(place, elements)}")
+    say(
+        f"shared {count(len(changed), 'file')} of {place}"
+        if changed
+        else "nothing to do: they are recorded as recipients of every file already"
+        if _has_encrypted(modo, elements)
+        else f"nothing to do: {_format_none_encrypted(place, elements)}"
+    )
 
 
 @app.command()
@@ -170,8 +194,12 @@ def revoke(
     secret_key: SecretOption,
     public_key: OptionalPublic = None,
     passphrase_file: PassphraseOption = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys; without --public-key for all "
-                                         "recorded recipients.")] = False,
+    rotate: Annotated[
+        bool,
+        typer.Option(
+            "--rotate", help="Encrypt the files anew, under new keys; without --public-key for all recorded recipients."
+        ),
+    ] = False,
 ) -> None:
     """Take recipients off the encrypted files. Copies that they have stay readable for them.
 
@@ -191,9 +219,13 @@ def revoke(
     with progress("encrypting") as advance:
         changed = modo.revoke(secret, public_key or [], elements, rotate, advance)
     done = "revoked for" if public_key else "encrypted anew"
-    say(f"{done} {count(len(changed), 'file')} of {place}" if changed
+    say(
+        f"{done} {count(len(changed), 'file')} of {place}"
+        if changed
         else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains"
-        if _has_encrypted(modo, elements) else f"nothing to do: {_format_none_encrypted(place, elements)}")
+        if _has_encrypted(modo, elements)
+        else f"nothing to do: {_format_none_encrypted(place, elements)}"
+    )
 
 
 @app.command()
@@ -215,9 +247,21 @@ def recipients(
     modo = open_object(place)
     found = modo.recipients(secret)
     if as_json:
-        show_json({one.element_id: {"packets": one.packets, "recipients": list(one.fingerprints), "opens": one.opens,
-                                    "opened_packets": one.own, "unknown_packets": one.unknown, "missing_packets": one.missing,
-                                    "sender": one.sender, "written_by": list(one.writers)} for one in found})
+        show_json(
+            {
+                one.element_id: {
+                    "packets": one.packets,
+                    "recipients": list(one.fingerprints),
+                    "opens": one.opens,
+                    "opened_packets": one.own,
+                    "unknown_packets": one.unknown,
+                    "missing_packets": one.missing,
+                    "sender": one.sender,
+                    "written_by": list(one.writers),
+                }
+                for one in found
+            }
+        )
         return
     for one in found:
         show_lines(_lines_of(one))

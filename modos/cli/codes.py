@@ -16,16 +16,32 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-IndexOption = Annotated[Path | None, typer.Option("--index", "-i", envvar="MODOS_CODES", metavar="FILE", help="An index; else the "
-                                                  "service of the endpoint, or your own index.")]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index",
+        "-i",
+        envvar="MODOS_CODES",
+        metavar="FILE",
+        help="An index; else the service of the endpoint, or your own index.",
+    ),
+]
 
 
 @app.command(cls=accept_spellings("codes search"))
 def search(
-    slot: Annotated[str, typer.Argument(metavar="SLOT", help="cell_type, source_material, taxon_id, sample_processing; or one of the "
-                                        "schema's own values: sex, omics_type, data_format.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="WORDS", help="A name, a part of one, or a code; asked for where "
-                                                      "there are none.")] = None,
+    slot: Annotated[
+        str,
+        typer.Argument(
+            metavar="SLOT",
+            help="cell_type, source_material, taxon_id, sample_processing; or one of the "
+            "schema's own values: sex, omics_type, data_format.",
+        ),
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WORDS", help="A name, a part of one, or a code; asked for where there are none."),
+    ] = None,
     query: Annotated[str | None, typer.Option("--query", hidden=True)] = None,
     top: Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, max=100, help="At most so many.")] = 10,
     index: IndexOption = None,
@@ -61,10 +77,22 @@ def search(
 
 @app.command()
 def build(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="OBO, or OWL or SKOS in RDF/XML, plain or gzipped; SLOT=FILE "
-                                               "takes all of its terms for a slot.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", envvar="MODOS_CODES", metavar="FILE", help="Write here, instead of where "
-                                                "`search` finds it by itself.")] = None,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="OBO, or OWL or SKOS in RDF/XML, plain or gzipped; SLOT=FILE takes all of its terms for a slot."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            envvar="MODOS_CODES",
+            metavar="FILE",
+            help="Write here, instead of where `search` finds it by itself.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before an index of other files is replaced.")] = False,
     json: JsonOption = False,
 ) -> None:

@@ -32,7 +32,11 @@ _OBJECTS = ("path", "place", "file", "other")  # how commands call the argument 
 _ROOT = "data.zarr/zarr.json"
 _SCHEMES = ("s3", "http", "https")
 _PLAIN = r"[\w@%+=:,./-]"  # what is itself in every shell
-_UNFIT = {"fish": r"(?!)", "bash": r"(?!)", "zsh": r"[\\'\"]"}  # what a word must not have; fish quotes by itself, bash is given quoted words, Typer quotes for zsh all but these
+_UNFIT = {
+    "fish": r"(?!)",
+    "bash": r"(?!)",
+    "zsh": r"[\\'\"]",
+}  # what a word must not have; fish quotes by itself, bash is given quoted words, Typer quotes for zsh all but these
 
 
 @contextmanager
@@ -81,6 +85,7 @@ def _join(broken: list[str], current: int) -> tuple[list[str], int]:
 
 def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
     """List objects, and the folders on the way to them."""
+
     def find_offers() -> Iterable[str]:
         if _is_remote(incomplete):
             return _remote_objects(ctx, incomplete)
@@ -91,6 +96,7 @@ def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_file(ctx: typer.Context, incomplete: str) -> list[str]:
     """List files of objects, by name and by element; objects, and the folders on the way to them."""
+
     def find_offers() -> list[str]:
         if _is_remote(incomplete):
             places = _remote_objects(ctx, incomplete)
@@ -146,7 +152,9 @@ def _folders(incomplete: str) -> Iterator[str]:
     if _is_object(folder):
         return
     with os.scandir(os.path.expanduser(folder)) as found:
-        names = sorted(one.name for one in found if one.name.startswith(start) and one.is_dir() and (start or one.name[0] not in ".-"))
+        names = sorted(
+            one.name for one in found if one.name.startswith(start) and one.is_dir() and (start or one.name[0] not in ".-")
+        )
     yield from (parent + slash + name for name in names)
 
 
@@ -176,13 +184,18 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
         return {}
     with open(path, "rb") as file:
         nodes = json.load(file)["consolidated_metadata"]["metadata"]
-    return {key: node["attributes"] for key, node in nodes.items() if key.count("/") == 1 and "@type" in node.get("attributes", {})}
+    return {
+        key: node["attributes"] for key, node in nodes.items() if key.count("/") == 1 and "@type" in node.get("attributes", {})
+    }
 
 
 def _files(ctx: typer.Context, place: str) -> Iterator[str]:
     """Iterate over the files of an object by name, then by the ids of their elements."""
-    named = {element: path for element, attributes in _elements(ctx, place).items()
-             if isinstance(path := attributes.get("data_path"), str) and not path.startswith("data.zarr/")}
+    named = {
+        element: path
+        for element, attributes in _elements(ctx, place).items()
+        if isinstance(path := attributes.get("data_path"), str) and not path.startswith("data.zarr/")
+    }
     yield from (f"{place}/{name}" for name in [*sorted(named.values()), *sorted(named)])
 
 
@@ -206,8 +219,11 @@ def _contigs(ctx: typer.Context, place: str) -> Iterable[str]:
 
 
 def _sequences(metadata: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [str(attributes.get("name") or element.partition("/")[2]) for element, attributes in metadata.items()
-            if element.startswith("sequence/")]
+    return [
+        str(attributes.get("name") or element.partition("/")[2])
+        for element, attributes in metadata.items()
+        if element.startswith("sequence/")
+    ]
 
 
 def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -220,8 +236,10 @@ def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _read_where(ctx: typer.Context) -> Where:
     given = ctx.find_root().params
-    return {"endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"),
-            "s3_kwargs": {"anon": True} if given.get("anon") else None}
+    return {
+        "endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"),
+        "s3_kwargs": {"anon": True} if given.get("anon") else None,
+    }
 
 
 def _ask_within_deadline(ask: Callable[[], Any]) -> Any:

@@ -69,8 +69,12 @@ def _compare(remote: MODO, folder: Path) -> None:
 def _show_commands(services: Stack, keep: bool) -> None:
     modos = "modos" if shutil.which("modos") else os.path.relpath(sys.argv[0])
     call = f"{modos} --endpoint {services.endpoint}"
-    show("\nTry it from another terminal:" if keep else "\nWith `modos demo --keep` the servers stay up, and these work "
-         "from another terminal\n(with the addresses that it prints):")
+    show(
+        "\nTry it from another terminal:"
+        if keep
+        else "\nWith `modos demo --keep` the servers stay up, and these work "
+        "from another terminal\n(with the addresses that it prints):"
+    )
     show(f"""  {call} remote list
   {call} show s3://modos-demo/ex
   {call} stream -r chr1:20,001-25,000 s3://modos-demo/ex/demo2.bam | samtools view | head

@@ -52,7 +52,9 @@ class Diagnosis:
     fix: str | None = None
 
 
-def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] | None, write: bool = False) -> Iterator[Diagnosis]:
+def examine(
+    endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] | None, write: bool = False
+) -> Iterator[Diagnosis]:
     """Check everything between here and the data.
 
     Parameters
@@ -76,8 +78,9 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] |
         if place is None and services.root:
             place = f"{services.root}/{readable[0]}".rstrip("/") if readable else services.root
     else:
-        yield Diagnosis("endpoint", "warning", "none is set", "give --endpoint URL, or set MODOS_ENDPOINT; S3 and folders "
-                                                              "work without")
+        yield Diagnosis(
+            "endpoint", "warning", "none is set", "give --endpoint URL, or set MODOS_ENDPOINT; S3 and folders work without"
+        )
     if place and place.startswith("s3://"):
         yield from _guard("S3", lambda: _s3(place, services, s3_kwargs, write))
     elif endpoint and services.endpoint:
@@ -112,10 +115,14 @@ def _other_modos() -> Iterator[Diagnosis]:
     except PackageNotFoundError:
         return
     if any(Path(file.locate()).resolve() == Path(modos.__file__).resolve() for file in other.files or ()):
-        yield Diagnosis("installation", "failed", f"{OTHER_DISTRIBUTION} {other.version} of sdsc-ordes is installed into the same folder: it and "
-                        f"{DISTRIBUTION} have overwritten each other's files",
-                        f"keep them in environments of their own: pip uninstall {OTHER_DISTRIBUTION}, then install {DISTRIBUTION} again with "
-                        "--force-reinstall --no-deps")
+        yield Diagnosis(
+            "installation",
+            "failed",
+            f"{OTHER_DISTRIBUTION} {other.version} of sdsc-ordes is installed into the same folder: it and "
+            f"{DISTRIBUTION} have overwritten each other's files",
+            f"keep them in environments of their own: pip uninstall {OTHER_DISTRIBUTION}, then install {DISTRIBUTION} again with "
+            "--force-reinstall --no-deps",
+        )
 
 
 def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
@@ -130,9 +137,11 @@ def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
     if parts.scheme == "https":
         yield _certificate(str(parts.hostname), parts.port or 443)
     elif parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Diagnosis("TLS", "warning", f"{endpoint} is not encrypted: tokens and data can be read on the way",
-                        "use https")
-    with mount(requests.Session(), endpoint) as session, session.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response:
+        yield Diagnosis("TLS", "warning", f"{endpoint} is not encrypted: tokens and data can be read on the way", "use https")
+    with (
+        mount(requests.Session(), endpoint) as session,
+        session.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response,
+    ):
         date = response.headers.get("Date")
     try:
         ahead = parsedate_to_datetime(date or "").timestamp() - time.time()
@@ -144,13 +153,20 @@ def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
 def _clock(ahead: float) -> Diagnosis:
     if abs(ahead) <= _SKEW:
         return Diagnosis("clock", "ok", f"{abs(ahead):.0f} s from the server's")
-    return Diagnosis("clock", "failed", f"it is {abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the "
-                                        "server's: S3 refuses what is signed here", "set the clock, or start NTP")
+    return Diagnosis(
+        "clock",
+        "failed",
+        f"it is {abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the "
+        "server's: S3 refuses what is signed here",
+        "set the clock, or start NTP",
+    )
 
 
 def _certificate(host: str, port: int) -> Diagnosis:
-    with socket.create_connection((host, port), timeout=10) as plain, \
-            ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure:
+    with (
+        socket.create_connection((host, port), timeout=10) as plain,
+        ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure,
+    ):
         found: Any = secure.getpeercert() or {}
     days = (ssl.cert_time_to_seconds(found["notAfter"]) - time.time()) / 86400
     if days < _SOON:
@@ -176,8 +192,12 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
     options = s3_options(place, services, s3_kwargs)
     storage = open_remote(place, services, options)
     if isinstance(storage, ServedStorage):
-        yield Diagnosis("credentials", "warning", "none: the S3 server gives none for a while, and this machine has none",
-                        "reading goes by addresses that the endpoint signs; to write get keys of S3")
+        yield Diagnosis(
+            "credentials",
+            "warning",
+            "none: the S3 server gives none for a while, and this machine has none",
+            "reading goes by addresses that the endpoint signs; to write get keys of S3",
+        )
         yield from _guard("reading", lambda: iter([_check_served_reading(str(services.endpoint), services)]))
         return
     assert isinstance(storage, S3Storage)  # what else `open_remote` gives for an s3:// URL
@@ -195,8 +215,12 @@ def _check_reading(storage: Storage, place: str) -> Diagnosis:
     """Check whether an object, its metadata and a file of it can be read: one may be allowed without the other."""
     root = next(iter(storage.find(ROOT_KEY, old_layout.OLD_ROOT_KEY)), None)
     if root is None:
-        return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
-                         "`modos remote list` shows them")
+        return Diagnosis(
+            "reading",
+            "warning",
+            f"{place} can be listed; there is no object in it to read",
+            "name one that there is: `modos remote list` shows them",
+        )
     key = root.key.removesuffix(ROOT_KEY).removesuffix(old_layout.OLD_ROOT_KEY).rstrip("/")
     _read_some(storage.child(key) if key else storage)
     return Diagnosis("reading", "ok", f"{place} can be listed and read")
@@ -243,9 +267,13 @@ def _check_writing(storage: Storage) -> Diagnosis:
                 storage.write(key, b"modos doctor", **condition)
             except (ConflictError, NotFoundError):
                 continue
-            return Diagnosis("writing", "failed", "the S3 server takes no notice of If-Match and If-None-Match: two people who "
-                             "change an object at once would lose changes", "use a server that does (AWS, MinIO, Ceph from "
-                             "Squid on), and write from one place until then")
+            return Diagnosis(
+                "writing",
+                "failed",
+                "the S3 server takes no notice of If-Match and If-None-Match: two people who "
+                "change an object at once would lose changes",
+                "use a server that does (AWS, MinIO, Ceph from Squid on), and write from one place until then",
+            )
         storage.write(key, b"modos doctor", if_match=tag)
     finally:
         storage.delete(key)
@@ -274,12 +302,20 @@ def _store(endpoint: str | None) -> Iterator[Diagnosis]:
     if assemblies:
         yield Diagnosis("references", "ok", f"assemblies in {store.url}: {assemblies:,}, annotations: {annotations:,}")
     elif os.environ.get(STORE_VARIABLE):
-        yield Diagnosis("references", "warning", f"{store.url} has no assemblies", f"add one with `modos reference add`, or change {STORE_VARIABLE}")
+        yield Diagnosis(
+            "references",
+            "warning",
+            f"{store.url} has no assemblies",
+            f"add one with `modos reference add`, or change {STORE_VARIABLE}",
+        )
 
 
 def _check_searched() -> Diagnosis:
     path, cache = os.environ.get("REF_PATH"), os.environ.get("REF_CACHE")
     if not path and not cache:
-        return Diagnosis("references", "ok", "neither REF_PATH nor REF_CACHE is set: a CRAM is read with the FASTA of its object, or "
-                         "out of the reference store")
+        return Diagnosis(
+            "references",
+            "ok",
+            "neither REF_PATH nor REF_CACHE is set: a CRAM is read with the FASTA of its object, or out of the reference store",
+        )
     return Diagnosis("references", "ok", f"REF_PATH {path or 'is not set'}, REF_CACHE {cache or 'is not set'}")

@@ -12,15 +12,33 @@ from modos.cli.output import options, show_json, show_lines
 app = typer.Typer()
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "C4GH_PASSPHRASE")
-_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
-              "AWS_SHARED_CREDENTIALS_FILE", "MODOS_CACHE_DIR", "MODOS_CONFIG_DIR", "MODOS_ALLOW_INTERNAL", "REF_PATH",
-              "REF_CACHE", "MODOS_REFERENCE_STORE", "MODOS_CODES", "MODOS_OFFLINE", "MODOS_CACHE_LIMIT", "MODOS_SECRET_KEY", "C4GH_PASSPHRASE",
-              "NO_COLOR")
+_VARIABLES = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "MODOS_CACHE_DIR",
+    "MODOS_CONFIG_DIR",
+    "MODOS_ALLOW_INTERNAL",
+    "REF_PATH",
+    "REF_CACHE",
+    "MODOS_REFERENCE_STORE",
+    "MODOS_CODES",
+    "MODOS_OFFLINE",
+    "MODOS_CACHE_LIMIT",
+    "MODOS_SECRET_KEY",
+    "C4GH_PASSPHRASE",
+    "NO_COLOR",
+)
 
 
 def doctor(
-    place: Annotated[str | None, typer.Argument(metavar="s3://BUCKET[/OBJECT]", help="What is to be reached, in place of what the "
-                                                "endpoint serves.")] = None,
+    place: Annotated[
+        str | None,
+        typer.Argument(metavar="s3://BUCKET[/OBJECT]", help="What is to be reached, in place of what the endpoint serves."),
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Try to write there, too: a small file that is removed again.")] = False,
     json: Json = False,
 ) -> None:

@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from modos.reference.cached_store import CachedStore
     from modos.reference.store import ReferenceStore
 
-StoreOption = Annotated[str | None, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
-                                                 "s3://bucket/prefix or https://host/path; else a folder of the user's.")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="MODOS_REFERENCE_STORE",
+        metavar="PLACE",
+        help="A folder, s3://bucket/prefix or https://host/path; else a folder of the user's.",
+    ),
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _LINE = 60  # bases in a line of FASTA
@@ -36,9 +43,12 @@ def open_cached(place: str | None) -> CachedStore:
 
 def dna(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store, or of an annotation of it.")],
-    region: Annotated[list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")],
+    region: Annotated[
+        list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")
+    ],
     reverse: Annotated[bool, typer.Option("--reverse", help="The reverse complement.")] = False,
-    store: StoreOption = None, json: JsonOption = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print the bases of regions as FASTA, as `samtools faidx` does; only what is asked for is fetched.
 
@@ -50,21 +60,32 @@ def dna(
 
     reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
     if json:
-        show_json([{"region": text, "strand": "-" if reverse else "+", "bases": reference.dna(text, strand="-" if reverse else "+")}
-                   for text in region])
+        show_json(
+            [
+                {"region": text, "strand": "-" if reverse else "+", "bases": reference.dna(text, strand="-" if reverse else "+")}
+                for text in region
+            ]
+        )
         return
     for text in region:
         bases = reference.dna(text, strand="-" if reverse else "+")
-        show_lines((f">{text}{'/rc' if reverse else ''}", *(bases[at:at + _LINE] for at in range(0, len(bases), _LINE))))
+        show_lines((f">{text}{'/rc' if reverse else ''}", *(bases[at : at + _LINE] for at in range(0, len(bases), _LINE))))
 
 
 def features(
     name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
-    region: Annotated[list[str] | None, typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; else all.")] = None,
-    kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
+    region: Annotated[
+        list[str] | None, typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; else all.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")
+    ] = "gene",
     strand: Annotated[str | None, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
-    gene: Annotated[str | None, typer.Option("--gene", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,
-    store: StoreOption = None, json: JsonOption = False,
+    gene: Annotated[
+        str | None, typer.Option("--gene", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")
+    ] = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Print the features of an annotation that overlap regions, or of a gene: a table, positions 1-based inclusive.
 

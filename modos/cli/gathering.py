@@ -23,15 +23,32 @@ def matcher(map: list[str] | None) -> Matcher:
     return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say, progress)
 
 
-def gather(path: str, files: list[Path], references: Sequence[str] | None, descriptions: Sequence[Path] | None, type: str | None,
-           attributes: dict[str, Any], map: list[str] | None, worksheet: str | None, secret: SecretKey | None) -> dict[str, Any]:
+def gather(
+    path: str,
+    files: list[Path],
+    references: Sequence[str] | None,
+    descriptions: Sequence[Path] | None,
+    type: str | None,
+    attributes: dict[str, Any],
+    map: list[str] | None,
+    worksheet: str | None,
+    secret: SecretKey | None,
+) -> dict[str, Any]:
     """Return the arguments of `MODO.create_from_files` and `MODO.compare_with_files`."""
     from modos.metadata.description import read_descriptions
 
     how = matcher(map)
     entries = read_descriptions(list(descriptions or ()), type, matcher=how, worksheet=worksheet)
-    return {"object_path": path, "files": files, "reference": references or (), "endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs,
-            "descriptions": entries, "matcher": how, "secret_key": secret} | attributes
+    return {
+        "object_path": path,
+        "files": files,
+        "reference": references or (),
+        "endpoint": options.endpoint,
+        "s3_kwargs": options.s3_kwargs,
+        "descriptions": entries,
+        "matcher": how,
+        "secret_key": secret,
+    } | attributes
 
 
 def are_files(what: list[str], has_options: bool) -> bool:
@@ -44,15 +61,33 @@ def are_files(what: list[str], has_options: bool) -> bool:
     if len(what) == 1 and (what[0] in model.GROUPS or has_options):
         return False
     if has_options:
-        raise InvalidInputError("--element, --file and --source are of one element of a type", "give the type alone, or files without them")
+        raise InvalidInputError(
+            "--element, --file and --source are of one element of a type", "give the type alone, or files without them"
+        )
     if len(what) > 1 and what[0] in model.GROUPS and not Path(what[0]).exists():
-        raise InvalidInputError(f"{what[0]} is a type of element, and {what[1]} stands after it",
-                                f"leave the type out: `modos add OBJECT {what[1]}`, or give the file with --source")
-    return len(what) > 1 or Path(what[0]).exists() or is_pipe(what[0]) or "/" in what[0] or format_of(what[0].removesuffix(".c4gh")) is not None
+        raise InvalidInputError(
+            f"{what[0]} is a type of element, and {what[1]} stands after it",
+            f"leave the type out: `modos add OBJECT {what[1]}`, or give the file with --source",
+        )
+    return (
+        len(what) > 1
+        or Path(what[0]).exists()
+        or is_pipe(what[0])
+        or "/" in what[0]
+        or format_of(what[0].removesuffix(".c4gh")) is not None
+    )
 
 
-def add_files(modo: MODO, files: list[Path], references: Sequence[str], parent: str | None, map: list[str] | None,
-              secret: SecretKey | None, dry_run: bool, json: bool) -> None:
+def add_files(
+    modo: MODO,
+    files: list[Path],
+    references: Sequence[str],
+    parent: str | None,
+    map: list[str] | None,
+    secret: SecretKey | None,
+    dry_run: bool,
+    json: bool,
+) -> None:
     """Add files to an object, or show what that would do."""
     how = matcher(map)
     if dry_run:

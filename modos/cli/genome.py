@@ -44,20 +44,29 @@ def _is_bigwig(place: str) -> bool:
 @app.command()
 def init(
     place: ObjectPath,
-    fasta: Annotated[list[str] | None, typer.Argument(metavar="FASTA", help="Contigs and sequence; plain or gzipped, "
-                                                      "patterns work.")] = None,
-    sizes: Annotated[list[str] | None, typer.Option("--sizes", metavar="FILE", help="Tables of names and lengths instead. Can be given "
-                                                    "several times, patterns work.")] = None,
+    fasta: Annotated[
+        list[str] | None, typer.Argument(metavar="FASTA", help="Contigs and sequence; plain or gzipped, patterns work.")
+    ] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sizes", metavar="FILE", help="Tables of names and lengths instead. Can be given several times, patterns work."
+        ),
+    ] = None,
     assembly: Annotated[list[str] | None, typer.Option("--assembly", metavar="AGP", help="AGP files instead.")] = None,
-    reference: Annotated[str | None, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, "
-                                                  "instead.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, instead.")
+    ] = None,
     id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Of the reference that is made.")] = None,
-    assembly_report: Annotated[Path | None, typer.Option("--assembly-report", metavar="FILE", help="An NCBI assembly report, for the "
-                                                         "names.")] = None,
-    name_style: Annotated[str, typer.Option("--name-style", metavar="COLUMN", help="Which of the report's "
-                                            "names.")] = "UCSC-style-name",
-    chromosome_map: Annotated[Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of names and the names "
-                                                        "they get.")] = None,
+    assembly_report: Annotated[
+        Path | None, typer.Option("--assembly-report", metavar="FILE", help="An NCBI assembly report, for the names.")
+    ] = None,
+    name_style: Annotated[
+        str, typer.Option("--name-style", metavar="COLUMN", help="Which of the report's names.")
+    ] = "UCSC-style-name",
+    chromosome_map: Annotated[
+        Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of names and the names they get.")
+    ] = None,
 ) -> None:
     """Give an object a genome, from files; tracks are kept along it.
 
@@ -67,9 +76,17 @@ def init(
     """
     modo = open_object(place)
     with progress("reading the sequence") as advance:
-        made = modo.add_genome(fasta or (), sizes=sizes or (), agp=assembly or (), reference=reference, id=id,
-                               assembly_report=assembly_report, name_style=name_style, chromosome_map=chromosome_map,
-                               progress=advance)
+        made = modo.add_genome(
+            fasta or (),
+            sizes=sizes or (),
+            agp=assembly or (),
+            reference=reference,
+            id=id,
+            assembly_report=assembly_report,
+            name_style=name_style,
+            chromosome_map=chromosome_map,
+            progress=advance,
+        )
     contigs = modo.open_genome(made).contigs
     say(f"{made} of {modo.storage.url} has {count(len(contigs), 'contig')}, {count(sum(contigs.lengths.values()), 'base')}")
 
@@ -85,15 +102,21 @@ def info(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fals
     found = open_genome(place, genome)
     contigs = found.contigs
     facts = {
-        "id": found.id, "contigs": len(contigs), "bases": sum(contigs.lengths.values()),
+        "id": found.id,
+        "contigs": len(contigs),
+        "bases": sum(contigs.lengths.values()),
         "supercontigs": sum(len(contigs[name].supercontigs) for name in contigs),
-        "sequence": found.sequence is not None, "aliases": len(contigs.aliases), "tracks": found.tracknames_continuous,
+        "sequence": found.sequence is not None,
+        "aliases": len(contigs.aliases),
+        "tracks": found.tracknames_continuous,
     }
     if json:
         show_json(facts)
         return
     texts = {"sequence": "yes" if facts["sequence"] else "no", "tracks": ", ".join(found.tracks) or "none"}
-    show_lines(f"{name:<13}{texts.get(name) or (f'{value:,}' if isinstance(value, int) else value)}" for name, value in facts.items())
+    show_lines(
+        f"{name:<13}{texts.get(name) or (f'{value:,}' if isinstance(value, int) else value)}" for name, value in facts.items()
+    )
 
 
 @app.command()
@@ -131,8 +154,9 @@ def sizes(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
 @app.command()
 def seq(
     place: ObjectPath,
-    regions: Annotated[list[str], typer.Argument(metavar="REGION", autocompletion=complete_region,
-                                                 help="1-based inclusive: chr1:1,000-2,000.")],
+    regions: Annotated[
+        list[str], typer.Argument(metavar="REGION", autocompletion=complete_region, help="1-based inclusive: chr1:1,000-2,000.")
+    ],
     genome: GenomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -145,15 +169,19 @@ def seq(
     found = open_genome(place, genome)
     places = [found.contigs.place(region) for region in regions]
     if json:
-        show_json([{"contig": contig.name, "start": start + 1, "end": end, "bases": _bases(found, contig.name, start, end)}
-                   for contig, start, end in places])
+        show_json(
+            [
+                {"contig": contig.name, "start": start + 1, "end": end, "bases": _bases(found, contig.name, start, end)}
+                for contig, start, end in places
+            ]
+        )
         return
     for contig, start, end in places:
         whole = (start, end) == (0, contig.length)
         show_lines([f">{contig.name}" if whole else f">{contig.name}:{start + 1}-{end}"])
         for at in range(start, end, _PIECE):
             bases = _bases(found, contig.name, at, min(at + _PIECE, end))
-            show_lines(bases[low:low + _LINE] for low in range(0, len(bases), _LINE))
+            show_lines(bases[low : low + _LINE] for low in range(0, len(bases), _LINE))
 
 
 def _bases(genome: Genome, contig: str, start: int, end: int) -> str:

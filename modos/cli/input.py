@@ -26,8 +26,12 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
         raise ValueError(f"{number[:20]} is no number")
 
     try:
-        value = json.loads(text, object_pairs_hook=_refuse_repetition, parse_constant=refuse,
-                           parse_float=lambda number: float(number) if isfinite(float(number)) else refuse(number))
+        value = json.loads(
+            text,
+            object_pairs_hook=_refuse_repetition,
+            parse_constant=refuse,
+            parse_float=lambda number: float(number) if isfinite(float(number)) else refuse(number),
+        )
     except ValueError as error:
         raise InvalidInputError(f"{option} is not JSON: {error}") from None
     except RecursionError:
@@ -48,7 +52,9 @@ def check_dry_run(json: bool, dry_run: bool) -> None:
 def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"{next(name for name, value in pairs if [n for n, _ in pairs].count(name) > 1)[:60]!r} stands there twice")
+        raise ValueError(
+            f"{next(name for name, value in pairs if [n for n, _ in pairs].count(name) > 1)[:60]!r} stands there twice"
+        )
     return found
 
 
@@ -61,8 +67,10 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
     if not plan or yes:
         return
     if not is_terminal():
-        raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
-                                "asked", "add --yes if it is meant")
+        raise InvalidInputError(
+            f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be asked",
+            "add --yes if it is meant",
+        )
     for line in [*plan, amount] if amount else plan:
         print(escape_line(line), file=sys.stderr)  # also where status is not wanted: the question is about it
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
@@ -114,8 +122,16 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
 
     slots = model.describe(class_name)["slots"]
     defaults = {"data_path": source.name} if source else {}
-    ordered = sorted(slots, key=lambda name: (name != "id", not slots[name]["required"], bool(slots[name]["links_to"]),
-                                              name != "name", name != "description"))
+    ordered = sorted(
+        slots,
+        key=lambda name: (
+            name != "id",
+            not slots[name]["required"],
+            bool(slots[name]["links_to"]),
+            name != "name",
+            name != "description",
+        ),
+    )
     attributes: dict[str, Any] = {"@type": class_name}
     for name in ordered:
         if name in COMPUTED or (class_name == "MODO" and (name == "id" or slots[name]["links_to"])):
@@ -128,8 +144,9 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
     return attributes
 
 
-def _ask(name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[str, Mapping[str, Any]],
-         default: str | None) -> Any:
+def _ask(
+    name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[str, Mapping[str, Any]], default: str | None
+) -> Any:
     from modos.cli.output import say
     from modos.cli.suggesting import has_codes, suggest
 

@@ -14,20 +14,34 @@ if TYPE_CHECKING:
     from modos.tracks.conditions import Condition
     from modos.tracks.mask_files import MaskFile
 
-WordsArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK... [FILE | lt|le|gt|ge|eq|ne NUMBER]", help="Tracks; then "
-                                                           "BED, wiggle or bigWig with places, or a condition on the tracks' values.")]
+WordsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TRACK... [FILE | lt|le|gt|ge|eq|ne NUMBER]",
+        help="Tracks; then BED, wiggle or bigWig with places, or a condition on the tracks' values.",
+    ),
+]
 
 
 def mask(
     place: ObjectPath,
     words: WordsArgument = None,
     all_tracks: Annotated[bool, typer.Option("--all", help="All tracks; none is named then.")] = False,
-    scores: Annotated[str | None, typer.Option("--scores", metavar="'lt 0.5'", help="Of the file only places with such a score in the "
-                                               "file: column 5 of BED, the value of wiggle and bigWig.")] = None,
-    values: Annotated[str | None, typer.Option("--values", metavar="'lt 0.5'", help="Where the tracks' own values are such; the same as "
-                                               "the condition at the end.")] = None,
-    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked "
-                                       "already.")] = False,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            "--scores",
+            metavar="'lt 0.5'",
+            help="Of the file only places with such a score in the file: column 5 of BED, the value of wiggle and bigWig.",
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            "--values", metavar="'lt 0.5'", help="Where the tracks' own values are such; the same as the condition at the end."
+        ),
+    ] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="What --dry-run says, as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
@@ -92,13 +106,17 @@ def _parse_places(words: list[str], scores: str | None, values: str | None) -> M
 
     is_condition = bool(words) and words[0] in COMPARISONS
     if len(words) > 1 and not is_condition:
-        raise InvalidInputError(f"{' '.join(words)} is neither a file nor a condition", "a condition is written like: lt 0.5; "
-                                "tracks come first, and are named as `modos track list` does")
+        raise InvalidInputError(
+            f"{' '.join(words)} is neither a file nor a condition",
+            "a condition is written like: lt 0.5; tracks come first, and are named as `modos track list` does",
+        )
     if values is not None and words:
         raise InvalidInputError("a file, or a condition, and --values exclude each other", "give one of them")
     if scores is not None and (is_condition or not words):
-        raise InvalidInputError("--scores is about the scores of a file, and none is given", "give a BED, wiggle or bigWig; the "
-                                "tracks' own values are tested by --values")
+        raise InvalidInputError(
+            "--scores is about the scores of a file, and none is given",
+            "give a BED, wiggle or bigWig; the tracks' own values are tested by --values",
+        )
     if values is not None or is_condition:
         return Condition.parse(values if values is not None else " ".join(words))
     return MaskFile(words[0], Condition.parse(scores) if scores is not None else None) if words else None

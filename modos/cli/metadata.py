@@ -16,8 +16,14 @@ from modos.cli.secrets import PassphraseOption, load_optional_secret
 if TYPE_CHECKING:
     from modos.errors import NotFoundError
 
-BaseUri = Annotated[str | None, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
-                                             "https://example.org/ex; the object's place where it is not given.")]
+BaseUri = Annotated[
+    str | None,
+    typer.Option(
+        "--base-uri",
+        metavar="URI",
+        help="What the names of elements begin with, such as https://example.org/ex; the object's place where it is not given.",
+    ),
+]
 _MAX_QUERY = 1 << 20  # bytes
 
 
@@ -25,8 +31,10 @@ def publish(
     path: ObjectPath,
     format: Annotated[str, typer.Option("--format", "-O", help="turtle, xml, json-ld, nt or ro-crate.")] = "turtle",
     base_uri: BaseUri = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout; for an "
-                                                "RO-Crate also a folder.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout; for an RO-Crate also a folder."),
+    ] = None,
 ) -> None:
     """Publish the metadata as linked data.
 
@@ -97,13 +105,23 @@ def check(
     path: ObjectPath,
     fix: Annotated[bool, typer.Option("--fix", help="Remove what interrupted changes left; nothing else.")] = False,
     checksums: Annotated[bool, typer.Option("--checksums/--quick", help="Read every file and compare its checksum.")] = True,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Go through all records, and see that the indexes lead to "
-                                           "each.")] = False,
-    secret_key: Annotated[Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of "
-                                                    "encrypted files with.")] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Go through all records, and see that the indexes lead to each.")
+    ] = False,
+    secret_key: Annotated[
+        Path | None,
+        typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of encrypted files with."),
+    ] = None,
     passphrase_file: PassphraseOption = None,
-    hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes of other machines and "
-                                         "containers as interrupted after so long without a sign.")] = 24.0,
+    hours: Annotated[
+        float,
+        typer.Option(
+            "--older-than",
+            metavar="HOURS",
+            min=0,
+            help="Count changes of other machines and containers as interrupted after so long without a sign.",
+        ),
+    ] = 24.0,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Check an object: its metadata, files and checksums, and what interrupted changes left.
@@ -125,8 +143,17 @@ def check(
         return
     secret = load_optional_secret(secret_key, passphrase_file)
     with progress("reading files") as advance:
-        findings = list(checking.find_problems(modo.storage, checksums=checksums, thorough=thorough, limit=limit,
-                                              progress=advance, endpoint=modo.services.endpoint, secret=secret))
+        findings = list(
+            checking.find_problems(
+                modo.storage,
+                checksums=checksums,
+                thorough=thorough,
+                limit=limit,
+                progress=advance,
+                endpoint=modo.services.endpoint,
+                secret=secret,
+            )
+        )
     if json:
         show_json([vars(finding) for finding in findings])
     elif findings:
@@ -137,13 +164,14 @@ def check(
         say(f"mended {count(len(fixable), 'finding')}")
     damaged = [finding for finding in findings if not finding.harmless]
     if damaged:
-        raise IntegrityError(f"{modo.storage.url} is not what its metadata say: {count(len(damaged), 'problem')}",
-                             "restore the files, or correct the elements with `modos update`")
+        raise IntegrityError(
+            f"{modo.storage.url} is not what its metadata say: {count(len(damaged), 'problem')}",
+            "restore the files, or correct the elements with `modos update`",
+        )
     if fixable and not fix:
         say("the object is whole; --fix removes what interrupted changes left")
     elif not findings:
-        say(f"{modo.storage.url} is whole: {count(len(modo.metadata) - 1, 'element')}, "
-            f"{count(len(modo.list_files()), 'file')}")
+        say(f"{modo.storage.url} is whole: {count(len(modo.metadata) - 1, 'element')}, {count(len(modo.list_files()), 'file')}")
 
 
 def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:
@@ -176,8 +204,11 @@ def diff(
     """
     from modos.metadata.diff import compare, replace_keys_by_names
 
-    differences = compare(replace_keys_by_names(open_object(path).metadata), replace_keys_by_names(open_object(other).metadata),
-                          ignore=frozenset({"id", "creation_date", "last_update_date"}))
+    differences = compare(
+        replace_keys_by_names(open_object(path).metadata),
+        replace_keys_by_names(open_object(other).metadata),
+        ignore=frozenset({"id", "creation_date", "last_update_date"}),
+    )
     if json:
         show_json([vars(difference) for difference in differences])
     elif differences:

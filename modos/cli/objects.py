@@ -20,17 +20,42 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.object.modo import MODO
 
-ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or "
-                                           "what `modos remote list` shows.")]
-MapOption = Annotated[list[str] | None, typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
-                                                     "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
-                                                     "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.")]
+ObjectPath = Annotated[
+    str,
+    typer.Argument(
+        metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or what `modos remote list` shows."
+    ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="WHAT=MEANING",
+        help="What a header or value of a sheet means: "
+        "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
+        "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.",
+    ),
+]
 WorksheetOption = Annotated[str | None, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
-ReferenceOption = Annotated[list[str] | None, typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
-                                                           "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
+ReferenceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        "-r",
+        metavar="FASTA",
+        help="What the files were made with: a FASTA, "
+        "an assembly of the reference store, or for `add` one of the object. May be repeated.",
+    ),
+]
 DryRunJsonOption = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
-SealedSourceOption = Annotated[Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
-                                                         "source, whose index beside it is not encrypted yet.")]
+SealedSourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--secret-key",
+        metavar="FILE",
+        help="Secret key of a recipient of an encrypted source, whose index beside it is not encrypted yet.",
+    ),
+]
 
 
 def open_object(path: str) -> MODO:
@@ -42,12 +67,19 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")
+    ] = None,
     reference: ReferenceOption = None,
-    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that "
-                                                    "describes its elements; may be repeated.")] = None,
-    type: Annotated[str | None, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
-                                             "sequence.")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that describes its elements; may be repeated."
+        ),
+    ] = None,
+    type: Annotated[
+        str | None, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, sequence.")
+    ] = None,
     meta: Annotated[str | None, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
     map: MapOption = None,
     worksheet: WorksheetOption = None,
@@ -76,8 +108,12 @@ def create(
     _refuse_lonely(map, "--map", files or file, "FILEs and sheets")
     _refuse_lonely(worksheet, "--worksheet", file, "--file")
     if (file or files) and MODO.exists(path, **where):
-        raise AlreadyExistsError(f"{path} exists already", f"bring it up to date with `modos update {path} -c {file[0]}`" if file else
-                                 f"add files with `modos add {path} FILE...`")
+        raise AlreadyExistsError(
+            f"{path} exists already",
+            f"bring it up to date with `modos update {path} -c {file[0]}`"
+            if file
+            else f"add files with `modos add {path} FILE...`",
+        )
     check_dry_run(json, dry_run)
     _refuse_lonely(dry_run, "--dry-run", files or file, "FILEs and sheets")
     secret = load_optional_secret(secret_key, passphrase_file)
@@ -89,12 +125,25 @@ def create(
         with defer_progress("copying files") as advance:
             modo = MODO.create_from_files(**given, progress=advance)
     elif file and dry_run:
-        show_plan(MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where), json, path)
+        show_plan(
+            MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where),
+            json,
+            path,
+        )
         return
     elif file:
         with defer_progress("copying files") as advance:
-            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, matcher=matcher(map),
-                                  worksheet=worksheet, **where)
+            modo = MODO.from_file(
+                file,
+                path,
+                type=type,
+                progress=advance,
+                secret_key=secret,
+                new=True,
+                matcher=matcher(map),
+                worksheet=worksheet,
+                **where,
+            )
     else:
         modo = MODO.create(path, **where, **(_attributes(meta) if meta or not is_terminal() else ask_element("MODO", {})))
     say(f"created {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')}")
@@ -120,14 +169,21 @@ def _refuse_lonely(given: Any, option: str, other: Any, what: str) -> None:
 
 def add(
     path: ObjectPath,
-    what: Annotated[list[str], typer.Argument(metavar="TYPE|FILE...", help="assay, data, reference, sample or sequence; or files, "
-                                              "which are added as their headers say.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TYPE|FILE...",
+            help="assay, data, reference, sample or sequence; or files, which are added as their headers say.",
+        ),
+    ],
     reference: ReferenceOption = None,
     element: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path | None, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
-    parent: Annotated[str | None, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
-                                                  help="The element it is part of.")] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element, help="The element it is part of."),
+    ] = None,
     map: MapOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be added, and add nothing.")] = False,
     json: DryRunJsonOption = False,
@@ -178,18 +234,44 @@ def add(
 
 def update(
     path: ObjectPath,
-    element: Annotated[str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
-                                                   help="The element that --element is about.")] = None,
-    config: Annotated[list[Path] | None, typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
-                                                      "that describes elements; may be repeated.")] = None,
+    element: Annotated[
+        str | None,
+        typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="The element that --element is about."),
+    ] = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--config",
+            "-c",
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that describes elements; may be repeated.",
+        ),
+    ] = None,
     type: Annotated[str | None, typer.Option(help="What the rows of a sheet are.")] = None,
-    values: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
-                                               "one, another data_path renames the file.")] = None,
-    source: Annotated[Path | None, typer.Option("--source", "-s", help="The file that replaces the element's, under its "
-                                                "name. Where that is encrypted, "
-                                                "it is encrypted for the same recipients.")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is "
-                                        "encrypted.")] = False,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            "--element",
+            "-e",
+            metavar="JSON",
+            help="Slots and their new values; null unsets one, another data_path renames the file.",
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source",
+            "-s",
+            help="The file that replaces the element's, under its "
+            "name. Where that is encrypted, "
+            "it is encrypted for the same recipients.",
+        ),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is encrypted.")
+    ] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     json: DryRunJsonOption = False,
@@ -214,8 +296,10 @@ def update(
     from modos.object.modo import MODO
 
     if option := next((str(one) for one in config or () if str(one).startswith("-") and str(one) != "-"), None):
-        raise InvalidInputError(f"-f takes a FILE, and {option} stands after it", f"to remove what the files do not name, write --prune; "
-                                f"a file of that name is ./{option}")
+        raise InvalidInputError(
+            f"-f takes a FILE, and {option} stands after it",
+            f"to remove what the files do not name, write --prune; a file of that name is ./{option}",
+        )
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
     check_dry_run(json, dry_run)
@@ -250,12 +334,16 @@ def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
     """Say what becomes of the old file of an element, where it stays."""
     after = modo.metadata[element].get("data_path")
     if before and after != before and modo.storage.exists(before):
-        say(f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already" if after else
-            f"{before} stays, and belongs to no element")
+        say(
+            f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already"
+            if after
+            else f"{before} stays, and belongs to no element"
+        )
 
 
-def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool,
-                secret: SecretKey | None) -> None:
+def _update_one(
+    modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool, secret: SecretKey | None
+) -> None:
     before = modo.metadata
     with progress("copying files") as advance:
         changed = modo.update_element(element, values, source, progress=advance, plain=plain, secret_key=secret)
@@ -271,8 +359,9 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
-                                                   help="Only this element, with its file.")] = None,
+    element: Annotated[
+        str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, with its file.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     json: DryRunJsonOption = False,
@@ -300,8 +389,15 @@ def remove(
     else:
         plan = [f"- {element}"] + [f"- {modo.path / key}" for key in modo.files_of(element)]
     if json and dry_run:
-        show_json({"object": modo.storage.url, "elements": elements, "files": files, "bytes": held,
-                   "removed": [line.removeprefix("- ") for line in plan] if element else [modo.storage.url]})
+        show_json(
+            {
+                "object": modo.storage.url,
+                "elements": elements,
+                "files": files,
+                "bytes": held,
+                "removed": [line.removeprefix("- ") for line in plan] if element else [modo.storage.url],
+            }
+        )
         return
     if dry_run:
         show_lines(plan)
@@ -366,7 +462,14 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
+    element: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ELEMENT",
+            autocompletion=complete_element,
+            help="Only this element, or the group of all that are alike: data.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,

@@ -196,7 +196,13 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), BarColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        DownloadColumn(binary_units=False),
+        TransferSpeedColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield _Shown(bar, bar.add_task(escape_line(title), total=total))
 

@@ -33,8 +33,10 @@ def accept_spellings(command: str) -> type[TyperCommand]:
             parser: Any = super().make_parser(ctx)
             for flag, meant in FLAGS.get(command, {}).items():
                 known = [parser._long_opt[name] for name in meant]
-                parser._opt_prefixes.add(flag[:len(flag) - len(flag.lstrip("-"))])
-                (parser._short_opt if len(flag) == 2 else parser._long_opt)[flag] = known[0] if len(known) == 1 else _Several(known)
+                parser._opt_prefixes.add(flag[: len(flag) - len(flag.lstrip("-"))])
+                (parser._short_opt if len(flag) == 2 else parser._long_opt)[flag] = (
+                    known[0] if len(known) == 1 else _Several(known)
+                )
             if command in OPTIONS_FOR_ARGUMENTS:
                 _take_option(parser, next(p for p in self.params if p.name == OPTIONS_FOR_ARGUMENTS[command][1]), ctx, command)
             if command == "stream":

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+
 @app.command("list")
 def list_(
     remote: Annotated[bool, typer.Option("--remote", help="The store that the endpoint gives out.")] = False,
-    store: StoreOption = None, json: JsonOption = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """List the assemblies and annotations of the store.
 
@@ -49,13 +51,32 @@ def list_(
     if not assemblies:
         say(f"{known.url} has no assemblies")
         return
-    show_table([("assembly", "contigs", "bases", "seqcol"), *((name, f"{facts['contigs']:,}", f"{facts['bases']:,}", facts["seqcol"])
-                                                               for name, facts in sorted(assemblies.items()))])
+    show_table(
+        [
+            ("assembly", "contigs", "bases", "seqcol"),
+            *(
+                (name, f"{facts['contigs']:,}", f"{facts['bases']:,}", facts["seqcol"])
+                for name, facts in sorted(assemblies.items())
+            ),
+        ]
+    )
     if annotations:
         show("")
-        show_table([("annotation", "assembly", "genes", "transcripts", "size"),
-                     *((name, facts["assembly"], f"{facts['rows']['gene']:,}", f"{facts['rows']['transcript']:,}", size(facts["bytes"]))
-                       for name, facts in sorted(annotations.items()))])
+        show_table(
+            [
+                ("annotation", "assembly", "genes", "transcripts", "size"),
+                *(
+                    (
+                        name,
+                        facts["assembly"],
+                        f"{facts['rows']['gene']:,}",
+                        f"{facts['rows']['transcript']:,}",
+                        size(facts["bytes"]),
+                    )
+                    for name, facts in sorted(annotations.items())
+                ),
+            ]
+        )
 
 
 def _open_served() -> ReferenceStore:
@@ -65,9 +86,12 @@ def _open_served() -> ReferenceStore:
 
     found = open_served_store(options.endpoint)
     if found is None:
-        raise NotFoundError("no server gives out references" if options.endpoint else "no server is named",
-                            "MODOS_OFFLINE is set" if is_offline() else "name one with --endpoint; it gives out what `modos serve --references` "
-                            "names")
+        raise NotFoundError(
+            "no server gives out references" if options.endpoint else "no server is named",
+            "MODOS_OFFLINE is set"
+            if is_offline()
+            else "name one with --endpoint; it gives out what `modos serve --references` names",
+        )
     return found
 
 
@@ -88,9 +112,15 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
         if json:
             show(manifest.to_bytes().decode())
             return
-        show_lines([f"assembly    {manifest.assembly} ({manifest.seqcol})", f"source      {manifest.source}", f"size        {size(manifest.size)}",
-                    *(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()),
-                    *(f"left out    {text} ({number:,})" for text, number in manifest.left_out.items())])
+        show_lines(
+            [
+                f"assembly    {manifest.assembly} ({manifest.seqcol})",
+                f"source      {manifest.source}",
+                f"size        {size(manifest.size)}",
+                *(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()),
+                *(f"left out    {text} ({number:,})" for text, number in manifest.left_out.items()),
+            ]
+        )
         return
     assembly = cached.assembly(name)
     with progress("comparing", assembly.bases) as advance:
@@ -106,13 +136,22 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="That the assembly gets, or has.")],
-    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")] = None,
-    names: Annotated[str | None, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for "
-                                              "other names.")] = None,
-    gff3: Annotated[list[str] | None, typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated.")] = None,
-    annotation: Annotated[str | None, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")] = None,
-    skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly "
-                                               "lacks.")] = False,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for other names.")
+    ] = None,
+    gff3: Annotated[
+        list[str] | None,
+        typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated."),
+    ] = None,
+    annotation: Annotated[
+        str | None, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly lacks.")
+    ] = False,
     source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it comes from; else the files' names.")] = "",
     store: StoreOption = None,
 ) -> None:
@@ -157,8 +196,10 @@ def _say_assembly(assembly: Assembly, store: ReferenceStore) -> None:
 
 
 def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
-    say(f"added {made.name} of {made.assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
-        f"{size(made.size)}")
+    say(
+        f"added {made.name} of {made.assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
+        f"{size(made.size)}"
+    )
     for text, number in made.left_out.items():
         say(f"left out: {text} ({number:,})")
 
@@ -167,7 +208,9 @@ def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
 def import_(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder or s3://bucket as GenomeKit keeps it.")],
     name: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these assemblies.")] = None,
-    skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what annotations have on contigs that the assembly lacks.")] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out what annotations have on contigs that the assembly lacks.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
     """Bring in assemblies and annotations from a folder or bucket of GenomeKit.
@@ -182,7 +225,9 @@ def import_(
 
     known = open_store(store)
     with progress("reading") as advance:
-        for made in import_from(open_folder(place, options.endpoint, options.s3_kwargs), known, name or (), skip_unknown, advance):
+        for made in import_from(
+            open_folder(place, options.endpoint, options.s3_kwargs), known, name or (), skip_unknown, advance
+        ):
             if isinstance(made, str):
                 say(f"left out {made}")
             elif isinstance(made, Assembly):
@@ -194,7 +239,9 @@ def import_(
 @app.command()
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
-    contig: Annotated[list[str] | None, typer.Option("--contig", metavar="CONTIG", help="Only this one; may be repeated.")] = None,
+    contig: Annotated[
+        list[str] | None, typer.Option("--contig", metavar="CONTIG", help="Only this one; may be repeated.")
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Fetch the sequences of an assembly, or the tables of an annotation, into the cache of this machine.
@@ -260,7 +307,8 @@ def push(
 def verify(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
     fix: Annotated[bool, typer.Option("--fix", help="Remove what is damaged, so that it can be added again.")] = False,
-    store: StoreOption = None, json: JsonOption = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Compare every sequence of an assembly, or every table of an annotation, with its digest.
 
@@ -274,7 +322,9 @@ def verify(
     cached = open_cached(store)
     known, is_annotation = cached.store, is_annotation_name(cached, name)
     with progress("reading") as advance:
-        wrong = dict(verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance))
+        wrong = dict(
+            verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance)
+        )
     if json:
         show_json([{"file": key, "problem": problem} for key, problem in wrong.items()])
     if not wrong:
@@ -284,9 +334,11 @@ def verify(
         show_lines(wrong.values())
     for key in wrong if fix else ():
         known.storage.delete(key)
-    raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} {'is' if len(wrong) == 1 else 'are'} not what the name says"
-                         + (", and removed" if fix else ""), "add it again, or push it from another store" if fix else "remove what is "
-                         "damaged with --fix, and add it again")
+    raise IntegrityError(
+        f"{count(len(wrong), 'file')} of {name} in {known.url} {'is' if len(wrong) == 1 else 'are'} not what the name says"
+        + (", and removed" if fix else ""),
+        "add it again, or push it from another store" if fix else "remove what is damaged with --fix, and add it again",
+    )
 
 
 app.command("dna")(dna)
@@ -294,8 +346,11 @@ app.command("features")(features)
 
 
 @app.command()
-def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")], store: StoreOption = None,
-       yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def rm(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
+    store: StoreOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
     """Remove an annotation, or an assembly with the sequences that no other has.
 
     modos reference rm hg19
@@ -337,7 +392,9 @@ def env() -> None:
 @app.command()
 def cache(
     forget: Annotated[str | None, typer.Option("--forget", metavar="NAME", help="Forget what was known of an assembly.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Read every file, and compare it with the digest that it is named by.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file, and compare it with the digest that it is named by.")
+    ] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences and tables from the cache.")] = False,
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -371,10 +428,25 @@ def cache(
         return
     limit = cache_limit()
     if json:
-        show_json({"folder": str(cache_folder()), "sequences": len(sequences), "tables": len(tables), "bytes": total, "limit": limit or None})
+        show_json(
+            {
+                "folder": str(cache_folder()),
+                "sequences": len(sequences),
+                "tables": len(tables),
+                "bytes": total,
+                "limit": limit or None,
+            }
+        )
         return
-    show_lines([f"folder     {cache_folder()}", f"sequences  {len(sequences):,}", f"tables     {len(tables):,}", f"size       {size(total)}",
-                f"limit      {size(limit) if limit else 'none'}"])
+    show_lines(
+        [
+            f"folder     {cache_folder()}",
+            f"sequences  {len(sequences):,}",
+            f"tables     {len(tables):,}",
+            f"size       {size(total)}",
+            f"limit      {size(limit) if limit else 'none'}",
+        ]
+    )
 
 
 def _verify_cache(json: bool) -> None:
@@ -390,5 +462,7 @@ def _verify_cache(json: bool) -> None:
         return
     if not json:
         show_lines(wrong)
-    raise IntegrityError(f"{count(len(wrong), 'file')} in {cache_folder()} {'is' if len(wrong) == 1 else 'are'} not what the name says",
-                         "remove what is listed; what is used of it is fetched anew")
+    raise IntegrityError(
+        f"{count(len(wrong), 'file')} in {cache_folder()} {'is' if len(wrong) == 1 else 'are'} not what the name says",
+        "remove what is listed; what is used of it is fetched anew",
+    )

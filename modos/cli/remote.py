@@ -22,8 +22,14 @@ app = typer.Typer()
 @app.command("list")
 def list_objects(
     place: Annotated[str | None, typer.Argument(metavar="s3://BUCKET", help="Where to look, instead of the endpoint.")] = None,
-    search: Annotated[str, typer.Option("--search", metavar="WORDS", help="Those alone whose metadata have these words; "
-                                        "SLOT=VALUE is a whole value, SLOT~PART a part of one.")] = "",
+    search: Annotated[
+        str,
+        typer.Option(
+            "--search",
+            metavar="WORDS",
+            help="Those alone whose metadata have these words; SLOT=VALUE is a whole value, SLOT~PART a part of one.",
+        ),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the objects of a server or a bucket.
@@ -41,8 +47,10 @@ def list_objects(
         show_lines(urls)
 
 
-Include = Annotated[list[str], typer.Option("--include", metavar="PATTERN", help="Only data files like this (*.cram), with "
-                                            "their indexes; may be repeated.")]
+Include = Annotated[
+    list[str],
+    typer.Option("--include", metavar="PATTERN", help="Only data files like this (*.cram), with their indexes; may be repeated."),
+]
 Exclude = Annotated[list[str], typer.Option("--exclude", metavar="PATTERN", help="No data files like this; may be repeated.")]
 NoData = Annotated[bool, typer.Option("--no-data", help="The metadata alone.")]
 Json = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
@@ -50,8 +58,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be copi
 
 
 @app.command(cls=accept_spellings("remote upload"))
-def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")],
-           include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False, json: Json = False) -> None:
+def upload(
+    path: ObjectPath,
+    target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")],
+    include: Include = [],
+    exclude: Exclude = [],
+    no_data: NoData = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Bring an object to S3, every byte checked: what differs, on from where it was interrupted. Also: push.
 
     modos --endpoint http://localhost remote upload data/ex s3://modos-demo/ex
@@ -60,14 +75,22 @@ def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3:/
     """
     from modos.object.modo import MODO
 
-    plan = MODO.open(path).plan_upload(target, options.endpoint, None, options.s3_kwargs, include=include, exclude=exclude,
-                                       data=not no_data)
+    plan = MODO.open(path).plan_upload(
+        target, options.endpoint, None, options.s3_kwargs, include=include, exclude=exclude, data=not no_data
+    )
     _copy(plan, dry_run, "upload", json)
 
 
 @app.command(cls=accept_spellings("remote download"))
-def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="FOLDER")],
-             include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False, json: Json = False) -> None:
+def download(
+    path: ObjectPath,
+    target: Annotated[Path, typer.Argument(metavar="FOLDER")],
+    include: Include = [],
+    exclude: Exclude = [],
+    no_data: NoData = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Bring an object to a folder, every byte checked: what differs, on from where it was interrupted. Also: pull.
 
     modos --endpoint http://localhost remote download s3://modos-demo/ex data/ex
@@ -85,8 +108,14 @@ def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
     files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"
     if dry_run:
         if json:
-            show_json({"copied": [{"file": file.key, "bytes": file.size} for file in plan.files], "removed": list(plan.superfluous),
-                       "present": len(plan.present), "bytes": plan.size})
+            show_json(
+                {
+                    "copied": [{"file": file.key, "bytes": file.size} for file in plan.files],
+                    "removed": list(plan.superfluous),
+                    "present": len(plan.present),
+                    "bytes": plan.size,
+                }
+            )
             return
         show_lines([*(f"+ {file.key} ({size(file.size)})" for file in plan.files), *(f"- {key}" for key in plan.superfluous)])
         say(f"would {verb} {files}" + (f"; {count(len(plan.present), 'file')} there already" if plan.present else ""))

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
 
 
-PassphraseOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
-                                                       "C4GH_PASSPHRASE, else it is asked for.")]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A file with the passphrase in its first line; else C4GH_PASSPHRASE, else it is asked for."
+    ),
+]
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
@@ -56,8 +60,10 @@ def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | No
         return read_passphrase(passphrase_file)
     given = os.environ.get(PASSPHRASE_VARIABLE)
     if given is None and not is_terminal():
-        raise InvalidInputError("nobody is there to be asked for a passphrase",
-                                f"set {PASSPHRASE_VARIABLE}, give --passphrase-file, or --no-passphrase")
+        raise InvalidInputError(
+            "nobody is there to be asked for a passphrase",
+            f"set {PASSPHRASE_VARIABLE}, give --passphrase-file, or --no-passphrase",
+        )
     if given is None:
         given = getpass.getpass("Passphrase: ")
         if given != getpass.getpass("Again: "):
@@ -89,8 +95,10 @@ def warn_of_lockout(place: str, *, ask: bool) -> None:
     from modos.cli.output import say, warn
     from modos.errors import EXIT_INTERRUPTED
 
-    warn(f"no key at hand opens the files of {place} once they are encrypted: you may not be able to read them again "
-         "(-s me.sec or --also-me encrypts them for you, too)")
+    warn(
+        f"no key at hand opens the files of {place} once they are encrypted: you may not be able to read them again "
+        "(-s me.sec or --also-me encrypts them for you, too)"
+    )
     if ask and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
         say("nothing was encrypted")
         raise SystemExit(EXIT_INTERRUPTED)

@@ -21,17 +21,29 @@ def serve(
     workers: Annotated[int, _setting("WORKERS", min=1, max=64, help="Processes that answer.")] = 1,
     s3_url: Annotated[str | None, _setting("S3_URL", metavar="URL", help="The S3 server as clients reach it.")] = None,
     public_url: Annotated[str | None, _setting("PUBLIC_URL", metavar="URL", help="This server as clients reach it.")] = None,
-    htsget_url: Annotated[str | None, _setting("HTSGET_URL", metavar="URL", help="An htsget server that clients are told of in "
-                                               "place of this one.")] = None,
-    token_file: Annotated[Path | None, _setting("TOKENS", metavar="FILE", help="Serve only those who send one of the bearer "
-                                                "tokens in this file, one a line.")] = None,
+    htsget_url: Annotated[
+        str | None, _setting("HTSGET_URL", metavar="URL", help="An htsget server that clients are told of in place of this one.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        _setting("TOKENS", metavar="FILE", help="Serve only those who send one of the bearer tokens in this file, one a line."),
+    ] = None,
     access: Annotated[Path | None, _setting("ACCESS", metavar="FILE", help="Who may read and write what, in TOML.")] = None,
-    references: Annotated[str | None, _setting("REFERENCES", metavar="DIR|s3://BUCKET/PREFIX", help="A reference store that is given out, "
-                                               "by refget and as files.")] = None,
-    codes: Annotated[Path | None, _setting("CODES", metavar="INDEX", help="An index of `modos codes build`, in which clients look up codes.")] = None,
-    fuzon_url: Annotated[str | None, _setting("FUZON_URL", metavar="URL", help="A fuzon server that clients are told of in place of this one.")] = None,
-    max_age: Annotated[float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How long a listing of the "
-                                       "objects is good.")] = 30,
+    references: Annotated[
+        str | None,
+        _setting(
+            "REFERENCES", metavar="DIR|s3://BUCKET/PREFIX", help="A reference store that is given out, by refget and as files."
+        ),
+    ] = None,
+    codes: Annotated[
+        Path | None, _setting("CODES", metavar="INDEX", help="An index of `modos codes build`, in which clients look up codes.")
+    ] = None,
+    fuzon_url: Annotated[
+        str | None, _setting("FUZON_URL", metavar="URL", help="A fuzon server that clients are told of in place of this one.")
+    ] = None,
+    max_age: Annotated[
+        float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How long a listing of the objects is good.")
+    ] = 30,
     log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
 ) -> None:
     """Serve the catalogue, htsget and DRS of a folder or an S3 prefix, and refget of a reference store.
@@ -46,7 +58,17 @@ def serve(
     if log not in ("json", "text", "quiet"):
         raise InvalidInputError(f"there is no log {log!r}", "write json, text or quiet")
     files = {name: str(file) if file else None for name, file in (("token_file", token_file), ("access_file", access))}
-    settings = Settings(place, s3_url or None, public_url or None, htsget_url or None, options.s3_kwargs, **files,
-                        max_age=max_age, log=log, references=references or None, codes=str(codes) if codes else None,
-                        fuzon_url=fuzon_url or None)
+    settings = Settings(
+        place,
+        s3_url or None,
+        public_url or None,
+        htsget_url or None,
+        options.s3_kwargs,
+        **files,
+        max_age=max_age,
+        log=log,
+        references=references or None,
+        codes=str(codes) if codes else None,
+        fuzon_url=fuzon_url or None,
+    )
     run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

@@ -28,20 +28,44 @@ _FORMS = ("%s", "%d", "%d", "%d", "%d", "%g", "%g", "%.3g", "%.3g")
 _TICKS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60  # columns of a picture
 
-FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file,
-                                             help="A file of an object, by its name or its element's id, or the address of one on an htsget server (http://server/htsget/reads/ID).")]
-RegionOption = Annotated[list[str] | None, typer.Option("--region", "-r", autocompletion=complete_region,
-                                                        help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
-                                                        "Can be given several times.")]
-RegionsOption = Annotated[str | None, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
-                                                   "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
+FileArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="OBJECT/FILE",
+        autocompletion=complete_file,
+        help="A file of an object, by its name or its element's id, or the address of one on an htsget server (http://server/htsget/reads/ID).",
+    ),
+]
+RegionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        "-r",
+        autocompletion=complete_region,
+        help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+        "Can be given several times.",
+    ),
+]
+RegionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--regions-file",
+        "-R",
+        metavar="FILE",
+        help="Regions, one a line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- BED from it.",
+    ),
+]
 ReferenceOption = Annotated[Path | None, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
-SecretKeyOption = Annotated[Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
-                                                      "file with.")]
-SenderOption = Annotated[list[Path] | None, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
-                                                         "it; of several one must.")]
-WorkersOption = Annotated[int, typer.Option("--threads", "-@", min=1, max=64, metavar="N",
-                                            help="Connections, and threads that compress.")]
+SecretKeyOption = Annotated[
+    Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted file with.")
+]
+SenderOption = Annotated[
+    list[Path] | None,
+    typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted it; of several one must."),
+]
+WorkersOption = Annotated[
+    int, typer.Option("--threads", "-@", min=1, max=64, metavar="N", help="Connections, and threads that compress.")
+]
 
 
 def stream(
@@ -49,22 +73,34 @@ def stream(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout.")] = "-",
-    output_format: Annotated[str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or "
-                                                      "bcf; else as FILE ends, or the file's own.")] = None,
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or bcf; else as FILE ends, or the file's own."
+        ),
+    ] = None,
     reference: ReferenceOption = None,
     secret_key: SecretKeyOption = None,
     passphrase_file: PassphraseOption = None,
     sender: SenderOption = None,
-    samples: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
-                                                "between.")] = None,
+    samples: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas between.")
+    ] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="What --count prints, as JSON.")] = False,
     header: Annotated[bool, typer.Option("--header-only", "-H", help="Only the header, as text.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and "
-                                      "neighbours.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and neighbours.")
+    ] = False,
     threads: WorkersOption = 8,
-    fields: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these fields of reads (QNAME,FLAG,RNAME,POS,MAPQ,CIGAR,RNEXT,"
-                                               "PNEXT,TLEN,SEQ,QUAL), the others as SAM has what is not known.")] = None,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Only these fields of reads (QNAME,FLAG,RNAME,POS,MAPQ,CIGAR,RNEXT,"
+            "PNEXT,TLEN,SEQ,QUAL), the others as SAM has what is not known.",
+        ),
+    ] = None,
     tags: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
     notags: Annotated[str | None, typer.Option(metavar="NAMES", help="All tags of reads but these.")] = None,
 ) -> None:
@@ -146,9 +182,17 @@ def coverage(
 
 def _figures(measured: Coverage) -> tuple[str | int | float, ...]:
     region = measured.region
-    return (region.contig, region.start + 1, region.limit, measured.reads, measured.covered,
-            100 * measured.covered / measured.length, measured.mean_depth, measured.mean_base_quality,
-            measured.mean_mapping_quality)
+    return (
+        region.contig,
+        region.start + 1,
+        region.limit,
+        measured.reads,
+        measured.covered,
+        100 * measured.covered / measured.length,
+        measured.mean_depth,
+        measured.mean_base_quality,
+        measured.mean_mapping_quality,
+    )
 
 
 def _picture(measured: Coverage) -> str:
@@ -190,8 +234,15 @@ def _words(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
-def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase_file: Path | None, sender: list[Path] | None,
-          workers: int, hints: Query) -> GenomicFile:
+def _open(
+    file: str,
+    reference: Path | None,
+    secret_key: Path | None,
+    passphrase_file: Path | None,
+    sender: list[Path] | None,
+    workers: int,
+    hints: Query,
+) -> GenomicFile:
     from modos.encryption.keys import as_public_keys
 
     secret = load_optional_secret(secret_key, passphrase_file)
@@ -201,8 +252,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
     if file.startswith(("http://", "https://")) and not is_remote(file):
         from modos.object.finding import open_served_file
 
-        return open_served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers,
-                                senders=senders)
+        return open_served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers, senders=senders)
     from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, **options.where)
@@ -233,8 +283,10 @@ def _open_output(output: str, *, binary: bool) -> Iterator[int]:
 
     if output == "-":
         if binary and sys.stdout.isatty():
-            raise InvalidInputError("these are binary data, not for a terminal", "pipe them into samtools or bcftools, "
-                                    "write a file with -o, or text with -O sam or -O vcf")
+            raise InvalidInputError(
+                "these are binary data, not for a terminal",
+                "pipe them into samtools or bcftools, write a file with -o, or text with -O sam or -O vcf",
+            )
         with _tell_failures("stdout"):
             yield sys.stdout.fileno()
         return

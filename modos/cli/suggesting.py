@@ -49,8 +49,12 @@ def _suggest_one(slot: str, text: str) -> str:
     if is_code(text) or not has_codes(slot):
         return text
     try:
-        chosen = _choose(slot, text, lambda words: _at_hand().codes.search(slot, words, _SHOWN),
-                         f"{slot}: a number, a code or other words; = keeps what you typed, nothing leaves it out")
+        chosen = _choose(
+            slot,
+            text,
+            lambda words: _at_hand().codes.search(slot, words, _SHOWN),
+            f"{slot}: a number, a code or other words; = keeps what you typed, nothing leaves it out",
+        )
     except ModosError as error:
         warn(f"{text} was not looked up: {error.message}")
         if isinstance(error, TransportError):  # each answer would wait for it
@@ -68,8 +72,13 @@ def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
         found = find(words)
         if len(found) == 1 and is_code(words):
             return found[0]
-        say("\n".join(f"{number:>3}  {code.label}{f' ({code.synonym})' if code.synonym else ''}  {code.value}"
-                      for number, code in enumerate(found, 1)) or f"nothing of {slot} is like {words}")
+        say(
+            "\n".join(
+                f"{number:>3}  {code.label}{f' ({code.synonym})' if code.synonym else ''}  {code.value}"
+                for number, code in enumerate(found, 1)
+            )
+            or f"nothing of {slot} is like {words}"
+        )
         answer = read_answer(question)
         if answer in ("", "="):
             return text if answer else ""

@@ -11,10 +11,18 @@ from modos.cli.output import say, show
 
 
 def template(
-    class_name: Annotated[str, typer.Argument(metavar="CLASS", help="A class, such as Sample or AlignmentSet; or assay, data, "
-                                              "reference, sample, sequence.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="A .tsv, .csv or .xlsx file that is not there yet; "
-                                                "else stdout, as TSV.")] = None,
+    class_name: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLASS", help="A class, such as Sample or AlignmentSet; or assay, data, reference, sample, sequence."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="A .tsv, .csv or .xlsx file that is not there yet; else stdout, as TSV."
+        ),
+    ] = None,
 ) -> None:
     """Write an empty sheet with the columns of a class, the required ones first; filled in, `create -f` and `update -c` read it.
 

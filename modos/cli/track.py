@@ -42,17 +42,42 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
-SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Wiggle, bedGraph, BED with a score, or "
-                                                      "bigWig; - is stdin; files of the same NAME are one track.")]
-RegionOption = Annotated[list[str] | None, typer.Option("--region", "-r", metavar="REGION", autocompletion=complete_region, help="1-based inclusive: "
-                                                        "chr1:1,000-2,000. Can be given several times.")]
-RegionsOption = Annotated[str | None, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
-                                                   "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME=FILE",
+        help="Wiggle, bedGraph, BED with a score, or bigWig; - is stdin; files of the same NAME are one track.",
+    ),
+]
+RegionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        "-r",
+        metavar="REGION",
+        autocompletion=complete_region,
+        help="1-based inclusive: chr1:1,000-2,000. Can be given several times.",
+    ),
+]
+RegionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--regions-file",
+        "-R",
+        metavar="FILE",
+        help="Regions, one a line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- BED from it.",
+    ),
+]
 MaskOption = Annotated[str | None, typer.Option("--mask", metavar="FILE", help="Leave out values there: BED, wiggle, bigWig.")]
 KeepOption = Annotated[str | None, typer.Option("--keep", metavar="FILE", help="Take only values there.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
-ClipOption = Annotated[bool, typer.Option("--clip", help="Leave out values past the end of a contig or in a gap of the genome, "
-                                          "and say how many; else they are an error.")]
+ClipOption = Annotated[
+    bool,
+    typer.Option(
+        "--clip",
+        help="Leave out values past the end of a contig or in a gap of the genome, and say how many; else they are an error.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _ROWS = 1 << 16  # rows of a table that are written at once
 
@@ -62,8 +87,10 @@ def add(
     place: ObjectPath,
     sources: SourcesArgument,
     genome: GenomeOption = None,
-    parent: Annotated[str | None, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
-                                                  help="The element they are part of.")] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element, help="The element they are part of."),
+    ] = None,
     element: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Slots of the elements as JSON.")] = None,
     mask: MaskOption = None,
     keep: KeepOption = None,
@@ -86,8 +113,14 @@ def add(
 
 
 @app.command()
-def replace(place: ObjectPath, sources: SourcesArgument, mask: MaskOption = None, keep: KeepOption = None,
-            strict: StrictOption = False, clip: ClipOption = False) -> None:
+def replace(
+    place: ObjectPath,
+    sources: SourcesArgument,
+    mask: MaskOption = None,
+    keep: KeepOption = None,
+    strict: StrictOption = False,
+    clip: ClipOption = False,
+) -> None:
     """Give tracks other data, in one commit; names and links stay.
 
     modos track replace data/ex coverage=coverage-2.bw
@@ -144,8 +177,11 @@ def _tell(reports: dict[str, LoadReport], what: str) -> None:
 
 
 @app.command()
-def remove(place: ObjectPath, names: Annotated[list[str], typer.Argument(metavar="TRACK")],
-           yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def remove(
+    place: ObjectPath,
+    names: Annotated[list[str], typer.Argument(metavar="TRACK")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
     """Remove tracks, with their data, in one commit.
 
     modos track remove data/ex coverage
@@ -190,14 +226,31 @@ def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
     elif not found.tracks:
         say(f"{place} has no tracks")
     elif rows:
-        show_table([["name", "id", "values", "mean", "bytes", "mask"], *(
-            [row["name"], row["id"], f"{row['n']:,}", _number(row["mean"]), size(row["bytes"]), "yes" if row["masked"] else ""]
-            for row in rows)])
+        show_table(
+            [
+                ["name", "id", "values", "mean", "bytes", "mask"],
+                *(
+                    [
+                        row["name"],
+                        row["id"],
+                        f"{row['n']:,}",
+                        _number(row["mean"]),
+                        size(row["bytes"]),
+                        "yes" if row["masked"] else "",
+                    ]
+                    for row in rows
+                ),
+            ]
+        )
 
 
 @app.command()
-def info(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")], genome: GenomeOption = None,
-         json: JsonOption = False) -> None:
+def info(
+    place: ObjectPath,
+    name: Annotated[str, typer.Argument(metavar="TRACK")],
+    genome: GenomeOption = None,
+    json: JsonOption = False,
+) -> None:
     """Show how a track is kept, and its statistics.
 
     modos track info data/ex coverage
@@ -208,8 +261,10 @@ def info(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")
     if json:
         show_json(facts)
     else:
-        show_lines(f"{key:<10}{_number(value) if isinstance(value, float) else f'{value:,}' if type(value) is int else value}"
-                   for key, value in facts.items())
+        show_lines(
+            f"{key:<10}{_number(value) if isinstance(value, float) else f'{value:,}' if type(value) is int else value}"
+            for key, value in facts.items()
+        )
 
 
 def _describe(track: Track) -> dict[str, Any]:
@@ -220,8 +275,14 @@ def _describe(track: Track) -> dict[str, Any]:
 def _numbers(summary: Summary) -> dict[str, Any]:
     from math import isnan, sqrt
 
-    found = {"n": int(summary.n), "mean": summary.mean, "sd": sqrt(summary.var) if not isnan(summary.var) else summary.var,
-             "min": summary.min, "max": summary.max, "sum": summary.sum}
+    found = {
+        "n": int(summary.n),
+        "mean": summary.mean,
+        "sd": sqrt(summary.var) if not isnan(summary.var) else summary.var,
+        "min": summary.min,
+        "max": summary.max,
+        "sum": summary.sum,
+    }
     return {key: None if isinstance(value, float) and isnan(value) else value for key, value in found.items()}
 
 
@@ -297,9 +358,17 @@ def _json_rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[
 
     for contig, at, columns in _columns(genome, tracks, region):
         rows = zip(*(map(float, map(str, column)) for column in columns))  # as the table has them
-        yield "\n".join(dumps({"contig": contig, "position": at + number + 1, "values": {
-            track.name: value if isfinite(value) else None for track, value in zip(tracks, row)}}, ensure_ascii=False)
-            for number, row in enumerate(rows))
+        yield "\n".join(
+            dumps(
+                {
+                    "contig": contig,
+                    "position": at + number + 1,
+                    "values": {track.name: value if isfinite(value) else None for track, value in zip(tracks, row)},
+                },
+                ensure_ascii=False,
+            )
+            for number, row in enumerate(rows)
+        )
 
 
 def _rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[str]:
@@ -316,8 +385,12 @@ def stats(
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
     by_contig: Annotated[bool, typer.Option("--by-contig", help="For each contig.")] = False,
-    histogram: Annotated[int | None, typer.Option("--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many "
-                                                  "steps from the least to the largest.")] = None,
+    histogram: Annotated[
+        int | None,
+        typer.Option(
+            "--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many steps from the least to the largest."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Print statistics of tracks: of all values, of regions, or of each contig.
@@ -331,8 +404,10 @@ def stats(
     rows: list[dict[str, Any]] = []
     for track in _choose_tracks(found, names):
         if histogram:
-            rows += [{"track": track.name, "from": low, "to": high, "n": n}
-                     for low, high, n in track.histogram(histogram, regions or None)]
+            rows += [
+                {"track": track.name, "from": low, "to": high, "n": n}
+                for low, high, n in track.histogram(histogram, regions or None)
+            ]
         elif regions:
             rows += [{"track": track.name, "region": str(one), **_numbers(track.scan(one))} for one in regions]
         elif by_contig:
@@ -343,8 +418,15 @@ def stats(
         show_json(rows)
     elif rows:
         first, *others = rows[0]
-        show_rows([[f"#{first}", *others], *(
-            [_number(value) if isinstance(value, float) or value is None else value for value in row.values()] for row in rows)])
+        show_rows(
+            [
+                [f"#{first}", *others],
+                *(
+                    [_number(value) if isinstance(value, float) or value is None else value for value in row.values()]
+                    for row in rows
+                ),
+            ]
+        )
 
 
 app.command()(masks.mask)
@@ -356,9 +438,13 @@ def plot(
     place: ObjectPath,
     region: Annotated[str, typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000.")],
     names: NamesArgument = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="A picture (.svg, .png, .pdf) instead of "
-                                                "blocks in the terminal.")] = None,
-    width: Annotated[int | None, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A picture (.svg, .png, .pdf) instead of blocks in the terminal."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")
+    ] = None,
     genome: GenomeOption = None,
 ) -> None:
     """Draw a region of tracks.
@@ -387,8 +473,9 @@ def export(
     place: ObjectPath,
     name: Annotated[str, typer.Argument(metavar="TRACK")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is stdout.")] = "-",
-    output_format: Annotated[str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; "
-                                                      "else as FILE ends.")] = None,
+    output_format: Annotated[
+        str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; else as FILE ends.")
+    ] = None,
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,

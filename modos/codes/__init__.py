@@ -38,8 +38,14 @@ def open(index: str | Path | None = None, endpoint: str | None = None, services:
     return open_codes(index, endpoint, services)
 
 
-def search(slot: str, words: str, num: int = 10, index: str | Path | None = None, endpoint: str | None = None,
-           services: dict[str, str] | None = None) -> list[Code]:
+def search(
+    slot: str,
+    words: str,
+    num: int = 10,
+    index: str | Path | None = None,
+    endpoint: str | None = None,
+    services: dict[str, str] | None = None,
+) -> list[Code]:
     """The terms that are most like some words, the best first; the parameters are those of `open`.
 
     Raises

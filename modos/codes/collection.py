@@ -18,7 +18,12 @@ _MAX_WORDS = 8
 _MAX_NEAR = 2000  # words that are compared letter by letter
 _MAX_WORD_HITS = 300
 _MAX_COMPARED = 400  # names that are compared as a whole
-_EXACT, _BEGINS, _NEAR, _WITHIN = 1.0, 0.85, 0.8, 0.6  # what a word is worth that is, begins like, is like or has in it one of the query
+_EXACT, _BEGINS, _NEAR, _WITHIN = (
+    1.0,
+    0.85,
+    0.8,
+    0.6,
+)  # what a word is worth that is, begins like, is like or has in it one of the query
 _WORDS, _WHOLE = 0.6, 0.4  # what the words of a name are worth, and the name as a whole
 _WORST = 0.3
 _at_once = threading.BoundedSemaphore(2)  # each takes some bytes for every name
@@ -105,7 +110,7 @@ class Collection:
         from rapidfuzz.process import cdist
 
         distance = 1 if len(word) < 8 else 2
-        grams = self._postings(grams_of(word))[:4 * distance + 1]
+        grams = self._postings(grams_of(word))[: 4 * distance + 1]
         candidates = self._frequent(grams, len(word), distance)
         texts = self._texts("words", candidates)
         if texts:
@@ -120,8 +125,12 @@ class Collection:
     def _postings(self, grams: list[int]) -> list[npt.NDArray[np.int32]]:
         """For each three letters that are known the words that have them, the rarest first."""
         keys, ends = self._arrays["grams"], self._arrays["gram_ends"]
-        found = [at for gram, at in zip(grams, np.searchsorted(keys, np.array(grams, np.uint32))) if at < len(keys) and keys[at] == gram]
-        return sorted((self._arrays["gram_words"][ends[at]:ends[at + 1]] for at in found), key=len)
+        found = [
+            at
+            for gram, at in zip(grams, np.searchsorted(keys, np.array(grams, np.uint32)))
+            if at < len(keys) and keys[at] == gram
+        ]
+        return sorted((self._arrays["gram_words"][ends[at] : ends[at + 1]] for at in found), key=len)
 
     def _frequent(self, grams: list[npt.NDArray[np.int32]], length: int, distance: int) -> npt.NDArray[np.int64]:
         """The words that have most of some three letters, and about as many in all."""
@@ -139,7 +148,11 @@ class Collection:
         """Words that have another one in them, not at their beginning."""
         found = inner[0]
         for other in inner[1:3]:
-            found = found[np.isin(found, other, assume_unique=True)] if len(found) * 20 > len(other) else found[_in_sorted(found, other)]
+            found = (
+                found[np.isin(found, other, assume_unique=True)]
+                if len(found) * 20 > len(other)
+                else found[_in_sorted(found, other)]
+            )
         found = found[:_MAX_NEAR]
         return [at for at, text in zip(found, self._texts("words", found)) if word in text[1:]][:_MAX_WORD_HITS]
 
@@ -157,7 +170,10 @@ class Collection:
         names = [name.decode() for name in self._texts("names", hits)]
         terms = np.searchsorted(self._arrays["first"], hits.astype(np.int32), side="right") - 1
         compared = [" ".join(split(name)) for name in names]
-        alike = 0.009 * cdist([query], compared, scorer=fuzz.token_sort_ratio)[0] + 0.001 * cdist([query], compared, scorer=fuzz.ratio)[0]
+        alike = (
+            0.009 * cdist([query], compared, scorer=fuzz.token_sort_ratio)[0]
+            + 0.001 * cdist([query], compared, scorer=fuzz.ratio)[0]
+        )
         kinds = self._arrays["kinds"][hits]
         total = _WORDS * scores[hits] + _WHOLE * alike - 0.01 * (kinds != LABEL) - 0.04 * (kinds == RELATED)
         order = np.lexsort((hits, self._arrays["sizes"][hits], -total))
@@ -167,8 +183,12 @@ class Collection:
             if total[at] < _WORST:
                 break
             if term not in found:
-                found[term] = Found(self._text("uris", term).decode(), self._label(term), round(float(total[at]), 3),
-                                    names[at] if kinds[at] != LABEL else None)
+                found[term] = Found(
+                    self._text("uris", term).decode(),
+                    self._label(term),
+                    round(float(total[at]), 3),
+                    names[at] if kinds[at] != LABEL else None,
+                )
             if len(found) == count:
                 break
         return list(found.values())
@@ -178,7 +198,7 @@ class Collection:
 
     def _text(self, what: str, at: int) -> bytes:
         ends = self._arrays[f"{what[:-1]}_ends"]
-        return self._arrays[what][ends[at]:ends[at + 1]].tobytes()
+        return self._arrays[what][ends[at] : ends[at + 1]].tobytes()
 
     def _texts(self, what: str, at: npt.NDArray[np.integer]) -> list[bytes]:
         ends, view = self._arrays[f"{what[:-1]}_ends"], memoryview(self._arrays[what])

@@ -99,7 +99,9 @@ def build(files: Sequence[str | Path], output: Path, replace: bool = False, told
         raise InvalidInputError("no files are given", "name OBO or OWL files")
     lost = find_lost(files, output)
     if lost and not replace:
-        raise AlreadyExistsError(f"{output} was made of other files, too: {listing(lost)}", "name them as well, or replace it: --yes")
+        raise AlreadyExistsError(
+            f"{output} was made of other files, too: {listing(lost)}", "name them as well, or replace it: --yes"
+        )
     terms: dict[str, Terms] = {}
     obsolete: set[str] = set()
     sources = []
@@ -121,7 +123,9 @@ def find_lost(files: Iterable[str | Path], output: Path) -> list[str]:
         return []
     except (ModosError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InvalidInputError):
-            raise AlreadyExistsError(f"{output} is there, and is no index of codes", "choose another place with --output") from None
+            raise AlreadyExistsError(
+                f"{output} is there, and is no index of codes", "choose another place with --output"
+            ) from None
         return []  # it is damaged
     names = {(slot, describe_source(path)) for slot, path in map(_split_slot, files)}
     return [f"{slot}={name}" if slot else name for slot, name in known if (slot, name) not in names]

@@ -52,8 +52,10 @@ def read_terms(file: Given) -> Iterator[Term]:
             fields.append((tag, value))
             size += len(value)
             if len(fields) > _MAX_NAMES or size > _MAX_TERM:
-                raise InvalidInputError(f"{file} is no good: the term at line {number:,} has more than {_MAX_NAMES:,} names, "
-                                        "or longer ones than any has")
+                raise InvalidInputError(
+                    f"{file} is no good: the term at line {number:,} has more than {_MAX_NAMES:,} names, "
+                    "or longer ones than any has"
+                )
     yield from _terms(stanza, fields, spaces, ontology)
 
 
@@ -88,7 +90,7 @@ def _clean_value(value: str) -> str:
 def _strip_modifiers(value: str) -> str:
     """A value without the `{name="value"}` at its end."""
     begin = value.rfind("{")
-    inside = value[begin + 1:-1]
+    inside = value[begin + 1 : -1]
     is_one = value.endswith("}") and begin > 0 and value[begin - 1].isspace() and "=" in inside and "}" not in inside
     return value[:begin] if is_one else value
 

@@ -31,10 +31,15 @@ _RDFS = "http://www.w3.org/2000/01/rdf-schema#"
 _CLASSES = {f"{_OWL}Class", f"{_SKOS}Concept", f"{_RDFS}Class"}
 _PREFERRED = f"{_SKOS} prefLabel"
 _NAMES = {
-    f"{_RDFS} label": LABEL, _PREFERRED: LABEL,
-    f"{_OIO} hasExactSynonym": EXACT, f"{_SKOS} altLabel": EXACT,
-    "http://purl.obolibrary.org/obo/ IAO_0000118": EXACT, "http://www.ebi.ac.uk/efo/ alternative_term": EXACT,
-    f"{_OIO} hasRelatedSynonym": RELATED, f"{_OIO} hasNarrowSynonym": RELATED, f"{_OIO} hasBroadSynonym": RELATED,
+    f"{_RDFS} label": LABEL,
+    _PREFERRED: LABEL,
+    f"{_OIO} hasExactSynonym": EXACT,
+    f"{_SKOS} altLabel": EXACT,
+    "http://purl.obolibrary.org/obo/ IAO_0000118": EXACT,
+    "http://www.ebi.ac.uk/efo/ alternative_term": EXACT,
+    f"{_OIO} hasRelatedSynonym": RELATED,
+    f"{_OIO} hasNarrowSynonym": RELATED,
+    f"{_OIO} hasBroadSynonym": RELATED,
     f"{_SKOS} hiddenLabel": RELATED,
 }
 _DEPRECATED = f"{_OWL} deprecated"
@@ -187,8 +192,11 @@ class _Reader:
         if not labels:
             return ()
         label = min(labels, key=lambda name: (not _is_english(name[1]), name[1] != "", name[0] == _PREFERRED))
-        others = [(text, max(_NAMES[tag], EXACT if _is_english(language) or not language else RELATED))
-                  for tag, language, text in self._names if text != label[2]]
+        others = [
+            (text, max(_NAMES[tag], EXACT if _is_english(language) or not language else RELATED))
+            for tag, language, text in self._names
+            if text != label[2]
+        ]
         return ((label[2], LABEL), *others)
 
 

@@ -14,10 +14,20 @@ from modos.codes.words import split
 
 Arrays = dict[str, npt.NDArray[Any]]
 SECTIONS: dict[str, type[np.generic]] = {
-    "first": np.int32, "kinds": np.uint8, "sizes": np.uint16,
-    "uris": np.uint8, "uri_ends": np.int64, "names": np.uint8, "name_ends": np.int64,
-    "words": np.uint8, "word_ends": np.int64, "posting_ends": np.int64, "postings": np.int32,
-    "grams": np.uint32, "gram_ends": np.int64, "gram_words": np.int32,
+    "first": np.int32,
+    "kinds": np.uint8,
+    "sizes": np.uint16,
+    "uris": np.uint8,
+    "uri_ends": np.int64,
+    "names": np.uint8,
+    "name_ends": np.int64,
+    "words": np.uint8,
+    "word_ends": np.int64,
+    "posting_ends": np.int64,
+    "postings": np.int32,
+    "grams": np.uint32,
+    "gram_ends": np.int64,
+    "gram_words": np.int32,
 }
 _BEFORE, _BEHIND = 1, 2  # bytes that no word has
 _NONE = np.empty(0, np.int32)
@@ -50,9 +60,16 @@ def make_arrays(terms: Iterable[tuple[str, list[tuple[str, int]]]]) -> Arrays:
             counts.append(len(met) - before)
         first.append(len(kinds))
     of_names = (np.frombuffer(met, np.int32), np.frombuffer(counts, np.uint8)) if kinds else (_NONE, _NONE)
-    return {"first": np.array(first, np.int32), "kinds": np.array(kinds, np.uint8), "sizes": np.array(sizes, np.uint16),
-            "uris": uris.array(), "uri_ends": uris.ends(), "names": names.array(), "name_ends": names.ends(),
-            **_word_arrays(words, *of_names)}
+    return {
+        "first": np.array(first, np.int32),
+        "kinds": np.array(kinds, np.uint8),
+        "sizes": np.array(sizes, np.uint16),
+        "uris": uris.array(),
+        "uri_ends": uris.ends(),
+        "names": names.array(),
+        "name_ends": names.ends(),
+        **_word_arrays(words, *of_names),
+    }
 
 
 class _Texts:
@@ -96,12 +113,21 @@ def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.
         in_order.add(texts[at])
     text, text_ends = in_order.array(), in_order.ends()
     keys, gram_ends, gram_words = _gram_arrays(text, text_ends)
-    return {"words": text, "word_ends": text_ends, "posting_ends": ends, "postings": postings,
-            "grams": keys, "gram_ends": gram_ends, "gram_words": gram_words}
+    return {
+        "words": text,
+        "word_ends": text_ends,
+        "posting_ends": ends,
+        "postings": postings,
+        "grams": keys,
+        "gram_ends": gram_ends,
+        "gram_words": gram_words,
+    }
 
 
-def _gram_arrays(text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64],
-                 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def _gram_arrays(
+    text: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Find the words that have three bytes in a row, where a word has a byte before and behind it that no text has."""
     count, lengths = len(ends) - 1, np.diff(ends)
     padded = np.zeros(len(text) + 2 * count, np.uint32)
@@ -128,8 +154,11 @@ def grams_of(word: bytes) -> list[int]:
     return list(dict.fromkeys(padded[at] << 16 | padded[at + 1] << 8 | padded[at + 2] for at in range(len(padded) - 2)))
 
 
-def _group(groups: npt.NDArray[np.integer], values: npt.NDArray[np.integer], count: int,
-             ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def _group(
+    groups: npt.NDArray[np.integer],
+    values: npt.NDArray[np.integer],
+    count: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Values by the group they are of, in their order, and where each group ends."""
     order = np.argsort(groups, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=count))]).astype(np.int64)

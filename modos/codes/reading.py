@@ -49,7 +49,13 @@ def _reader(file: Given, head: bytes) -> Any:
     lines = text.splitlines()
     if any(line.startswith(_OBO) for line in lines):
         return obo.read_terms
-    what = "it is empty" if not head else "it is OBO Graphs or other JSON" if text.startswith(b"{") else "it begins like neither OBO nor XML"
+    what = (
+        "it is empty"
+        if not head
+        else "it is OBO Graphs or other JSON"
+        if text.startswith(b"{")
+        else "it begins like neither OBO nor XML"
+    )
     raise InvalidInputError(f"{file} is no file of terms: {what}", _HINT)
 
 

@@ -49,12 +49,14 @@ class Service:
             answer = self._get("codes/top", {"collection": slot, "query": words, "num": str(num), "top": str(num)})
         except ProtocolError:
             if slot not in (known := self.slots):
-                raise NotFoundError(f"{self.url} has no codes for {slot}", f"it has {listing(known)}" if known else None) from None
+                raise NotFoundError(
+                    f"{self.url} has no codes for {slot}", f"it has {listing(known)}" if known else None
+                ) from None
             raise
         entries = answer.get("codes") if isinstance(answer, dict) else None
         if not isinstance(entries, list):
             raise ProtocolError(f"{self.url} is not {_WHAT}: it gives none")
-        return [_code(self.url, entry) for entry in entries[:min(num, MAX_COUNT)]]
+        return [_code(self.url, entry) for entry in entries[: min(num, MAX_COUNT)]]
 
     @property
     def slots(self) -> list[str]:
@@ -71,7 +73,9 @@ class Service:
 
 def _code(url: str, entry: Any) -> Code:
     """A code of an answer: fuzon writes addresses as `<http://...>`, and wrote labels as `"T cell"@en`."""
-    label, uri, score, synonym = (entry.get(name) if isinstance(entry, dict) else None for name in ("label", "uri", "score", "synonym"))
+    label, uri, score, synonym = (
+        entry.get(name) if isinstance(entry, dict) else None for name in ("label", "uri", "score", "synonym")
+    )
     if not isinstance(label, str) or not isinstance(uri, str):
         raise ProtocolError(f"{url} answers nonsense: a code without label and uri")
     uri = uri[1:-1] if uri.startswith("<") and uri.endswith(">") else uri

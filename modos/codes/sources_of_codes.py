@@ -19,7 +19,9 @@ def default_path() -> Path:
     return Path(named) if named else cache_folder("codes") / "codes.index"
 
 
-def open_codes(index: str | Path | None = None, endpoint: str | None = None, services: dict[str, str] | None = None) -> Index | Service:
+def open_codes(
+    index: str | Path | None = None, endpoint: str | None = None, services: dict[str, str] | None = None
+) -> Index | Service:
     """Open the codes to search in.
 
     The index that is named, also by MODOS_CODES; else the service `fuzon` that

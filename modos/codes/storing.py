@@ -25,8 +25,14 @@ from modos.metadata.model.schema import ONTOLOGIES
 _MAGIC = b"modos codes 1\n\0\0"
 _ALIGNED = 64
 _MAX_HEAD = 1 << 20  # bytes
-_ENDS = {"first": "kinds", "uri_ends": "uris", "name_ends": "names", "word_ends": "words", "posting_ends": "postings",
-         "gram_ends": "gram_words"}
+_ENDS = {
+    "first": "kinds",
+    "uri_ends": "uris",
+    "name_ends": "names",
+    "word_ends": "words",
+    "posting_ends": "postings",
+    "gram_ends": "gram_words",
+}
 _FACTS = {"sources": list, "slots": dict}
 _AGAIN = "build it again: modos codes build"
 
@@ -75,8 +81,10 @@ def _umask() -> int:
 
 
 def _places(arrays: Arrays) -> dict[str, dict[str, int]]:
-    return {name: {"at": 0, "size": array.nbytes, "crc32": crc32(memoryview(array).cast("B")) if array.nbytes else 0}
-            for name, array in arrays.items()}
+    return {
+        name: {"at": 0, "size": array.nbytes, "crc32": crc32(memoryview(array).cast("B")) if array.nbytes else 0}
+        for name, array in arrays.items()
+    }
 
 
 def _align(at: int) -> int:
@@ -109,10 +117,14 @@ class Stored:
         self.path = path
         try:
             size = path.stat().st_size
-            self._bytes = np.empty(0, np.uint8) if not size else np.memmap(path, np.uint8, "r") if mapped else np.fromfile(path, np.uint8)
+            self._bytes = (
+                np.empty(0, np.uint8) if not size else np.memmap(path, np.uint8, "r") if mapped else np.fromfile(path, np.uint8)
+            )
         except OSError as error:
-            raise NotFoundError(f"there is no index of codes {path}: {error.strerror}", "build one: modos codes build FILE...") from None
-        if self._bytes[:len(_MAGIC)].tobytes() != _MAGIC:
+            raise NotFoundError(
+                f"there is no index of codes {path}: {error.strerror}", "build one: modos codes build FILE..."
+            ) from None
+        if self._bytes[: len(_MAGIC)].tobytes() != _MAGIC:
             raise InvalidInputError(f"{path} is no index of codes", "build one: modos codes build FILE...")
         head = self._head()
         if head.get("size") != len(self._bytes):
@@ -121,8 +133,8 @@ class Stored:
 
     def _head(self) -> dict[str, Any]:
         begin = len(_MAGIC) + 8
-        size, checksum = (int.from_bytes(self._bytes[at:at + 4].tobytes(), "little") for at in (len(_MAGIC), len(_MAGIC) + 4))
-        data = self._bytes[begin:begin + size].tobytes() if size <= _MAX_HEAD else b""
+        size, checksum = (int.from_bytes(self._bytes[at : at + 4].tobytes(), "little") for at in (len(_MAGIC), len(_MAGIC) + 4))
+        data = self._bytes[begin : begin + size].tobytes() if size <= _MAX_HEAD else b""
         try:
             head: Any = json.loads(data) if crc32(data) == checksum else None
         except (ValueError, RecursionError):
@@ -141,7 +153,7 @@ class Stored:
                 at, size, expected = int(place["at"]), int(place["size"]), int(place["crc32"])
                 if at < 0 or size < 0 or at + size > len(self._bytes):
                     raise ValueError
-                part = self._bytes[at:at + size]
+                part = self._bytes[at : at + size]
                 found[name] = np.frombuffer(part, kind) if size else np.empty(0, kind)
             except (KeyError, TypeError, ValueError, OverflowError):
                 raise IntegrityError(f"{self.path} is damaged: its head is no good", _AGAIN) from None
@@ -155,11 +167,18 @@ class Stored:
 def _is_head(head: Any) -> bool:
     """Return whether it says where the arrays of slots are, how many terms those have, and of which files."""
     facts, slots = (head.get(name) for name in ("facts", "slots")) if isinstance(head, dict) else (None, None)
-    if not isinstance(facts, dict) or not isinstance(slots, dict) or not all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items()):
+    if (
+        not isinstance(facts, dict)
+        or not isinstance(slots, dict)
+        or not all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
+    ):
         return False
-    return (slots.keys() == facts["slots"].keys() and slots.keys() <= ONTOLOGIES.keys()
-            and all(isinstance(counts, dict) and isinstance(counts.get("terms"), int) for counts in facts["slots"].values())
-            and all(isinstance(source, dict) and isinstance(source.get("name"), str) for source in facts["sources"]))
+    return (
+        slots.keys() == facts["slots"].keys()
+        and slots.keys() <= ONTOLOGIES.keys()
+        and all(isinstance(counts, dict) and isinstance(counts.get("terms"), int) for counts in facts["slots"].values())
+        and all(isinstance(source, dict) and isinstance(source.get("name"), str) for source in facts["sources"])
+    )
 
 
 def _are_consistent(arrays: Arrays) -> bool:
@@ -169,9 +188,14 @@ def _are_consistent(arrays: Arrays) -> bool:
         if not len(ends) or ends[0] or ends[-1] != len(arrays[what]) or (len(ends) > 1 and np.any(ends[1:] < ends[:-1])):
             return False
     names, words = len(arrays["kinds"]), len(arrays["word_ends"]) - 1
-    return (len(arrays["first"]) == len(arrays["uri_ends"]) and len(arrays["sizes"]) == len(arrays["name_ends"]) - 1 == names
-            and len(arrays["posting_ends"]) == words + 1 and len(arrays["gram_ends"]) == len(arrays["grams"]) + 1
-            and _are_below(arrays["postings"], names) and _are_below(arrays["gram_words"], words))
+    return (
+        len(arrays["first"]) == len(arrays["uri_ends"])
+        and len(arrays["sizes"]) == len(arrays["name_ends"]) - 1 == names
+        and len(arrays["posting_ends"]) == words + 1
+        and len(arrays["gram_ends"]) == len(arrays["grams"]) + 1
+        and _are_below(arrays["postings"], names)
+        and _are_below(arrays["gram_words"], words)
+    )
 
 
 def _are_below(numbers: npt.NDArray[np.integer], limit: int) -> bool:

@@ -71,10 +71,14 @@ class Index:
         words = check_question(slot, words, num)
         if slot in enumerations():
             own = {term.uri: code for code, term in meanings(slot)}
-            return [Code(own[found.uri].value, own[found.uri].label, found.uri, found.score, found.synonym)
-                    for found in _search(_own_values(slot), slot, words, num)]
-        return [Code(value_of(found.uri), found.label, found.uri, found.score, found.synonym)
-                for found in _search(self._collection(slot), slot, words, num)]
+            return [
+                Code(own[found.uri].value, own[found.uri].label, found.uri, found.score, found.synonym)
+                for found in _search(_own_values(slot), slot, words, num)
+            ]
+        return [
+            Code(value_of(found.uri), found.label, found.uri, found.score, found.synonym)
+            for found in _search(self._collection(slot), slot, words, num)
+        ]
 
     def check(self) -> Index:
         """Itself, every slot compared with its checksums; IntegrityError where it is damaged."""
@@ -85,8 +89,12 @@ class Index:
     def _collection(self, slot: str) -> Collection:
         if self._stored is None or slot not in self._stored.slots:
             where = f"{self.path} has no codes for {slot}" if self.path else f"there is no index of codes for {slot}"
-            raise NotFoundError(where, f"it has {listing(self.slots)}; build it of more files: modos codes build FILE..."
-                                if self.path else "build one: modos codes build FILE...; or name a server that has one: --endpoint")
+            raise NotFoundError(
+                where,
+                f"it has {listing(self.slots)}; build it of more files: modos codes build FILE..."
+                if self.path
+                else "build one: modos codes build FILE...; or name a server that has one: --endpoint",
+            )
         with self._lock:
             if slot not in self._collections:
                 self._collections[slot] = Collection(self._stored.arrays(slot))

@@ -94,8 +94,8 @@ def uri_of(code: str, spaces: dict[str, str] | None = None) -> str:
 def value_of(uri: str) -> str:
     """Return the value that metadata have for a term: a code where the schema knows the prefix, else the address."""
     for prefix, base in _prefixes().items():
-        if uri.startswith(base) and _CURIE.fullmatch(f"{prefix}:{uri[len(base):]}"):
-            return f"{prefix}:{uri[len(base):]}"
+        if uri.startswith(base) and _CURIE.fullmatch(f"{prefix}:{uri[len(base) :]}"):
+            return f"{prefix}:{uri[len(base) :]}"
     return uri
 
 

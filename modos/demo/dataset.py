@@ -53,8 +53,7 @@ def generate(folder: Path) -> Path:
     rng = Random(SEED)
     genome = make_genome(rng)
     variants = make_variants(rng, genome)
-    checksums = {name: hashlib.md5(sequence.encode(), usedforsecurity=False).hexdigest()
-                 for name, sequence in genome.items()}
+    checksums = {name: hashlib.md5(sequence.encode(), usedforsecurity=False).hexdigest() for name, sequence in genome.items()}
     _write_reference(folder / REFERENCE, genome)
     _write_reads(folder, _sam_header(genome, checksums), Sequencer(rng, genome, variants).sam_lines())
     _write_variants(folder, _vcf_header(genome, checksums), variants)
@@ -119,7 +118,10 @@ def _write_variants(folder: Path, header: Sequence[str], variants: Sequence[Vari
 def _variant_record(out: Any, variant: Variant) -> Any:
     calls = zip(variant.genotypes, variant.depths, variant.qualities)
     return out.new_record(
-        contig=variant.contig, start=variant.start, alleles=(variant.ref, variant.alt), filter="PASS",
+        contig=variant.contig,
+        start=variant.start,
+        alleles=(variant.ref, variant.alt),
+        filter="PASS",
         qual=10 * sum(variant.depths),
         info={"DP": sum(variant.depths), "AF": variant.allele_frequency},
         samples=[{"GT": tuple(sorted(genotype)), "DP": depth, "GQ": quality} for genotype, depth, quality in calls],
@@ -127,12 +129,14 @@ def _variant_record(out: Any, variant: Variant) -> Any:
 
 
 def _sam_header(genome: dict[str, str], checksums: dict[str, str]) -> str:
-    return "".join([
-        "@HD\tVN:1.6\tSO:coordinate\n",
-        *(f"@SQ\tSN:{name}\tLN:{len(sequence)}\tM5:{checksums[name]}\n" for name, sequence in genome.items()),
-        f"@RG\tID:{READ_GROUP}\tSM:{SAMPLES[0]}\tLB:library1\tPL:ILLUMINA\n",
-        "@CO\tSimulated reads of the modos demo\n",
-    ])
+    return "".join(
+        [
+            "@HD\tVN:1.6\tSO:coordinate\n",
+            *(f"@SQ\tSN:{name}\tLN:{len(sequence)}\tM5:{checksums[name]}\n" for name, sequence in genome.items()),
+            f"@RG\tID:{READ_GROUP}\tSM:{SAMPLES[0]}\tLB:library1\tPL:ILLUMINA\n",
+            "@CO\tSimulated reads of the modos demo\n",
+        ]
+    )
 
 
 def _vcf_header(genome: dict[str, str], checksums: dict[str, str]) -> list[str]:
@@ -150,17 +154,36 @@ def _vcf_header(genome: dict[str, str], checksums: dict[str, str]) -> list[str]:
 def _elements(checksums: dict[str, str]) -> list[dict[str, Any]]:
     """The object, its assay, samples, reference and data, parents before their parts."""
     return [
-        _element("ex", "MODO", "Demo", "Simulated reads and variants of two samples.",
-                 creation_date=DATE, last_update_date=DATE),
-        _element("assay/assay1", "Assay", "Whole genome sequencing", "Paired reads, 2 x 100 bases, 20-fold coverage.",
-                 omics_type=["GENOMICS"],
-                 sample_processing=["DNA extraction", "Library preparation", "Sequencing"]),
+        _element("ex", "MODO", "Demo", "Simulated reads and variants of two samples.", creation_date=DATE, last_update_date=DATE),
+        _element(
+            "assay/assay1",
+            "Assay",
+            "Whole genome sequencing",
+            "Paired reads, 2 x 100 bases, 20-fold coverage.",
+            omics_type=["GENOMICS"],
+            sample_processing=["DNA extraction", "Library preparation", "Sequencing"],
+        ),
         *(_sample(number, sex) for number, sex in ((1, "Female"), (2, "Male"))),
-        _element("reference/reference1", "ReferenceGenome", "Demo genome", "A made-up genome of two contigs.",
-                 {"source_file": REFERENCE}, data_path=REFERENCE, version="1"),
-        *(_element(f"sequence/{name}", "ReferenceSequence", name, f"Contig {name} of the demo genome.",
-                   {"part_of": "reference/reference1"}, sequence_md5=checksum)
-          for name, checksum in checksums.items()),
+        _element(
+            "reference/reference1",
+            "ReferenceGenome",
+            "Demo genome",
+            "A made-up genome of two contigs.",
+            {"source_file": REFERENCE},
+            data_path=REFERENCE,
+            version="1",
+        ),
+        *(
+            _element(
+                f"sequence/{name}",
+                "ReferenceSequence",
+                name,
+                f"Contig {name} of the demo genome.",
+                {"part_of": "reference/reference1"},
+                sequence_md5=checksum,
+            )
+            for name, checksum in checksums.items()
+        ),
         _data("demo1", "AlignmentSet", "CRAM", "demo1.cram", "Aligned reads of SAMPLE1.", [1]),
         _data("demo2", "AlignmentSet", "BAM", "demo2.bam", "The same reads as BAM.", [1]),
         _data("calls", "VariantSet", "VCF", "calls.vcf.gz", "Variants of both samples.", [1, 2]),
@@ -170,7 +193,11 @@ def _elements(checksums: dict[str, str]) -> list[dict[str, Any]]:
 
 def _sample(number: int, sex: str) -> dict[str, Any]:
     return _element(
-        f"sample/sample{number}", "Sample", SAMPLES[number - 1], f"Simulated sample {number}.", sex=sex,
+        f"sample/sample{number}",
+        "Sample",
+        SAMPLES[number - 1],
+        f"Simulated sample {number}.",
+        sex=sex,
         cell_type="http://purl.obolibrary.org/obo/CL_0000738",
         source_material="http://purl.obolibrary.org/obo/UBERON_0000178",
     )
@@ -178,9 +205,15 @@ def _sample(number: int, sex: str) -> dict[str, Any]:
 
 def _data(name: str, kind: str, data_format: str, file: str, description: str, samples: list[int]) -> dict[str, Any]:
     return _element(
-        f"data/{name}", kind, name, description, {"source_file": file, "part_of": "assay/assay1"},
-        data_path=file, data_format=data_format,
-        has_sample=[f"sample/sample{number}" for number in samples], has_reference=["reference/reference1"],
+        f"data/{name}",
+        kind,
+        name,
+        description,
+        {"source_file": file, "part_of": "assay/assay1"},
+        data_path=file,
+        data_format=data_format,
+        has_sample=[f"sample/sample{number}" for number in samples],
+        has_reference=["reference/reference1"],
     )
 
 

@@ -32,8 +32,7 @@ def make_secrets(folder: Path) -> None:
     _write_new(folder / "s3-root-user", "modos-root")
     _write_new(folder / "s3-root-password", secrets.token_urlsafe(32))
     for name, user in _USERS.items():
-        _write_new(folder / name, f"[default]\naws_access_key_id = {user}\n"
-                                  f"aws_secret_access_key = {secrets.token_urlsafe(30)}\n")
+        _write_new(folder / name, f"[default]\naws_access_key_id = {user}\naws_secret_access_key = {secrets.token_urlsafe(30)}\n")
 
 
 def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) -> None:
@@ -92,9 +91,13 @@ def _policy(bucket: str, *, write: bool, principal: dict[str, Any] | None = None
     if write:
         of_objects += ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
     whom = {"Principal": principal} if principal else {}
-    return {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", **whom, "Action": of_bucket, "Resource": [f"arn:aws:s3:::{bucket}"]},
-        {"Effect": "Allow", **whom, "Action": of_objects, "Resource": [f"arn:aws:s3:::{bucket}/*"]}]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", **whom, "Action": of_bucket, "Resource": [f"arn:aws:s3:::{bucket}"]},
+            {"Effect": "Allow", **whom, "Action": of_objects, "Resource": [f"arn:aws:s3:::{bucket}/*"]},
+        ],
+    }
 
 
 def _credentials(file: Path) -> dict[str, str]:
@@ -108,7 +111,9 @@ def _write_new(path: Path, text: str) -> None:
     except FileExistsError:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise AccessError(f"{path} is not a file that its owner alone reads: it may be known to others", "remove it, and another is drawn") from None
+            raise AccessError(
+                f"{path} is not a file that its owner alone reads: it may be known to others", "remove it, and another is drawn"
+            ) from None
         return
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(text)

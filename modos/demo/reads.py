@@ -193,14 +193,21 @@ class Sequencer:
         span = max(left.end, right.end) - min(left.start, right.start) if len(mapped) == 2 else 0
         leftmost = left if span and left.start <= right.start else right
         for read, mate in ((left, right), (right, left)):
-            start, mate_start = (
-                (each.start if each.blocks else mapped[0].start) + 1 if mapped else 0 for each in (read, mate)
-            )
+            start, mate_start = ((each.start if each.blocks else mapped[0].start) + 1 if mapped else 0 for each in (read, mate))
             yield [
-                name, str(read.flag), place, str(start), str(self._mapping_quality(read)), read.cigar,
-                "=" if mapped else "*", str(mate_start), str(span if read is leftmost else -span),
-                read.bases, "".join(chr(33 + quality) for quality in read.qualities),
-                *self._tags(read, mate, contig), f"RG:Z:{READ_GROUP}",
+                name,
+                str(read.flag),
+                place,
+                str(start),
+                str(self._mapping_quality(read)),
+                read.cigar,
+                "=" if mapped else "*",
+                str(mate_start),
+                str(span if read is leftmost else -span),
+                read.bases,
+                "".join(chr(33 + quality) for quality in read.qualities),
+                *self._tags(read, mate, contig),
+                f"RG:Z:{READ_GROUP}",
             ]
 
     def _mapping_quality(self, read: Read) -> int:

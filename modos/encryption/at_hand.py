@@ -32,7 +32,11 @@ def find_secret_keys(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
         Files of public keys: `me.pub` may have `me.sec` beside it.
     """
     named = os.environ.get(SECRET_KEY_VARIABLE)
-    candidates = [*([Path(named)] if named else []), *_list_secret_files(), *(path for public in beside for path in _secret_paths(public))]
+    candidates = [
+        *([Path(named)] if named else []),
+        *_list_secret_files(),
+        *(path for public in beside for path in _secret_paths(public)),
+    ]
     found = {path: _public_half(path) for path in dict.fromkeys(candidates)}
     return {path: public for path, public in found.items() if public}
 
@@ -51,14 +55,19 @@ def find_own_key() -> PublicKey:
     if named := os.environ.get(SECRET_KEY_VARIABLE):
         if public := _public_half(Path(named)):
             return public
-        raise NotFoundError(f"{named} ({SECRET_KEY_VARIABLE}) is no secret key whose public half can be told",
-                            "give it with --secret-key, or put its public key beside it (.pub)")
+        raise NotFoundError(
+            f"{named} ({SECRET_KEY_VARIABLE}) is no secret key whose public half can be told",
+            "give it with --secret-key, or put its public key beside it (.pub)",
+        )
     found = {path: public for path in _list_secret_files() if (public := _public_half(path))}
     if len(set(found.values())) > 1:
         raise InvalidInputError(f"there are several keys: {listing(str(path) for path in found)}", hint)
     if not found:
-        raise NotFoundError(f"no key is at hand: {SECRET_KEY_VARIABLE} is not set, and none is in "
-                            f"{' or '.join(str(folder) for folder in folders())}", hint)
+        raise NotFoundError(
+            f"no key is at hand: {SECRET_KEY_VARIABLE} is not set, and none is in "
+            f"{' or '.join(str(folder) for folder in folders())}",
+            hint,
+        )
     return next(iter(found.values()))
 
 

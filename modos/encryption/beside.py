@@ -21,7 +21,9 @@ def encrypt_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) ->
     """
     opened = header.decrypt(secret)
     if opened.edits is not None:
-        raise DecryptError("an index cannot be sealed as the file is, whose header has an edit list",
-                           "seal the file anew: modos c4gh revoke --rotate")
+        raise DecryptError(
+            "an index cannot be sealed as the file is, whose header has an edit list",
+            "seal the file anew: modos c4gh revoke --rotate",
+        )
     yield header.to_bytes()
     yield from body.encrypt(plain, opened.keys[0])

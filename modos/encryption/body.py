@@ -56,7 +56,7 @@ class Digest:
         """Take in whole segments, of which the last of all may be short."""
         view = memoryview(sealed)
         for at in range(0, len(view), SEALED):
-            segment = view[at:at + SEALED]
+            segment = view[at : at + SEALED]
             self._hash.update(segment[:NONCE])
             self._hash.update(segment[-TAG:])
 
@@ -79,8 +79,9 @@ def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iter
     yield from fetch_ahead(lambda data, _: _encrypt_piece(data, key), _regroup(pieces, PIECE), threads + 1)
 
 
-def decrypt(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *,
-           threads: int = THREADS) -> Iterator[bytearray]:
+def decrypt(
+    pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *, threads: int = THREADS
+) -> Iterator[bytearray]:
     """Decrypt the bytes of a body.
 
     Parameters
@@ -118,8 +119,8 @@ def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int
 def _decrypt_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
     sealed, ciphers = memoryview(data), [ChaCha20Poly1305(key) for key in keys]
     for number in range(-(-len(sealed) // SEALED)):
-        segment = sealed[number * SEALED:(number + 1) * SEALED]
-        target = out[number * SEGMENT:number * SEGMENT + len(segment) - OVERHEAD]
+        segment = sealed[number * SEALED : (number + 1) * SEALED]
+        target = out[number * SEGMENT : number * SEGMENT + len(segment) - OVERHEAD]
         if not any(_try_decrypt(cipher, segment, target) for cipher in ciphers):
             raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
 
@@ -138,9 +139,9 @@ def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
     out, count = memoryview(sealed), -(-len(data) // SEGMENT)
     nonces = os.urandom(count * NONCE)
     for number in range(count):
-        plain = view[number * SEGMENT:(number + 1) * SEGMENT]
-        target = out[number * SEALED:number * SEALED + len(plain) + OVERHEAD]
-        target[:NONCE] = nonces[number * NONCE:(number + 1) * NONCE]
+        plain = view[number * SEGMENT : (number + 1) * SEGMENT]
+        target = out[number * SEALED : number * SEALED + len(plain) + OVERHEAD]
+        target[:NONCE] = nonces[number * NONCE : (number + 1) * NONCE]
         cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
     if _decrypt_again(sealed, key, len(data)) != data:
         raise DecryptError("what was sealed could not be opened again")
@@ -167,7 +168,7 @@ def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
             continue
         data = b"".join(held) if len(held) > 1 else held[0]
         whole = length - length % size
-        yield from (data[at:at + size] for at in range(0, whole, size))
+        yield from (data[at : at + size] for at in range(0, whole, size))
         held, length = [data[whole:]], length - whole
     if length:
         yield b"".join(held)
@@ -209,7 +210,7 @@ def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterato
         end = at + len(piece)
         while stretches and stretches[0][0] < end:
             low, high = stretches[0]
-            yield piece[max(low - at, 0):high - at]
+            yield piece[max(low - at, 0) : high - at]
             if high > end:
                 break
             stretches.popleft()

@@ -75,9 +75,11 @@ class Header:
         if not found:
             raise DecryptError("the file is not sealed for this key", f"the key's fingerprint is {secret.public.fingerprint}")
         if not any(_kind(content) == _DATA_KEY for content in plain) and senders is not None:
-            raise DecryptError("the file is not sealed for this key by that sender, but by "
-                               + _list_fingerprints(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
-                               "writes packets, too: give the keys of all whose word you take")
+            raise DecryptError(
+                "the file is not sealed for this key by that sender, but by "
+                + _list_fingerprints(writer_of(packet) for packet, _ in found),
+                "who shares a file or revokes writes packets, too: give the keys of all whose word you take",
+            )
         if any(_kind(content) == _EDIT_LIST for _, content in found if content not in plain):
             raise DecryptError("what counts of the file is said by somebody else than that sender")
         keys = tuple(dict.fromkeys(_data_key(content) for content in plain if _kind(content) == _DATA_KEY))
@@ -127,7 +129,7 @@ def digest_of(head: bytes) -> str:
 
 def writer_of(packet: bytes) -> PublicKey | None:
     """Return the public key that a packet names as its writer: proven only where a key has decrypted the packet."""
-    key = packet[4:4 + KEY_BYTES]
+    key = packet[4 : 4 + KEY_BYTES]
     return PublicKey(key) if any(key) else None
 
 
@@ -135,8 +137,9 @@ def _list_fingerprints(writers: Iterable[PublicKey | None]) -> str:
     return ", ".join(dict.fromkeys(writer.fingerprint for writer in writers if writer))
 
 
-def encrypt_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
-                edits: Edits | None = None) -> bytes:
+def encrypt_header(
+    key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None, edits: Edits | None = None
+) -> bytes:
     """Encrypt the header of a body that is encrypted with a key.
 
     Parameters
@@ -163,7 +166,7 @@ def read_header(read: Callable[[int, int], bytes]) -> Header:
         The file is not Crypt4GH version 1, or ends within its header.
     """
     start = read(0, _START.size)
-    if start[:8] != MAGIC[:len(start[:8])] or not start:
+    if start[:8] != MAGIC[: len(start[:8])] or not start:
         raise DecryptError("not a Crypt4GH file")
     if len(start) < _START.size:
         raise DecryptError("the file ends within its header")
@@ -177,8 +180,9 @@ def read_header(read: Callable[[int, int], bytes]) -> Header:
         length = read(at, at + 4)
         size = _NUMBER.unpack(length)[0] if len(length) == 4 else 0
         if at + size > MAX_HEADER or size < _SMALLEST_PACKET:
-            raise DecryptError("the file ends within its header" if len(length) < 4 else
-                               "the header is damaged: a packet of an absurd length")
+            raise DecryptError(
+                "the file ends within its header" if len(length) < 4 else "the header is damaged: a packet of an absurd length"
+            )
         packet = read(at + 4, at + size)
         if len(packet) < size - 4:
             raise DecryptError("the file ends within its header")
@@ -190,8 +194,7 @@ def read_header(read: Callable[[int, int], bytes]) -> Header:
 def _serialise(packets: Sequence[bytes]) -> bytes:
     if len(packets) > MAX_PACKETS:
         raise InvalidInputError(f"a header has at most {MAX_PACKETS:,} packets")
-    return _START.pack(MAGIC, VERSION, len(packets)) + b"".join(
-        _NUMBER.pack(len(packet) + 4) + packet for packet in packets)
+    return _START.pack(MAGIC, VERSION, len(packets)) + b"".join(_NUMBER.pack(len(packet) + 4) + packet for packet in packets)
 
 
 def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
@@ -201,8 +204,11 @@ def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Se
     if opened.edits:
         contents.append(header.make_packet_data_edit_list(opened.edits))
     method = _NUMBER.pack(_X25519_CHACHA20)
-    return [method + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, sender.raw, recipient.raw))
-            for recipient in recipients for content in contents]
+    return [
+        method + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, sender.raw, recipient.raw))
+        for recipient in recipients
+        for content in contents
+    ]
 
 
 def _decrypt_packet(packet: bytes, secret: SecretKey) -> bytes | None:
@@ -228,7 +234,7 @@ def _data_key(content: bytes) -> bytes:
     method = _NUMBER.unpack_from(content, 4)[0]
     if method != _X25519_CHACHA20:
         raise DecryptError(f"the body is sealed with method {method}, which is not supported")
-    return content[8:8 + KEY_BYTES]
+    return content[8 : 8 + KEY_BYTES]
 
 
 def _edit_list(content: bytes) -> Edits:

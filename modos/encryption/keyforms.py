@@ -92,7 +92,7 @@ def secret_bytes(lines: list[bytes], passphrase: Passphrase) -> bytes:
 
     data = _unwrap(lines)
     if data.startswith(c4gh.MAGIC_WORD):
-        return bytes(c4gh.parse_private_key(io.BytesIO(data[len(c4gh.MAGIC_WORD):]), passphrase))
+        return bytes(c4gh.parse_private_key(io.BytesIO(data[len(c4gh.MAGIC_WORD) :]), passphrase))
     if data.startswith(ssh.MAGIC_WORD):
         return _ssh_secret(data, passphrase)
     if lines[0] == b"-----BEGIN PRIVATE KEY-----":
@@ -166,7 +166,7 @@ def _ssh_kind(kind: bytes) -> str:
 def _ssh_secret(data: bytes, passphrase: Passphrase) -> bytes:
     from crypt4gh.keys import ssh
 
-    stream = io.BytesIO(data[len(ssh.MAGIC_WORD):])
+    stream = io.BytesIO(data[len(ssh.MAGIC_WORD) :])
     cipher, _, _ = (ssh.decode_string(stream) for _ in range(3))
     if int.from_bytes(stream.read(4), "big") != 1:
         raise UnusableKey(*_SEVERAL)
@@ -177,10 +177,11 @@ def _ssh_secret(data: bytes, passphrase: Passphrase) -> bytes:
         return _ssh_gcm(data, passphrase)
     if cipher not in _SSH_CIPHERS:
         name = cipher.decode("ascii", "replace") if len(cipher) < 50 else "unknown"
-        raise UnusableKey(f"locked with a cipher that is not supported ({name})",
-                          "lock it with another: ssh-keygen -p -Z aes256-ctr -f {path}")
+        raise UnusableKey(
+            f"locked with a cipher that is not supported ({name})", "lock it with another: ssh-keygen -p -Z aes256-ctr -f {path}"
+        )
     with warnings.catch_warnings(action="ignore"):  # that 3des is old
-        return bytes(ssh.parse_private_key(io.BytesIO(data[len(ssh.MAGIC_WORD):]), passphrase)[0])
+        return bytes(ssh.parse_private_key(io.BytesIO(data[len(ssh.MAGIC_WORD) :]), passphrase)[0])
 
 
 def _ssh_gcm(data: bytes, passphrase: Passphrase) -> bytes:

@@ -88,8 +88,10 @@ class SecretKey:
             raise InvalidInputError("not a secret key: it has not 32 bytes, or they are all zero")
 
     def __reduce__(self) -> NoReturn:
-        raise AccessError("a secret key is not pickled", f"give the path of its file (its passphrase in {PASSPHRASE_VARIABLE}), "
-                          "or open what it opens in each process")
+        raise AccessError(
+            "a secret key is not pickled",
+            f"give the path of its file (its passphrase in {PASSPHRASE_VARIABLE}), or open what it opens in each process",
+        )
 
     @property
     def public(self) -> PublicKey:
@@ -190,8 +192,10 @@ def refuse_readable(path: str | Path) -> None:
         return
     status = os.stat(path)
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
-        raise AccessError(f"permissions {stat.S_IMODE(status.st_mode):04o} of {path} are too open: it is secret",
-                          f"chmod 600 {shlex.quote(str(path))}")
+        raise AccessError(
+            f"permissions {stat.S_IMODE(status.st_mode):04o} of {path} are too open: it is secret",
+            f"chmod 600 {shlex.quote(str(path))}",
+        )
 
 
 class _Asked:
@@ -227,8 +231,10 @@ def as_public_keys(given: PublicKeys) -> list[PublicKey]:
 def _from_environment() -> str:
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
     if not passphrase:
-        raise AccessError("the secret key has a passphrase" if passphrase is None else f"{PASSPHRASE_VARIABLE} is empty",
-                          f"set {PASSPHRASE_VARIABLE}, or give a passphrase file")
+        raise AccessError(
+            "the secret key has a passphrase" if passphrase is None else f"{PASSPHRASE_VARIABLE} is empty",
+            f"set {PASSPHRASE_VARIABLE}, or give a passphrase file",
+        )
     return passphrase
 
 
@@ -259,8 +265,10 @@ def read_passphrase(path: str | Path) -> str:
     except UnicodeDecodeError:
         raise InvalidInputError(f"{show_path(path)} is not text in UTF-8", "save it as UTF-8") from None
     if not first:
-        raise InvalidInputError(f"{show_path(path)} has no passphrase in its first line",
-                                "write it there; a new key is open to who has its file with --no-passphrase alone")
+        raise InvalidInputError(
+            f"{show_path(path)} has no passphrase in its first line",
+            "write it there; a new key is open to who has its file with --no-passphrase alone",
+        )
     return first
 
 
@@ -290,8 +298,13 @@ def generate(secret_path: str | Path, public_path: str | Path, passphrase: str |
     if passphrase is not None:
         encoded = encode_private_key(secret.raw, _check_encodable(passphrase).encode(), note)
     else:
-        encoded = (MAGIC_WORD + encode_string(None) + encode_string(None) + encode_string(secret.raw)
-                   + (encode_string(note) if note else b""))
+        encoded = (
+            MAGIC_WORD
+            + encode_string(None)
+            + encode_string(None)
+            + encode_string(secret.raw)
+            + (encode_string(note) if note else b"")
+        )
     _write_new(Path(secret_path), _pem("PRIVATE", encoded), 0o600)
     try:
         _write_new(Path(public_path), _pem("PUBLIC", secret.public.raw), 0o644)
@@ -302,8 +315,9 @@ def generate(secret_path: str | Path, public_path: str | Path, passphrase: str |
 
 
 def _pem(kind: str, data: bytes) -> bytes:
-    return (f"-----BEGIN CRYPT4GH {kind} KEY-----\n{base64.b64encode(data).decode()}\n"
-            f"-----END CRYPT4GH {kind} KEY-----\n").encode()
+    return (
+        f"-----BEGIN CRYPT4GH {kind} KEY-----\n{base64.b64encode(data).decode()}\n-----END CRYPT4GH {kind} KEY-----\n"
+    ).encode()
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

@@ -44,13 +44,17 @@ class SealRecord(NamedTuple):
     def check_header(self, header: Header, name: str) -> None:
         """Raise ChecksumMismatch where a header is not the one that is recorded."""
         if self.headers and header.digest not in self.headers:
-            raise ChecksumMismatch(f"{name} does not have the header that is recorded: it was replaced, or sealed for others "
-                                   "by another program", _CHANGED)
+            raise ChecksumMismatch(
+                f"{name} does not have the header that is recorded: it was replaced, or sealed for others by another program",
+                _CHANGED,
+            )
 
     def check_size(self, size: int, name: str) -> None:
         """Raise TruncatedStream where a file has not the size that is recorded."""
         if self.size not in (None, size):
-            raise TruncatedStream(f"{name} has {size:,} bytes, recorded are {self.size:,}: it is damaged, or was replaced", _CHANGED)
+            raise TruncatedStream(
+                f"{name} has {size:,} bytes, recorded are {self.size:,}: it is damaged, or was replaced", _CHANGED
+            )
 
 
 def has_no_index(attributes: Mapping[str, Any]) -> bool:

@@ -8,8 +8,9 @@ from modos.storage import ObjectInfo, Readable
 _FIRST = 4 << 10  # bytes: the header for some thirty recipients
 
 
-def read_stored_header(storage: Readable, key: str, ahead: int = 0, if_match: str | None = None) -> tuple[
-        Header, bytes, ObjectInfo]:
+def read_stored_header(
+    storage: Readable, key: str, ahead: int = 0, if_match: str | None = None
+) -> tuple[Header, bytes, ObjectInfo]:
     """Read a file's header; returns with it the file's first bytes and what is known of the file.
 
     Parameters
@@ -30,6 +31,6 @@ def read_stored_header(storage: Readable, key: str, ahead: int = 0, if_match: st
         nonlocal held_at, held
         if held_at + len(held) < min(end, info.size):
             held_at, held = start, storage.read_part(key, start, max(end, min(2 * start, MAX_HEADER)), if_match=info.etag)[0]
-        return held[start - held_at:end - held_at]
+        return held[start - held_at : end - held_at]
 
     return read_header(read), first, info

@@ -10,8 +10,9 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, DecryptError
 
 
-def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str,
-                 senders: Sequence[PublicKey] | None = None) -> Iterator[bytes]:
+def plain_pieces(
+    pieces: Iterator[bytes], secret: SecretKey | None, name: str, senders: Sequence[PublicKey] | None = None
+) -> Iterator[bytes]:
     """The plain bytes of a stream; what its edit list leaves out is left out.
 
     Parameters
@@ -60,4 +61,4 @@ def _header(held: bytes, pieces: Iterator[bytes]) -> tuple[Header, bytes]:
         return bytes(data[start:end])
 
     header = read_header(read)
-    return header, bytes(data[header.size:])
+    return header, bytes(data[header.size :])

@@ -66,16 +66,19 @@ def check_source_encryption(source: Path, key: str) -> None:
     """
     if not is_encrypted(key):
         if is_crypt4gh(source):
-            raise InvalidInputError(f"{source} is encrypted (Crypt4GH), and its name in the object, {key}, says that it is not",
-                                    f"give it a data_path that ends with {ENCRYPTED_SUFFIX}, or decrypt it first")
+            raise InvalidInputError(
+                f"{source} is encrypted (Crypt4GH), and its name in the object, {key}, says that it is not",
+                f"give it a data_path that ends with {ENCRYPTED_SUFFIX}, or decrypt it first",
+            )
         return
     real = source.resolve()
     try:
         check_structure(LocalStorage(real.parent), real.name)
     except DecryptError as error:
-        raise DecryptError(f"{source} is no whole Crypt4GH file, as {key} has to be: {error.message}",
-                           f"encrypt it, or take {ENCRYPTED_SUFFIX} off its name and data_path; get it again where it was cut"
-                           ) from None
+        raise DecryptError(
+            f"{source} is no whole Crypt4GH file, as {key} has to be: {error.message}",
+            f"encrypt it, or take {ENCRYPTED_SUFFIX} off its name and data_path; get it again where it was cut",
+        ) from None
 
 
 def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) -> str | None:

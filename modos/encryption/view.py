@@ -60,8 +60,13 @@ class DecryptedView:
         the senders; or it was changed, or is not the one that is recorded.
     """
 
-    def __init__(self, storage: Storage, secret: SecretKey, find_record: FindRecord = lambda name: SealRecord(),
-                 senders: Iterable[PublicKey] | None = None):
+    def __init__(
+        self,
+        storage: Storage,
+        secret: SecretKey,
+        find_record: FindRecord = lambda name: SealRecord(),
+        senders: Iterable[PublicKey] | None = None,
+    ):
         self._storage = storage
         self._secret = secret
         self._find_record = find_record
@@ -132,8 +137,10 @@ class DecryptedView:
         if not is_index(key):
             raise NotFoundError(f"no {key}{ENCRYPTED_SUFFIX} in {self.url}")
         if self._senders is not None or self.find_record(key).headers:
-            raise NotFoundError(f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
-                                "an index that is not sealed is not read in its place, as anybody can have made it")
+            raise NotFoundError(
+                f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
+                "an index that is not sealed is not read in its place, as anybody can have made it",
+            )
 
     def _find_encrypted(self, key: str, if_match: str | None) -> _Encrypted:
         with self._lock:
@@ -171,7 +178,7 @@ class DecryptedView:
             tail = b"".join(reversed(tail_parts))
         middle = self._fetch_segments(sealed, first, beyond) if first < beyond else b""
         offset = begin * SEGMENT
-        return b"".join((*head, middle, tail))[start - offset:end - offset]
+        return b"".join((*head, middle, tail))[start - offset : end - offset]
 
     def _find_segments(self, sealed: _Encrypted, numbers: range) -> list[bytes]:
         """Find segments that follow each other and were decrypted lately, from the first of some numbers on."""
@@ -202,7 +209,7 @@ class DecryptedView:
             with self._lock:
                 for number in range(begin, beyond):
                     at = (number - begin) * SEGMENT
-                    self._segments[sealed.info, number] = plain[at:at + SEGMENT]
+                    self._segments[sealed.info, number] = plain[at : at + SEGMENT]
                 while len(self._segments) > _MAX_SEGMENTS:
                     self._segments.popitem(last=False)
         return plain

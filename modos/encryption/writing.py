@@ -15,8 +15,16 @@ from modos.storage.base import Progress
 from modos.storage.hashing import ThreadedHash
 
 
-def encrypt_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
-                sender: SecretKey, progress: Progress | None, like: str | None = None) -> dict[str, Any]:
+def encrypt_pieces(
+    storage: Storage,
+    pieces: Iterable[bytes],
+    size: int,
+    target: str,
+    recipients: Sequence[PublicKey],
+    sender: SecretKey,
+    progress: Progress | None,
+    like: str | None = None,
+) -> dict[str, Any]:
     """Encrypt plain bytes into a new file; returns what to record of it.
 
     Parameters
@@ -36,8 +44,12 @@ def encrypt_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target:
 
     whole = len(head) + body.encrypted_size(size)
     write_new(storage, target, parts(), whole, like)
-    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest(),
-            "header_digest": digest_of(head)}
+    return {
+        "data_size": whole,
+        "data_checksum": sealed.hexdigest(),
+        "seal_digest": digest.hexdigest(),
+        "header_digest": digest_of(head),
+    }
 
 
 def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
@@ -58,5 +70,6 @@ def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, li
 
 def exists_error(storage: Storage, key: str) -> AlreadyExistsError:
     """Return the error for a file that exists already."""
-    return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
-                              "it is not overwritten: look at it, and remove it")
+    return AlreadyExistsError(
+        f"there is a file {key} in {storage.url} already", "it is not overwritten: look at it, and remove it"
+    )

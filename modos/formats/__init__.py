@@ -58,13 +58,18 @@ class FileFormat:
 FORMATS: dict[str, FileFormat] = {
     format.name: format
     for format in (
-        FileFormat("CRAM", "EDAM:format_3462", (".cram",), "reads", (".crai",),
-                   (*cram_eof_forms(CRAM3_EOF), *cram_eof_forms(CRAM2_EOF))),
+        FileFormat(
+            "CRAM", "EDAM:format_3462", (".cram",), "reads", (".crai",), (*cram_eof_forms(CRAM3_EOF), *cram_eof_forms(CRAM2_EOF))
+        ),
         FileFormat("BAM", "EDAM:format_2572", (".bam",), "reads", (".bai", ".csi"), (BGZF_EOF,)),
         FileFormat("VCF", "EDAM:format_3016", (".vcf.gz", ".vcf.bgz"), "variants", (".tbi", ".csi"), (BGZF_EOF,)),
         FileFormat("BCF", "EDAM:format_3020", (".bcf",), "variants", (".csi",), (BGZF_EOF,)),
-        FileFormat("FASTA", "EDAM:format_1929", (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz"),
-                   index_suffixes=(".fai", ".gzi")),
+        FileFormat(
+            "FASTA",
+            "EDAM:format_1929",
+            (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz"),
+            index_suffixes=(".fai", ".gzi"),
+        ),
         FileFormat("FASTQ", "EDAM:format_1930", (".fastq", ".fq", ".fastq.gz", ".fq.gz")),
         FileFormat("BED", "EDAM:format_3003", (".bed", ".bed.gz"), index_suffixes=(".tbi", ".csi")),
         FileFormat("GFF3", "EDAM:format_1975", (".gff3", ".gff3.gz", ".gff", ".gff.gz"), index_suffixes=(".tbi", ".csi")),
@@ -172,7 +177,7 @@ def key_of(name: str, version: int) -> str:
     """Return the key of a version of a file: `a.cram` and 3 -> `a~3.cram`; `a.cram.c4gh` stays encrypted."""
     plain = plain_name(name)
     stem, endings = _parts_of(plain)
-    return f"{stem}~{version}{endings}{name[len(plain):]}" if version > 1 else name
+    return f"{stem}~{version}{endings}{name[len(plain) :]}" if version > 1 else name
 
 
 def find_keys(known: Iterable[str], path: str) -> list[str]:
@@ -191,11 +196,11 @@ def _parts_of(plain: str) -> tuple[str, str]:
     """A path before the mark of a version, and its endings: those of its format and of an index, or the last one."""
     name = PurePath(plain).name.lower()
     index = next((suffix for suffix in INDEX_SUFFIXES if name.endswith(suffix) and name != suffix), "")
-    body = plain[:len(plain) - len(index)]
+    body = plain[: len(plain) - len(index)]
     stem = stem_of(body)
     if stem == body and not index:
-        stem = body[:len(body) - len(PurePath(body).suffix)]
-    return stem, plain[len(stem):]
+        stem = body[: len(body) - len(PurePath(body).suffix)]
+    return stem, plain[len(stem) :]
 
 
 def is_array_path(data_path: str) -> bool:

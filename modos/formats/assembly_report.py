@@ -33,4 +33,3 @@ def read_report(path: str, style: str) -> dict[str, str]:
     if not names:
         raise InvalidInputError(f"{path} is no NCBI assembly report", "it has a line that begins with `# Sequence-Name`")
     return names
-

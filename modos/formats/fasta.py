@@ -34,11 +34,17 @@ def iter_fasta(path: Name | Given, progress: Progress | None = None) -> Iterator
             at = 0
             while at < len(data):
                 mark = data.find(b">", at)
-                bases = data[at:mark if mark >= 0 else len(data)].translate(None, b"\n\r \t")
+                bases = data[at : mark if mark >= 0 else len(data)].translate(None, b"\n\r \t")
                 if bases:
                     if not name or bases.translate(None, _LETTERS):
-                        raise InvalidInputError(f"{path} is no FASTA: " + (
-                            f"sequence {name} has {bases.translate(None, _LETTERS)[:20]!r}" if name else "it does not begin with >"))
+                        raise InvalidInputError(
+                            f"{path} is no FASTA: "
+                            + (
+                                f"sequence {name} has {bases.translate(None, _LETTERS)[:20]!r}"
+                                if name
+                                else "it does not begin with >"
+                            )
+                        )
                     yield name, bases
                 if mark < 0:
                     break
@@ -46,7 +52,7 @@ def iter_fasta(path: Name | Given, progress: Progress | None = None) -> Iterator
                 if end < 0:
                     header = data[mark:]
                     break
-                words = data[mark + 1:end].split()
+                words = data[mark + 1 : end].split()
                 if not words:
                     raise InvalidInputError(f"{path} is no FASTA: a sequence has no name")
                 name, at = words[0].decode(errors="replace"), end + 1
@@ -59,5 +65,6 @@ def iter_fastas(paths: Iterable[Name], progress: Progress | None = None) -> Iter
     """The sequences of several FASTA files; see `iter_fasta`."""
     for path in paths:
         yield from iter_fasta(path, progress)
+
 
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b"*-"

@@ -59,8 +59,9 @@ def parse_mztab(lines: Iterable[str]) -> MzTab:
             values[key.lower()] = value
     if "mztab-version" not in values:
         raise IntegrityError("there is no mzTab-version in its metadata section: it is not an mzTab file")
-    return MzTab(values["mztab-version"], values.get("title"), values.get("description"),
-                 [samples[number] for number in sorted(samples)])
+    return MzTab(
+        values["mztab-version"], values.get("title"), values.get("description"), [samples[number] for number in sorted(samples)]
+    )
 
 
 def _set(sample: MzTabSample, key: str | None, value: str) -> None:

@@ -20,14 +20,22 @@ _PIECE = 8 << 20  # bytes of text that are read at once
 _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 SHOWN = 80  # characters of a line that errors show
 BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")  # how a bigWig begins
-_NO_TEXT = {re.compile(begin): (what, hint) for begin, what, hint in (
-    (b"|".join(map(re.escape, BIGWIG)), "it is a bigWig", "tracks and masks are read of a bigWig, where it is not compressed: gzip -d"),
-    (rb"BZh[1-9]1AY&SY", "it is compressed with bzip2", "decompress it first: bzip2 -d"),
-    (rb"\xfd7zXZ", "it is compressed with xz", "decompress it first: xz -d"),
-    (rb"\x28\xb5\x2f\xfd", "it is compressed with zstd", "decompress it first: zstd -d"),
-    (rb"\x1f\x8b", "it is compressed with gzip twice", "decompress it first: gzip -d"),
-    (rb"PK\x03\x04", "it is a zip file", "unpack it first"),
-    (rb"\xff\xfe|\xfe\xff", "it is in UTF-16", "convert it first: iconv -f UTF-16 -t UTF-8"))}
+_NO_TEXT = {
+    re.compile(begin): (what, hint)
+    for begin, what, hint in (
+        (
+            b"|".join(map(re.escape, BIGWIG)),
+            "it is a bigWig",
+            "tracks and masks are read of a bigWig, where it is not compressed: gzip -d",
+        ),
+        (rb"BZh[1-9]1AY&SY", "it is compressed with bzip2", "decompress it first: bzip2 -d"),
+        (rb"\xfd7zXZ", "it is compressed with xz", "decompress it first: xz -d"),
+        (rb"\x28\xb5\x2f\xfd", "it is compressed with zstd", "decompress it first: zstd -d"),
+        (rb"\x1f\x8b", "it is compressed with gzip twice", "decompress it first: gzip -d"),
+        (rb"PK\x03\x04", "it is a zip file", "unpack it first"),
+        (rb"\xff\xfe|\xfe\xff", "it is in UTF-16", "convert it first: iconv -f UTF-16 -t UTF-8"),
+    )
+}
 _LONGEST = 10  # bytes that tell
 
 
@@ -95,10 +103,13 @@ def _try_read(read: Callable[[int], bytes], path: Name | Given, count: int) -> b
         return read(count)
     except EOFError:
         raise TruncatedStream(f"{show_path(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (OSError, ValueError, DeflateError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
+    except (
+        OSError,
+        ValueError,
+        DeflateError,
+        OverflowError,
+    ) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
         raise InvalidInputError(f"{show_path(path)} cannot be read: {error}") from None
-
-
 
 
 def expand_paths(patterns: Sequence[str | Path]) -> list[str]:
@@ -134,7 +145,6 @@ def read_fields(path: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(read_rows(path), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line.split("\t" if "\t" in line else None)
-
 
 
 def read_lengths(paths: Sequence[str]) -> dict[str, int]:

@@ -45,7 +45,10 @@ def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
         at, seen = 16, set()
         for _ in range(count):
             size = int(data[at])
-            name, (offset,) = bytes(data[at + 1:at + 1 + size]).decode(), struct.unpack(order + "I", data[at + 1 + size:at + 5 + size])
+            name, (offset,) = (
+                bytes(data[at + 1 : at + 1 + size]).decode(),
+                struct.unpack(order + "I", data[at + 1 + size : at + 5 + size]),
+            )
             at += 5 + size
             if offset in seen:  # a small file would have sequences without end
                 raise ValueError("two sequences are in one place")
@@ -61,7 +64,11 @@ def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
 def _pieces(data: npt.NDArray[np.uint8], at: int, order: str) -> Iterator[bytes]:
     def numbers(count: int) -> npt.NDArray[np.uint32]:
         nonlocal at
-        found = data[at:at + 4 * count].view(order + "u4") if at % 4 == 0 else np.frombuffer(bytes(data[at:at + 4 * count]), order + "u4")
+        found = (
+            data[at : at + 4 * count].view(order + "u4")
+            if at % 4 == 0
+            else np.frombuffer(bytes(data[at : at + 4 * count]), order + "u4")
+        )
         if len(found) != count:
             raise ValueError("it ends too early")
         at += 4 * count
@@ -78,16 +85,16 @@ def _pieces(data: npt.NDArray[np.uint8], at: int, order: str) -> Iterator[bytes]
     length = int(numbers(1)[0])
     unknown, masked = blocks(), blocks()
     numbers(1)
-    packed = data[at:at + -(-length // 4)]
+    packed = data[at : at + -(-length // 4)]
     if len(packed) != -(-length // 4):
         raise ValueError("it ends too early")
     for start in range(0, length, _PIECE):
         end = min(start + _PIECE, length)
-        bases = _LETTERS[packed[start // 4:-(-end // 4)]].reshape(-1)[:end - start]
+        bases = _LETTERS[packed[start // 4 : -(-end // 4)]].reshape(-1)[: end - start]
         for low, high in _clip_blocks(unknown, start, end):
-            bases[low - start:high - start] = ord("N")
+            bases[low - start : high - start] = ord("N")
         for low, high in _clip_blocks(masked, start, end):
-            bases[low - start:high - start] |= 32
+            bases[low - start : high - start] |= 32
         yield bases.tobytes()
 
 

@@ -23,11 +23,20 @@ _PROGRAM = "import sys; from pysam import bcftools; bcftools.view(*sys.argv[1:],
 _MAX_MESSAGES = 1 << 20  # bytes
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 _UNWRITTEN = re.compile(r"\bwrit|\bclos|memory", re.IGNORECASE)  # htslib says of its output
-_UNDECLARED = re.compile(r"(INFO|FORMAT|FILTER|contig|Contig) '([^'\n]{1,100})'[^\n]* is not defined in the header", re.IGNORECASE)
+_UNDECLARED = re.compile(
+    r"(INFO|FORMAT|FILTER|contig|Contig) '([^'\n]{1,100})'[^\n]* is not defined in the header", re.IGNORECASE
+)
 
 
-def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputFormat, samples: Sequence[str] | None = None,
-                   *, name: str = "the stream", threads: int = 0) -> None:
+def write_variants(
+    pieces: Iterable[bytes],
+    descriptor: int,
+    output: OutputFormat,
+    samples: Sequence[str] | None = None,
+    *,
+    name: str = "the stream",
+    threads: int = 0,
+) -> None:
     """Write a VCF or BCF as `bcftools view` does, with INFO as it is (`-I`).
 
     Where anything fails, the output has no end marker.
@@ -104,7 +113,10 @@ def _reason(code: int, messages: IO[bytes], descriptor: int, name: str, output: 
         return ModosError("cannot write: No space left on device")
     undeclared = dict.fromkeys(f"{kind} {key}" for kind, key in _UNDECLARED.findall(text))
     if -code in _CRASHES:
-        return IntegrityError(f"{name} is damaged: bcftools crashed (signal {-code}) while it wrote it as {output.name}", "stream it in its own format")
+        return IntegrityError(
+            f"{name} is damaged: bcftools crashed (signal {-code}) while it wrote it as {output.name}",
+            "stream it in its own format",
+        )
     if code < 0:
         return ModosError(f"bcftools was ended by signal {-code} while it wrote {name} as {output.name}", "is there room for it?")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("[W::")]
@@ -113,7 +125,8 @@ def _reason(code: int, messages: IO[bytes], descriptor: int, name: str, output: 
     message = f"bcftools cannot write {name} as {output.name}: {_printable(reason)}"
     if undeclared:
         return InvalidInputError(
-            message, "declare what the header leaves out (bcftools annotate --header-lines), or stream the file in its own format")
+            message, "declare what the header leaves out (bcftools annotate --header-lines), or stream the file in its own format"
+        )
     if _UNWRITTEN.search(said):
         return ModosError(message, "is there room for it? else stream the file in its own format")
     return IntegrityError(message, "see what is wrong with it, or stream it in its own format")

@@ -56,7 +56,9 @@ class Blanking:
         if not query.is_partial:
             return None
         if format.kind != "reads":
-            raise InvalidInputError(f"{name} has variants: fields and tags are those of reads", "leave --fields, --tags and --notags out")
+            raise InvalidInputError(
+                f"{name} has variants: fields and tags are those of reads", "leave --fields, --tags and --notags out"
+            )
         return cls(query)
 
     @property
@@ -82,19 +84,32 @@ class Blanking:
         return (run._replace(data=memoryview(self.apply(bytes(run.data)))) for run in runs)
 
     def _parts(self, data: bytes) -> Iterator[bytes]:
-        (has_name, has_flag, has_target, has_position, has_quality, has_cigar, has_next, has_next_position, has_length, has_bases,
-         has_qualities) = self._kept
+        (
+            has_name,
+            has_flag,
+            has_target,
+            has_position,
+            has_quality,
+            has_cigar,
+            has_next,
+            has_next_position,
+            has_length,
+            has_bases,
+            has_qualities,
+        ) = self._kept
         has_all_tags, has_no_tags = self._takes_all and not self._unwanted, not self._takes_all and not self._wanted
         at, end = 0, len(data)
         while at < end:
-            size, target, position, name_size, quality, bin, ops, flag, count, next_target, next_position, length = _FIXED.unpack_from(data, at)
+            size, target, position, name_size, quality, bin, ops, flag, count, next_target, next_position, length = (
+                _FIXED.unpack_from(data, at)
+            )
             cigar_at = at + _FIXED.size + name_size
             bases_at = cigar_at + 4 * ops
             qualities_at = bases_at + (count + 1 >> 1)
             tags_at, following = qualities_at + count, at + 4 + size
             if tags_at > following or following > end:
                 raise ValueError
-            name = data[at + _FIXED.size:cigar_at] if has_name else b"*\0"
+            name = data[at + _FIXED.size : cigar_at] if has_name else b"*\0"
             cigar = data[cigar_at:bases_at] if has_cigar else b""
             is_tagged = ops == 2 and _number(data, cigar_at)[0] == count << 4 | _CLIPPED and _has_cigar(data, tags_at, following)
             if is_tagged or not (has_all_tags or has_no_tags):
@@ -105,10 +120,19 @@ class Blanking:
             if count and not bases:
                 count, cigar = 0, _NO_BASES + cigar[4:] if is_tagged and cigar else cigar
             yield _FIXED.pack(
-                _FIXED.size - 4 + len(name) + len(cigar) + len(bases) + len(tags), target if has_target else -1,
-                position if has_position else -1, len(name), quality if has_quality else 255,
-                _NO_BIN if not has_position else bin if has_cigar else _bin_at(position), len(cigar) >> 2, flag if has_flag else 0, count,
-                next_target if has_next else -1, next_position if has_next_position else -1, length if has_length else 0)
+                _FIXED.size - 4 + len(name) + len(cigar) + len(bases) + len(tags),
+                target if has_target else -1,
+                position if has_position else -1,
+                len(name),
+                quality if has_quality else 255,
+                _NO_BIN if not has_position else bin if has_cigar else _bin_at(position),
+                len(cigar) >> 2,
+                flag if has_flag else 0,
+                count,
+                next_target if has_next else -1,
+                next_position if has_next_position else -1,
+                length if has_length else 0,
+            )
             yield name
             yield cigar
             yield bases
@@ -120,7 +144,7 @@ class Blanking:
         if self._kept[_SEQ]:
             return data[at:qualities_at] + b"\xff" * count
         if self._kept[_QUAL] and count and data[qualities_at] != _NO_QUALITY:
-            return _unknown_bases(count) + data[qualities_at:qualities_at + count]
+            return _unknown_bases(count) + data[qualities_at : qualities_at + count]
         return b""
 
     def _tags(self, data: bytes, at: int, end: int, is_tagged: bool) -> bytes:
@@ -128,7 +152,9 @@ class Blanking:
         wanted, unwanted, takes_all = self._wanted, self._unwanted, self._takes_all
         parts, first = [], at
         for tag, start, following in _iter_tags(data, at, end):
-            if not (self._kept[_CIGAR] if is_tagged and tag == _REAL_CIGAR else (takes_all or tag in wanted) and tag not in unwanted):
+            if not (
+                self._kept[_CIGAR] if is_tagged and tag == _REAL_CIGAR else (takes_all or tag in wanted) and tag not in unwanted
+            ):
                 parts.append(data[first:start])
                 first = following
         parts.append(data[first:end])
@@ -157,9 +183,15 @@ class Blanking:
 
 
 _ATTRIBUTES = (
-    ("QNAME", "query_name", "*"), ("FLAG", "flag", 0), ("RNAME", "reference_id", -1), ("POS", "reference_start", -1),
-    ("MAPQ", "mapping_quality", 255), ("CIGAR", "cigarstring", None), ("RNEXT", "next_reference_id", -1),
-    ("PNEXT", "next_reference_start", -1), ("TLEN", "template_length", 0),
+    ("QNAME", "query_name", "*"),
+    ("FLAG", "flag", 0),
+    ("RNAME", "reference_id", -1),
+    ("POS", "reference_start", -1),
+    ("MAPQ", "mapping_quality", 255),
+    ("CIGAR", "cigarstring", None),
+    ("RNEXT", "next_reference_id", -1),
+    ("PNEXT", "next_reference_start", -1),
+    ("TLEN", "template_length", 0),
 )
 
 
@@ -183,7 +215,7 @@ def _iter_tags(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int
             following = at + 8 + _SIZES[data[at + 3]] * _number(data, at + 4)[0]
         else:
             raise ValueError
-        yield data[at:at + 2], at, following
+        yield data[at : at + 2], at, following
         at = following
     if at != end:
         raise ValueError
@@ -191,8 +223,10 @@ def _iter_tags(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int
 
 def _has_cigar(data: bytes, at: int, end: int) -> bool:
     """Return whether a tag has the CIGAR (htslib, bam_tag2cigar)."""
-    return any(tag == _REAL_CIGAR and data[start + 2:start + 4] == b"BI" and _number(data, start + 4)[0] >= 2
-               for tag, start, _ in _iter_tags(data, at, end))
+    return any(
+        tag == _REAL_CIGAR and data[start + 2 : start + 4] == b"BI" and _number(data, start + 4)[0] >= 2
+        for tag, start, _ in _iter_tags(data, at, end)
+    )
 
 
 def _unknown_bases(count: int) -> bytes:

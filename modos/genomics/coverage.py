@@ -74,8 +74,9 @@ def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverag
 
     length = region.limit - region.start
     if bins is None and length > MAX_BASES:
-        raise InvalidInputError(f"{region} has {length:,} bases: too many to give the depth of each",
-                                "ask for bins, or for a part of it")
+        raise InvalidInputError(
+            f"{region} has {length:,} bases: too many to give the depth of each", "ask for bins, or for a part of it"
+        )
     if bins is not None and not 0 < bins <= length:
         raise InvalidInputError(f"{bins} bins of a region of {length:,} bases", "ask for 1 to as many as it has bases")
     tally = _Tally(region)
@@ -84,16 +85,23 @@ def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverag
     for at, depth in tally.tiles(records):
         covered += int(np.count_nonzero(depth))
         if bins is None:
-            sums[at:at + len(depth)] = depth
+            sums[at : at + len(depth)] = depth
         else:
             places = np.arange(at, at + len(depth)) * bins // length
             first = int(places[0])
             parts = np.bincount(places - first, weights=depth).astype(np.int64)
-            sums[first:first + len(parts)] += parts
+            sums[first : first + len(parts)] += parts
     bases = int(sums.sum())
     edges = -(-np.arange((bins or 0) + 1) * length // (bins or 1))
-    return Coverage(region, tally.reads, covered, bases, tally.base_qualities / (bases or 1),
-                    tally.mapping_qualities / (tally.reads or 1), sums if bins is None else sums / np.diff(edges))
+    return Coverage(
+        region,
+        tally.reads,
+        covered,
+        bases,
+        tally.base_qualities / (bases or 1),
+        tally.mapping_qualities / (tally.reads or 1),
+        sums if bins is None else sums / np.diff(edges),
+    )
 
 
 class _Tally:
@@ -133,7 +141,7 @@ class _Tally:
                     self._starts.append(start)
                     self._ends.append(end)
                     if qualities is not None:
-                        self.base_qualities += sum(qualities[base + start - position:base + end - position])
+                        self.base_qualities += sum(qualities[base + start - position : base + end - position])
             if operation in _TAKES_READ:
                 base += length
             if operation in _TAKES_REFERENCE:

@@ -53,15 +53,26 @@ class DecryptedSource(StorageSource):
         if whole and (record.seal or self._recorded.checksum):
             return
         if whole:
-            logger.warning("%s: no digest of it is recorded: nothing tells whether segments are missing, repeated or moved, or "
-                           "whether it is another file", self.name)
+            logger.warning(
+                "%s: no digest of it is recorded: nothing tells whether segments are missing, repeated or moved, or "
+                "whether it is another file",
+                self.name,
+            )
         elif not record.headers:
-            logger.warning("%s: no digest of its header is recorded: nothing tells whether it is another file "
-                           "(`modos c4gh share` and `revoke` record one)", self.name)
+            logger.warning(
+                "%s: no digest of its header is recorded: nothing tells whether it is another file "
+                "(`modos c4gh share` and `revoke` record one)",
+                self.name,
+            )
         elif not self._view.find_record(index_names(self._key)[0]).headers:
-            logger.warning("%s: no digest of the header of its index is recorded: nothing tells whether that is another index, which "
-                           "leaves out records (`modos check --secret-key` looks at it, `modos c4gh revoke "
-                           "--rotate` records one)", self.name)
+            logger.warning(
+                "%s: no digest of the header of its index is recorded: nothing tells whether that is another index, which "
+                "leaves out records (`modos check --secret-key` looks at it, `modos c4gh revoke "
+                "--rotate` records one)",
+                self.name,
+            )
         else:
-            logger.info("%s: only the segments of the regions were opened; whether others are missing or moved was not compared",
-                        self.name)
+            logger.info(
+                "%s: only the segments of the regions were opened; whether others are missing or moved was not compared",
+                self.name,
+            )

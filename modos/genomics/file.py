@@ -83,8 +83,14 @@ class GenomicFile:
         Opens the same again in another process, which pickling takes.
     """
 
-    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None,
-                 hints: Query = Query(), find_gene: FindGene | None = None):
+    def __init__(
+        self,
+        source: Source,
+        find_reference: FindReference = lambda regions: None,
+        find_aliases: FindAliases | None = None,
+        hints: Query = Query(),
+        find_gene: FindGene | None = None,
+    ):
         self._blanking = Blanking.from_query(hints, source.format, source.name)
         self._source = source
         self._find_reference = find_reference
@@ -174,8 +180,10 @@ class GenomicFile:
         streams = self._open_streams(self._resolve_regions(region))
         first = next(streams)
         if next(streams, None) is not None:
-            raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
-                                    "ask for one region at a time, or for exact records (without --raw)")
+            raise InvalidInputError(
+                f"{self.name} is not served with several regions as one stream",
+                "ask for one region at a time, or for exact records (without --raw)",
+            )
         pieces = check_blocks(first.pieces, self.format, self.name) if verify and not first.is_verified else first.pieces
         return check_end(self._report_progress(pieces), self.format, self.name)
 
@@ -205,13 +213,16 @@ class GenomicFile:
 
     def _open_streams(self, regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
         """Streams of some regions, the first of which is there."""
+
         def begin(regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
             streams = self._source.open(regions)
             return chain((next(streams),), streams)
 
         return self._attempt(regions, begin)
 
-    def _attempt(self, regions: tuple[RegionLike, ...] | None, attempt: Callable[[tuple[RegionLike, ...] | None], Result]) -> Result:
+    def _attempt(
+        self, regions: tuple[RegionLike, ...] | None, attempt: Callable[[tuple[RegionLike, ...] | None], Result]
+    ) -> Result:
         """Try some regions; where one is not known, try those of the genes of these names."""
         try:
             return attempt(regions)
@@ -310,8 +321,15 @@ class GenomicFile:
         bins = bins and min(bins, meant.limit - meant.start)
         return measure(self.fetch(meant), meant, bins)
 
-    def write(self, descriptor: int, region: RegionsLike = None, output: OutputFormat | None = None,
-              samples: Iterable[str] | None = None, *, threads: int = 0) -> None:
+    def write(
+        self,
+        descriptor: int,
+        region: RegionsLike = None,
+        output: OutputFormat | None = None,
+        samples: Iterable[str] | None = None,
+        *,
+        threads: int = 0,
+    ) -> None:
         """Write the file, or exactly the records of some regions.
 
         Where anything fails no end marker is written, so that the output
@@ -343,7 +361,9 @@ class GenomicFile:
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         if self._blanking and not self._blanking.has_all_fields and output.name == "CRAM":
-            raise InvalidInputError("a CRAM has no room for reads without some of their fields", "write BAM or SAM (-O bam, -O sam)")
+            raise InvalidInputError(
+                "a CRAM has no room for reads without some of their fields", "write BAM or SAM (-O bam, -O sam)"
+            )
         is_own = output.name == self.format.name and samples is None
         if is_own and regions is None and not self._blanking and (output.compressed or output.name != "VCF"):
             self._pass_on(descriptor, self.iter_bytes())
@@ -360,8 +380,14 @@ class GenomicFile:
         """Write the bytes as they are served, for a reader that looks at their checksums; see `iter_bytes`."""
         self._pass_on(descriptor, self.iter_bytes(region, verify=False))
 
-    def _write_decoded(self, descriptor: int, regions: tuple[RegionLike, ...] | None, output: OutputFormat,
-                       samples: Iterable[str] | None, threads: int) -> None:
+    def _write_decoded(
+        self,
+        descriptor: int,
+        regions: tuple[RegionLike, ...] | None,
+        output: OutputFormat,
+        samples: Iterable[str] | None,
+        threads: int,
+    ) -> None:
         readers = self._readers(regions, samples)
         reader, records = next(readers)
         with reader:
@@ -398,8 +424,9 @@ class GenomicFile:
         with translate_text_errors(self.name):
             return dict(zip(self.header.references, self.header.lengths))
 
-    def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[
-            tuple[RecordReader, Iterator[Any]]]:
+    def _readers(
+        self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None
+    ) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
         wanted = self._check_samples(samples)
         regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant)))
@@ -423,8 +450,14 @@ class GenomicFile:
             raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
         return None if samples is None else tuple(samples)
 
-    def _convert(self, descriptor: int, regions: tuple[RegionLike, ...] | None, output: OutputFormat,
-                 samples: Iterable[str] | None, threads: int) -> None:
+    def _convert(
+        self,
+        descriptor: int,
+        regions: tuple[RegionLike, ...] | None,
+        output: OutputFormat,
+        samples: Iterable[str] | None,
+        threads: int,
+    ) -> None:
         """Write variants as `bcftools view` does."""
         wanted = self._check_samples(samples)
         opening, runs, settled = self._select(regions)

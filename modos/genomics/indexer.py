@@ -88,13 +88,18 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
 def _explain_failure(path: Path, format: FileFormat, said: str) -> tuple[str, str]:
     """Why samtools or bcftools made no index, and what to do; it keeps the cause to itself."""
     if format.name == "FASTA":
-        return "the lines of a sequence are not of one length", f"`samtools faidx {path}` says where; write it with lines of one length"
+        return (
+            "the lines of a sequence are not of one length",
+            f"`samtools faidx {path}` says where; write it with lines of one length",
+        )
     if "not BGZF" in said:
         return "it is not compressed with bgzip", f"`bcftools view -O z -o new.vcf.gz {path}` writes it so"
     if "failed to create index" in said:
         sort = "samtools sort -o" if format.kind == "reads" else f"bcftools sort -O {'b' if format.name == 'BCF' else 'z'} -o"
-        return ("its records are not in the order of their positions, or it is damaged",
-                f"`{sort} sorted{format.suffixes[0]} {path}` sorts it")
+        return (
+            "its records are not in the order of their positions, or it is damaged",
+            f"`{sort} sorted{format.suffixes[0]} {path}` sorts it",
+        )
     reason = " ".join(said.replace("\\n", " ").rpartition("stderr=")[2].split()).strip("'\"")
     return reason[:300], "sort it by coordinate and compress it with bgzip, or give its index beside it"
 
@@ -129,8 +134,10 @@ def choose_index(source: Path, beside: list[Path], format: FileFormat) -> Path:
         if int(path.stat().st_mtime) < int(source.stat().st_mtime):
             logger.warning("%s is older than %s: `modos check --thorough` looks at all records", path, source)
         return path
-    raise IntegrityError(listing(reasons), f"make the index again (`{_COMMANDS[format.name]} {source}`), or remove what is no "
-                                           "index of the file: one is made then")
+    raise IntegrityError(
+        listing(reasons),
+        f"make the index again (`{_COMMANDS[format.name]} {source}`), or remove what is no index of the file: one is made then",
+    )
 
 
 def check_index(files: Readable, key: str, index_key: str, *, thorough: bool = False, progress: Progress | None = None) -> None:
@@ -151,16 +158,35 @@ def check_index(files: Readable, key: str, index_key: str, *, thorough: bool = F
     check_bytes(files, key, index_key, data, thorough=thorough, progress=progress)
 
 
-def check_bytes(files: Readable, key: str, index_key: str, data: bytes, *, thorough: bool = False,
-                progress: Progress | None = None) -> None:
+def check_bytes(
+    files: Readable, key: str, index_key: str, data: bytes, *, thorough: bool = False, progress: Progress | None = None
+) -> None:
     """Look whether the bytes of an index are of a file in a storage; see `check_index`."""
     info = files.stat(key)
-    _check(key, index_key, streamable_format(key), lambda start, end: files.read_part(key, start, end, if_match=info.etag)[0],
-           info.size, data, thorough, WORKERS if files.is_remote else 1, progress)
+    _check(
+        key,
+        index_key,
+        streamable_format(key),
+        lambda start, end: files.read_part(key, start, end, if_match=info.etag)[0],
+        info.size,
+        data,
+        thorough,
+        WORKERS if files.is_remote else 1,
+        progress,
+    )
 
 
-def _check(name: str, index_name: str, format: FileFormat, read: Read, size: int, data: bytes, thorough: bool = False,
-           workers: int = 1, progress: Progress | None = None) -> None:
+def _check(
+    name: str,
+    index_name: str,
+    format: FileFormat,
+    read: Read,
+    size: int,
+    data: bytes,
+    thorough: bool = False,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> None:
     try:
         header = read_header(format, read, size)
     except (IntegrityError, InvalidInputError):
@@ -175,8 +201,9 @@ def _check(name: str, index_name: str, format: FileFormat, read: Read, size: int
     except (IntegrityError, InvalidInputError) as error:
         reason = error.message.removeprefix("the index does not fit the file: ")
         version = " (1.24 or newer, where variants have SVLEN)" if thorough and format.kind == "variants" else ""
-        raise IntegrityError(f"{index_name} does not fit {name}: {reason}",
-                             f"make the index again: {_COMMANDS[format.name]} {name}{version}") from None
+        raise IntegrityError(
+            f"{index_name} does not fit {name}: {reason}", f"make the index again: {_COMMANDS[format.name]} {name}{version}"
+        ) from None
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of some bytes."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view):]
+        view = view[os.write(descriptor, view) :]
 
 
 def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:

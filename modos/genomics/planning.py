@@ -149,15 +149,24 @@ class Planner:
             return self._plan_all(format, key, inline)
         file, index = self._find_indexed(format, key)
         meant = settle(regions, file.contigs)
-        body = plan_regions(format, self._reader(file.info), file.info.size, file.header, index, meant,
-                            inline=inline, workers=workers if self.storage.is_remote else 1)
+        body = plan_regions(
+            format,
+            self._reader(file.info),
+            file.info.size,
+            file.header,
+            index,
+            meant,
+            inline=inline,
+            workers=workers if self.storage.is_remote else 1,
+        )
         self._check_nothing_missed(format, file, index, meant)
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
 
     def _check_nothing_missed(self, format: FileFormat, file: _File, index: Index, regions: Regions) -> None:
         """Check, where there is nothing for a region, that it is the file that has nothing, and not its index."""
-        if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, index, region)
-                                                for region in regions):
+        if not file.is_covered.is_set() and any(
+            region.contig != UNMAPPED and is_empty(format, file.header, index, region) for region in regions
+        ):
             check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, index)
             file.is_covered.set()
 
@@ -275,8 +284,9 @@ class Planner:
         if known:
             (info, header), (index, index_info) = (known.info, known.header), self._read_index(key)
         else:
-            (info, header), (index, index_info) = _call_both(lambda: self._read_header(format, key),
-                                                        lambda: self._read_index(key))
+            (info, header), (index, index_info) = _call_both(
+                lambda: self._read_header(format, key), lambda: self._read_index(key)
+            )
         check_contigs(format, header, index)
         return _File(info, header, index, index_info)
 
@@ -288,8 +298,9 @@ class Planner:
             return first[start:end] if end <= len(first) else read_on(start, end)
 
         header = read_header(format, read, info.size)
-        segments = tuple(first[s.start:s.end] if isinstance(s, ByteRange) and s.end <= len(first) else s
-                         for s in header.segments)
+        segments = tuple(
+            first[s.start : s.end] if isinstance(s, ByteRange) and s.end <= len(first) else s for s in header.segments
+        )
         return info, Header(header.contigs, segments, header.eof, header.end, header.target_ids)
 
     def _read_index(self, key: str) -> tuple[Index, ObjectInfo]:
@@ -301,8 +312,9 @@ class Planner:
             if len(data) > MAX_INDEX:
                 raise InvalidInputError(f"the index {name} is larger than {MAX_INDEX >> 20} MiB")
             return parse_index(data), info
-        raise NotFoundError(f"{key} has no index", f"a region needs one: {index_names(key)[0]}, made by samtools or "
-                            "bcftools index")
+        raise NotFoundError(
+            f"{key} has no index", f"a region needs one: {index_names(key)[0]}, made by samtools or bcftools index"
+        )
 
     def _reader(self, info: ObjectInfo) -> Read:
         return lambda start, end: self.storage.read_part(info.key, start, end, if_match=info.etag)[0]

@@ -34,8 +34,9 @@ _FLAG = 18  # where in a BAM record its flag is
 _NO_LINE = (b"#", b"\r", b"\n")  # what a line of a VCF that is no record starts with
 
 
-def check_records(format: FileFormat, read: Read, size: int, header: Header, index: Index, *, workers: int = 1,
-                  progress: Progress | None = None) -> None:
+def check_records(
+    format: FileFormat, read: Read, size: int, header: Header, index: Index, *, workers: int = 1, progress: Progress | None = None
+) -> None:
     """Raise IntegrityError where a query through an index would not find a record of its file, or its counts are wrong.
 
     Parameters
@@ -109,7 +110,7 @@ class _Walk:
     def walk(self, offset: int, data: bytes) -> None:
         """Go on with the data of a block."""
         if self._skip:
-            self._blocks, self._rest, self._skip = [(-self._skip, offset)], data[self._skip:], 0
+            self._blocks, self._rest, self._skip = [(-self._skip, offset)], data[self._skip :], 0
         else:
             self._blocks.append((len(self._rest), offset))
             self._rest += data
@@ -152,13 +153,15 @@ class _Walk:
             said = self._index.counts(number)
             found = self._counts[number, True], self._counts[number, False]
             if said is not None and said != found:
-                raise misfit_error(f"it counts {sum(said):,} records ({said[0]:,} mapped) of {self._names.get(number, number)}, the file "
-                             f"has {sum(found):,} ({found[0]:,} mapped)")
+                raise misfit_error(
+                    f"it counts {sum(said):,} records ({said[0]:,} mapped) of {self._names.get(number, number)}, the file "
+                    f"has {sum(found):,} ({found[0]:,} mapped)"
+                )
 
     def _check(self, at: int, virtual: int) -> None:
         """See that a query finds the record that starts in the rest at a place, and in the file at a virtual offset."""
         data, layout, is_mapped, is_vcf = self._rest, self._layout, True, self._format == "VCF"
-        if is_vcf and data[at:at + 1] in _NO_LINE:
+        if is_vcf and data[at : at + 1] in _NO_LINE:
             return
         contig, start = layout.place(data, at)
         if layout.is_unplaced(contig):
@@ -169,7 +172,9 @@ class _Walk:
         self._counts[number, is_mapped] += 1
         end = max(layout.end(data, at), start + 1, 1)
         if number < 0 or not self._finder.finds(number, max(start, 0), end, virtual):
-            raise misfit_error(f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}-{end:,}")
+            raise misfit_error(
+                f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}-{end:,}"
+            )
 
 
 class _Finder:
@@ -188,7 +193,8 @@ class _Finder:
         first, last = start >> self._shift, max(end - 1, start) >> self._shift
         step = max((last - first) // _MAX_WINDOWS, 1)
         return all(self._has(window, virtual) for window in range(first, last + 1, step)) and (
-            step == 1 or self._has(last, virtual))
+            step == 1 or self._has(last, virtual)
+        )
 
     def _has(self, window: int, virtual: int) -> bool:
         starts, ends = self._windows.get(window) or self._ask(window)
@@ -253,6 +259,6 @@ def _read_ahead(read: Read, size: int) -> Read:
         nonlocal at, held
         if not at <= start <= end <= at + len(held):
             at, held = start, read(start, min(max(end, start + _STEP), size))
-        return held[start - at:end - at]
+        return held[start - at : end - at]
 
     return read_on

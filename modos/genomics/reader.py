@@ -52,8 +52,9 @@ def check_end(pieces: Iterable[bytes], format: FileFormat | None, name: str = "t
         tail = piece[-keep:] if len(piece) >= keep else (tail + piece)[-keep:]
         yield piece
     if format and markers and not tail.endswith(markers):
-        raise TruncatedStream(f"{name} is truncated: it does not end with the end marker of a {format.name} file",
-                              "fetch or make the file again")
+        raise TruncatedStream(
+            f"{name} is truncated: it does not end with the end marker of a {format.name} file", "fetch or make the file again"
+        )
 
 
 @contextmanager
@@ -62,7 +63,9 @@ def translate_text_errors(name: str) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        raise IntegrityError(f"the header of {name} is no UTF-8 text", "write it anew (samtools reheader, bcftools reheader)") from None
+        raise IntegrityError(
+            f"the header of {name} is no UTF-8 text", "write it anew (samtools reheader, bcftools reheader)"
+        ) from None
 
 
 def header_lines(header: Any, kind: str, name: str) -> list[dict[str, str]]:
@@ -75,7 +78,11 @@ def header_lines(header: Any, kind: str, name: str) -> list[dict[str, str]]:
     """
     with translate_text_errors(name):
         lines = str(header).split("\n")
-    return [dict(field.partition(":")[::2] for field in line.rstrip("\r").split("\t")[1:]) for line in lines if line.startswith(f"@{kind}\t")]
+    return [
+        dict(field.partition(":")[::2] for field in line.rstrip("\r").split("\t")[1:])
+        for line in lines
+        if line.startswith(f"@{kind}\t")
+    ]
 
 
 def contig_lines(header: Any, name: str) -> dict[str, dict[str, str]]:
@@ -162,8 +169,15 @@ class RecordReader:
         where its end is missing, IntegrityError where it cannot be decoded.
     """
 
-    def __init__(self, pieces: Iterable[bytes], format: FileFormat, reference_filename: str | Path | None = None,
-                 name: str = "the stream", samples: Iterable[str] | None = None, places_only: bool = False):
+    def __init__(
+        self,
+        pieces: Iterable[bytes],
+        format: FileFormat,
+        reference_filename: str | Path | None = None,
+        name: str = "the stream",
+        samples: Iterable[str] | None = None,
+        places_only: bool = False,
+    ):
         self.format = format
         self._name = name
         self._header: Any = None
@@ -231,8 +245,7 @@ class RecordReader:
         if len(numbered) == 1 and after is None:
             return _iter_region_reads(records, *numbered[0])
         overlaps = _overlap(numbered, (number_of(after.contig), after.start, after.limit) if after else None)
-        return (record for record in records
-                if overlaps(record.reference_id, record.reference_start, _end_of_read(record)))
+        return (record for record in records if overlaps(record.reference_id, record.reference_start, _end_of_read(record)))
 
     def close(self) -> None:
         """Stop reading; ends the thread that feeds."""
@@ -268,7 +281,11 @@ class RecordReader:
         except IntegrityError:
             lines = []
         wanted = {region.contig for region in self._regions or ()}
-        named = [f"{line['SN']} (MD5 {line.get('M5', 'unknown')})" for line in lines if "SN" in line and (not wanted or line["SN"] in wanted)]
+        named = [
+            f"{line['SN']} (MD5 {line.get('M5', 'unknown')})"
+            for line in lines
+            if "SN" in line and (not wanted or line["SN"] in wanted)
+        ]
         return f"the reference of {listing(named, 3)}" if named else "its reference"
 
 
@@ -281,8 +298,9 @@ def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> lis
     for sample in wanted:
         if sample not in there:
             near = did_you_mean(sample, known)
-            raise NotFoundError(f"{name} has no sample {sample}",
-                                f"did you mean {near}?" if near else f"it has {listing(known) or 'none'}")
+            raise NotFoundError(
+                f"{name} has no sample {sample}", f"did you mean {near}?" if near else f"it has {listing(known) or 'none'}"
+            )
     return wanted
 
 
@@ -324,8 +342,7 @@ def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | 
     quiet_htslib()
     if format.kind == "reads":
         reference = str(reference_filename) if reference_filename else None
-        return pysam.AlignmentFile(descriptor, "r", check_sq=False, reference_filename=reference,
-                                   duplicate_filehandle=False, format_options=options)  # type: ignore[arg-type]  # it takes bytes
+        return pysam.AlignmentFile(
+            descriptor, "r", check_sq=False, reference_filename=reference, duplicate_filehandle=False, format_options=options
+        )  # type: ignore[arg-type]  # it takes bytes
     return pysam.VariantFile(descriptor, "r", duplicate_filehandle=False)
-
-

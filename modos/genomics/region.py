@@ -62,8 +62,11 @@ class Region:
         if not self.contig:
             raise RegionError("a region needs a contig", "write it like chr1:1,000-2,000")
         if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise RegionError(f"region {self.contig}: start {self.start + 1:,} is after its end {self.end:,}"
-                              if self.start >= 0 else f"region {self.contig}: negative start {self.start}")
+            raise RegionError(
+                f"region {self.contig}: start {self.start + 1:,} is after its end {self.end:,}"
+                if self.start >= 0
+                else f"region {self.contig}: negative start {self.start}"
+            )
         if max(self.start, self.end or 0) > MAX_POSITION:
             raise RegionError(f"region {self.contig}: position beyond {MAX_POSITION:,}")
 
@@ -132,7 +135,9 @@ class Region:
 
     def to_htsget_query(self) -> str:
         """The parameters of an htsget request for it (htsget.md 1.3, "Url parameters")."""
-        return f"referenceName={quote(self.contig, safe='')}&start={self.start}" + ("" if self.end is None else f"&end={self.end}")
+        return f"referenceName={quote(self.contig, safe='')}&start={self.start}" + (
+            "" if self.end is None else f"&end={self.end}"
+        )
 
     @classmethod
     def from_htsget_query(cls, url: str) -> Region:
@@ -140,8 +145,11 @@ class Region:
         query = parse_qs(urlsplit(url).query)
         if "referenceName" not in query:
             raise RegionError(f"{url} asks for no region", "it has a parameter referenceName")
-        return cls(query["referenceName"][0], _read_number(query.get("start", ["0"])[0]),
-                   _read_number(end) if (end := query.get("end", ["inf"])[0]) != "inf" else None)
+        return cls(
+            query["referenceName"][0],
+            _read_number(query.get("start", ["0"])[0]),
+            _read_number(end) if (end := query.get("end", ["inf"])[0]) != "inf" else None,
+        )
 
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
@@ -155,8 +163,10 @@ class Region:
     @classmethod
     def from_ucsc(cls, ucsc: str) -> Region:
         """Refused: text is 1-based here and everywhere, and sdsc-ordes modos took it as 0-based."""
-        raise InvalidInputError(f"from_ucsc took the positions of {ucsc} as 0-based, and text is 1-based",
-                                "write Region.parse(text) for text that is 1-based, or Region(chrom, start, end)")
+        raise InvalidInputError(
+            f"from_ucsc took the positions of {ucsc} as 0-based, and text is 1-based",
+            "write Region.parse(text) for text that is 1-based, or Region(chrom, start, end)",
+        )
 
     def __str__(self) -> str:
         span = _format_span(self)
@@ -250,8 +260,10 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
         try:
             regions += _row_of_bed(fields) if is_bed else [_row(fields)]
         except (ValueError, IndexError) as error:
-            raise RegionError(f"{show_path(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
-                              "a row has contig, start and end, with tabs between") from None
+            raise RegionError(
+                f"{show_path(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
+                "a row has contig, start and end, with tabs between",
+            ) from None
         if not is_bed and not has_name(path):
             _check_table(path, number, fields, is_first=len(regions) == 1)
     if not regions:
@@ -286,7 +298,9 @@ def _lines(path: str) -> Iterator[str]:
             text = io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig")
             while line := text.readline(_MAX_LINE + 1):
                 if len(line) > _MAX_LINE:
-                    raise RegionError(f"{show_path(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB")
+                    raise RegionError(
+                        f"{show_path(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB"
+                    )
                 yield line.rstrip("\n")
     except EOFError:
         raise TruncatedStream(f"{show_path(path)} is truncated: its compressed data end too early", "copy it again") from None

@@ -40,8 +40,9 @@ class Run(NamedTuple):
     records: int
 
 
-def select(opening: Opening, format: FileFormat, regions: Regions | None, after: Region | None = None,
-           threads: int = THREADS) -> Iterator[Run]:
+def select(
+    opening: Opening, format: FileFormat, regions: Regions | None, after: Region | None = None, threads: int = THREADS
+) -> Iterator[Run]:
     """The records that overlap some regions, in the file's order, each once.
 
     Parameters
@@ -76,7 +77,9 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
     if rest and not walk.is_done:
         if format.name != "VCF" or regions is not None:
             raise TruncatedStream("the stream ends within a record", "the file is truncated, or its index is of another file")
-        yield from walk.walk(layout.clean(rest + b"\n", whole=regions is None))[1]  # the last line of a file may do without its end
+        yield from walk.walk(layout.clean(rest + b"\n", whole=regions is None))[
+            1
+        ]  # the last line of a file may do without its end
 
 
 def to_text(runs: Iterable[Run]) -> Iterator[Parts]:
@@ -88,8 +91,8 @@ def to_stored_blocks(runs: Iterable[Run]) -> Iterator[Parts]:
     """The records in BGZF blocks that are not compressed, and an end marker; without a copy of them."""
     for run in runs:
         for start in range(0, len(run.data), PAYLOAD * _BLOCKS):
-            data = run.data[start:start + PAYLOAD * _BLOCKS]
-            blocks = (data[at:at + PAYLOAD] for at in range(0, len(data), PAYLOAD))
+            data = run.data[start : start + PAYLOAD * _BLOCKS]
+            blocks = (data[at : at + PAYLOAD] for at in range(0, len(data), PAYLOAD))
             yield [part for block in blocks for part in frame_stored(block, isal_zlib.crc32(block))]
     yield [BGZF_EOF]
 
@@ -111,7 +114,7 @@ def fill_blocks(runs: Iterable[Run]) -> Iterator[bytes]:
     for run in runs:
         held += run.data
         whole = len(held) - len(held) % PAYLOAD
-        yield from (held[at:at + PAYLOAD] for at in range(0, whole, PAYLOAD))
+        yield from (held[at : at + PAYLOAD] for at in range(0, whole, PAYLOAD))
         held = held[whole:]
     if held:
         yield held
@@ -129,7 +132,7 @@ def block_batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryvie
         data = rest + piece if rest else piece
         view, at, first, batch = memoryview(data), 0, 0, []
         while (size := block_size(data, at, offset + at)) and at + size <= len(data):
-            batch.append(view[at:at + size])
+            batch.append(view[at : at + size])
             at += size
             if at - first >= _BATCH or len(batch) == _BLOCKS:
                 yield offset + first, batch
@@ -174,7 +177,7 @@ class _Walk:
         number = 0
         while number < len(starts) - 1 and not self.is_done:
             number = self._walk_contig(data, starts, number, stretches)
-        return used, [Run(view[starts[first]:starts[beyond]], beyond - first) for first, beyond in stretches]
+        return used, [Run(view[starts[first] : starts[beyond]], beyond - first) for first, beyond in stretches]
 
     def _walk_contig(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
         """Go on to the end of a contig, or of the data; adds the stretches of records to keep, by their numbers."""
@@ -210,7 +213,9 @@ class _Walk:
             if after is None:
                 stretches += _join_stretches([*((n, n + 1) for n in reaching), (within, beyond)])
             else:
-                stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(after, data, starts[n]))
+                stretches += (
+                    (n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(after, data, starts[n])
+                )
             number = beyond
             self._at += beyond < last
         if self._at == len(spans):
@@ -242,5 +247,7 @@ def _join_stretches(stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int
 
 
 def _unsorted_error() -> IntegrityError:
-    return IntegrityError("the records are not sorted by contig and position, so that regions cannot be found",
-                          "sort the file (samtools sort, bcftools sort), and make its index again")
+    return IntegrityError(
+        "the records are not sorted by contig and position, so that regions cannot be found",
+        "sort the file (samtools sort, bcftools sort), and make its index again",
+    )

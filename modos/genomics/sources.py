@@ -126,8 +126,9 @@ class StorageSource:
         What is known of the whole file, to compare it with.
     """
 
-    def __init__(self, storage: Readable, key: str, planner: Planner | None = None, workers: int = WORKERS,
-                 recorded: Recorded = Recorded()):
+    def __init__(
+        self, storage: Readable, key: str, planner: Planner | None = None, workers: int = WORKERS, recorded: Recorded = Recorded()
+    ):
         self._storage = storage
         self._key = key
         self._planner = planner or Planner(storage)
@@ -149,8 +150,10 @@ class StorageSource:
         """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
         plan = self._plan(regions)
         if self._recorded.size not in (None, plan.info.size):
-            raise TruncatedStream(f"{self.name} has {plan.info.size:,} bytes, recorded are {self._recorded.size:,}: it is damaged, or was replaced",
-                                  "`modos check` says more; open the object again where somebody else has changed it")
+            raise TruncatedStream(
+                f"{self.name} has {plan.info.size:,} bytes, recorded are {self._recorded.size:,}: it is damaged, or was replaced",
+                "`modos check` says more; open the object again where somebody else has changed it",
+            )
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
         return Stream(plan.regions, None, started) if regions is not None else _whole_stream(started, self._recorded, self.name)
@@ -192,8 +195,16 @@ class HtsgetSource:
         plain, where it is None.
     """
 
-    def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, recorded: Recorded = Recorded(),
-                 hints: Query = Query(), secret: SecretKey | None = None, senders: Sequence[PublicKey] | None = None):
+    def __init__(
+        self,
+        client: HtsgetClient,
+        file_id: str,
+        format: FileFormat,
+        recorded: Recorded = Recorded(),
+        hints: Query = Query(),
+        secret: SecretKey | None = None,
+        senders: Sequence[PublicKey] | None = None,
+    ):
         if format.kind is None:
             raise InvalidInputError(f"{format.name} files have no records that can be streamed")
         self._client = client
@@ -326,8 +337,15 @@ def _resolve_region(text: str, asked: Region, contigs: Iterable[str]) -> Region:
         return asked  # a VCF may leave contigs out of its header
 
 
-def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None, secret: SecretKey | None = None,
-                  workers: int = WORKERS, senders: Sequence[PublicKey] | None = None) -> HtsgetSource:
+def htsget_source(
+    url: str,
+    *,
+    hints: Query = Query(),
+    token: str | None = None,
+    secret: SecretKey | None = None,
+    workers: int = WORKERS,
+    senders: Sequence[PublicKey] | None = None,
+) -> HtsgetSource:
     """The source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
@@ -345,8 +363,9 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     """
     found = _ADDRESS.fullmatch(url)
     if not found:
-        raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
-                                "it ends with /reads/ID or /variants/ID")
+        raise InvalidInputError(
+            f"{url} is not the address of a file on an htsget server", "it ends with /reads/ID or /variants/ID"
+        )
     kind: RecordKind = "reads" if found["kind"] == "reads" else "variants"
     file_id = unquote(found["id"])
     key = None if secret is None else secret.public.to_pem()

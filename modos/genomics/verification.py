@@ -29,8 +29,10 @@ class Recorded(NamedTuple):
     def from_attributes(cls, attributes: Mapping[str, Any], *, sealed: bool = False) -> Recorded:
         """Read what the attributes of an element record of its file; of an encrypted one, of its plain bytes."""
         size, checksum = (attributes.get(f"{'plain' if sealed else 'data'}_{name}") for name in ("size", "checksum"))
-        return cls(size if isinstance(size, int) else None,
-                   checksum if isinstance(checksum, str) and re.fullmatch("[0-9a-f]{128}", checksum) else None)
+        return cls(
+            size if isinstance(size, int) else None,
+            checksum if isinstance(checksum, str) and re.fullmatch("[0-9a-f]{128}", checksum) else None,
+        )
 
 
 def verify(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Iterator[bytes]:

@@ -14,8 +14,15 @@ from modos.formats import RecordKind
 from modos.genomics.pipes import is_closed_pipe
 
 _KINDS: dict[str, RecordKind] = {"SAM": "reads", "BAM": "reads", "CRAM": "reads", "VCF": "variants", "BCF": "variants"}
-_ENDINGS = {".sam": ("SAM", False), ".bam": ("BAM", True), ".cram": ("CRAM", True), ".vcf": ("VCF", False),
-            ".vcf.gz": ("VCF", True), ".vcf.bgz": ("VCF", True), ".bcf": ("BCF", True)}
+_ENDINGS = {
+    ".sam": ("SAM", False),
+    ".bam": ("BAM", True),
+    ".cram": ("CRAM", True),
+    ".vcf": ("VCF", False),
+    ".vcf.gz": ("VCF", True),
+    ".vcf.bgz": ("VCF", True),
+    ".bcf": ("BCF", True),
+}
 _MODES = {  # by format: compressed, uncompressed
     "SAM": ("wh", "wh"),
     "BAM": ("wb", "wbu"),
@@ -147,5 +154,6 @@ def _open(header: Any, output: OutputFormat, descriptor: int, threads: int) -> A
     mode = _MODES[output.name][0 if output.compressed else 1]
     # With its bases, so that reading it takes no reference.
     options = [b"version=3.0", b"no_ref=1"] if output.name == "CRAM" else None
-    return pysam.AlignmentFile(descriptor, mode, header=header, duplicate_filehandle=False, threads=max(threads, 1),
-                               format_options=options)  # type: ignore[arg-type]  # it takes bytes
+    return pysam.AlignmentFile(
+        descriptor, mode, header=header, duplicate_filehandle=False, threads=max(threads, 1), format_options=options
+    )  # type: ignore[arg-type]  # it takes bytes

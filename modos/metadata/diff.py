@@ -32,7 +32,10 @@ class Difference:
         sign = {"added": "+", "removed": "-", "changed": "~"}[self.kind]
         lines = [f"{sign} {escape_line(self.element_id) or '(object)'}"]
         if self.kind == "changed":
-            lines += [f"    {escape_line(slot)}: {_show_value(before)} -> {_show_value(after)}" for slot, (before, after) in self.slots.items()]
+            lines += [
+                f"    {escape_line(slot)}: {_show_value(before)} -> {_show_value(after)}"
+                for slot, (before, after) in self.slots.items()
+            ]
         return "\n".join(lines)
 
 
@@ -60,8 +63,10 @@ def compare(before: Metadata, after: Metadata, *, ignore: frozenset[str] = froze
 
 def replace_keys_by_names(metadata: Metadata) -> dict[str, dict[str, Any]]:
     """Return metadata with the names of files in the place of their keys, so that versions of a file do not count."""
-    return {i: {slot: _name(value) if slot == "data_path" else value for slot, value in attributes.items()}
-            for i, attributes in metadata.items()}
+    return {
+        i: {slot: _name(value) if slot == "data_path" else value for slot, value in attributes.items()}
+        for i, attributes in metadata.items()
+    }
 
 
 def _name(data_path: str) -> str:

@@ -153,8 +153,14 @@ def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
             columns = ["subject", "predicate", "object"]
             return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph or ())), result)
         columns = [str(variable) for variable in result.vars or ()]
-        return columns, Rows(({column: None if value is None else str(value) for column, value in zip(columns, row)}
-                              for row in result if isinstance(row, ResultRow)), result)
+        return columns, Rows(
+            (
+                {column: None if value is None else str(value) for column, value in zip(columns, row)}
+                for row in result
+                if isinstance(row, ResultRow)
+            ),
+            result,
+        )
     except Exception as error:  # rdflib's parser and functions raise many kinds
         reason = " ".join(str(error).split())[:300]
         raise InvalidInputError(f"the query cannot be run: {reason}", "it is SPARQL 1.1") from None

@@ -24,12 +24,23 @@ def format_id(group: str, name: Any) -> str:
         The name cannot be one in a group: no text, empty, with a slash, `..`,
         control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
     """
-    is_text = isinstance(name, (str, int, float, date)) and not isinstance(name, bool) and name not in (math.inf, -math.inf) and name == name
+    is_text = (
+        isinstance(name, (str, int, float, date))
+        and not isinstance(name, bool)
+        and name not in (math.inf, -math.inf)
+        and name == name
+    )
     name = str(name)
     bare = name.removeprefix(f"{group}/")
     try:
         check_key(bare)
-        valid = is_text and "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
+        valid = (
+            is_text
+            and "/" not in bare
+            and is_plain(bare)
+            and len(bare.encode()) <= _MAX_ID_BYTES
+            and not bare.startswith(("__", "."))
+        )
     except (InvalidInputError, UnicodeEncodeError):
         valid = False
     if not valid or bare == "zarr.json":
@@ -44,5 +55,7 @@ def format_id(group: str, name: Any) -> str:
 def check_object_id(object_id: Any) -> str:
     """Refuse what cannot be the id of an object: no text, control characters, and those that turn text round."""
     if not isinstance(object_id, str) or not object_id or not is_plain(object_id):
-        raise InvalidInputError(f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters")
+        raise InvalidInputError(
+            f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters"
+        )
     return object_id

@@ -46,11 +46,14 @@ def build_crate(object_id: str, metadata: Metadata) -> dict[str, Any]:
         "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
         "about": {"@id": "./"},
     }
-    licence = {"@id": "#license", "@type": "CreativeWork", "name": "Not stated",
-               "description": "The object does not say under which terms it may be used: ask its source."}
+    licence = {
+        "@id": "#license",
+        "@type": "CreativeWork",
+        "name": "Not stated",
+        "description": "The object does not say under which terms it may be used: ask its source.",
+    }
     entities = [_entity(element_id, attributes, elements) for element_id, attributes in elements.items()]
-    return {"@context": [_CONTEXT, {"modos": tables()["prefixes"]["modos"]}],
-            "@graph": [about, root, licence, *entities]}
+    return {"@context": [_CONTEXT, {"modos": tables()["prefixes"]["modos"]}], "@graph": [about, root, licence, *entities]}
 
 
 def _entity(element_id: str, attributes: Mapping[str, Any], elements: Metadata) -> dict[str, Any]:

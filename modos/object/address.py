@@ -45,15 +45,26 @@ class ObjectAddress:
 
     def __post_init__(self) -> None:
         if self.endpoint and not str(self.endpoint).lower().startswith(("http://", "https://")):
-            raise InvalidInputError(f"{str(self.endpoint)[:60]!r} is not the URL of a modos server",
-                                    "what an object is called goes by name: MODO(path, id=..., name=...)")
+            raise InvalidInputError(
+                f"{str(self.endpoint)[:60]!r} is not the URL of a modos server",
+                "what an object is called goes by name: MODO(path, id=..., name=...)",
+            )
         check_services(self.services)
-        if self.s3_kwargs is not None and (not isinstance(self.s3_kwargs, Mapping) or any(name in SERVICES for name in self.s3_kwargs)):
-            raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
-                                    "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")
+        if self.s3_kwargs is not None and (
+            not isinstance(self.s3_kwargs, Mapping) or any(name in SERVICES for name in self.s3_kwargs)
+        ):
+            raise InvalidInputError(
+                "s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
+                "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...",
+            )
 
-    def at_s3(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-              s3_kwargs: dict[str, Any] | None = None) -> ObjectAddress:
+    def at_s3(
+        self,
+        target: str,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> ObjectAddress:
         """Return the address of a copy at S3, with the same services where no others are given."""
         if not str(target).startswith("s3://"):
             raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
@@ -81,8 +92,9 @@ class Connection:
 
     def __init__(self, address: ObjectAddress):
         self.address = address
-        self.storage: Storage = (open_remote(address.path, self.services, address.s3_kwargs) if is_remote(address.path)
-                                 else open_storage(address.path))
+        self.storage: Storage = (
+            open_remote(address.path, self.services, address.s3_kwargs) if is_remote(address.path) else open_storage(address.path)
+        )
 
     @cached_property
     def services(self) -> Services:

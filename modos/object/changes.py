@@ -113,8 +113,10 @@ class SetArrays:
         if self.element_id not in document:
             raise ConflictError(f"{self.element_id} was removed by somebody else meanwhile", "nothing was changed")
         if self.base - document.nodes.keys():
-            raise ConflictError(f"the arrays of {self.element_id} were changed by somebody else meanwhile",
-                                "nothing was changed: look at it again, and repeat what still holds")
+            raise ConflictError(
+                f"the arrays of {self.element_id} were changed by somebody else meanwhile",
+                "nothing was changed: look at it again, and repeat what still holds",
+            )
         document.set_nodes(self.base, self.nodes)
 
 
@@ -123,17 +125,24 @@ def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return {slot: value for slot, value in (dict(attributes) | dict(changes)).items() if value is not None}
 
 
-def _require_unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _require_unchanged(
+    document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the element as it is; ConflictError where it differs from what it was, other than by links that others added."""
     if element_id not in document:
         raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
     current = document.element(element_id)
     ignored = (set(model.link_slots(base["@type"])) - changes.keys()) | {"last_update_date"}
     if any(current.get(slot) != base.get(slot) for slot in (current.keys() | base.keys()) - ignored):
-        raise ConflictError(f"{element_id} was changed by somebody else meanwhile",
-                            "nothing was changed: look at it again, and repeat what still holds")
-    return current if element_id != document.object_id else current | {
-        slot: value for slot, value in document.attributes.items() if slot.startswith("_")}
+        raise ConflictError(
+            f"{element_id} was changed by somebody else meanwhile",
+            "nothing was changed: look at it again, and repeat what still holds",
+        )
+    return (
+        current
+        if element_id != document.object_id
+        else current | {slot: value for slot, value in document.attributes.items() if slot.startswith("_")}
+    )
 
 
 def check_files(document: Document, touched: set[str]) -> None:
@@ -147,8 +156,9 @@ def check_files(document: Document, touched: set[str]) -> None:
             continue
         other = owners.setdefault(data_path, element_id)
         if other != element_id and {other, element_id} & touched:
-            raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
-                                     "give the element another data_path")
+            raise AlreadyExistsError(
+                f"{element_id}: the file {data_path} belongs to {other} already", "give the element another data_path"
+            )
     for element_id in touched & set(owners.values()):
         _refuse_taken_by_index(element_id, document.nodes[element_id]["attributes"]["data_path"], owners)
 
@@ -156,14 +166,20 @@ def check_files(document: Document, touched: set[str]) -> None:
 def check_data_path(element_id: str, data_path: str) -> None:
     """Refuse a path outside the object, or in its metadata."""
     if not isinstance(data_path, str):
-        raise SchemaError(f"{element_id}: data_path {data_path!r} does not fit", path=f"{element_id}.data_path", expected="a path",
-                          got=str(data_path))
+        raise SchemaError(
+            f"{element_id}: data_path {data_path!r} does not fit",
+            path=f"{element_id}.data_path",
+            expected="a path",
+            got=str(data_path),
+        )
     check_key(data_path)
     if data_path.split("/")[0] in (ZARR, FOLDER):
         raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
     if name_of(data_path) != plain_name(data_path):
-        raise InvalidInputError(f"{element_id}: data_path {data_path} has the mark of a file that replaced another",
-                                f"call it {name_of(data_path)}: the mark comes by itself when a file is replaced")
+        raise InvalidInputError(
+            f"{element_id}: data_path {data_path} has the mark of a file that replaced another",
+            f"call it {name_of(data_path)}: the mark comes by itself when a file is replaced",
+        )
 
 
 def check_names(document: Document, named: set[str]) -> None:
@@ -176,7 +192,9 @@ def check_names(document: Document, named: set[str]) -> None:
     for name, ids in owners.items():
         if len(ids) > 1 and named & set(ids):
             one, other = sorted(ids, key=lambda element_id: element_id in named)[:2]
-            raise AlreadyExistsError(f"{other}: {one} has a file that is called {name} already", "give the element another data_path")
+            raise AlreadyExistsError(
+                f"{other}: {one} has a file that is called {name} already", "give the element another data_path"
+            )
     _refuse_index_or_folder({name: ids[0] for name, ids in owners.items()}, named)
 
 
@@ -186,19 +204,25 @@ def _refuse_index_or_folder(owners: Mapping[str, str], named: set[str]) -> None:
     for name in names:
         for index in index_names(name):
             if index in owners and named & {owners[name], owners[index]}:
-                raise AlreadyExistsError(f"{owners[index]}: its file {index} has the name of an index of {name}, the file of "
-                                         f"{owners[name]}", "give the element another data_path")
+                raise AlreadyExistsError(
+                    f"{owners[index]}: its file {index} has the name of an index of {name}, the file of {owners[name]}",
+                    "give the element another data_path",
+                )
         for folder in map(str, PurePosixPath(name).parents):
             if folder in files and named & {owners[name], owners[files[folder]]}:
-                raise AlreadyExistsError(f"{owners[name]}: {name} lies in a folder of the name of {folder}, a file of "
-                                         f"{owners[files[folder]]}", "give the element another data_path")
+                raise AlreadyExistsError(
+                    f"{owners[name]}: {name} lies in a folder of the name of {folder}, a file of {owners[files[folder]]}",
+                    "give the element another data_path",
+                )
 
 
 def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:
     for index in index_names(data_path):
         if index in owners:
-            raise AlreadyExistsError(f"{element_id}: its index {index} has the name of the file of {owners[index]}",
-                                     "give the element another data_path")
+            raise AlreadyExistsError(
+                f"{element_id}: its index {index} has the name of the file of {owners[index]}",
+                "give the element another data_path",
+            )
 
 
 def check_links(document: Document, touched: set[str]) -> None:
@@ -213,8 +237,13 @@ def check_links(document: Document, touched: set[str]) -> None:
                 if link not in document:
                     missing.append((element_id, slot, link))
                 elif link.partition("/")[0] != group:
-                    raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
-                                      path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
+                    raise SchemaError(
+                        f"{element_id}: {slot} cannot link to {link}",
+                        f"it links to a {group}",
+                        path=f"{element_id}.{slot}",
+                        expected=f"{group}/...",
+                        got=link,
+                    )
     if missing:
         raise _broken_links_error(document, missing)
 
@@ -222,7 +251,9 @@ def check_links(document: Document, touched: set[str]) -> None:
 def _broken_links_error(document: Document, missing: list[tuple[str, str, str]]) -> NotFoundError:
     links = list(dict.fromkeys(link for _, _, link in missing))
     near = [guess for link in links[:_MAX_GUESSED] if (guess := did_you_mean(link, document.ids()))]
-    hint = f"did you mean {listing(near)}?" if near else "add that element first" if len(links) == 1 else "add these elements first"
+    hint = (
+        f"did you mean {listing(near)}?" if near else "add that element first" if len(links) == 1 else "add these elements first"
+    )
     if len(missing) == 1:
         return NotFoundError("{}: {} links to {}, which is not in the object".format(*missing[0]), hint)
     shown = [f"{element_id}: {slot} to {link}" for element_id, slot, link in missing]

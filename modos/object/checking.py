@@ -67,8 +67,16 @@ class Finding:
         return f"{self.kind:<9}{self.where}: {self.message}"
 
 
-def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = False, limit: float = ownership.ABANDONED_AFTER,
-                  progress: Progress | None = None, endpoint: str | None = None, secret: SecretKey | None = None) -> Iterator[Finding]:
+def find_problems(
+    storage: Storage,
+    *,
+    checksums: bool = True,
+    thorough: bool = False,
+    limit: float = ownership.ABANDONED_AFTER,
+    progress: Progress | None = None,
+    endpoint: str | None = None,
+    secret: SecretKey | None = None,
+) -> Iterator[Finding]:
     """Compare an object with its metadata.
 
     Parameters
@@ -99,7 +107,10 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
     sound: list[tuple[str, str]] = []
     if checksums and not thorough:
         paths, arrays = document.data_paths(), f"{ZARR}/"
-        expect(progress, sum(size for key, size in sizes.items() if key in paths or (key.startswith(arrays) and not key.endswith(".json"))))
+        expect(
+            progress,
+            sum(size for key, size in sizes.items() if key in paths or (key.startswith(arrays) and not key.endswith(".json"))),
+        )
     yield from _check_data(storage, document, sizes, checksums, sound, progress)
     yield from _check_indexes(storage, sound, sizes, thorough, secret, progress)
     yield from _check_arrays(storage, document, sizes, checksums, progress)
@@ -107,7 +118,9 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
     yield from _find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
         if OLD_ROOT_KEY in sizes:
-            yield Finding("unknown", OLD_ROOT_KEY, "was written by a program that reads Zarr v2 alone; `modos upgrade` removes it")
+            yield Finding(
+                "unknown", OLD_ROOT_KEY, "was written by a program that reads Zarr v2 alone; `modos upgrade` removes it"
+            )
         yield from _check_mirrors(storage, document, sizes)
 
 
@@ -158,8 +171,14 @@ def _check_elements(document: Document) -> Iterator[Finding]:
                     yield Finding("link", element_id, f"{slot} links to {link}, which is not there")
 
 
-def _check_data(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool, sound: list[tuple[str, str]],
-                progress: Progress | None) -> Iterator[Finding]:
+def _check_data(
+    storage: Storage,
+    document: Document,
+    sizes: dict[str, int],
+    checksums: bool,
+    sound: list[tuple[str, str]],
+    progress: Progress | None,
+) -> Iterator[Finding]:
     """Check the files of elements; those with nothing wrong are put into `sound`."""
     seen: dict[str, str] = {}
     for element_id in document.ids():
@@ -186,33 +205,55 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
         elif damage := find_damage(storage, path, SealRecord.from_attributes(attributes)):
             yield Finding("seal", element_id, damage)
         elif checksums and attributes.get("data_checksum") not in (
-                None, transfer.measure(storage, path, progress, whole=transfer.counts_whole(attributes))[1]):
+            None,
+            transfer.measure(storage, path, progress, whole=transfer.counts_whole(attributes))[1],
+        ):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
         else:
             sound.append((element_id, path))
         indexes, format = [name for name in index_names(path) if name in sizes], format_of(plain_name(path))
-        yield from (Finding("seal", element_id, damage) for name in indexes
-                    if (damage := find_damage(storage, name, SealRecord.from_index_attributes(attributes))))
+        yield from (
+            Finding("seal", element_id, damage)
+            for name in indexes
+            if (damage := find_damage(storage, name, SealRecord.from_index_attributes(attributes)))
+        )
         if indexes and is_encrypted(path) and has_no_index(attributes):
-            yield Finding("unknown", element_id, f"no digest of the header of {indexes[0]} is recorded: it may be another index, "
-                                                 "which leaves out records (`modos check --secret-key` looks at it, `modos c4gh "
-                                                 "revoke --rotate` records one)")
+            yield Finding(
+                "unknown",
+                element_id,
+                f"no digest of the header of {indexes[0]} is recorded: it may be another index, "
+                "which leaves out records (`modos check --secret-key` looks at it, `modos c4gh "
+                "revoke --rotate` records one)",
+            )
         if plain := _plain_index(path, sizes, attributes):
-            yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain} is not: `modos c4gh revoke --rotate` "
-                                                 "encrypts it")
+            yield Finding(
+                "unknown",
+                element_id,
+                f"{path} is encrypted, and its index {plain} is not: `modos c4gh revoke --rotate` encrypts it",
+            )
         elif format and format.streamable and not indexes:
             yield Finding("index", element_id, f"{path} has no index")
 
 
 def _plain_index(path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]) -> str | None:
     """Find the plain index of an encrypted file that has no encrypted one and had none."""
-    if not is_encrypted(path) or SealRecord.from_index_attributes(attributes).headers or any(name in sizes for name in index_names(path)):
+    if (
+        not is_encrypted(path)
+        or SealRecord.from_index_attributes(attributes).headers
+        or any(name in sizes for name in index_names(path))
+    ):
         return None
     return next((name for name in index_names(plain_name(path)) if name in sizes), None)
 
 
-def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: dict[str, int], thorough: bool,
-                   secret: SecretKey | None, progress: Progress | None) -> Iterator[Finding]:
+def _check_indexes(
+    storage: Storage,
+    files: Iterable[tuple[str, str]],
+    sizes: dict[str, int],
+    thorough: bool,
+    secret: SecretKey | None,
+    progress: Progress | None,
+) -> Iterator[Finding]:
     """Find indexes that do not belong to their files."""
     for element_id, path in files:
         format, view = format_of(plain_name(path)), _open_plain(storage, path, secret)
@@ -254,8 +295,9 @@ def _check_references(storage: Storage, document: Document, endpoint: str | None
         yield Finding("sequence" if certain else "unknown", element_id, message)
 
 
-def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
-                  progress: Progress | None) -> Iterator[Finding]:
+def _check_arrays(
+    storage: Storage, document: Document, sizes: dict[str, int], checksums: bool, progress: Progress | None
+) -> Iterator[Finding]:
     """Check arrays that record which files they have, as those of tracks do."""
     if not any(path.count("/") > 1 for path in document.nodes):
         return  # no array and no genome, and no need of what reads them
@@ -314,8 +356,11 @@ def _check_array_paths(document: Document, wrong: Container[str]) -> Iterator[Fi
 def _check_recorded(document: Document, element_id: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
     from modos.tracks.arrays import describe_arrays
 
-    arrays = {path: node.get("attributes", {}) for path, node in document.nodes.items()
-              if node.get("node_type") == "array" and path.rpartition("/")[0] == element_id}
+    arrays = {
+        path: node.get("attributes", {})
+        for path, node in document.nodes.items()
+        if node.get("node_type") == "array" and path.rpartition("/")[0] == element_id
+    }
     if not all("shard_checksum" in own and "shard_sizes" in own for own in arrays.values()):
         return
     if not arrays:
@@ -324,7 +369,9 @@ def _check_recorded(document: Document, element_id: str, attributes: Mapping[str
         return
     found = describe_arrays(arrays)
     if attributes.get("data_size", found["data_size"]) != found["data_size"]:
-        yield Finding("size", element_id, f"its arrays have {found['data_size']:,} bytes, recorded are {attributes['data_size']:,}")
+        yield Finding(
+            "size", element_id, f"its arrays have {found['data_size']:,} bytes, recorded are {attributes['data_size']:,}"
+        )
     elif attributes.get("data_checksum") not in (None, found["data_checksum"]):
         yield Finding("checksum", element_id, "its arrays do not have the recorded checksum")
 
@@ -374,8 +421,12 @@ def _find_left_partials(storage: Storage, records: Iterable[Entry], limit: float
     """Find partial files that nobody writes any more; during a change, what cannot be looked up may be part of it."""
     if any(not record.abandoned for record in records):
         limit = math.inf
-    return (partial for partial in storage.partial_writes() if ownership.is_abandoned(partial.mark, partial.age, limit)
-            and _is_own(storage, partial.name.rpartition("?uploadId=")[0] or partial.name, is_place))
+    return (
+        partial
+        for partial in storage.partial_writes()
+        if ownership.is_abandoned(partial.mark, partial.age, limit)
+        and _is_own(storage, partial.name.rpartition("?uploadId=")[0] or partial.name, is_place)
+    )
 
 
 def _is_own(storage: Storage, key: str, is_place: bool) -> bool:
@@ -388,8 +439,10 @@ def _is_own(storage: Storage, key: str, is_place: bool) -> bool:
 
 def _is_object(storage: Storage, prefix: str = "") -> bool:
     """Return whether a folder has an object, or one that was being made, copied or removed."""
-    return any(storage.exists(f"{prefix}{root}") for root in (ROOT_KEY, OLD_ROOT_KEY)) \
+    return (
+        any(storage.exists(f"{prefix}{root}") for root in (ROOT_KEY, OLD_ROOT_KEY))
         or next(storage.iter_files(f"{prefix}{FOLDER}"), None) is not None
+    )
 
 
 def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:

@@ -91,10 +91,15 @@ def _load_zarr2(storage: Storage, known: Document | None) -> Document:
         return Document.from_zarr2(storage, infos)
     except NotFoundError:
         if infos:
-            raise NotFoundError(f"{storage.url} has groups of Zarr v2, and not the list of them ({old_layout.OLD_ROOT_KEY})",
-                                "restore it, or write it anew: zarr.consolidate_metadata") from None
-        hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
-                "check the path, or make one with `modos create`")
+            raise NotFoundError(
+                f"{storage.url} has groups of Zarr v2, and not the list of them ({old_layout.OLD_ROOT_KEY})",
+                "restore it, or write it anew: zarr.consolidate_metadata",
+            ) from None
+        hint = (
+            "check the path; `modos remote list` shows those of a server"
+            if storage.is_remote
+            else "check the path, or make one with `modos create`"
+        )
         raise NotFoundError(f"no MODO at {storage.url}", hint) from None
 
 
@@ -140,8 +145,12 @@ def create(storage: Storage, document: Document, check: Callable[[Document], obj
     return document
 
 
-def commit(storage: Storage, change: Callable[[Document], None], start: Document | None = None,
-           check: Callable[[Document], object] | None = None) -> Document:
+def commit(
+    storage: Storage,
+    change: Callable[[Document], None],
+    start: Document | None = None,
+    check: Callable[[Document], object] | None = None,
+) -> Document:
     """Apply a change to the newest document and replace it, or fail and change nothing.
 
     Parameters
@@ -188,8 +197,7 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
             continue
         update_mirrors(storage, document, document.changed)
         return document
-    raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts",
-                        "try again later")
+    raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts", "try again later")
 
 
 def fence(storage: Storage) -> Document:
@@ -214,19 +222,23 @@ def fence(storage: Storage) -> Document:
 def _serialise(storage: Storage, document: Document) -> bytes:
     data = document.to_bytes()
     if len(data) > MAX_ROOT:
-        raise InvalidInputError(f"the metadata of {storage.url} would have more than {MAX_ROOT >> 20} MiB, which nothing reads",
-                                "make several objects of it")
+        raise InvalidInputError(
+            f"the metadata of {storage.url} would have more than {MAX_ROOT >> 20} MiB, which nothing reads",
+            "make several objects of it",
+        )
     return data
 
 
 def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
     if document.zarr_format == 2:
-        raise InvalidInputError(f"{storage.url} is in the old layout (Zarr v2) and can only be read",
-                                "bring it up to date with `modos upgrade`")
+        raise InvalidInputError(
+            f"{storage.url} is in the old layout (Zarr v2) and can only be read", "bring it up to date with `modos upgrade`"
+        )
     version = document.state.get("format_version", FORMAT_VERSION)
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InvalidInputError(f"{storage.url} has format version {version}, made by a newer modos",
-                                "install a newer modos to change it")
+        raise InvalidInputError(
+            f"{storage.url} has format version {version}, made by a newer modos", "install a newer modos to change it"
+        )
 
 
 def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> None:
@@ -286,11 +298,15 @@ def _convert_arrays(storage: Storage, document: Document, converter: Converter) 
             meta = metas[path] = read_json(storage.read(f"{ZARR}/{path}/.zarray")[0])
             reason = old_layout.explain_unknown(meta) or converter.explain_unreadable(meta)
             if reason:
-                raise InvalidInputError(f"{storage.url} has an array {path} of {reason}, which cannot be converted",
-                                        "nothing was changed: write the array anew by the program that made it, or take it out")
+                raise InvalidInputError(
+                    f"{storage.url} has an array {path} of {reason}, which cannot be converted",
+                    "nothing was changed: write the array anew by the program that made it, or take it out",
+                )
     for path, meta in metas.items():
         folder = f"{ZARR}/{path}"
-        for info in list(storage.iter_files(f"{folder}/c")):  # of an upgrade that was interrupted; the array may be another one since
+        for info in list(
+            storage.iter_files(f"{folder}/c")
+        ):  # of an upgrade that was interrupted; the array may be another one since
             storage.delete(info.key)
         names = [info.key.removeprefix(f"{folder}/") for info in storage.iter_files(folder)]
         for name, place in old_layout.iter_chunks(meta, names):
@@ -301,11 +317,14 @@ def _convert_arrays(storage: Storage, document: Document, converter: Converter) 
 def _refuse_missing(storage: Storage, document: Document) -> None:
     """Refuse an old object that lists arrays which are not there; its upgrade would drop them."""
     listed = read_json(storage.read(old_layout.OLD_ROOT_KEY)[0])["metadata"]
-    missing = sorted(path for path, _, name in (key.rpartition("/") for key in listed) if name == ".zarray" and path not in document.nodes)
+    missing = sorted(
+        path for path, _, name in (key.rpartition("/") for key in listed) if name == ".zarray" and path not in document.nodes
+    )
     if missing:
-        raise InvalidInputError(f"{storage.url} lists arrays that are not there, or lie outside of it: {listing(missing)}",
-                                "nothing was changed: bring them back or, where they were removed, write the list anew "
-                                "(zarr.consolidate_metadata)")
+        raise InvalidInputError(
+            f"{storage.url} lists arrays that are not there, or lie outside of it: {listing(missing)}",
+            "nothing was changed: bring them back or, where they were removed, write the list anew (zarr.consolidate_metadata)",
+        )
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:
@@ -319,8 +338,10 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         if strict:
             storage.write(mirror_key(path), data, durable=False)
             return
-        _attempt(f"the mirror of {path} for other Zarr tools was not written",
-                 lambda: storage.write(mirror_key(path), data, durable=False))
+        _attempt(
+            f"the mirror of {path} for other Zarr tools was not written",
+            lambda: storage.write(mirror_key(path), data, durable=False),
+        )
 
     paths = list(filter(has_mirror, paths))
     if len(paths) < 2 or not storage.is_remote:

@@ -33,7 +33,9 @@ class Contents:
 
         from modos.object.tree import DocumentStore
 
-        return zarr.open_group(DocumentStore(self._object.storage, self._object.document), mode="r", zarr_format=3, use_consolidated=False)
+        return zarr.open_group(
+            DocumentStore(self._object.storage, self._object.document), mode="r", zarr_format=3, use_consolidated=False
+        )
 
     def list_files(self) -> list[Path]:
         """List every file of the object with its indexes, below the object's own path."""
@@ -44,7 +46,11 @@ class Contents:
         """List the paths within the object of an element's file and its indexes."""
         document = self._object.document
         attributes = document.element(document.find(element))
-        return sorted(filter(self._object.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
+        return (
+            sorted(filter(self._object.storage.exists, journal.files_of_element(attributes)))
+            if attributes.get("data_path")
+            else []
+        )
 
     def measure(self, element: str | None = None) -> tuple[int, int, int]:
         """Count the elements, files and bytes of the object, or of one element: what a removal takes away."""
@@ -72,7 +78,9 @@ class Contents:
         from zarr.core.buffer.cpu import Buffer
 
         nodes = {path: self._object.document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
-        document = Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
+        document = Document(
+            {}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()}
+        )  # Zarr takes \ for /
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
         wanted = (element or "").strip("/")
         place = escape_line(self._node_of(wanted)).replace("\\", "%") if wanted else None
@@ -82,7 +90,10 @@ class Contents:
             if isinstance(found, zarr.Group):
                 return found.tree()
         except Exception as error:  # zarr has many kinds for what it does not take
-            raise IntegrityError(f"{self._object.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
+            raise IntegrityError(
+                f"{self._object.storage.url} has arrays or groups that zarr does not take: {error}",
+                "restore the object from a copy",
+            ) from None
         raise InvalidInputError(f"{wanted} is an array, and nothing is below it", "name the element that it is of")
 
     def _node_of(self, element: str) -> str:
@@ -126,8 +137,10 @@ class Contents:
         It covers all metadata but the dates, and so, by their checksums, the
         data.
         """
-        content = {i: {k: v for k, v in a.items() if k not in ("creation_date", "last_update_date")}
-                   for i, a in self._object.metadata.items()}
+        content = {
+            i: {k: v for k, v in a.items() if k not in ("creation_date", "last_update_date")}
+            for i, a in self._object.metadata.items()
+        }
         return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:

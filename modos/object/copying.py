@@ -76,12 +76,16 @@ class CopyPlan:
     @property
     def is_empty(self) -> bool:
         """Return whether the target is a copy of the source already."""
-        return (not (self.files or self.superfluous) and self.base is not None
-                and _find_last_commit(self.base) == _find_last_commit(self.document))
+        return (
+            not (self.files or self.superfluous)
+            and self.base is not None
+            and _find_last_commit(self.base) == _find_last_commit(self.document)
+        )
 
 
-def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
-              data: bool = True) -> CopyPlan:
+def plan_copy(
+    source: Storage, target: Storage, *, include: Sequence[str] = (), exclude: Sequence[str] = (), data: bool = True
+) -> CopyPlan:
     """Compare two places, and plan what makes the second a copy of the first.
 
     Parameters
@@ -105,8 +109,10 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
     """
     document = commits.load(source)
     if document.zarr_format == 2 and document.array_folders():
-        raise InvalidInputError(f"{source.url} is in the old layout (Zarr v2) and has arrays, which a copy would have in another one",
-                                "bring it up to date first, with `modos upgrade`")
+        raise InvalidInputError(
+            f"{source.url} is in the old layout (Zarr v2) and has arrays, which a copy would have in another one",
+            "bring it up to date first, with `modos upgrade`",
+        )
     base = _object_at(target)
     infos = list(target.iter_files())
     present, left = {info.key: info.size for info in infos}, _find_left_files(target, infos)
@@ -123,10 +129,18 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
         same |= _find_unchanged_arrays(wanted, base, document, present)
     taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
     if taken:
-        raise ConflictError(f"{target.url} has another file {listing(taken)} than {source.url}",
-                            "choose another target, or remove that one")
-    return CopyPlan(source, target, document, base, tuple(file for file in wanted if file.key not in same), tuple(sorted(same)),
-                    _find_superfluous(base, document, present) if base else ())
+        raise ConflictError(
+            f"{target.url} has another file {listing(taken)} than {source.url}", "choose another target, or remove that one"
+        )
+    return CopyPlan(
+        source,
+        target,
+        document,
+        base,
+        tuple(file for file in wanted if file.key not in same),
+        tuple(sorted(same)),
+        _find_superfluous(base, document, present) if base else (),
+    )
 
 
 def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
@@ -174,8 +188,11 @@ def _commit(plan: CopyPlan, change: journal.Journal) -> None:
         change.check_created()
     elif _find_last_commit(base) != _find_last_commit(document):
         target.write(ROOT_KEY, document.to_bytes(), if_match=base.tag)
-        commits.update_mirrors(target, document, {path for path in document.nodes.keys() | base.nodes.keys()
-                                                   if document.nodes.get(path) != base.nodes.get(path)})
+        commits.update_mirrors(
+            target,
+            document,
+            {path for path in document.nodes.keys() | base.nodes.keys() if document.nodes.get(path) != base.nodes.get(path)},
+        )
 
 
 def _find_replaced(plan: CopyPlan) -> dict[str, str]:
@@ -201,12 +218,19 @@ def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journa
                 progress(file.size)
             return
         if not change.has_adopted(file.key):
-            raise ConflictError(f"somebody else has put another file {file.key} into {target.url}", "remove that one, and try again")
+            raise ConflictError(
+                f"somebody else has put another file {file.key} into {target.url}", "remove that one, and try again"
+            )
         target.delete(file.key)
     kept = target.kept_size(file.key)
     try:
-        target.write_stream(file.key, _Checked(source, file, progress).check_after(target.read_kept(file.key)), size=file.size,
-                            resume=True, like=replaced)
+        target.write_stream(
+            file.key,
+            _Checked(source, file, progress).check_after(target.read_kept(file.key)),
+            size=file.size,
+            resume=True,
+            like=replaced,
+        )
     except IntegrityError:
         target.drop_kept(file.key)
         if not kept:
@@ -243,12 +267,14 @@ class _Checked:
             self._count(piece)
             yield piece
         if self._file.checksum and self._digest.hexdigest() != self._file.checksum:
-            raise ChecksumMismatch(f"{self._source.url}/{self._file.key} does not have the checksum in its metadata",
-                                   "the file was changed or damaged: restore it from a copy")
+            raise ChecksumMismatch(
+                f"{self._source.url}/{self._file.key} does not have the checksum in its metadata",
+                "the file was changed or damaged: restore it from a copy",
+            )
 
     def _count(self, piece: bytes) -> None:
         if self._file.checksum:
-            self._digest.update(piece[max(self._start - self._at, 0):])
+            self._digest.update(piece[max(self._start - self._at, 0) :])
         self._at += len(piece)
         if self._progress:
             self._progress(len(piece))
@@ -273,8 +299,10 @@ def _find_left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
 def _check_follows(document: Document, base: Document, source: Storage, target: Storage) -> None:
     """Refuse to undo what others have changed at the target."""
     if _find_last_commit(base) not in document.state.get("commits", ()):
-        raise ConflictError(f"{target.url} has changes that {source.url} has not",
-                            f"see them with `modos diff {source.url} {target.url}`, and choose another target")
+        raise ConflictError(
+            f"{target.url} has changes that {source.url} has not",
+            f"see them with `modos diff {source.url} {target.url}`, and choose another target",
+        )
 
 
 def _find_last_commit(document: Document) -> str | None:
@@ -283,21 +311,28 @@ def _find_last_commit(document: Document) -> str | None:
 
 
 def _checksums(document: Document) -> dict[str, str]:
-    return {a["data_path"]: a["data_checksum"] for a in document.metadata().values()
-            if a.get("data_checksum") and a.get("data_path") and not is_array_path(a["data_path"])}
+    return {
+        a["data_path"]: a["data_checksum"]
+        for a in document.metadata().values()
+        if a.get("data_checksum") and a.get("data_path") and not is_array_path(a["data_path"])
+    }
 
 
 def _list_wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
     checksums, mirrors = _checksums(document), {commits.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {ROOT_KEY}
     whole = {path for path, element_id in document.data_paths().items() if transfer.counts_whole(document.element(element_id))}
-    found = [FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole) for info in _find_present(source, document)
-             if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")]
+    found = [
+        FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole)
+        for info in _find_present(source, document)
+        if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")
+    ]
     is_chosen = _make_chooser(document, include, exclude)
     missing = sorted(key for key in checksums.keys() - {file.key for file in found} if is_chosen(key))
     if missing:
-        raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
-                             "see what is wrong with `modos check`")
+        raise IntegrityError(
+            f"{source.url} is not whole: there is no file {listing(missing)}", "see what is wrong with `modos check`"
+        )
     return [file for file in found if is_chosen(file.key)]
 
 
@@ -324,8 +359,10 @@ def _chunk_keys(document: Document) -> Iterator[str]:
         if node.get("node_type") != "array":
             continue
         if node.get("chunk_key_encoding", {}).get("name") != "default" or path.count("/") != 2 or not node["shape"]:
-            raise InvalidInputError(f"the files of the array {path} cannot be told without a list of them",
-                                    "copy the object where it is, or give --no-data")
+            raise InvalidInputError(
+                f"the files of the array {path} cannot be told without a list of them",
+                "copy the object where it is, or give --no-data",
+            )
         lengths = node["chunk_grid"]["configuration"]["chunk_shape"]
         for place in product(*(range(-(-size // length)) for size, length in zip(node["shape"], lengths, strict=True))):
             yield "/".join((ZARR, path, "c", *map(str, place)))
@@ -356,13 +393,17 @@ def _find_superfluous(base: Document, document: Document, present: dict[str, int
 
 def _find_unchanged_arrays(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
     """List keys of files of arrays that both have alike: an array that changes gets a new name."""
-    folders = tuple(f"{ZARR}/{path}/" for path, node in document.nodes.items()
-                    if node.get("node_type") == "array" and base.nodes.get(path) == node)
+    folders = tuple(
+        f"{ZARR}/{path}/"
+        for path, node in document.nodes.items()
+        if node.get("node_type") == "array" and base.nodes.get(path) == node
+    )
     return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
 
 
-def _find_unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],
-                    present: dict[str, int]) -> set[str]:
+def _find_unchanged(
+    wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str], present: dict[str, int]
+) -> set[str]:
     """List keys of files that the target has already, as its metadata say; an index goes with its file."""
     same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
     same |= {index for key in same for index in index_names(key)}

@@ -39,9 +39,15 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
         except SchemaError as error:
             wrong.append(error)
     if wrong:
-        raise wrong[0] if len(wrong) == 1 else SchemaError(
-            f"{len(wrong)} elements do not fit the schema: " + "; ".join(error.message for error in wrong),
-            "; ".join(dict.fromkeys(error.hint for error in wrong if error.hint)) or None, path=wrong[0].path)
+        raise (
+            wrong[0]
+            if len(wrong) == 1
+            else SchemaError(
+                f"{len(wrong)} elements do not fit the schema: " + "; ".join(error.message for error in wrong),
+                "; ".join(dict.fromkeys(error.hint for error in wrong if error.hint)) or None,
+                path=wrong[0].path,
+            )
+        )
     if prune:
         described = {entry.element_id for entry in entries}
         for element_id in [i for i in view.ids() if i not in described]:
@@ -53,7 +59,9 @@ def _name_file(entry: Entry, view: Document) -> dict[str, Any]:
     path = entry.attributes.get("data_path")
     if not isinstance(path, str) or not path or is_array_path(path):
         return entry.attributes
-    before = view.element(entry.element_id).get("data_path") if entry.element_id is not None and entry.element_id in view else None
+    before = (
+        view.element(entry.element_id).get("data_path") if entry.element_id is not None and entry.element_id in view else None
+    )
     if before and name_of(before) == name_of(path) and not (entry.source_file and find_mismatch(entry.source_file, path)):
         return {slot: value for slot, value in entry.attributes.items() if slot != "data_path"}
     if entry.source_file is None or not (format_of(entry.source_file) and is_encrypted(path)):

@@ -134,15 +134,22 @@ class Document:
         try:
             return text.encode()
         except UnicodeEncodeError as error:
-            raise InvalidInputError(f"half of a surrogate pair is no text: {text[max(error.start - 40, 0):error.end]!r}", "write it in UTF-8") from None
+            raise InvalidInputError(
+                f"half of a surrogate pair is no text: {text[max(error.start - 40, 0) : error.end]!r}", "write it in UTF-8"
+            ) from None
 
     def _member(self, path: str, node: dict[str, Any]) -> tuple[str, int, str]:
         attributes, slots = marks.split(path, node)
         if slots:  # in the order in which they are read again
             node = self.nodes[path] = {**node, "attributes": marks.united(attributes, slots)}
         name, depth = _dump(path), path.count("/")
-        if len(node) == 4 and "attributes" in node and node.get("node_type") == "group" and node.get("zarr_format") == 3 and (
-                node.get("consolidated_metadata") == _NO_CHILDREN):
+        if (
+            len(node) == 4
+            and "attributes" in node
+            and node.get("node_type") == "group"
+            and node.get("zarr_format") == 3
+            and (node.get("consolidated_metadata") == _NO_CHILDREN)
+        ):
             key = f',"{marks.KEY}":{name}' if slots else ""
             text = f'{name}:{{"attributes":{_dump(attributes)},{_GROUP_REST}{key}}},"node_type":"group"}}'
         else:
@@ -255,14 +262,17 @@ class Document:
             return named[0]
         ids = list(self.ids())
         near = did_you_mean(element_id, ids) or did_you_mean(element_id, [i.partition("/")[2] for i in ids])
-        raise NotFoundError(f"no element {element_id} in {self.object_id}",
-                            f"did you mean {near}?" if near else f"there are {listing(ids)}" if ids else "it has none")
+        raise NotFoundError(
+            f"no element {element_id} in {self.object_id}",
+            f"did you mean {near}?" if near else f"there are {listing(ids)}" if ids else "it has none",
+        )
 
     def add(self, element_id: str, attributes: Mapping[str, Any]) -> None:
         """Add an element; AlreadyExistsError where its id is taken."""
         if element_id in self.nodes:
-            raise AlreadyExistsError(f"{element_id} exists already in {self.object_id}",
-                                     "choose another id, or update the element")
+            raise AlreadyExistsError(
+                f"{element_id} exists already in {self.object_id}", "choose another id, or update the element"
+            )
         self.nodes[element_id] = group_node({key: value for key, value in attributes.items() if key != "id"})
         self.changed.add(element_id)
 
@@ -316,8 +326,9 @@ class Document:
         group = child_id.partition("/")[0]
         slot = model.link_slot(attributes["@type"], group)
         if slot is None:
-            raise InvalidInputError(f"{child_id} cannot be part of {parent_id}: the class {attributes['@type']} has no "
-                                    f"link to a {group}")
+            raise InvalidInputError(
+                f"{child_id} cannot be part of {parent_id}: the class {attributes['@type']} has no link to a {group}"
+            )
         links = model.normalise({"@type": attributes["@type"], slot: attributes.get(slot, [])})[slot]
         if child_id not in links:
             self.set(parent_id, attributes | {slot: [*links, child_id]})
@@ -353,13 +364,14 @@ class Document:
         return attributes | {"data_path": f"{ZARR}/{found}"} if found else attributes
 
     def _holds_arrays(self, place: str) -> bool:
-        return any(node.get("node_type") == "array" for path, node in self.nodes.items() if path == place or path.startswith(f"{place}/"))
+        return any(
+            node.get("node_type") == "array" for path, node in self.nodes.items() if path == place or path.startswith(f"{place}/")
+        )
 
 
 def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Make a Zarr v3 group without children of its own, in the consolidated form."""
-    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidate({}),
-            "node_type": "group"}
+    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidate({}), "node_type": "group"}
 
 
 def damage_error(where: str, error: shape.Malformed) -> IntegrityError:

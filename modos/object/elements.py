@@ -18,9 +18,15 @@ class Elements:
     def __init__(self, open_object: OpenObject):
         self._object = open_object
 
-    def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
-                    progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
-                    passphrase: str | None = None) -> str:
+    def add_element(
+        self,
+        element: Any,
+        source_file: str | Path | None = None,
+        part_of: str | None = None,
+        progress: Progress | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> str:
         """Add an element, with its file, in one commit; returns its id.
 
         Parameters
@@ -50,9 +56,18 @@ class Elements:
             transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
             return transaction.add_element(element, source_file, part_of)
 
-    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False,
-                       secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> str:
+    def update_element(
+        self,
+        element_id: str,
+        new: Any,
+        source_file: str | Path | None = None,
+        part_of: str | None = None,
+        progress: Progress | None = None,
+        *,
+        plain: bool = False,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> str:
         """Change slots of an element in one commit; returns its id.
 
         Parameters

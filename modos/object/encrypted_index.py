@@ -35,9 +35,12 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
         check_source_encryption(beside, index_key)
     else:
         if secret is None:
-            raise AccessError(f"{beside} is not sealed, though {source.name} is", "give the secret key of a recipient "
-                              "(--secret-key, secret_key), so that it is sealed for the same; or move it away: regions "
-                              "cannot be streamed then")
+            raise AccessError(
+                f"{beside} is not sealed, though {source.name} is",
+                "give the secret key of a recipient "
+                "(--secret-key, secret_key), so that it is sealed for the same; or move it away: regions "
+                "cannot be streamed then",
+            )
         _check_fit(source, beside, secret)
     return [(beside, index_key)]
 

@@ -29,9 +29,17 @@ class EncryptedFiles:
     def __init__(self, open_object: OpenObject):
         self._object = open_object
 
-    def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-                seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
-                elements: Sequence[str] | None = None, progress: Progress | None = None, *, also_me: bool = True) -> list[str]:
+    def encrypt(
+        self,
+        recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+        seckey_path: str | Path | SecretKey | None = None,
+        passphrase: str | None = None,
+        delete: bool = True,
+        elements: Sequence[str] | None = None,
+        progress: Progress | None = None,
+        *,
+        also_me: bool = True,
+    ) -> list[str]:
         """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
 
         Parameters
@@ -65,17 +73,24 @@ class EncryptedFiles:
         with self._object.transaction(progress) as transaction:
             return encryption_changes.encrypt_elements(transaction, recipients, sender, elements, delete=delete)
 
-    def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-                   elements: Sequence[str] | None = None) -> list[str]:
+    def find_plain(
+        self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey], elements: Sequence[str] | None = None
+    ) -> list[str]:
         """Find the elements that `encrypt` would change; raises what it would, as far as that shows without reading the files."""
         from modos.object import encryption_changes
 
-        return encryption_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys),
-                                                        elements)
+        return encryption_changes.find_plain(
+            Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys), elements
+        )
 
-    def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
-                passphrase: str | None = None, elements: Sequence[str] | None = None,
-                progress: Progress | None = None) -> list[str]:
+    def decrypt(
+        self,
+        seckey_path: str | Path | SecretKey,
+        sender_pubkey: PublicKeys | None = None,
+        passphrase: str | None = None,
+        elements: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> list[str]:
         """Decrypt data files with their indexes, in one commit; returns the elements that were changed.
 
         Parameters
@@ -103,9 +118,13 @@ class EncryptedFiles:
         with self._object.transaction(progress) as transaction:
             return encryption_changes.decrypt_elements(transaction, secret, senders, elements)
 
-    def share(self, seckey_path: str | Path | SecretKey,
-              recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-              elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
+    def share(
+        self,
+        seckey_path: str | Path | SecretKey,
+        recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+        elements: Sequence[str] | None = None,
+        passphrase: str | None = None,
+    ) -> list[str]:
         """Let more recipients decrypt encrypted files, by new headers alone; returns the elements that were changed.
 
         The packets of others stay; those that are added are encrypted with the
@@ -121,13 +140,19 @@ class EncryptedFiles:
         from modos.object import encryption_changes
 
         with self._object.transaction() as transaction:
-            return encryption_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
-                                                     elements)
+            return encryption_changes.share_elements(
+                transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys), elements
+            )
 
-    def revoke(self, seckey_path: str | Path | SecretKey,
-               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None,
-               passphrase: str | None = None) -> list[str]:
+    def revoke(
+        self,
+        seckey_path: str | Path | SecretKey,
+        recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+        elements: Sequence[str] | None = None,
+        rotate: bool = False,
+        progress: Progress | None = None,
+        passphrase: str | None = None,
+    ) -> list[str]:
         """Write the headers of encrypted files anew without some recipients; returns the elements that were changed.
 
         The header is made anew for the recipients in the metadata and for
@@ -145,8 +170,9 @@ class EncryptedFiles:
         from modos.object import encryption_changes
 
         with self._object.transaction(progress) as transaction:
-            return encryption_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
-                                                      elements, rotate=rotate)
+            return encryption_changes.revoke_elements(
+                transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys), elements, rotate=rotate
+            )
 
     def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
         """List the recipients of each encrypted file, and whether a key opens it."""
@@ -155,9 +181,15 @@ class EncryptedFiles:
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return recipients.find_recipients(self._object.storage, self._object.metadata, secret)
 
-    def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
-                          progress: Progress | None = None, passphrase: str | None = None,
-                          sender_pubkey: PublicKeys | None = None) -> list[str]:
+    def verify_encryption(
+        self,
+        secret_key: str | Path | SecretKey,
+        elements: Sequence[str] | None = None,
+        *,
+        progress: Progress | None = None,
+        passphrase: str | None = None,
+        sender_pubkey: PublicKeys | None = None,
+    ) -> list[str]:
         """Decrypt all of the encrypted files, to see that they are whole; returns their elements.
 
         Parameters
@@ -185,7 +217,11 @@ class EncryptedFiles:
         senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
         plain = [i for i in chosen if not is_encrypted(metadata[i].get("data_path") or "")]
         if senders is not None and plain and (elements or len(plain) == len(metadata)):
-            raise DecryptError(f"not encrypted in {self._object.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
-                               "says who sent it", "leave the sender out, or name the encrypted elements alone")
-        return encryption_changes.verify(self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase),
-                                         progress, senders)
+            raise DecryptError(
+                f"not encrypted in {self._object.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
+                "says who sent it",
+                "leave the sender out, or name the encrypted elements alone",
+            )
+        return encryption_changes.verify(
+            self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress, senders
+        )

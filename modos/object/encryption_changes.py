@@ -24,8 +24,13 @@ from modos.storage.base import Progress, expect
 logger = logging.getLogger(__name__)
 
 
-def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey,
-           progress: Progress | None, senders: Sequence[PublicKey] | None = None) -> list[str]:
+def verify(
+    storage: Storage,
+    metadata: Mapping[str, Mapping[str, Any]],
+    secret: SecretKey,
+    progress: Progress | None,
+    senders: Sequence[PublicKey] | None = None,
+) -> list[str]:
     """Decrypt all of the encrypted files and their indexes; returns the elements. IntegrityError for the first that is damaged.
 
     Parameters
@@ -34,29 +39,44 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
         Allowed senders: one of them must have encrypted the files; None allows anybody.
     """
     verified = []
-    expect(progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in iter_encrypted(metadata)))
+    expect(
+        progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in iter_encrypted(metadata))
+    )
     for element_id, attributes in iter_encrypted(metadata):
         path = attributes["data_path"]
         for key, _ in add_plain_indexes(storage, find_pairs(storage, path, path), attributes):
             if not is_encrypted(key):
                 if senders is not None:
                     raise plain_index_error(storage, key)
-                logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
+                logger.warning(
+                    "%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key
+                )
                 continue
             headers = SealRecord.from_attributes(attributes) if key == path else SealRecord.from_index_attributes(attributes)
             if key != path and has_no_index(attributes):
-                logger.warning("%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
-                               "(`modos check --secret-key` looks at it, `modos c4gh revoke --rotate` records one)",
-                               element_id, key)
-            for piece in DecryptedFile(storage, key, secret, senders, headers=headers).iter_plain(attributes if key == path else {}):
+                logger.warning(
+                    "%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
+                    "(`modos check --secret-key` looks at it, `modos c4gh revoke --rotate` records one)",
+                    element_id,
+                    key,
+                )
+            for piece in DecryptedFile(storage, key, secret, senders, headers=headers).iter_plain(
+                attributes if key == path else {}
+            ):
                 if progress:
                     progress(len(piece))
         verified.append(element_id)
     return verified
 
 
-def encrypt_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
-                     chosen: Iterable[str] | None = None, *, delete: bool = True) -> list[str]:
+def encrypt_elements(
+    transaction: Transaction,
+    recipients: Sequence[PublicKey],
+    sender: SecretKey | None = None,
+    chosen: Iterable[str] | None = None,
+    *,
+    delete: bool = True,
+) -> list[str]:
     """Encrypt the files of elements with their indexes; returns the elements that are changed.
 
     Parameters
@@ -81,8 +101,11 @@ def encrypt_elements(transaction: Transaction, recipients: Sequence[PublicKey], 
         target = transaction.free_key(path + ENCRYPTED_SUFFIX)
         pairs = find_pairs(transaction.storage, path, target)
         by = {} if sender is None else {"sender": str(sender.public)}
-        transaction.convert_file(element_id, {"data_path": target} | by, partial(
-            Encrypt, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete))
+        transaction.convert_file(
+            element_id,
+            {"data_path": target} | by,
+            partial(Encrypt, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete),
+        )
         changed.append(element_id)
     return changed
 
@@ -92,8 +115,9 @@ def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen
     return [i for i, _ in select_plain(transaction.storage, _find_elements(transaction, chosen), recipients)]
 
 
-def decrypt_elements(transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None,
-                     chosen: Iterable[str] | None = None) -> list[str]:
+def decrypt_elements(
+    transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None, chosen: Iterable[str] | None = None
+) -> list[str]:
     """Decrypt the encrypted files of elements with their indexes; returns the elements that are changed.
 
     Parameters
@@ -125,8 +149,9 @@ def decrypt_elements(transaction: Transaction, secret: SecretKey, senders: Seque
     return changed
 
 
-def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey],
-                   chosen: Iterable[str] | None = None) -> list[str]:
+def share_elements(
+    transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None
+) -> list[str]:
     """Add recipients to the headers of encrypted files; the bodies stay. Returns the elements that are changed.
 
     Raises
@@ -142,15 +167,25 @@ def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequ
     def choose_recipients(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
         if new and packets.unknown:
-            logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.describe_unknown(),
-                           "s" if packets.unknown == 1 else "")
+            logger.warning(
+                "%s: %s stay%s, and whoever they are for can open it",
+                element_id,
+                packets.describe_unknown(),
+                "s" if packets.unknown == 1 else "",
+            )
         return new, list(dict.fromkeys([*recorded, str(secret.public), *new]))
 
     return _reencrypt_headers(transaction, secret, chosen, choose_recipients, keeps_packets=True, rotate=False)
 
 
-def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequence[PublicKey],
-                    chosen: Iterable[str] | None = None, *, rotate: bool = False) -> list[str]:
+def revoke_elements(
+    transaction: Transaction,
+    secret: SecretKey,
+    revoked: Sequence[PublicKey],
+    chosen: Iterable[str] | None = None,
+    *,
+    rotate: bool = False,
+) -> list[str]:
     """Write the headers of encrypted files for those who remain; returns the elements that are changed.
 
     Those who remain are the recipients in the metadata and the owner of the key.
@@ -172,8 +207,10 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
 
     def choose_recipients(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         if own in gone:
-            raise InvalidInputError("you would not be able to open the files any more, or nobody would",
-                                    "use the secret key of a recipient who remains")
+            raise InvalidInputError(
+                "you would not be able to open the files any more, or nobody would",
+                "use the secret key of a recipient who remains",
+            )
         if gone.isdisjoint(recorded) and packets.are_accounted_for and not (rotate and not gone):
             return [], recorded
         for line in packets.describe_losses():
@@ -184,9 +221,15 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
     return _reencrypt_headers(transaction, secret, chosen, choose_recipients, keeps_packets=False, rotate=rotate)
 
 
-def _reencrypt_headers(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
-                       choose_recipients: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
-                       rotate: bool) -> list[str]:
+def _reencrypt_headers(
+    transaction: Transaction,
+    secret: SecretKey,
+    chosen: Iterable[str] | None,
+    choose_recipients: Callable[[str, list[str], Packets], tuple[list[str], list[str]]],
+    *,
+    keeps_packets: bool,
+    rotate: bool,
+) -> list[str]:
     """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones."""
     storage, changed = transaction.storage, []
     for element_id, attributes in _find_elements(transaction, chosen, every=True):
@@ -194,8 +237,9 @@ def _reencrypt_headers(transaction: Transaction, secret: SecretKey, chosen: Iter
         if not is_encrypted(path):
             continue
         opened = DecryptedFile(storage, path, secret, headers=SealRecord.from_attributes(attributes))
-        sealed_for, recorded = choose_recipients(element_id, list(attributes.get("recipients", ())),
-                                                Packets.count_in_files(storage, opened.header, attributes, secret))
+        sealed_for, recorded = choose_recipients(
+            element_id, list(attributes.get("recipients", ())), Packets.count_in_files(storage, opened.header, attributes, secret)
+        )
         if not sealed_for:
             continue
         target = transaction.free_key(path)
@@ -205,14 +249,19 @@ def _reencrypt_headers(transaction: Transaction, secret: SecretKey, chosen: Iter
             if not is_encrypted(source):
                 logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
         transaction.convert_file(
-            element_id, {"data_path": target, "recipients": recorded}, partial(Rotate, pairs=pairs, secret=secret, recipients=keys)
-            if rotate else partial(ReplaceHeader, pairs=pairs, secret=secret, recipients=keys, keeps_packets=keeps_packets))
+            element_id,
+            {"data_path": target, "recipients": recorded},
+            partial(Rotate, pairs=pairs, secret=secret, recipients=keys)
+            if rotate
+            else partial(ReplaceHeader, pairs=pairs, secret=secret, recipients=keys, keeps_packets=keeps_packets),
+        )
         changed.append(element_id)
     return changed
 
 
-def _find_elements(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[
-        tuple[str, dict[str, Any]]]:
+def _find_elements(
+    transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False
+) -> list[tuple[str, dict[str, Any]]]:
     """Find the chosen elements, with their attributes; each has a file."""
     view = transaction.view
     if chosen:
@@ -223,6 +272,9 @@ def _find_elements(transaction: Transaction, chosen: Iterable[str] | None, *, ev
             if is_array_path(attributes["data_path"]):
                 raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
         return found
-    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids()
-                   if every or element_id.startswith("data/"))
-    return [(i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and not is_array_path(attributes["data_path"])]
+    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
+    return [
+        (i, attributes)
+        for i, attributes in all_of_them
+        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
+    ]

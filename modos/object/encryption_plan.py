@@ -31,9 +31,11 @@ def select_plain(storage: Storage, found: Iterable[Found], recipients: Sequence[
     wanted = {str(recipient) for recipient in recipients}
     sealed = [(i, attributes) for i, attributes in found if is_encrypted(attributes["data_path"])]
     if others := [i for i, attributes in sealed if not wanted <= set(attributes.get("recipients", ()))]:
-        raise InvalidInputError(f"encrypted already, and not for all of these recipients as far as is recorded: {listing(others)}",
-                                "nothing was encrypted: `modos c4gh share` lets more people open what is encrypted; name the "
-                                "other elements to encrypt those alone")
+        raise InvalidInputError(
+            f"encrypted already, and not for all of these recipients as far as is recorded: {listing(others)}",
+            "nothing was encrypted: `modos c4gh share` lets more people open what is encrypted; name the "
+            "other elements to encrypt those alone",
+        )
     for element_id, attributes in found:
         if damage := find_damage(storage, attributes["data_path"]):
             raise IntegrityError(f"{element_id}: {damage}", "nothing was encrypted: see `modos check`")

@@ -119,12 +119,18 @@ def parse_header(header: Any, name: str) -> Header:
     """Parse the sequences and samples in pysam's header of a file; IntegrityError, with its name, where that is no text."""
     if hasattr(header, "contigs"):
         contigs = contig_lines(header, name)
-        sequences = [Sequence(contig, _md5(line.get("md5", "")), length=_length(line.get("length", ""))) for contig, line in contigs.items()]
+        sequences = [
+            Sequence(contig, _md5(line.get("md5", "")), length=_length(line.get("length", "")))
+            for contig, line in contigs.items()
+        ]
         with translate_text_errors(name):
             samples = list(header.samples)
         return Header(sequences, samples, new_samples=True)
-    sequences = [Sequence(sq["SN"], _md5(sq.get("M5", "")), sq.get("UR"), _length(sq.get("LN", "")))
-                 for sq in header_lines(header, "SQ", name) if sq.get("SN")]
+    sequences = [
+        Sequence(sq["SN"], _md5(sq.get("M5", "")), sq.get("UR"), _length(sq.get("LN", "")))
+        for sq in header_lines(header, "SQ", name)
+        if sq.get("SN")
+    ]
     of_groups = dict.fromkeys(rg["SM"] for rg in header_lines(header, "RG", name) if rg.get("SM"))
     return Header(sequences, list(of_groups))
 
@@ -159,7 +165,7 @@ class Names:
 
     def _is_made_of(self, id: str, name: str) -> bool:
         plain = plain_id(name) or self._group
-        is_numbered = id.startswith(f"{plain}_") and id[len(plain) + 1:].isdigit()
+        is_numbered = id.startswith(f"{plain}_") and id[len(plain) + 1 :].isdigit()
         return id != name and (id == plain or (is_numbered and f"{self._group}/{plain}" in self._view))
 
     def find(self, name: str) -> list[str]:
@@ -205,8 +211,7 @@ def _find_or_add_samples(transaction: Transaction, header: Header) -> list[str]:
 
 
 def _add_sample(transaction: Transaction, attributes: dict[str, Any], name: str) -> str:
-    return transaction.add_element(
-        {"id": free_id(transaction.view, "sample", name), "@type": "Sample"} | attributes)
+    return transaction.add_element({"id": free_id(transaction.view, "sample", name), "@type": "Sample"} | attributes)
 
 
 def _add_mztab(transaction: Transaction, data_id: str, table: MzTab) -> None:

@@ -41,8 +41,9 @@ class _Conversion(FilePairs, ABC):
         return told | ({"header_digests": headers} if headers else {})
 
     @abstractmethod
-    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
-                 progress: Progress | None) -> dict[str, Any]:
+    def _convert(
+        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
+    ) -> dict[str, Any]:
         """Make one file, checked against what is recorded of it; returns what the element says of the new one."""
 
 
@@ -53,19 +54,25 @@ class Encrypt(_Conversion):
     recipients: tuple[PublicKey, ...]
     sender: SecretKey
 
-    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
-                 progress: Progress | None) -> dict[str, Any]:
+    def _convert(
+        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
+    ) -> dict[str, Any]:
         size, plain = storage.stat(source).size, ThreadedHash()
 
         def pieces() -> Iterator[bytes]:
             yield from plain.pass_on(storage.iter_range(source, 0, size, body.PIECE))
             if recorded.get("data_checksum") not in (None, plain.hexdigest()):
-                raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
-                                       "the file was changed or damaged: see `modos check`")
+                raise ChecksumMismatch(
+                    f"{storage.url}/{source} does not have the checksum in its metadata",
+                    "the file was changed or damaged: see `modos check`",
+                )
 
         told = encrypt_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress, like=source)
-        return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
-                       "recipients": [str(recipient) for recipient in self.recipients]}
+        return told | {
+            "plain_size": size,
+            "plain_checksum": plain.hexdigest(),
+            "recipients": [str(recipient) for recipient in self.recipients],
+        }
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,9 @@ class Decrypt(_Conversion):
     secret: SecretKey
     senders: tuple[PublicKey, ...] | None
 
-    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
-                 progress: Progress | None) -> dict[str, Any]:
+    def _convert(
+        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
+    ) -> dict[str, Any]:
         if not is_encrypted(source):
             size = storage.stat(source).size
             write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
@@ -93,13 +101,15 @@ class Rotate(_Conversion):
     secret: SecretKey
     recipients: tuple[PublicKey, ...]
 
-    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
-                 progress: Progress | None) -> dict[str, Any]:
+    def _convert(
+        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
+    ) -> dict[str, Any]:
         if not is_encrypted(source):
             return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
         opened = DecryptedFile(storage, source, self.secret, headers=_read_record(self.change, recorded))
-        told = encrypt_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
-                           like=source)
+        told = encrypt_pieces(
+            storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress, like=source
+        )
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
 
 
@@ -117,8 +127,9 @@ class ReplaceHeader(_Conversion):
     recipients: tuple[PublicKey, ...]
     keeps_packets: bool
 
-    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
-                 progress: Progress | None) -> dict[str, Any]:
+    def _convert(
+        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
+    ) -> dict[str, Any]:
         if not is_encrypted(source):
             return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
         header, _, _ = read_stored_header(storage, source)
@@ -176,8 +187,15 @@ class DecryptedFile:
         The key does not decrypt it, or it is damaged, or not what is recorded.
     """
 
-    def __init__(self, storage: Storage, key: str, secret: SecretKey, senders: Sequence[PublicKey] | None = None, *,
-                 headers: SealRecord = SealRecord()):
+    def __init__(
+        self,
+        storage: Storage,
+        key: str,
+        secret: SecretKey,
+        senders: Sequence[PublicKey] | None = None,
+        *,
+        headers: SealRecord = SealRecord(),
+    ):
         self._storage = storage
         self._key = key
         self.plain_checksum = ""

@@ -56,8 +56,11 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     InvalidInputError
         Several have; or it is an index.
     """
-    known = [attributes["data_path"] for attributes in metadata.values()
-             if attributes.get("data_path") and not is_array_path(attributes["data_path"])]
+    known = [
+        attributes["data_path"]
+        for attributes in metadata.values()
+        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
+    ]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
     for candidate in (text, within):
@@ -76,12 +79,15 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
         raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
     if elements:
         tracks = any(is_array_path(metadata[element_id].get("data_path") or "") for element_id in elements)
-        raise InvalidInputError(f"{listing(elements)} of {storage.url} has no file",
-                                "`modos track` is for what is kept as arrays" if tracks else "`modos show` shows what it has")
+        raise InvalidInputError(
+            f"{listing(elements)} of {storage.url} has no file",
+            "`modos track` is for what is kept as arrays" if tracks else "`modos show` shows what it has",
+        )
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)
-    raise NotFoundError(f"no file {within} in {storage.url}",
-                        f"did you mean {near}?" if near else f"it has {listing(names) or 'no files'}")
+    raise NotFoundError(
+        f"no file {within} in {storage.url}", f"did you mean {near}?" if near else f"it has {listing(names) or 'no files'}"
+    )
 
 
 def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) -> None:
@@ -92,22 +98,35 @@ def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) 
     InvalidInputError
         Either could be meant.
     """
-    others = [element_id for element_id in _find_elements(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
+    others = [
+        element_id for element_id in _find_elements(metadata, path) if metadata[element_id].get("data_path") not in (None, key)
+    ]
     if others:
         other = metadata[others[0]]["data_path"]
         owner = next((element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key), key)
-        raise InvalidInputError(f"{path} could be the file {name_of(key)} of {owner} or the element {others[0]} with the file {name_of(other)} in {storage.url}",
-                                f"write {owner} or {others[0] if others[0] != path else name_of(other)}")
+        raise InvalidInputError(
+            f"{path} could be the file {name_of(key)} of {owner} or the element {others[0]} with the file {name_of(other)} in {storage.url}",
+            f"write {owner} or {others[0] if others[0] != path else name_of(other)}",
+        )
 
 
 def _find_elements(metadata: Metadata, name: str) -> list[str]:
     return [element_id for element_id in metadata if name in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
 
 
-def open_genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
-                      reference_filename: str | Path | None = None, *, hints: Query = Query(),
-                      workers: int = WORKERS, endpoint: str | None = None,
-                      confirm: Callable[[], object] | None = None) -> GenomicFile:
+def open_genomic_file(
+    storage: Storage,
+    planner: Planner,
+    services: Services | None,
+    metadata: Metadata,
+    key: str,
+    reference_filename: str | Path | None = None,
+    *,
+    hints: Query = Query(),
+    workers: int = WORKERS,
+    endpoint: str | None = None,
+    confirm: Callable[[], object] | None = None,
+) -> GenomicFile:
     """Open a data file of an object, ready to be streamed.
 
     Over htsget where the services have it and the server answers, else
@@ -146,24 +165,47 @@ def open_genomic_file(storage: Storage, planner: Planner, services: Services | N
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
     planner.expect(name, recorded)
-    stored = (StorageSource(planner.storage, name, planner, workers, recorded) if view is None else
-              DecryptedSource(view, name, planner, workers, recorded))
+    stored = (
+        StorageSource(planner.storage, name, planner, workers, recorded)
+        if view is None
+        else DecryptedSource(view, name, planner, workers, recorded)
+    )
     source: Source = stored
     if name == key and (at := _htsget_place(storage, services, key)):
         client = HtsgetClient(at.server, workers, token_for(at.server, at.endpoint), stored=True)
         source = FallbackSource(HtsgetSource(client, at.file_id, format, recorded, hints), stored)
     if confirm:
         source = ConfirmedSource(source, confirm)
-    file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
-                                                            lambda count: file.progress and file.progress(count)),
-                       _find_aliases(metadata, key, endpoint), hints, genes.find)
+    file = GenomicFile(
+        source,
+        lambda regions: reference_of(
+            storage,
+            planner,
+            metadata,
+            key,
+            reference_filename,
+            regions,
+            endpoint,
+            lambda count: file.progress and file.progress(count),
+        ),
+        _find_aliases(metadata, key, endpoint),
+        hints,
+        genes.find,
+    )
     file.size = recorded.size
     return file
 
 
-def open_served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
-                     hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
-                     senders: Sequence[PublicKey] | None = None) -> GenomicFile:
+def open_served_file(
+    url: str,
+    endpoint: str | None,
+    reference_filename: str | Path | None = None,
+    *,
+    hints: Query = Query(),
+    secret: SecretKey | None = None,
+    workers: int = WORKERS,
+    senders: Sequence[PublicKey] | None = None,
+) -> GenomicFile:
     """Open the file behind `http://server/reads/ID` or `.../variants/ID`; see `open_genomic_file`.
 
     Parameters
@@ -179,10 +221,15 @@ def open_served_file(url: str, endpoint: str | None, reference_filename: str | P
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
-    file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
-                       find_gene=GeneFinder(endpoint).find)
-    file.reopen = partial(open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
-                          senders=senders)
+    file = GenomicFile(
+        source,
+        lambda regions: str(reference_filename) if reference_filename else None,
+        hints=hints,
+        find_gene=GeneFinder(endpoint).find,
+    )
+    file.reopen = partial(
+        open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers, senders=senders
+    )
     return file
 
 
@@ -200,7 +247,9 @@ def _view_of(storage: Storage, planner: Planner, key: str) -> DecryptedView:
 
     if isinstance(planner.storage, DecryptedView):
         return planner.storage
-    raise AccessError(f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)")
+    raise AccessError(
+        f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
+    )
 
 
 class _HtsgetPlace(NamedTuple):
@@ -246,19 +295,34 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
     """Make the finder of genes of a file's references: in GFF3 files of the object, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = _references_of(metadata, key)
-    paths = [a["data_path"] for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
-             and not is_array_path(a["data_path"]) and links & set(a.get("has_reference", ()))]
+    paths = [
+        a["data_path"]
+        for a in metadata.values()
+        if a.get("data_format") == "GFF3"
+        and a.get("data_path")
+        and not is_array_path(a["data_path"])
+        and links & set(a.get("has_reference", ()))
+    ]
     files = [(storage, path) for path in paths if not is_encrypted(path)]
 
     def digests() -> set[str]:
         return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
-    return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)])
+    return GeneFinder(
+        endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)]
+    )
 
 
-def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
-                 regions: Iterable[RegionLike] | None = None, endpoint: str | None = None,
-                 progress: Progress | None = None) -> str | None:
+def reference_of(
+    storage: Storage,
+    planner: Planner,
+    metadata: Metadata,
+    key: str,
+    reference_filename: str | Path | None,
+    regions: Iterable[RegionLike] | None = None,
+    endpoint: str | None = None,
+    progress: Progress | None = None,
+) -> str | None:
     """Find the FASTA to decode a CRAM with; None where htslib finds what it needs itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
@@ -300,5 +364,8 @@ def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionL
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}
     names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
-    return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names
-            if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))}
+    return {
+        name: StoredContig(name, lengths[name], md5s[name], "")
+        for name in names
+        if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))
+    }

@@ -51,8 +51,9 @@ class Described:
         return entries + read_descriptions(paths, self.type, matcher=self.matcher, worksheet=self.worksheet)
 
 
-def prepare(open_object: OpenObject, described: Described, *, prune: bool = False, secret_key: Key = None,
-            passphrase: str | None = None) -> Transaction:
+def prepare(
+    open_object: OpenObject, described: Described, *, prune: bool = False, secret_key: Key = None, passphrase: str | None = None
+) -> Transaction:
     """Prepare the changes that bring an object, also one that does not exist yet, up to date with what files describe.
 
     Parameters
@@ -73,16 +74,28 @@ def prepare(open_object: OpenObject, described: Described, *, prune: bool = Fals
     return transaction
 
 
-def prepare_new(open_object: OpenObject, files: str | Path | Paths, reference: str | Path | Paths, described: Described,
-                attributes: Mapping[str, Any], *, secret_key: Key = None, passphrase: str | None = None) -> Transaction:
+def prepare_new(
+    open_object: OpenObject,
+    files: str | Path | Paths,
+    reference: str | Path | Paths,
+    described: Described,
+    attributes: Mapping[str, Any],
+    *,
+    secret_key: Key = None,
+    passphrase: str | None = None,
+) -> Transaction:
     """Prepare the changes that make a new object from files, with what their headers say."""
     from modos.object.surveying import survey
 
     matcher = described.matcher or Matcher()
     own = [Entry({"@type": "MODO"} | dict(attributes), None, None)] if attributes else []
     more = [described.descriptions] if isinstance(described.descriptions, (str, Path)) else described.descriptions
-    transaction = prepare(open_object, Described([*own, *more], described.type, matcher, described.worksheet),
-                          secret_key=secret_key, passphrase=passphrase)
+    transaction = prepare(
+        open_object,
+        Described([*own, *more], described.type, matcher, described.worksheet),
+        secret_key=secret_key,
+        passphrase=passphrase,
+    )
     if transaction.start.tag:
         path = open_object.address.path
         raise AlreadyExistsError(f"{path} exists already", f"add files to it with add_files, or `modos add {path} FILE...`")
@@ -103,9 +116,17 @@ class Gathering:
     def __init__(self, open_object: OpenObject):
         self._object = open_object
 
-    def add_files(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None,
-                  progress: Progress | None = None, *, matcher: Matcher | None = None, secret_key: Key = None,
-                  passphrase: str | None = None) -> list[str]:
+    def add_files(
+        self,
+        files: str | Path | Paths,
+        reference: str | Path | Paths = (),
+        part_of: str | None = None,
+        progress: Progress | None = None,
+        *,
+        matcher: Matcher | None = None,
+        secret_key: Key = None,
+        passphrase: str | None = None,
+    ) -> list[str]:
         """Add files with what their headers say, in one commit; returns the ids of all elements that were added.
 
         Parameters
@@ -128,29 +149,57 @@ class Gathering:
             self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
             return [element_id for element_id in transaction.view.ids() if element_id not in before]
 
-    def compare_with_added(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None, *,
-                           matcher: Matcher | None = None, secret_key: Key = None,
-                           passphrase: str | None = None) -> list[Difference]:
+    def compare_with_added(
+        self,
+        files: str | Path | Paths,
+        reference: str | Path | Paths = (),
+        part_of: str | None = None,
+        *,
+        matcher: Matcher | None = None,
+        secret_key: Key = None,
+        passphrase: str | None = None,
+    ) -> list[Difference]:
         """List what `add_files` would change; nothing is changed."""
         transaction = Transaction(self._object.storage, self._object.document)
         self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
         return find_changes(transaction)
 
-    def compare_with_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None, *,
-                             secret_key: Key = None, passphrase: str | None = None) -> list[Difference]:
+    def compare_with_element(
+        self,
+        element: Any,
+        source_file: str | Path | None = None,
+        part_of: str | None = None,
+        *,
+        secret_key: Key = None,
+        passphrase: str | None = None,
+    ) -> list[Difference]:
         """List what `add_element` would change; nothing is changed."""
         transaction = Transaction(self._object.storage, self._object.document)
         transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         transaction.add_element(element, source_file, part_of)
         return find_changes(transaction)
 
-    def _survey(self, transaction: Transaction, files: str | Path | Paths, reference: str | Path | Paths, part_of: str | None,
-                matcher: Matcher, secret_key: Key, passphrase: str | None) -> None:
+    def _survey(
+        self,
+        transaction: Transaction,
+        files: str | Path | Paths,
+        reference: str | Path | Paths,
+        part_of: str | None,
+        matcher: Matcher,
+        secret_key: Key,
+        passphrase: str | None,
+    ) -> None:
         from modos.object.surveying import survey
 
         transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        survey(transaction, _as_paths(files), _as_paths(reference), part_of=part_of, matcher=matcher,
-               endpoint=self._object.services.endpoint)
+        survey(
+            transaction,
+            _as_paths(files),
+            _as_paths(reference),
+            part_of=part_of,
+            matcher=matcher,
+            endpoint=self._object.services.endpoint,
+        )
         matcher.tell_unused()
 
 

@@ -46,7 +46,9 @@ class Genomes:
         document = self._object.document
         of, genome = self._known.get(id, (None, None))
         if genome is None or of is not document:
-            genome = open_genome(self._object.storage, document, id, partial(self._write_values, id), partial(_reopen, self._object.address, id))
+            genome = open_genome(
+                self._object.storage, document, id, partial(self._write_values, id), partial(_reopen, self._object.address, id)
+            )
             self._known[id] = document, genome
         return genome
 
@@ -93,10 +95,19 @@ class Genomes:
         with self._object.transaction(progress) as transaction:
             yield TrackChanges(transaction)
 
-    def add_genome(self, fasta: str | Path | Sequence[str | Path] = (), *, sizes: str | Path | Sequence[str | Path] = (),
-                   agp: str | Path | Sequence[str | Path] = (), reference: str | None = None, id: str | None = None,
-                   assembly_report: str | Path | None = None, name_style: str = "UCSC-style-name",
-                   chromosome_map: str | Path | None = None, progress: Progress | None = None) -> str:
+    def add_genome(
+        self,
+        fasta: str | Path | Sequence[str | Path] = (),
+        *,
+        sizes: str | Path | Sequence[str | Path] = (),
+        agp: str | Path | Sequence[str | Path] = (),
+        reference: str | None = None,
+        id: str | None = None,
+        assembly_report: str | Path | None = None,
+        name_style: str = "UCSC-style-name",
+        chromosome_map: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> str:
         """Give the object a genome from files, in one commit; returns the reference's id.
 
         Parameters
@@ -126,8 +137,19 @@ class Genomes:
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(stored, None, id or str(reference))
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            contigs, paths = settle_contigs(self._object.storage, self._object.document, fasta, sizes, agp, reference, assembly_report,
-                                            name_style, chromosome_map, Path(folder), progress)
+            contigs, paths = settle_contigs(
+                self._object.storage,
+                self._object.document,
+                fasta,
+                sizes,
+                agp,
+                reference,
+                assembly_report,
+                name_style,
+                chromosome_map,
+                Path(folder),
+                progress,
+            )
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
 
@@ -146,8 +168,9 @@ class Genomes:
         names = {alias: contig.name for contig in assembly.contigs for alias in contig.aliases}
         return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
 
-    def add_track(self, /, name: str, source: Source, genome: str | None = None, progress: Progress | None = None,
-                  **options: Any) -> LoadReport:
+    def add_track(
+        self, /, name: str, source: Source, genome: str | None = None, progress: Progress | None = None, **options: Any
+    ) -> LoadReport:
         """Add a track in one commit; see `TrackChanges.add` for its options and errors."""
         with self.track_changes(progress) as tracks:
             tracks.add(name, source, genome, **options)
@@ -189,14 +212,28 @@ class Genomes:
         with self.track_changes() as tracks:
             return tracks.rename(name, new)
 
-    def mask_track(self, name: str, where: str | Path | Condition | None = None, hard: bool = False,
-                   progress: Progress | None = None, *, scores: Condition | None = None) -> str:
+    def mask_track(
+        self,
+        name: str,
+        where: str | Path | Condition | None = None,
+        hard: bool = False,
+        progress: Progress | None = None,
+        *,
+        scores: Condition | None = None,
+    ) -> str:
         """Mask places of a track, which have no value then; see `TrackChanges.mask`."""
         with self.track_changes(progress) as tracks:
             return tracks.mask(name, where, scores=scores, hard=hard)
 
-    def mask_tracks(self, where: str | Path | Condition, names: Sequence[str] | None = None, *, scores: Condition | None = None,
-                    hard: bool = False, progress: Progress | None = None) -> list[str]:
+    def mask_tracks(
+        self,
+        where: str | Path | Condition,
+        names: Sequence[str] | None = None,
+        *,
+        scores: Condition | None = None,
+        hard: bool = False,
+        progress: Progress | None = None,
+    ) -> list[str]:
         """Mask several tracks, or all, in one commit; the file is read once. Returns their ids."""
         from modos.tracks.mask_files import MaskFile
 

@@ -55,8 +55,13 @@ class NewFile:
         staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
         if is_encrypted(self.key):
             packets = len(source_header(self.source).packets)
-            logger.warning("%s: the file was encrypted before, with %d packet%s in its header; for whom is not recorded, as "
-                           "it does not say so", self.change.element_id, packets, "" if packets == 1 else "s")
+            logger.warning(
+                "%s: the file was encrypted before, with %d packet%s in its header; for whom is not recorded, as "
+                "it does not say so",
+                self.change.element_id,
+                packets,
+                "" if packets == 1 else "s",
+            )
         return {"data_size": staged.size, "data_checksum": staged.checksum} | staged.sealed
 
 
@@ -109,8 +114,9 @@ class NewEncryptedFile:
                 while piece := file.read(_PIECE):
                     yield piece
 
-        told = encrypt_pieces(storage, plain.pass_on(pieces()), size, key, self.recipients, SecretKey.random(), progress,
-                           like=replaced)
+        told = encrypt_pieces(
+            storage, plain.pass_on(pieces()), size, key, self.recipients, SecretKey.random(), progress, like=replaced
+        )
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest()}
 
     def _tell_of_strangers(self, storage: Storage) -> None:
@@ -119,9 +125,14 @@ class NewEncryptedFile:
         except ModosError:
             return
         if packets > len(self.recipients):
-            logger.warning("%s: the header had %d packets, and %d of its recipients %s recorded: whoever else could open it "
-                           "cannot open the new file", self.change.element_id, packets, len(self.recipients),
-                           "is" if len(self.recipients) == 1 else "are")
+            logger.warning(
+                "%s: the header had %d packets, and %d of its recipients %s recorded: whoever else could open it "
+                "cannot open the new file",
+                self.change.element_id,
+                packets,
+                len(self.recipients),
+                "is" if len(self.recipients) == 1 else "are",
+            )
 
 
 def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,8 +145,10 @@ def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, 
     """
     given = [slot for slot in SLOTS_OF_SEALED if slot in changes]
     if wrong := [slot for slot in given if changes[slot] != base.get(slot)]:
-        raise InvalidInputError(f"{element_id}: {listing(wrong)} cannot be set: modos records what it has encrypted itself",
-                                "leave it out; `modos c4gh encrypt`, `share` and `revoke` change it")
+        raise InvalidInputError(
+            f"{element_id}: {listing(wrong)} cannot be set: modos records what it has encrypted itself",
+            "leave it out; `modos c4gh encrypt`, `share` and `revoke` change it",
+        )
     return {slot: value for slot, value in changes.items() if slot not in given}
 
 
@@ -154,8 +167,11 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
     wanted = changes.get("data_path", path)
     if sealing:
         same_place = wanted == path or (wanted is not None and not is_encrypted(wanted))
-        return (same_place and base.get("plain_size") == size
-                and base.get("plain_checksum") == transfer.checksum(source, plain_name(path)))
+        return (
+            same_place
+            and base.get("plain_size") == size
+            and base.get("plain_checksum") == transfer.checksum(source, plain_name(path))
+        )
     if wanted != path or base.get("data_size") != size or base.get("data_checksum") != transfer.checksum(source, path):
         return False
     if not is_encrypted(path):
@@ -188,9 +204,11 @@ def read_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[Pub
     try:
         keys = tuple(PublicKey.parse(key) for key in attributes.get("recipients", ()))
     except InvalidInputError:
-        raise InvalidInputError(f"{element_id} is encrypted, and its recipients are no public keys: the new file cannot be "
-                                "encrypted for them", hint) from None
+        raise InvalidInputError(
+            f"{element_id} is encrypted, and its recipients are no public keys: the new file cannot be encrypted for them", hint
+        ) from None
     if not keys:
-        raise InvalidInputError(f"{element_id} is encrypted, and for whom is not recorded: the new file cannot be encrypted "
-                                "for them", hint)
+        raise InvalidInputError(
+            f"{element_id} is encrypted, and for whom is not recorded: the new file cannot be encrypted for them", hint
+        )
     return keys

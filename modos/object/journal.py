@@ -74,8 +74,11 @@ class Journal:
             checked.result()
         gone = sorted(key for key, size in sizes.items() if key not in there or size not in (None, there[key]))
         if gone:
-            raise ConflictError(f"{listing(gone)} in {self._storage.url} {'was' if len(gone) == 1 else 'were'} removed or changed "
-                                "by somebody else before the commit", "nothing was changed: try again")
+            raise ConflictError(
+                f"{listing(gone)} in {self._storage.url} {'was' if len(gone) == 1 else 'were'} removed or changed "
+                "by somebody else before the commit",
+                "nothing was changed: try again",
+            )
 
     def check_created(self) -> None:
         """Check the record once again, after an object was made: before, it had no root that others could write anew.
@@ -86,8 +89,10 @@ class Journal:
             Somebody took the change for abandoned.
         """
         if not self.is_ours():
-            raise IntegrityError(f"while {self._storage.url} was made, somebody took that for abandoned: it may lack files",
-                                 "see with `modos check` what is missing, or remove it and make it again")
+            raise IntegrityError(
+                f"while {self._storage.url} was made, somebody took that for abandoned: it may lack files",
+                "see with `modos check` what is missing, or remove it and make it again",
+            )
 
     def is_ours(self) -> bool:
         """Return whether nobody took the change for abandoned."""
@@ -112,9 +117,14 @@ class Journal:
 
 
 @contextmanager
-def keep_record(storage: Storage, new: Iterable[str], old: Iterable[str],
-                keep: tuple[type[BaseException], ...] = (), new_folders: Iterable[str] = (),
-                old_folders: Iterable[str] = ()) -> Iterator[Journal]:
+def keep_record(
+    storage: Storage,
+    new: Iterable[str],
+    old: Iterable[str],
+    keep: tuple[type[BaseException], ...] = (),
+    new_folders: Iterable[str] = (),
+    old_folders: Iterable[str] = (),
+) -> Iterator[Journal]:
     """Keep the keys of files on record while some are written and others become superfluous.
 
     At the end, well or not, those of them that belong to no element are
@@ -178,9 +188,11 @@ def refuse_busy(storage: Storage, known: Iterable[Entry]) -> None:
     """Raise ConflictError where one of the changes on record is under way, or may be."""
     if busy := [entry for entry in known if not entry.abandoned]:
         files = len(busy[0].files)
-        raise ConflictError(f"somebody is changing {storage.url}, with {files:,} file{'' if files == 1 else 's'}",
-                            "wait for its end; where that was killed, in a container or on another machine, "
-                            f"`modos check {storage.url} --fix --older-than 0` removes what it left")
+        raise ConflictError(
+            f"somebody is changing {storage.url}, with {files:,} file{'' if files == 1 else 's'}",
+            "wait for its end; where that was killed, in a container or on another machine, "
+            f"`modos check {storage.url} --fix --older-than 0` removes what it left",
+        )
 
 
 def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
@@ -216,7 +228,9 @@ def _find_garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> lis
     files = {key for entry in proven for key in entry.files if not any(other.covers(key) for other in busy)}
     folders = {folder for entry in proven for folder in entry.folders} - {folder for other in busy for folder in other.folders}
     is_owned = ownership_of(document)
-    found = [info.key for info in _find_unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
+    found = [
+        info.key for info in _find_unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)
+    ]
     if found and document and any(storage.is_remote or not entry.has_ended for entry in proven):
         is_owned = ownership_of(fence(storage))
     kept = {key for entry in proven for key in entry.new & files if not is_owned(key)}
@@ -225,7 +239,9 @@ def _find_garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> lis
     return [key for key in found if not is_owned(key)]
 
 
-def _find_unowned(storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]) -> list[ObjectInfo]:
+def _find_unowned(
+    storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]
+) -> list[ObjectInfo]:
     """Find those of some files, and of the files in folders, that are there and belong to no element."""
     below = [info for folder in folders for info in storage.iter_files(folder) if not is_owned(info.key)]
     keys = sorted(set(files).difference(info.key for info in below))
@@ -290,8 +306,9 @@ def ownership_of(document: Document | None) -> Callable[[str], bool]:
 
 def files_of(document: Document) -> set[str]:
     """Return the keys of the files of a document's elements and of their indexes."""
-    return {key for element_id in document.data_paths().values()
-            for key in files_of_element(document.nodes[element_id]["attributes"])}
+    return {
+        key for element_id in document.data_paths().values() for key in files_of_element(document.nodes[element_id]["attributes"])
+    }
 
 
 def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
@@ -308,5 +325,3 @@ def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
 def files_at(paths: Iterable[str]) -> set[str]:
     """Return the keys of files and of their indexes."""
     return {key for path in paths for key in (path, *index_names(path))}
-
-

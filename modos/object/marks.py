@@ -104,7 +104,9 @@ def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
 def _file_of(attributes: Mapping[str, Any]) -> Any:
     """Return a text that differs for another file."""
     checksum = attributes.get("data_checksum")
-    return checksum[:16] if type(checksum) is str and attributes.get("@type") != "ReferenceGenome" else attributes.get("data_path")
+    return (
+        checksum[:16] if type(checksum) is str and attributes.get("@type") != "ReferenceGenome" else attributes.get("data_path")
+    )
 
 
 def _unite(told: Any, since: Any) -> dict[str, Any]:
@@ -112,5 +114,11 @@ def _unite(told: Any, since: Any) -> dict[str, Any]:
     ours, theirs = shape.check_state(told), shape.check_state(since)
     if not ours or not theirs:
         return ours or theirs
-    return theirs | ours | {"revision": ours.get("revision", 0) + theirs.get("revision", 0),
-                            "commits": [*ours.get("commits", ()), *theirs.get("commits", ())]}
+    return (
+        theirs
+        | ours
+        | {
+            "revision": ours.get("revision", 0) + theirs.get("revision", 0),
+            "commits": [*ours.get("commits", ()), *theirs.get("commits", ())],
+        }
+    )

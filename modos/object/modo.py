@@ -104,8 +104,15 @@ class MODO:
         if isinstance(path, OpenObject):
             self._object = path
             return
-        slots = {"id": id, "name": name, "description": description, "creation_date": creation_date,
-                 "last_update_date": last_update_date, "source_uri": source_uri, "has_assay": has_assay or None}
+        slots = {
+            "id": id,
+            "name": name,
+            "description": description,
+            "creation_date": creation_date,
+            "last_update_date": last_update_date,
+            "source_uri": source_uri,
+            "has_assay": has_assay or None,
+        }
         given = {slot: value for slot, value in slots.items() if value is not None}
         self._object = OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs))
         if self._object.is_new():
@@ -114,30 +121,51 @@ class MODO:
             check_same(self.storage.url, given, self._object.document.attributes)
 
     @classmethod
-    def _at(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-            s3_kwargs: dict[str, Any] | None = None) -> Self:
+    def _at(
+        cls,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Return the object at a place, whether there is one or not."""
         return cls(OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs)))
 
     @classmethod
-    def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-             s3_kwargs: dict[str, Any] | None = None) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Open an object that exists; never creates one. NotFoundError where there is none."""
         modo = cls._at(path, endpoint, services, s3_kwargs)
         modo.refresh()
         return modo
 
     @classmethod
-    def create(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict[str, Any] | None = None, **attributes: Any) -> Self:
+    def create(
+        cls,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        **attributes: Any,
+    ) -> Self:
         """Create an object at an empty or new path; AlreadyExistsError where there is something."""
         modo = cls._at(path, endpoint, services, s3_kwargs)
         modo._object.create(**attributes)
         return modo
 
     @classmethod
-    def exists(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict[str, Any] | None = None) -> bool:
+    def exists(
+        cls,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> bool:
         """Return whether there is an object at a path."""
         try:
             cls.open(path, endpoint, services, s3_kwargs)
@@ -146,8 +174,13 @@ class MODO:
         return True
 
     @classmethod
-    def locate(cls, file: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict[str, Any] | None = None) -> tuple[MODO, str]:
+    def locate(
+        cls,
+        file: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> tuple[MODO, str]:
         """Open the object that a file is in: `data/ex/demo1.cram` -> (the object, `demo1.cram`).
 
         Raises
@@ -175,18 +208,34 @@ class MODO:
             refuse_ambiguous(modo.storage, modo.metadata, called, found)
             return modo, found
         if cls.exists(file, endpoint, services, s3_kwargs):
-            names = [str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)]
-            raise InvalidInputError(f"{file} is an object, and no file of it is named", f"write OBJECT/FILE or OBJECT/ELEMENT: "
-                                    f"{file.rstrip('/')}/ with {listing(names) or 'a file, of which it has none'}")
+            names = [
+                str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)
+            ]
+            raise InvalidInputError(
+                f"{file} is an object, and no file of it is named",
+                f"write OBJECT/FILE or OBJECT/ELEMENT: "
+                f"{file.rstrip('/')}/ with {listing(names) or 'a file, of which it has none'}",
+            )
         raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram, or OBJECT/ELEMENT")
 
     @classmethod
-    def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
-                  endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                  s3_kwargs: dict[str, Any] | None = None, no_remove: bool = True, type: str | None = None,
-                  progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
-                  passphrase: str | None = None, new: bool = False, *, matcher: Matcher | None = None,
-                  worksheet: str | None = None) -> MODO:
+    def from_file(
+        cls,
+        config_path: str | Path | Sequence[str | Path | Entry],
+        object_path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        no_remove: bool = True,
+        type: str | None = None,
+        progress: Progress | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        new: bool = False,
+        *,
+        matcher: Matcher | None = None,
+        worksheet: str | None = None,
+    ) -> MODO:
         """Create an object from a description, or bring one up to date; in one commit, whole or not at all.
 
         Parameters
@@ -222,8 +271,13 @@ class MODO:
             There is an object, and it was to be a new one.
         """
         modo = cls._at(object_path, endpoint, services, s3_kwargs)
-        transaction = prepare(modo._object, Described(config_path, type, matcher, worksheet), prune=not no_remove,
-                              secret_key=secret_key, passphrase=passphrase)
+        transaction = prepare(
+            modo._object,
+            Described(config_path, type, matcher, worksheet),
+            prune=not no_remove,
+            secret_key=secret_key,
+            passphrase=passphrase,
+        )
         if new and transaction.start.tag:
             raise AlreadyExistsError(f"{object_path} exists already", "bring it up to date with from_file, or `modos update`")
         if matcher is not None:
@@ -232,22 +286,48 @@ class MODO:
         return modo
 
     @classmethod
-    def compare_with_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
-                          endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                          s3_kwargs: dict[str, Any] | None = None, no_remove: bool = True, type: str | None = None,
-                          secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, *,
-                          matcher: Matcher | None = None, worksheet: str | None = None) -> list[Difference]:
+    def compare_with_file(
+        cls,
+        config_path: str | Path | Sequence[str | Path | Entry],
+        object_path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        no_remove: bool = True,
+        type: str | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        *,
+        matcher: Matcher | None = None,
+        worksheet: str | None = None,
+    ) -> list[Difference]:
         """List what `from_file` would change; nothing is changed."""
-        return find_changes(prepare(OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
-                                    Described(config_path, type, matcher, worksheet), prune=not no_remove,
-                                    secret_key=secret_key, passphrase=passphrase))
+        return find_changes(
+            prepare(
+                OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
+                Described(config_path, type, matcher, worksheet),
+                prune=not no_remove,
+                secret_key=secret_key,
+                passphrase=passphrase,
+            )
+        )
 
     @classmethod
     def create_from_files(
-        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
-        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *,
-        descriptions: Sequence[str | Path | Entry] = (), type: str | None = None, matcher: Matcher | None = None,
-        progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+        cls,
+        object_path: str | Path,
+        files: Paths,
+        reference: str | Path | Paths = (),
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        *,
+        descriptions: Sequence[str | Path | Entry] = (),
+        type: str | None = None,
+        matcher: Matcher | None = None,
+        progress: Progress | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
         **attributes: Any,
     ) -> Self:
         """Create an object from files, with what their headers say; in one commit, whole or not at all.
@@ -282,32 +362,69 @@ class MODO:
             All that is wrong with the files, or not clear.
         """
         modo = cls._at(object_path, endpoint, services, s3_kwargs)
-        transaction = prepare_new(modo._object, files, reference, Described(descriptions, type, matcher), attributes,
-                                  secret_key=secret_key, passphrase=passphrase)
+        transaction = prepare_new(
+            modo._object,
+            files,
+            reference,
+            Described(descriptions, type, matcher),
+            attributes,
+            secret_key=secret_key,
+            passphrase=passphrase,
+        )
         modo._object.commit(transaction, progress)
         return modo
 
     @classmethod
     def compare_with_files(
-        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
-        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *,
-        descriptions: Sequence[str | Path | Entry] = (), type: str | None = None, matcher: Matcher | None = None,
-        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **attributes: Any,
+        cls,
+        object_path: str | Path,
+        files: Paths,
+        reference: str | Path | Paths = (),
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        *,
+        descriptions: Sequence[str | Path | Entry] = (),
+        type: str | None = None,
+        matcher: Matcher | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        **attributes: Any,
     ) -> list[Difference]:
         """List what `create_from_files` would make; nothing is made."""
-        transaction = prepare_new(OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)), files, reference,
-                                  Described(descriptions, type, matcher), attributes, secret_key=secret_key, passphrase=passphrase)
+        transaction = prepare_new(
+            OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
+            files,
+            reference,
+            Described(descriptions, type, matcher),
+            attributes,
+            secret_key=secret_key,
+            passphrase=passphrase,
+        )
         return compare({}, transaction.preview().metadata())
 
     @classmethod
-    def remove(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict[str, Any] | None = None) -> list[str]:
+    def remove(
+        cls,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> list[str]:
         """Remove the object at a path, or what an interrupted removal has left of it; see `remove_object`."""
         return cls._at(path, endpoint, services, s3_kwargs).remove_object()
 
     @classmethod
-    def find_rest(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                  s3_kwargs: dict[str, Any] | None = None, *, older_than: float = 24.0, fix: bool = False) -> list[Finding]:
+    def find_rest(
+        cls,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        *,
+        older_than: float = 24.0,
+        fix: bool = False,
+    ) -> list[Finding]:
         """Find what was left at a path where there is no object: it was being made, copied or removed.
 
         Parameters
@@ -486,14 +603,29 @@ class MODO:
     unmask_track = _delegate("_genomes", Genomes.unmask_track)
 
     @take_other_names(target_path="target", s3_endpoint="services")
-    def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                    s3_kwargs: dict[str, Any] | None = None, **chosen: Any) -> CopyPlan:
+    def plan_upload(
+        self,
+        target: str,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        **chosen: Any,
+    ) -> CopyPlan:
         """Plan what `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
-        return plan_copy(self.storage, self._object.address.at_s3(target, endpoint, services, s3_kwargs).connect().storage, **chosen)
+        return plan_copy(
+            self.storage, self._object.address.at_s3(target, endpoint, services, s3_kwargs).connect().storage, **chosen
+        )
 
     @take_other_names(target_path="target", s3_endpoint="services")
-    def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict[str, Any] | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
+    def upload(
+        self,
+        target: str,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        progress: Progress | None = None,
+        **chosen: Any,
+    ) -> Self:
         """Copy the object to an S3 prefix, every byte checked; returns the copy.
 
         Where the prefix has an earlier state of it, only what differs is
@@ -540,8 +672,15 @@ class MODO:
         self._object.newest.put(commits.upgrade(self.storage, old_chunks))
         index_references(self.storage, self.metadata)
 
-    def find_problems(self, checksums: bool = True, progress: Progress | None = None, *, thorough: bool = False,
-                      secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Finding]:
+    def find_problems(
+        self,
+        checksums: bool = True,
+        progress: Progress | None = None,
+        *,
+        thorough: bool = False,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> list[Finding]:
         """Compare the object with its metadata; see `modos.object.checking`.
 
         Parameters
@@ -555,8 +694,16 @@ class MODO:
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        return list(checking.find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
-                                  endpoint=self.services.endpoint, secret=secret))
+        return list(
+            checking.find_problems(
+                self.storage,
+                checksums=checksums,
+                thorough=thorough,
+                progress=progress,
+                endpoint=self.services.endpoint,
+                secret=secret,
+            )
+        )
 
     def __getitem__(self, element: str) -> ElementView:
         """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.

@@ -61,9 +61,10 @@ class MovedFile(FilePairs):
             try:
                 size = storage.stat(source).size
             except NotFoundError:
-                raise ConflictError(f"{self.change.element_id}: its file {source} is not in {storage.url} any more",
-                                    "nothing was changed: look whether somebody else has renamed or replaced it, or see `modos check`"
-                                    ) from None
+                raise ConflictError(
+                    f"{self.change.element_id}: its file {source} is not in {storage.url} any more",
+                    "nothing was changed: look whether somebody else has renamed or replaced it, or see `modos check`",
+                ) from None
             if recorded not in (None, size):
                 raise IntegrityError(f"{storage.url}/{source} has {size:,} bytes, recorded are {recorded:,}", "see `modos check`")
             try:
@@ -90,11 +91,15 @@ def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
     if is_encrypted(name) and not is_encrypted(path):
         raise InvalidInputError(f"{element_id}: {path} is not encrypted, as {name} says", "encrypt it with `modos c4gh encrypt`")
     if before != after and (before or after is None or after.name != base.get("data_format")):
-        raise InvalidInputError(f"{element_id}: {name_of(path)} is {_name_format(before)}, and {name} says {_name_format(after)}",
-                                "a name does not convert a file: keep the ending")
+        raise InvalidInputError(
+            f"{element_id}: {name_of(path)} is {_name_format(before)}, and {name} says {_name_format(after)}",
+            "a name does not convert a file: keep the ending",
+        )
     if name_of(path).lower().endswith(_COMPRESSED) != plain_name(name).lower().endswith(_COMPRESSED):
-        raise InvalidInputError(f"{element_id}: {name_of(path)} and {name} are not compressed alike",
-                                "a name does not convert a file: keep the ending")
+        raise InvalidInputError(
+            f"{element_id}: {name_of(path)} and {name} are not compressed alike",
+            "a name does not convert a file: keep the ending",
+        )
     return plain_name(name) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")
 
 
@@ -111,4 +116,8 @@ def find_pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str
 def find_pairs_to_move(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
     """Find pairs as `find_pairs` does; an encrypted file without an encrypted index comes with the plain one in its place."""
     pairs = find_pairs(storage, path, target)
-    return pairs if len(pairs) > 1 or not is_encrypted(path) else pairs + find_pairs(storage, plain_name(path), plain_name(target))[1:]
+    return (
+        pairs
+        if len(pairs) > 1 or not is_encrypted(path)
+        else pairs + find_pairs(storage, plain_name(path), plain_name(target))[1:]
+    )

@@ -76,17 +76,25 @@ class ElementView(Mapping[str, Any]):
         return f"<{self._attributes.get('@type', 'element')} {self.id}>"
 
     def _repr_html_(self) -> str:
-        return _table(f"{self.id}", [(slot, _file(value) if slot == "data_path" else _text(value))
-                                     for slot, value in self._attributes.items()])
+        return _table(
+            f"{self.id}",
+            [(slot, _file(value) if slot == "data_path" else _text(value)) for slot, value in self._attributes.items()],
+        )
 
 
 def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
     """Write the elements of an object as an HTML table."""
-    rows = [(element_id, _text(attributes.get("@type")), _text(attributes.get("name") or ""),
-             _name(attributes.get("data_path") or "")) for element_id, attributes in metadata.items()]
+    rows = [
+        (
+            element_id,
+            _text(attributes.get("@type")),
+            _text(attributes.get("name") or ""),
+            _name(attributes.get("data_path") or ""),
+        )
+        for element_id, attributes in metadata.items()
+    ]
     more = len(rows) - _MAX_ROWS
-    return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (
-        f"<p>and {more:,} more</p>" if more > 0 else "")
+    return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (f"<p>and {more:,} more</p>" if more > 0 else "")
 
 
 def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:
@@ -102,7 +110,7 @@ def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
     lines = yaml.safe_dump({element_id: named}, sort_keys=False, allow_unicode=not _has_hidden({element_id: named})).splitlines()
     if path and path != _name(path):
         at = next(number for number, line in enumerate(lines) if line[2:].startswith("data_path: "))
-        while lines[at + 1:] and lines[at + 1].startswith("    "):  # a long one goes on
+        while lines[at + 1 :] and lines[at + 1].startswith("    "):  # a long one goes on
             at += 1
         lines[at] += f"  # stored as {escape_line(path)}"
     return "\n".join(lines) + "\n"

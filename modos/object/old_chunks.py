@@ -21,11 +21,25 @@ from modos.tracks.frames import check_frame
 _FILTERED = 16  # times the bytes of its values: no filter makes more of them
 _MAX_TEXTS = 64 << 20  # bytes of a chunk of texts, which take about ten times that in memory
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ARRAY_FILTERS = ("delta", "shuffle", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype", "crc32", "adler32", "fletcher32")
+_ARRAY_FILTERS = (
+    "delta",
+    "shuffle",
+    "fixedscaleoffset",
+    "quantize",
+    "bitround",
+    "packbits",
+    "astype",
+    "crc32",
+    "adler32",
+    "fletcher32",
+)
 _TEXT_FILTERS = ("vlen-utf8", "json2")
 _BOUNDED: dict[str, Callable[[], Any]] = {
-    "zlib": zlib.decompressobj, "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), "bz2": bz2.BZ2Decompressor,
-    "lzma": lzma.LZMADecompressor}
+    "zlib": zlib.decompressobj,
+    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    "bz2": bz2.BZ2Decompressor,
+    "lzma": lzma.LZMADecompressor,
+}
 
 
 class _TooMuch(ValueError):
@@ -63,8 +77,11 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
     """
     try:
         values = _decode(meta, data)
-        encoded = (numcodecs.VLenUTF8().encode(_extract_texts(meta, values, place, name)) if is_text(meta)
-                   else _make_little_endian(values).tobytes())
+        encoded = (
+            numcodecs.VLenUTF8().encode(_extract_texts(meta, values, place, name))
+            if is_text(meta)
+            else _make_little_endian(values).tobytes()
+        )
     except IntegrityError:
         raise
     except _TooMuch as error:
@@ -81,7 +98,9 @@ def _decode(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
     chunks, dtype = tuple(meta["chunks"]), np.dtype(meta["dtype"])
     filters: Sequence[Mapping[str, Any]] = meta.get("filters") or ()
     size = math.prod(chunks) * dtype.itemsize
-    decoded: Any = _decompress(meta.get("compressor"), data, _MAX_TEXTS if dtype.hasobject else _FILTERED * size + 64 if filters else size)
+    decoded: Any = _decompress(
+        meta.get("compressor"), data, _MAX_TEXTS if dtype.hasobject else _FILTERED * size + 64 if filters else size
+    )
     if dtype.hasobject and filters[0]["id"] == "json2":
         return _parse_json(decoded, chunks)
     if dtype.hasobject and int.from_bytes(bytes(decoded[:4]), "little") != math.prod(chunks):
@@ -89,7 +108,9 @@ def _decode(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
     for codec in reversed(filters):
         decoded = numcodecs.get_codec(dict(codec)).decode(decoded)
     if not dtype.hasobject:
-        decoded = np.frombuffer(memoryview(np.ascontiguousarray(decoded)).cast("B") if isinstance(decoded, np.ndarray) else decoded, dtype)
+        decoded = np.frombuffer(
+            memoryview(np.ascontiguousarray(decoded)).cast("B") if isinstance(decoded, np.ndarray) else decoded, dtype
+        )
     return _reshape(decoded, chunks, meta.get("order", "C"))
 
 
@@ -145,7 +166,7 @@ def _measure_held(kind: str | None, data: bytes) -> int:
     length = (1 if flags & 0x20 else 0, 2, 4, 8)[flags >> 6]
     if not length:
         raise ValueError("it does not say how much it holds")
-    return int.from_bytes(data[start:start + length], "little") + (256 if length == 2 else 0)
+    return int.from_bytes(data[start : start + length], "little") + (256 if length == 2 else 0)
 
 
 def _make_little_endian(values: np.ndarray) -> np.ndarray:
@@ -159,6 +180,8 @@ def _extract_texts(meta: Mapping[str, Any], values: np.ndarray, place: tuple[int
     texts[inside] = values[inside]
     flat = texts.reshape(-1)
     if others := [text for text in flat if not isinstance(text, str)]:
-        raise IntegrityError(f"{name} is of an array of texts and holds {str(others[0])[:40]}, of the type {type(others[0]).__name__}",
-                             "Zarr v3 has no array of mixed values: write it as texts")
+        raise IntegrityError(
+            f"{name} is of an array of texts and holds {str(others[0])[:40]}, of the type {type(others[0]).__name__}",
+            "Zarr v3 has no array of mixed values: write it as texts",
+        )
     return flat

@@ -24,8 +24,13 @@ ZSTD_LEVEL = 3
 _OWN = (".zgroup", ".zattrs", ".zarray")
 _WORKERS = 16
 _DTYPE = re.compile(r"[<>|=]?([biufcSUO])(\d*)")
-_NAMES = {"b": {1: "bool"}, "i": {n: f"int{8 * n}" for n in (1, 2, 4, 8)}, "u": {n: f"uint{8 * n}" for n in (1, 2, 4, 8)},
-          "f": {n: f"float{8 * n}" for n in (2, 4, 8)}, "c": {n: f"complex{8 * n}" for n in (8, 16)}}
+_NAMES = {
+    "b": {1: "bool"},
+    "i": {n: f"int{8 * n}" for n in (1, 2, 4, 8)},
+    "u": {n: f"uint{8 * n}" for n in (1, 2, 4, 8)},
+    "f": {n: f"float{8 * n}" for n in (2, 4, 8)},
+    "c": {n: f"complex{8 * n}" for n in (8, 16)},
+}
 _TEXT_CODECS = ("vlen-utf8", "json2")
 _NO_FILL = {"b": False, "i": 0, "u": 0, "f": 0.0, "c": [0.0, 0.0], "S": "", "U": "", "O": ""}
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
@@ -82,11 +87,16 @@ def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
     except Unknown:
         data_type, codec, fill = "variable_length_bytes", {"name": "vlen-bytes"}, ""
     return {
-        "zarr_format": 3, "node_type": "array", "shape": shape_, "data_type": data_type,
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape_,
+        "data_type": data_type,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}}, "fill_value": fill,
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill,
         "codecs": [codec, {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}],
-        "attributes": attributes, "storage_transformers": [],
+        "attributes": attributes,
+        "storage_transformers": [],
     }
 
 
@@ -110,8 +120,11 @@ def iter_chunks(meta: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str
     separator = meta.get("dimension_separator", ".")
     for name in filter(_CHUNK.fullmatch, names):
         place = tuple(map(int, name.split(separator))) if lengths or name != "0" else ()
-        if name == (separator.join(map(str, place)) or "0") and len(place) == len(lengths) and all(
-                at < math.ceil(length / chunk) for at, length, chunk in zip(place, lengths, chunks, strict=True)):
+        if (
+            name == (separator.join(map(str, place)) or "0")
+            and len(place) == len(lengths)
+            and all(at < math.ceil(length / chunk) for at, length, chunk in zip(place, lengths, chunks, strict=True))
+        ):
             yield name, place
 
 
@@ -187,7 +200,9 @@ def _is_fill(kind: str, size: int, value: Any) -> bool:
         least = -(1 << 8 * size - 1) if kind == "i" and size else 0
         return type(value) is int and least <= value < least + (1 << 8 * size)
     parts = value if kind == "c" and isinstance(value, list) and len(value) == 2 else [value]
-    return all(part in _NO_NUMBERS if isinstance(part, str) else type(part) in (int, float) and math.isfinite(part) for part in parts)
+    return all(
+        part in _NO_NUMBERS if isinstance(part, str) else type(part) in (int, float) and math.isfinite(part) for part in parts
+    )
 
 
 def _is_base64(text: str) -> bool:

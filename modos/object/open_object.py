@@ -79,8 +79,9 @@ class OpenObject(Connection):
         except NotFoundError:
             journal.recover(self.storage)
             if next(self.storage.iter_files(), None) is not None:
-                raise NotFoundError(f"{self.storage.url} is not empty and not a MODO",
-                                    "choose an empty or new path to create one") from None
+                raise NotFoundError(
+                    f"{self.storage.url} is not empty and not a MODO", "choose an empty or new path to create one"
+                ) from None
             return True
         return False
 

@@ -27,12 +27,17 @@ def add_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, A
     names = zip(map(plain_name, index_names(path)), index_names(target), strict=True)
     found = tuple((name, beside) for name, beside in names if storage.exists(name))
     if found and SealRecord.from_index_attributes(attributes).headers:
-        raise DecryptError(f"the encrypted index of {storage.url}/{path} is gone, and {found[0][0]} is not taken in its place, "
-                           "as anybody can have made it", "restore the encrypted index from a copy")
+        raise DecryptError(
+            f"the encrypted index of {storage.url}/{path} is gone, and {found[0][0]} is not taken in its place, "
+            "as anybody can have made it",
+            "restore the encrypted index from a copy",
+        )
     return pairs + found
 
 
 def plain_index_error(storage: Storage, index: str) -> DecryptError:
     """Make the error for a plain index where the sender has to be known."""
-    return DecryptError(f"{storage.url}/{index} is not encrypted: nothing says who made it",
-                        "leave the sender out, or remove that index and make another one")
+    return DecryptError(
+        f"{storage.url}/{index} is not encrypted: nothing says who made it",
+        "leave the sender out, or remove that index and make another one",
+    )

@@ -58,14 +58,22 @@ class Packets:
         return replace(most, missing=max(one.missing for one in found), is_as_recorded=all(one.is_as_recorded for one in found))
 
     @classmethod
-    def count_in_header(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord) -> Packets:
+    def count_in_header(
+        cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord
+    ) -> Packets:
         """Count the packets of a header; each recipient has as many as the key opens, and one where there is no key."""
         recorded = set(attributes.get("recipients", ()))
         own = None if secret is None else len(header.packets_for(secret))
         others = recorded if secret is None or not own else recorded - {str(secret.public)}
         left = len(header.packets) - (own or 0) - len(others) * (own or 1)
-        return cls(len(header.packets), len(recorded), own, max(left, 0), max(-left, 0),
-                   header.digest in record.headers or len(header.packets) == own)
+        return cls(
+            len(header.packets),
+            len(recorded),
+            own,
+            max(left, 0),
+            max(-left, 0),
+            header.digest in record.headers or len(header.packets) == own,
+        )
 
     @property
     def are_accounted_for(self) -> bool:
@@ -79,8 +87,10 @@ class Packets:
     def describe_losses(self) -> Iterator[str]:
         """Say what changes when the header is made anew for those who are recorded and the owner of the key."""
         if self.unknown:
-            yield (f"{self.describe_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
-                   "be told from another")
+            yield (
+                f"{self.describe_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
+                "be told from another"
+            )
         elif not self.are_accounted_for:
             yield "sealed anew for the recorded recipients, as its packets do not say for whom they are"
         if not self.recorded:
@@ -125,8 +135,7 @@ class Recipients:
     writers: tuple[str, ...] = ()
 
 
-def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[
-        Recipients]:
+def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[Recipients]:
     """Find the recipients of each encrypted file."""
     found = []
     for element_id, attributes in iter_encrypted(metadata):
@@ -135,10 +144,19 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
         fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
         writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))
         sender = attributes.get("sender")
-        found.append(Recipients(
-            element_id, packets.count, fingerprints, None if secret is None else header.has_packets_for(secret), packets.own,
-            packets.unknown, packets.missing, None if sender is None else _fingerprint(sender),
-            tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer))))
+        found.append(
+            Recipients(
+                element_id,
+                packets.count,
+                fingerprints,
+                None if secret is None else header.has_packets_for(secret),
+                packets.own,
+                packets.unknown,
+                packets.missing,
+                None if sender is None else _fingerprint(sender),
+                tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer)),
+            )
+        )
     return found
 
 

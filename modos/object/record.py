@@ -104,8 +104,10 @@ class Record:
                 return tag
         except (NotFoundError, ValueError, TypeError):
             pass
-        raise ConflictError(f"somebody took this change of {self._storage.url} for abandoned, and removed its files",
-                            "nothing was changed: try again")
+        raise ConflictError(
+            f"somebody took this change of {self._storage.url} for abandoned, and removed its files",
+            "nothing was changed: try again",
+        )
 
     def _keep_renewing(self) -> None:
         while not self._ended.wait(ownership.RENEWED_EVERY):
@@ -194,7 +196,9 @@ def _read_entry(storage: Storage, info: ObjectInfo, now: float, here: str, limit
     except NotFoundError:
         return None
     try:
-        files, new, folders = (frozenset(filter(_is_of_one_object, content.get(name, ()))) for name in ("files", "new", "folders"))
+        files, new, folders = (
+            frozenset(filter(_is_of_one_object, content.get(name, ()))) for name in ("files", "new", "folders")
+        )
         if not all(folder.startswith(f"{ZARR}/") for folder in folders):
             raise ValueError
         said: Any = content.get("began", info.modified)
@@ -205,9 +209,18 @@ def _read_entry(storage: Storage, info: ObjectInfo, now: float, here: str, limit
     claimed = content.get("claimed")
     mark = claimed if isinstance(claimed, str) else writer
     age = now - (info.modified if info.modified is not None else now)
-    return Entry(info.key, files, tuple(folders), new, began, ownership.is_abandoned(mark, age, limit),
-                 all(ownership.is_at_work(one) is False for one in (writer, mark)),
-                 bool(here) and content.get("place") == here, content, tag)
+    return Entry(
+        info.key,
+        files,
+        tuple(folders),
+        new,
+        began,
+        ownership.is_abandoned(mark, age, limit),
+        all(ownership.is_at_work(one) is False for one in (writer, mark)),
+        bool(here) and content.get("place") == here,
+        content,
+        tag,
+    )
 
 
 def _read_content(storage: Storage, info: ObjectInfo) -> tuple[dict[str, Any], str]:

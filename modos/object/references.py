@@ -45,16 +45,22 @@ def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, 
     """
     known = {id: attributes for id, attributes in metadata.items() if id.startswith("reference/")}
     if name is None and len(known) != 1:
-        raise NotFoundError(f"{storage.url} has {f'the references {listing(known)}' if known else 'no reference'}",
-                            "say which one is meant" if known else "name an assembly of the reference store")
-    found = next((id for id, a in known.items() if name in (None, id, id.partition("/")[2], a.get("name"), a.get("assembly"))), None)
+        raise NotFoundError(
+            f"{storage.url} has {f'the references {listing(known)}' if known else 'no reference'}",
+            "say which one is meant" if known else "name an assembly of the reference store",
+        )
+    found = next(
+        (id for id, a in known.items() if name in (None, id, id.partition("/")[2], a.get("name"), a.get("assembly"))), None
+    )
     if found is None:
         assert name is not None
         try:
             return open_reference(name, endpoint=endpoint)
         except NotFoundError as error:
             near = did_you_mean(name, known)
-            raise NotFoundError(f"{storage.url} has no reference {name}, and {error.message}", f"did you mean {near}?" if near else error.hint) from None
+            raise NotFoundError(
+                f"{storage.url} has no reference {name}, and {error.message}", f"did you mean {near}?" if near else error.hint
+            ) from None
     attributes = known[found]
     if attributes.get("assembly"):
         return open_reference(attributes["assembly"], endpoint=endpoint, seqcol=attributes.get("seqcol_digest"))
@@ -64,22 +70,29 @@ def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, 
 def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
     path: str | None = attributes.get("data_path")
     if not path or is_array_path(path):
-        raise NotFoundError(f"{id} of {storage.url} has no FASTA, and names no assembly of a reference store",
-                            "give it one: modos update, with `assembly` or `data_path`")
+        raise NotFoundError(
+            f"{id} of {storage.url} has no FASTA, and names no assembly of a reference store",
+            "give it one: modos update, with `assembly` or `data_path`",
+        )
     if is_encrypted(path):
         raise InvalidInputError(f"{storage.url}/{path} is encrypted", "decrypt it first: modos c4gh decrypt")
     format = format_of(path)
     if format and format.name == "TwoBit":
-        raise InvalidInputError(f"{storage.url}/{path} is 2bit, and bases in an object are read from FASTA",
-                                "give it as FASTA, or bring it into a reference store (`modos reference add`) and name its `assembly`")
+        raise InvalidInputError(
+            f"{storage.url}/{path} is 2bit, and bases in an object are read from FASTA",
+            "give it as FASTA, or bring it into a reference store (`modos reference add`) and name its `assembly`",
+        )
     return path
 
 
 def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
     """Return what is known of the sequences of a reference, by name."""
     sequences = [metadata[link] for link in attributes.get("has_sequence", ()) if link in metadata]
-    return {s["name"]: Digests(s["sequence_md5"], s["refget_digest"]) for s in sequences
-            if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")}
+    return {
+        s["name"]: Digests(s["sequence_md5"], s["refget_digest"])
+        for s in sequences
+        if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")
+    }
 
 
 def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
@@ -152,5 +165,10 @@ def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str 
 
 def _find_differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
     lines = header_lines(GenomicFile(StorageSource(storage, path)).header, "SQ", path)
-    return [f"{line['SN']} (M5 {line['M5']}, not {' or '.join(sorted(known[line['SN']]))})" if line["SN"] in known else f"{line['SN']} (unknown)"
-            for line in lines if "SN" in line and _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())]
+    return [
+        f"{line['SN']} (M5 {line['M5']}, not {' or '.join(sorted(known[line['SN']]))})"
+        if line["SN"] in known
+        else f"{line['SN']} (unknown)"
+        for line in lines
+        if "SN" in line and _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())
+    ]

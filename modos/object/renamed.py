@@ -46,8 +46,10 @@ def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> 
     for slot in given:
         if _comparable(meant.get(slot)) != _comparable(own.get(slot)):
             has = repr(own[slot])[:200] if slot in own else "not set"
-            raise AlreadyExistsError(f"{place} exists already, and its {slot} is {has}, and not {repr(meant.get(slot))[:200]}",
-                                     "MODO(path) opens it as it is, and update_element changes it")
+            raise AlreadyExistsError(
+                f"{place} exists already, and its {slot} is {has}, and not {repr(meant.get(slot))[:200]}",
+                "MODO(path) opens it as it is, and update_element changes it",
+            )
 
 
 def _comparable(value: Any) -> Any:

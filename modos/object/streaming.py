@@ -32,10 +32,16 @@ class GenomicFiles:
     def __init__(self, open_object: OpenObject):
         self._object = open_object
 
-    def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
-                        reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
-                        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
-                        sender_pubkey: PublicKeys | None = None) -> Iterator[Any]:
+    def stream_genomics(
+        self,
+        file_path: str | PurePath,
+        region: RegionsLike = None,
+        reference_filename: str | Path | None = None,
+        samples: Iterable[str] | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        sender_pubkey: PublicKeys | None = None,
+    ) -> Iterator[Any]:
         """Stream the records of a file that overlap some regions, each once, and no others.
 
         They are read over htsget where the endpoint has it, else straight
@@ -77,16 +83,27 @@ class GenomicFiles:
         file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
         return file.fetch(region, samples)
 
-    def count(self, file_path: str | PurePath, region: RegionsLike = None,
-              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
-              sender_pubkey: PublicKeys | None = None) -> int:
+    def count(
+        self,
+        file_path: str | PurePath,
+        region: RegionsLike = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        sender_pubkey: PublicKeys | None = None,
+    ) -> int:
         """Count the records of a file that overlap some regions, or all of its records."""
         return self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey).count(region)
 
-    def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
-                 reference_filename: str | Path | None = None,
-                 secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
-                 sender_pubkey: PublicKeys | None = None) -> np.ndarray:
+    def coverage(
+        self,
+        file_path: str | PurePath,
+        region: RegionLike,
+        bins: int | None = None,
+        reference_filename: str | Path | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        sender_pubkey: PublicKeys | None = None,
+    ) -> np.ndarray:
         """Compute the depth of reads over a region: means of bins, float64 (bins,), or that of each base, int64 (bases,).
 
         See `modos.genomics.GenomicFile.coverage`.
@@ -94,9 +111,17 @@ class GenomicFiles:
         file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
         return file.coverage(region, bins)
 
-    def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
-             secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
-             sender_pubkey: PublicKeys | None = None, hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+    def file(
+        self,
+        file_path: str | PurePath,
+        reference_filename: str | Path | None = None,
+        *,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        sender_pubkey: PublicKeys | None = None,
+        hints: Query = Query(),
+        workers: int = WORKERS,
+    ) -> GenomicFile:
         """Open a data file, to be streamed in the ways a GenomicFile offers; see `modos.object.finding.open_genomic_file`.
 
         With a passphrase it is not pickled, as that would be in the pickle.
@@ -106,17 +131,36 @@ class GenomicFiles:
         key = finding.find_file(self._object.storage, metadata, str(file_path))
         senders = None if sender_pubkey is None else tuple(as_public_keys(sender_pubkey))
         if senders is not None and not is_encrypted(key):
-            raise DecryptError(f"{self._object.storage.url}/{key} is not encrypted: nothing says who sent it",
-                               "leave the sender out to read it all the same")
+            raise DecryptError(
+                f"{self._object.storage.url}/{key} is not encrypted: nothing says who sent it",
+                "leave the sender out to read it all the same",
+            )
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
         services = self._object.services if self._object.storage.is_remote else None
         planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
-        file = finding.open_genomic_file(self._object.storage, planner, services, metadata, key, reference_filename, hints=hints,
-                                         workers=workers, endpoint=self._object.address.endpoint,
-                                         confirm=_Unchanged(self._object, document, key).confirm)
-        file.reopen = partial(_reopen, self._object.address, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
-                              sender_pubkey=senders)
+        file = finding.open_genomic_file(
+            self._object.storage,
+            planner,
+            services,
+            metadata,
+            key,
+            reference_filename,
+            hints=hints,
+            workers=workers,
+            endpoint=self._object.address.endpoint,
+            confirm=_Unchanged(self._object, document, key).confirm,
+        )
+        file.reopen = partial(
+            _reopen,
+            self._object.address,
+            key,
+            reference_filename,
+            secret_key=secret_key,
+            hints=hints,
+            workers=workers,
+            sender_pubkey=senders,
+        )
         return file
 
     @cached_property
@@ -181,8 +225,10 @@ class _Unchanged:
         if newest is self._document:
             return
         if _describe_content(newest, self._key) != _describe_content(self._document, self._key):
-            raise ConflictError(f"{self._object.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
-                                "open it again")
+            raise ConflictError(
+                f"{self._object.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
+                "open it again",
+            )
         self._document = newest
 
 

@@ -117,8 +117,9 @@ class TrackChanges:
     def _view(self) -> Document:
         return self.transaction.view
 
-    def add_genome(self, contigs: Contigs, sequence: Bases | None = None, id: str = "genome",
-                   attributes: Mapping[str, Any] | None = None) -> str:
+    def add_genome(
+        self, contigs: Contigs, sequence: Bases | None = None, id: str = "genome", attributes: Mapping[str, Any] | None = None
+    ) -> str:
         """Give the object a genome, or contigs to a reference that is there; returns the reference's id.
 
         Parameters
@@ -154,9 +155,19 @@ class TrackChanges:
         self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write))
         return element_id
 
-    def add(self, name: str, source: Source, genome: str | None = None, *, part_of: str | None = None,
-            attributes: Mapping[str, Any] | None = None, mask: str | None = None, keep: str | None = None,
-            strict: bool = False, clip: bool = False) -> str:
+    def add(
+        self,
+        name: str,
+        source: Source,
+        genome: str | None = None,
+        *,
+        part_of: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        mask: str | None = None,
+        keep: str | None = None,
+        strict: bool = False,
+        clip: bool = False,
+    ) -> str:
         """Add a track; returns the id of its element.
 
         Parameters
@@ -189,8 +200,11 @@ class TrackChanges:
         from modos.object.tracks import find_genome, tracks_of
 
         if not name or name in tracks_of(self._view):
-            raise AlreadyExistsError(f"there is a track {name} already", "replace it, or choose another name") if name else \
-                InvalidInputError("a track needs a name")
+            raise (
+                AlreadyExistsError(f"there is a track {name} already", "replace it, or choose another name")
+                if name
+                else InvalidInputError("a track needs a name")
+            )
         genome_id = find_genome(self._view, genome)
         element_id = self._free_id(name)
         given = dict(attributes or {}) | {"name": name, "has_reference": [genome_id]}
@@ -200,8 +214,16 @@ class TrackChanges:
             self.transaction.link(part_of, element_id)
         return element_id
 
-    def replace(self, name: str, source: Source, *, mask: str | None = None, keep: str | None = None,
-                strict: bool = False, clip: bool = False) -> str:
+    def replace(
+        self,
+        name: str,
+        source: Source,
+        *,
+        mask: str | None = None,
+        keep: str | None = None,
+        strict: bool = False,
+        clip: bool = False,
+    ) -> str:
         """Give a track other data, for `add`'s parameters; its name and links stay. Returns its id."""
         element_id, genome_id, arrays = self._find_track(name)
         change = Update(element_id, {}, self._view.element(element_id))
@@ -220,8 +242,14 @@ class TrackChanges:
             raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
         return self.transaction.update_element(self._find(name), {"name": new})
 
-    def mask(self, name: str, where: str | Path | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
-             hard: bool = False) -> str:
+    def mask(
+        self,
+        name: str,
+        where: str | Path | MaskFile | Condition | Spans | None = None,
+        *,
+        scores: Condition | None = None,
+        hard: bool = False,
+    ) -> str:
         """Mask places of a track, which have no value then, until `unmask`.
 
         Parameters
@@ -299,7 +327,8 @@ class TrackChanges:
         from modos.object.tracks import find_track, tracks_of
 
         if name not in tracks_of(self._view) and any(
-                name in (i, self._view.element(i).get("name")) for i in (file.change.element_id for file in self.transaction.staged)):
+            name in (i, self._view.element(i).get("name")) for i in (file.change.element_id for file in self.transaction.staged)
+        ):
             raise InvalidInputError(f"the track {name} is changed twice in one transaction", "make the changes one after another")
         return find_track(self._view, name)
 
@@ -322,11 +351,18 @@ class TrackChanges:
         from modos.tracks.sharded import Reader
 
         start = self.transaction.start
-        return open_track(Reader(self.transaction.storage, _CACHE), start.nodes, find_arrays(start, element_id),
-                          element_id, element_id, contigs_of(start, genome_id))
+        return open_track(
+            Reader(self.transaction.storage, _CACHE),
+            start.nodes,
+            find_arrays(start, element_id),
+            element_id,
+            element_id,
+            contigs_of(start, genome_id),
+        )
 
-    def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
-              **options: Any) -> None:
+    def _load(
+        self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str], **options: Any
+    ) -> None:
         from modos.object.tracks import contigs_of
         from modos.tracks.fitting import LoadReport
         from modos.tracks.loading import build_track, read_source
@@ -335,8 +371,15 @@ class TrackChanges:
         self.reports[name] = report
 
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return build_track(storage, contigs, names, read_source(source, progress, options.get("clip", False)), written,
-                               report=report, **options)
+            return build_track(
+                storage,
+                contigs,
+                names,
+                read_source(source, progress, options.get("clip", False)),
+                written,
+                report=report,
+                **options,
+            )
 
         arrays = SetArrays(change.element_id, frozenset(replaced.values()))
         self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write, self._order(replaced)))
@@ -365,7 +408,9 @@ class TrackChanges:
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
             return masking.write_mask(storage, track, spans, names, written, progress)
 
-        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]}))
+        self.transaction.set_arrays(
+            change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]})
+        )
 
     def _order(self, arrays: Mapping[str, str]) -> int:
         """Return the place of a track among the others: that of its arrays, or the next one."""

@@ -25,10 +25,19 @@ Paths = str | Path | Sequence[str | Path]
 _FILL = ord("N")
 
 
-def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Paths, agp: Paths,
-                   reference: str | None, report: str | Path | None, style: str,
-                   table: str | Path | None, folder: Path,
-                   progress: Progress | None = None) -> tuple[Contigs, list[Name]]:
+def settle_contigs(
+    storage: Storage,
+    document: Document,
+    fasta: Paths,
+    sizes: Paths,
+    agp: Paths,
+    reference: str | None,
+    report: str | Path | None,
+    style: str,
+    table: str | Path | None,
+    folder: Path,
+    progress: Progress | None = None,
+) -> tuple[Contigs, list[Name]]:
     """Determine the contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`.
 
     A FASTA is read twice: what comes through a pipe is copied into `folder`,
@@ -38,12 +47,15 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Pa
     if reference is not None:
         named_fasta.append(_fasta_of(storage, document, reference, folder, progress))
     if sum(map(bool, (named_fasta, agp_paths, size_paths))) != 1:
-        raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
-                                "give one of them")
+        raise InvalidInputError(
+            "a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object", "give one of them"
+        )
     fasta_paths = [as_file(path, folder) for path in named_fasta]
     if reference is None:
         expect(progress, 2 * (source_size(fasta_paths) or 0))
-    contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(size_paths)
+    contigs = (
+        measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(size_paths)
+    )
     if report and table:
         raise InvalidInputError("an assembly report and a table of names exclude each other")
     if report:
@@ -74,8 +86,9 @@ def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path
     return str(path)
 
 
-def write_sequence(storage: Storage, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]],
-                   written: list[str]) -> list[ArraySpec]:
+def write_sequence(
+    storage: Storage, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]], written: list[str]
+) -> list[ArraySpec]:
     """Write the sequence of all contigs, a byte per base as it stands in the FASTA, `N` between contigs.
 
     Parameters
@@ -99,7 +112,7 @@ def write_sequence(storage: Storage, contigs: Contigs, names: Names, pieces: Ite
                     chunk, number = np.full(CHUNK, _FILL, np.uint8), at // CHUNK
                 lead = at % CHUNK
                 count = min(CHUNK - lead, len(bases) - done)
-                chunk[lead:lead + count] = np.frombuffer(bases, np.uint8, count, done)
+                chunk[lead : lead + count] = np.frombuffer(bases, np.uint8, count, done)
                 at, done = at + count, done + count
         writer.put(number, chunk)
         return [writer.finish()]

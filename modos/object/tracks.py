@@ -27,8 +27,11 @@ _CACHE = 160 << 20  # bytes of chunks that are kept
 
 def genome_ids(document: Document) -> list[str]:
     """List the references that have contigs."""
-    return [path.removesuffix(f"/{GENOME}") for path in document.nodes if path.endswith(f"/{GENOME}")
-            and path.startswith("reference/") and path.count("/") == 2]
+    return [
+        path.removesuffix(f"/{GENOME}")
+        for path in document.nodes
+        if path.endswith(f"/{GENOME}") and path.startswith("reference/") and path.count("/") == 2
+    ]
 
 
 def find_genome(document: Document, genome: str | None = None) -> str:
@@ -45,7 +48,9 @@ def find_genome(document: Document, genome: str | None = None) -> str:
     if genome is not None:
         found = document.find(genome if genome.startswith("reference/") else f"reference/{genome}")
         if found not in known:
-            raise NotFoundError(f"{found} has no contigs", f"give it some with `modos genome init --id {found.partition('/')[2]}`")
+            raise NotFoundError(
+                f"{found} has no contigs", f"give it some with `modos genome init --id {found.partition('/')[2]}`"
+            )
         return found
     if len(known) == 1:
         return known[0]
@@ -104,27 +109,40 @@ def find_track(document: Document, name: str) -> str:
     from modos.errors import did_you_mean
 
     near = did_you_mean(name, known)
-    raise NotFoundError(f"no track {name} in {document.object_id}", f"did you mean {near}?" if near else
-                        f"there are {listing(known)}" if known else "add one with `modos track add`")
+    raise NotFoundError(
+        f"no track {name} in {document.object_id}",
+        f"did you mean {near}?" if near else f"there are {listing(known)}" if known else "add one with `modos track add`",
+    )
 
 
-def open_track(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str,
-               contigs: Contigs) -> StoredTrack:
+def open_track(
+    reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str, contigs: Contigs
+) -> StoredTrack:
     """Open a track of an object; IntegrityError where its arrays do not fit its genome."""
+
     def array(role: str) -> ShardedArray | None:
         path = arrays.get(role)
         return ShardedArray(reader, ArraySpec.from_node(path, nodes[path])) if path else None
 
     data, zoom, statistics, mask = array("values") or array("runs"), array("zoom"), array("statistics"), array("mask")
-    if data is None or zoom is None or statistics is None or not (
+    if (
+        data is None
+        or zoom is None
+        or statistics is None
+        or not (
             (bounds.fits_runs if "origins" in data.spec.attributes else bounds.fits_values)(data.spec, contigs)
-            and bounds.fits_zoom(zoom.spec, contigs) and bounds.fits_statistics(statistics.spec, contigs)
-            and (mask is None or bounds.fits_mask(mask.spec, contigs))):
+            and bounds.fits_zoom(zoom.spec, contigs)
+            and bounds.fits_statistics(statistics.spec, contigs)
+            and (mask is None or bounds.fits_mask(mask.spec, contigs))
+        )
+    ):
         raise IntegrityError(f"the arrays of {element_id} do not fit its genome", "see what is wrong with `modos check`")
     return StoredTrack(name, element_id, contigs, data, zoom, statistics, mask)
 
 
-def _open_any(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str, contigs: Contigs) -> Track:
+def _open_any(
+    reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str, contigs: Contigs
+) -> Track:
     try:
         return open_track(reader, nodes, arrays, name, element_id, contigs)
     except (IntegrityError, InvalidInputError) as error:
@@ -156,8 +174,14 @@ def _open_sequence(reader: Reader, document: Document, path: str | None, genome_
     return sequence
 
 
-def open_genome(storage: Storage, document: Document | None = None, genome: str | None = None, write: Write | None = None,
-                reopen: Callable[[], Genome] | None = None, tracks: Iterable[str] | None = None) -> Genome:
+def open_genome(
+    storage: Storage,
+    document: Document | None = None,
+    genome: str | None = None,
+    write: Write | None = None,
+    reopen: Callable[[], Genome] | None = None,
+    tracks: Iterable[str] | None = None,
+) -> Genome:
     """Open a genome of an object with its tracks; a track that does not fit is a warning here, and an error when it is read.
 
     Parameters
@@ -172,8 +196,9 @@ def open_genome(storage: Storage, document: Document | None = None, genome: str 
     contigs, reader, arrays = contigs_of(document, genome_id), Reader(storage, _CACHE), _arrays(document)
     known = tracks_of(document, genome_id)
     wanted = known if tracks is None else {name: known[name] for name in tracks}
-    opened = [_open_any(reader, document.nodes, arrays[element_id], name, element_id, contigs)
-              for name, element_id in wanted.items()]
+    opened = [
+        _open_any(reader, document.nodes, arrays[element_id], name, element_id, contigs) for name, element_id in wanted.items()
+    ]
     sequence = _open_sequence(reader, document, arrays.get(genome_id, {}).get("sequence"), genome_id, contigs)
     version = document.state.get("format_version", FORMAT_VERSION)
     return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2], version)

@@ -156,8 +156,9 @@ class Transaction:
             self._bring(source, prepared["data_path"], change)
         return element_id
 
-    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, plain: bool = False) -> str:
+    def update_element(
+        self, element_id: str, new: Any, source_file: str | Path | None = None, part_of: str | None = None, plain: bool = False
+    ) -> str:
         """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
         given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
         element_id = self._mend_id(self.view.find(element_id), given)
@@ -199,8 +200,10 @@ class Transaction:
         if element_id == self.view.object_id:
             raise InvalidInputError(f"{element_id} is the object itself", "remove it with remove_object, or `modos remove`")
         if tracks := self.view.arrays_on(element_id):
-            raise InvalidInputError(f"{element_id} is what {listing(tracks)} refer{'s' if len(tracks) == 1 else ''} to, and "
-                                    "arrays are lost without", "remove those first")
+            raise InvalidInputError(
+                f"{element_id} is what {listing(tracks)} refer{'s' if len(tracks) == 1 else ''} to, and arrays are lost without",
+                "remove those first",
+            )
         self._make(Remove(element_id, self.view.element(element_id)))
         self._files = [file for file in self._files if file.change.element_id != element_id]
         self._links = [link for link in self._links if element_id not in link]
@@ -229,7 +232,9 @@ class Transaction:
             The same element's arrays are changed in this transaction already.
         """
         if any(isinstance(file.change, (Add, Update)) and file.change.element_id == change.element_id for file in self._files):
-            raise InvalidInputError(f"{change.element_id} is changed twice in one transaction", "make the changes one after another")
+            raise InvalidInputError(
+                f"{change.element_id} is changed twice in one transaction", "make the changes one after another"
+            )
         self._make(change)
         self._make(arrays)
         self._files.append(staged)
@@ -378,12 +383,14 @@ class Transaction:
         """Return the changed slots in full form; those to be unset as None."""
         class_name = str(given.get("@type") or base["@type"])
         if model.group_of(class_name) != model.group_of(base["@type"]):
-            raise SchemaError(f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type",
-                              expected=base["@type"], got=class_name)
+            raise SchemaError(
+                f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type", expected=base["@type"], got=class_name
+            )
         own_id = given.pop("id", None)
         if own_id is not None and str(own_id) not in (element_id, element_id.partition("/")[2]):
-            raise InvalidInputError(f"{element_id}: an id cannot be changed (to {own_id})",
-                                    "add an element of that id and remove this one")
+            raise InvalidInputError(
+                f"{element_id}: an id cannot be changed (to {own_id})", "add an element of that id and remove this one"
+            )
         unset = {str(slot): None for slot, value in given.items() if value is None or value in ("", [])}
         if unknown := unset.keys() - model.describe(class_name)["slots"].keys() - base.keys():
             raise SchemaError(f"{element_id}: {', '.join(sorted(unknown))} is not a slot of the class {class_name}")
@@ -402,7 +409,9 @@ class Transaction:
         changes |= self._place(source, base, changes, sealing)
         return source
 
-    def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+    def _settle_path(
+        self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]
+    ) -> tuple[tuple[str, str], ...] | None:
         """Settle what another data_path without a file means: the files to move, or None.
 
         A file of that path that is there and belongs to no element becomes
@@ -410,7 +419,9 @@ class Transaction:
         """
         wanted, before = changes["data_path"], base.get("data_path")
         if before and is_array_path(before):
-            raise InvalidInputError(f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is")
+            raise InvalidInputError(
+                f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is"
+            )
         self._refuse_owned(element_id, wanted)
         if wanted is None or not before or self._is_for_adoption(wanted, before):
             changes |= self._measure_present(element_id, wanted)
@@ -420,8 +431,10 @@ class Transaction:
         beside = set() if target == before else set(index_names(target)) - set(index_names(before))
         for key in sorted(({wanted, target} | beside) - {before}):
             if self.storage.exists(key):
-                raise AlreadyExistsError(f"{element_id}: there is another file {key} in {self.storage.url}",
-                                         "choose another name, or look at that file and remove it")
+                raise AlreadyExistsError(
+                    f"{element_id}: there is another file {key} in {self.storage.url}",
+                    "choose another name, or look at that file and remove it",
+                )
         if target == before:
             del changes["data_path"]
             return None
@@ -441,7 +454,9 @@ class Transaction:
         if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
             return False
         if any(entry.covers(wanted) for entry in entries(self.storage)):
-            raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
+            raise ConflictError(
+                f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended"
+            )
         return True
 
     def _measure_present(self, element_id: str, data_path: str | None) -> dict[str, Any]:
@@ -451,8 +466,9 @@ class Transaction:
         try:
             size, checksum = transfer.measure(self.storage, data_path)
         except NotFoundError:
-            raise InvalidInputError(f"{element_id}: there is no file {data_path} in the object",
-                                    "give the file with source_file (-s)") from None
+            raise InvalidInputError(
+                f"{element_id}: there is no file {data_path} in the object", "give the file with source_file (-s)"
+            ) from None
         self._refuse_damaged(element_id, data_path)
         return {"data_size": size, "data_checksum": checksum}
 
@@ -494,8 +510,10 @@ class Transaction:
 
 def _check_endings(source: Path, key: str) -> None:
     if formats := find_mismatch(source, key):
-        raise InvalidInputError(f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
-                                "give a data_path with the right ending")
+        raise InvalidInputError(
+            f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
+            "give a data_path with the right ending",
+        )
 
 
 def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:

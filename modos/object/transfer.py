@@ -56,7 +56,9 @@ def check_present(source: Path) -> None:
     """Refuse a pipe, and what is no file of this machine."""
     refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
     if os.path.isdir(source):
-        raise InvalidInputError(f"{source} is a folder, and a data file is wanted", f"give the files in it: {str(source).rstrip('/')}/*")
+        raise InvalidInputError(
+            f"{source} is a folder, and a data file is wanted", f"give the files in it: {str(source).rstrip('/')}/*"
+        )
     if not os.path.isfile(source):
         if address := _ADDRESS.match(str(source)):
             raise NotFoundError(f"{address[1]}://{address[2]} is no file of this machine", "download it first, and give the copy")
@@ -86,8 +88,16 @@ def check_source(source: Path, key: str) -> None:
         indexer.check_complete(source, format)
 
 
-def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, written: list[str],
-               progress: Progress | None, replaced: str | None = None, secret: SecretKey | None = None) -> StagedFile:
+def stage_file(
+    storage: Storage,
+    source: Path,
+    key: str,
+    indexes: IndexPlan,
+    written: list[str],
+    progress: Progress | None,
+    replaced: str | None = None,
+    secret: SecretKey | None = None,
+) -> StagedFile:
     """Copy a file of this machine, with its index, to a key that is free.
 
     Parameters
@@ -126,7 +136,9 @@ def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
     return sum(path.stat().st_size for path in (source, *(path for path, _ in indexes if path is not None)))
 
 
-def build_indexes(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
+def build_indexes(
+    source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None
+) -> list[tuple[Path, str]]:
     """Return the index files of a plan and their keys: as they are, or made in a folder where they are to be built or encrypted."""
     return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
 
@@ -203,8 +215,10 @@ def _check_fai(source: Path, beside: list[Path]) -> None:
         try:
             check_fai(lambda start, end: os.pread(file.fileno(), end - start, start), source.stat().st_size, fai.read_bytes())
         except IntegrityError as error:
-            raise IntegrityError(f"{fai.name} does not fit {source.name}: {error.message}",
-                                 f"make the index again (`samtools faidx {source}`), or remove it: one is made then") from None
+            raise IntegrityError(
+                f"{fai.name} does not fit {source.name}: {error.message}",
+                f"make the index again (`samtools faidx {source}`), or remove it: one is made then",
+            ) from None
 
 
 def checksum(source: Path, key: str) -> str:
@@ -261,7 +275,7 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:
             while piece := file.read(_PIECE):
-                digest.update(piece[max(skip - file.tell() + len(piece), 0):])
+                digest.update(piece[max(skip - file.tell() + len(piece), 0) :])
                 yield piece
                 if progress:
                     progress(len(piece))
@@ -271,9 +285,12 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
         storage.write_stream(key, pieces(), size=size, like=like)
     except ConflictError:
         if sum(entry.covers(key) for entry in entries(storage)) > 1:
-            raise ConflictError(f"somebody else is writing a file {key} to {storage.url}", "try again when that has ended") from None
-        raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
-                                 "give the element another data_path, or remove the file") from None
+            raise ConflictError(
+                f"somebody else is writing a file {key} to {storage.url}", "try again when that has ended"
+            ) from None
+        raise AlreadyExistsError(
+            f"there is a file {key} in {storage.url} already", "give the element another data_path, or remove the file"
+        ) from None
     except PermissionError as error:
         if isinstance(error, ModosError):
             raise

@@ -39,8 +39,11 @@ class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
         super().__init__(read_only=True)
         self._storage = storage
         nodes = {"": group_node(document.attributes), **document.nodes}
-        self._nodes = {path: {name: value for name, value in node.items() if name != "consolidated_metadata"}
-                       for path, node in nodes.items() if path != OWN_NODE}
+        self._nodes = {
+            path: {name: value for name, value in node.items() if name != "consolidated_metadata"}
+            for path, node in nodes.items()
+            if path != OWN_NODE
+        }
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DocumentStore) and (self._storage.url, self._nodes) == (other._storage.url, other._nodes)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from modos.reference.reference import Reference
 
 
-def open(name: str | Path, store: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Reference:
+def open(
+    name: str | Path, store: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None
+) -> Reference:
     """An assembly, to be asked for its bases: `modos.reference.open("hg38").dna("chr1", 0, 100)`.
 
     Parameters

@@ -61,7 +61,10 @@ def digest_sequences(path: str, progress: Progress | None = None) -> tuple[Store
         found.setdefault(name, SequenceHash()).update(bases.upper())
     with open_given(path) as file:
         has_all_letters = not is_twobit(file)
-    return tuple(StoredContig(name, sequence.length, *(sequence.digests() if has_all_letters else ("", ""))) for name, sequence in found.items())
+    return tuple(
+        StoredContig(name, sequence.length, *(sequence.digests() if has_all_letters else ("", "")))
+        for name, sequence in found.items()
+    )
 
 
 def read_aliases(path: str) -> Iterator[list[str]]:
@@ -104,12 +107,22 @@ def _group_by_contig(rows: list[list[str]]) -> list[list[str]]:
     return list(found.values())
 
 
-def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str | None = None, source: str = "",
-              progress: Progress | None = None) -> Assembly:
+def add_files(
+    store: ReferenceStore,
+    name: str,
+    paths: Sequence[str],
+    names: str | None = None,
+    source: str = "",
+    progress: Progress | None = None,
+) -> Assembly:
     """Add an assembly from FASTA or 2bit files, with the other names that a table has for its contigs."""
     files = expand_paths(paths)
-    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(describe_source, files)),
-                     _Others(read_aliases(names) if names else ()))
+    return store.add(
+        name,
+        partial(read_sequences, files, progress),
+        source or ", ".join(map(describe_source, files)),
+        _Others(read_aliases(names) if names else ()),
+    )
 
 
 class _Others(Mapping[str, tuple[str, ...]]):

@@ -87,8 +87,15 @@ def _first_line(file: Given) -> bytes:
         size *= 4
 
 
-def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: str, source: str = "", skip_unknown: bool = False,
-                   progress: Progress | None = None) -> Manifest:
+def add_annotation(
+    store: ReferenceStore,
+    name: str,
+    assembly: Assembly,
+    path: str,
+    source: str = "",
+    skip_unknown: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
     """Add an annotation of an assembly from a file; its tables first, its name last.
 
     Parameters
@@ -114,8 +121,16 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
     names = [contig.name for contig in assembly.contigs]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or describe_source(path), tables, built.left_out,
-                            {names[code]: circles.lengths[code] for code in sorted(circles.circular)})
+        manifest = Manifest(
+            name,
+            assembly.name,
+            assembly.seqcol,
+            tuple(names),
+            source or describe_source(path),
+            tables,
+            built.left_out,
+            {names[code]: circles.lengths[code] for code in sorted(circles.circular)},
+        )
         for table in tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
     _register(store, manifest)
@@ -137,8 +152,10 @@ def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress
     circles = Circles(circular, [contig.length for contig in assembly.contigs])
     built = build(circles.check(parts, names, path), circles) if parts else None
     if built is None or not len(built.tables["gene"]):
-        raise InvalidInputError(f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""),
-                                "give a GFF3, a GTF, or refGene.txt or refFlat.txt of UCSC")
+        raise InvalidInputError(
+            f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""),
+            "give a GFF3, a GTF, or refGene.txt or refFlat.txt of UCSC",
+        )
     others = {f"lines on contigs that {assembly.name} lacks": skipped} if skipped else {}
     return Built(built.tables, {**built.left_out, **others}), circles
 
@@ -154,9 +171,17 @@ def _register(store: ReferenceStore, manifest: Manifest) -> None:
             store.storage.write(annotation_key(manifest.name), manifest.to_bytes())
         else:
             if (other.seqcol, other.tables) != (manifest.seqcol, manifest.tables):
-                raise AlreadyExistsError(f"there is another annotation {manifest.name} in {store.url}", "choose another name") from None
-    facts = {"assembly": manifest.assembly, "seqcol": manifest.seqcol, "rows": manifest.rows, "bytes": manifest.size, "source": manifest.source,
-             "versions": [FORMAT]}
+                raise AlreadyExistsError(
+                    f"there is another annotation {manifest.name} in {store.url}", "choose another name"
+                ) from None
+    facts = {
+        "assembly": manifest.assembly,
+        "seqcol": manifest.seqcol,
+        "rows": manifest.rows,
+        "bytes": manifest.size,
+        "source": manifest.source,
+        "versions": [FORMAT],
+    }
     store.change_index("annotations", lambda index: index.update({manifest.name: facts}))
 
 
@@ -168,11 +193,20 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
     except NotFoundError:
         known = store.annotations()
         if name in known:
-            raise InvalidInputError(f"the annotation {name} in {store.url} is of format {listing(map(str, known[name].get('versions', ())))}, "
-                                    f"and this modos reads {FORMAT}", "install a newer modos") from None
+            raise InvalidInputError(
+                f"the annotation {name} in {store.url} is of format {listing(map(str, known[name].get('versions', ())))}, "
+                f"and this modos reads {FORMAT}",
+                "install a newer modos",
+            ) from None
         near = did_you_mean(name, known)
-        raise NotFoundError(f"there is no annotation {name} in {store.url}", f"did you mean {near}?" if near else
-                            f"it has {listing(known)}" if known else "add one with `modos reference add --gff3`") from None
+        raise NotFoundError(
+            f"there is no annotation {name} in {store.url}",
+            f"did you mean {near}?"
+            if near
+            else f"it has {listing(known)}"
+            if known
+            else "add one with `modos reference add --gff3`",
+        ) from None
     return Manifest.from_bytes(data, f"{store.url}/{annotation_key(name)}")
 
 
@@ -188,8 +222,14 @@ def find_manifest(cached: CachedStore, name: str) -> Manifest:
     """
     if cached.is_here:
         return read_manifest(cached.store, name)
-    return cached.remember("annotation", name, cached.annotation_path(name), Manifest.from_bytes, lambda: read_manifest(cached.store, name),
-                             lambda manifest: (manifest.seqcol, dict(manifest.tables)))
+    return cached.remember(
+        "annotation",
+        name,
+        cached.annotation_path(name),
+        Manifest.from_bytes,
+        lambda: read_manifest(cached.store, name),
+        lambda manifest: (manifest.seqcol, dict(manifest.tables)),
+    )
 
 
 def is_annotation_name(cached: CachedStore, name: str) -> bool:
@@ -202,7 +242,9 @@ def is_annotation_name(cached: CachedStore, name: str) -> bool:
         return name not in known["assemblies"]
     near = did_you_mean(name, known["annotations"])
     if near and not did_you_mean(name, known["assemblies"]):
-        raise NotFoundError(f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?")
+        raise NotFoundError(
+            f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?"
+        )
     return False
 
 
@@ -218,8 +260,11 @@ def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annot
     """
     manifest = find_manifest(cached, name)
     if manifest.seqcol != assembly.seqcol:
-        raise InvalidInputError(f"the annotation {name} is of the assembly {manifest.assembly} ({manifest.seqcol}), not of {assembly.name} "
-                                f"({assembly.seqcol})", f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name")
+        raise InvalidInputError(
+            f"the annotation {name} is of the assembly {manifest.assembly} ({manifest.seqcol}), not of {assembly.name} "
+            f"({assembly.seqcol})",
+            f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name",
+        )
     names = {alias: contig.name for alias, contig in assembly.by_name.items()}
     return Annotation(manifest, names, partial(locate_table, cached, name))
 
@@ -240,7 +285,15 @@ def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress 
 
 def find_missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
     """The tables that are not on this machine."""
-    return [] if cached.is_here else [table for table in manifest.tables.values() if not is_whole(table_path(table.sha256), table.size, {"sha256": table.sha256})]
+    return (
+        []
+        if cached.is_here
+        else [
+            table
+            for table in manifest.tables.values()
+            if not is_whole(table_path(table.sha256), table.size, {"sha256": table.sha256})
+        ]
+    )
 
 
 def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
@@ -254,8 +307,10 @@ def push_annotation(source: ReferenceStore, target: ReferenceStore, name: str, p
     manifest = read_manifest(source, name)
     if target.assembly(manifest.assembly).seqcol != manifest.seqcol:
         raise InvalidInputError(f"{manifest.assembly} in {target.url} is another assembly than in {source.url}")
-    sent = sum(send(source, target, annotation_key(name, table.file), table.size, table.sha256, progress=progress)
-               for table in manifest.tables.values())
+    sent = sum(
+        send(source, target, annotation_key(name, table.file), table.size, table.sha256, progress=progress)
+        for table in manifest.tables.values()
+    )
     _register(target, manifest)
     return sent
 

@@ -23,7 +23,14 @@ from modos.storage.http.asking import read_json
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading untrusted JSON may raise
+MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)  # what reading untrusted JSON may raise
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
@@ -80,30 +87,47 @@ class Assembly:
         """A contig by any of its names; NotFoundError where there is none."""
         if name not in self.by_name:
             near = did_you_mean(name, self.by_name)
-            raise NotFoundError(f"{self.name} has no contig {name}", f"did you mean {near}?" if near else
-                                f"it has {listing(contig.name for contig in self.contigs)}")
+            raise NotFoundError(
+                f"{self.name} has no contig {name}",
+                f"did you mean {near}?" if near else f"it has {listing(contig.name for contig in self.contigs)}",
+            )
         return self.by_name[name]
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        contigs = [{"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs]
-        return json.dumps({"format": FORMAT, "name": self.name, "seqcol": self.seqcol, "source": self.source, "masked": self.masked,
-                           "contigs": contigs},
-                          ensure_ascii=False, indent=1).encode()
+        contigs = [
+            {"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs
+        ]
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "seqcol": self.seqcol,
+                "source": self.source,
+                "masked": self.masked,
+                "contigs": contigs,
+            },
+            ensure_ascii=False,
+            indent=1,
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Assembly:
         """Read it; IntegrityError where it is none, or not what its digest says."""
         try:
             given = read_json(data)
-            contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
-                            for c in given["contigs"])
+            contigs = tuple(
+                StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
+                for c in given["contigs"]
+            )
             file, size, sha256 = given.get("masked") or ("", 0, "")
             masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
             assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
-            valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and re.fullmatch("SQ[.][A-Za-z0-9_-]{32}", c.ga4gh) and c.length > 0
-                                  for c in contigs)
+            valid = valid and all(
+                re.fullmatch("[0-9a-f]{32}", c.md5) and re.fullmatch("SQ[.][A-Za-z0-9_-]{32}", c.ga4gh) and c.length > 0
+                for c in contigs
+            )
         except MALFORMED:
             valid = False
         if not valid:
@@ -125,8 +149,10 @@ def settle_aliases(contigs: Sequence[StoredContig]) -> tuple[StoredContig, ...]:
 def unite(present: Assembly, added: Assembly) -> Assembly:
     """An assembly with the names of its contigs that were added, and those of before that are no others' now; with a mask if one has it."""
     new = {alias for contig in added.contigs for alias in contig.aliases}
-    contigs = tuple(replace(one, aliases=tuple(dict.fromkeys((*(alias for alias in one.aliases if alias not in new), *other.aliases))))
-                    for one, other in zip(present.contigs, added.contigs))
+    contigs = tuple(
+        replace(one, aliases=tuple(dict.fromkeys((*(alias for alias in one.aliases if alias not in new), *other.aliases))))
+        for one, other in zip(present.contigs, added.contigs)
+    )
     return replace(present, contigs=contigs, masked=added.masked or present.masked)
 
 
@@ -148,7 +174,9 @@ def is_name(name: str) -> bool:
 def check_name(name: str) -> str:
     """Refuse what cannot be the name of an assembly or annotation."""
     if not is_name(name):
-        raise InvalidInputError(f"{name[:100]!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible")
+        raise InvalidInputError(
+            f"{name[:100]!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible"
+        )
     return name
 
 

@@ -114,11 +114,16 @@ def search_in(folder: Path) -> None:
 def htslib_has(md5: str) -> bool:
     """Return whether htslib finds a sequence here by REF_CACHE or REF_PATH (samtools, "Environment variables")."""
     patterns = [os.environ.get("REF_CACHE", ""), *os.environ.get("REF_PATH", "").replace("::", "\0").split(":")]
-    return any(os.path.isfile(_expand(pattern.replace("\0", ":"), md5)) for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
+    return any(
+        os.path.isfile(_expand(pattern.replace("\0", ":"), md5))
+        for pattern in patterns
+        if pattern and "://" not in pattern.replace("\0", ":")
+    )
 
 
 def _expand(pattern: str, md5: str) -> Path:
     """`%2s/%2s/%s` with the digits in their places; `%s` takes all that are left, and what is left at the end is added."""
+
     def take(found: re.Match[str]) -> str:
         nonlocal md5
         count = int(found[1]) if found[1] else len(md5)
@@ -216,7 +221,10 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
     if is_there(wanted.path, wanted.size) and is_whole(wanted.path, wanted.size, wanted.digests):
         return wanted.path
     if is_offline():
-        raise NotFoundError(f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set", "`modos reference pull` when there is a network")
+        raise NotFoundError(
+            f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set",
+            "`modos reference pull` when there is a network",
+        )
     with _hold_lock(wanted.path):
         if not is_whole(wanted.path, wanted.size, wanted.digests):
             _fetch(wanted, read, progress)
@@ -251,8 +259,9 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
         raise TruncatedStream(f"{wanted.source} has {size:,} bytes, not {wanted.size:,}", "tell those who keep it")
     assert wrong is not None
     kind, found, named = wrong
-    raise ChecksumMismatch(f"{wanted.source} has the {kind.upper()} {found}, not {named}, that it is named by",
-                           "tell those who keep it")
+    raise ChecksumMismatch(
+        f"{wanted.source} has the {kind.upper()} {found}, not {named}, that it is named by", "tell those who keep it"
+    )
 
 
 def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, tuple[str, str, str] | None]:
@@ -323,7 +332,7 @@ def _hold_lock(path: Path) -> Iterator[None]:
 def make_folder(folder: Path) -> None:
     """Make a folder of the cache, with the permissions of the one above it."""
     root = cache_folder()
-    for one in (folder, *folder.parents[:len(folder.parts) - len(root.parts) - 1]) if folder != root else ():
+    for one in (folder, *folder.parents[: len(folder.parts) - len(root.parts) - 1]) if folder != root else ():
         _refuse_foreign(one)
     if folder.is_dir():
         return
@@ -344,4 +353,6 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _write_error(folder: Path, error: OSError) -> AccessError:
-    return AccessError(f"cannot write to the cache, {folder}: {error.strerror or error}", f"set {CACHE_VARIABLE} to another folder")
+    return AccessError(
+        f"cannot write to the cache, {folder}: {error.strerror or error}", f"set {CACHE_VARIABLE} to another folder"
+    )

@@ -71,11 +71,24 @@ class CachedStore:
         """
         if self.is_here:
             return self.store.assembly(name)
-        return self.remember("assembly", name, self.names / f"{check_name(name)}.json", Assembly.from_bytes, lambda: self.store.assembly(name),
-                               lambda assembly: assembly.seqcol)
+        return self.remember(
+            "assembly",
+            name,
+            self.names / f"{check_name(name)}.json",
+            Assembly.from_bytes,
+            lambda: self.store.assembly(name),
+            lambda assembly: assembly.seqcol,
+        )
 
-    def remember(self, thing: str, name: str, kept: Path, parse: Callable[[bytes, str], T], fetch: Callable[[], T],
-                   identity: Callable[[T], object]) -> T:
+    def remember(
+        self,
+        thing: str,
+        name: str,
+        kept: Path,
+        parse: Callable[[bytes, str], T],
+        fetch: Callable[[], T],
+        identity: Callable[[T], object],
+    ) -> T:
         """Fetch what the store says of an assembly or annotation; where it cannot be reached, what it has said before.
 
         Parameters
@@ -88,8 +101,10 @@ class CachedStore:
         known = _read_kept(kept, parse)
         if is_offline():
             if known is None:
-                raise NotFoundError(f"the {thing} {name} of {self.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
-                                    f"`modos reference pull {name}` when there is a network")
+                raise NotFoundError(
+                    f"the {thing} {name} of {self.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
+                    f"`modos reference pull {name}` when there is a network",
+                )
             return known
         try:
             found = fetch()
@@ -98,8 +113,10 @@ class CachedStore:
                 raise
             return known
         if known is not None and identity(known) != identity(found):
-            raise ConflictError(f"the {thing} {name} of {self.store.url} is another one than when it was fetched",
-                                f"if that is right, forget the old one: `modos reference cache --forget {name}`")
+            raise ConflictError(
+                f"the {thing} {name} of {self.store.url} is another one than when it was fetched",
+                f"if that is right, forget the old one: `modos reference cache --forget {name}`",
+            )
         if known != found:
             keep(kept, found.to_bytes())
         return found
@@ -135,13 +152,21 @@ class CachedStore:
         if self.is_here:
             path = self.store.storage.local_path(key)
             if path is None or not path.is_file():
-                raise NotFoundError(f"{self.store.url} lacks the sequence {contig.name} ({contig.md5})", "see `modos reference verify`")
+                raise NotFoundError(
+                    f"{self.store.url} lacks the sequence {contig.name} ({contig.md5})", "see `modos reference verify`"
+                )
             if not has_size(path, contig.length):
-                raise IntegrityError(f"{path} has {path.stat().st_size:,} bytes, and {contig.name} has {contig.length:,} bases",
-                                     "see `modos reference verify`")
+                raise IntegrityError(
+                    f"{path} has {path.stat().st_size:,} bytes, and {contig.name} has {contig.length:,} bases",
+                    "see `modos reference verify`",
+                )
             return _prove(path, "md5", contig.digests)
         source = f"the sequence {contig.name} (MD5 {contig.md5}) of {self.store.url}"
-        return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh), partial(self._read, key, contig.length), progress)
+        return bring(
+            Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh),
+            partial(self._read, key, contig.length),
+            progress,
+        )
 
     def locate_file(self, key: str, size: int, sha256: str, progress: Progress | None = None) -> Path:
         """A table of the store, fetched if it is not there; IntegrityError where it is not what its digest says, or cannot be read."""
@@ -149,7 +174,9 @@ class CachedStore:
         if self.is_here:
             path = storage.local_path(key)
             if path is None or not has_size(path, size):
-                raise IntegrityError(f"{storage.url}/{key} is missing, or is not of {size:,} bytes", "see `modos reference verify`")
+                raise IntegrityError(
+                    f"{storage.url}/{key} is missing, or is not of {size:,} bytes", "see `modos reference verify`"
+                )
             return try_once(_prove(path, "sha256", {"sha256": sha256}), sha256)
         wanted = Wanted(table_path(sha256), size, "sha256", sha256, f"{storage.url}/{key}")
         return try_once(bring(wanted, partial(self._read, key, size), progress), sha256)
@@ -166,7 +193,9 @@ def _prove(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
     """A file that has digests; ChecksumMismatch where it is another one."""
     wrong = find_difference(digests, digests_of(path, algorithm))
     if wrong is not None:
-        raise ChecksumMismatch(f"{path} has the {wrong[0].upper()} {wrong[1]}, not {wrong[2]}, that it is named by", "see `modos reference verify`")
+        raise ChecksumMismatch(
+            f"{path} has the {wrong[0].upper()} {wrong[1]}, not {wrong[2]}, that it is named by", "see `modos reference verify`"
+        )
     return path
 
 

@@ -76,8 +76,11 @@ def seqcol_digest(contigs: Sequence[Mapping[str, Any]]) -> str:
     Refget sequence collections 1.0, sections 3 to 5: the digests of the three
     arrays, each written as canonical JSON (RFC 8785), as canonical JSON.
     """
-    arrays = {"lengths": [c["length"] for c in contigs], "names": [c["name"] for c in contigs],
-              "sequences": [c["ga4gh"] for c in contigs]}
+    arrays = {
+        "lengths": [c["length"] for c in contigs],
+        "names": [c["name"] for c in contigs],
+        "sequences": [c["ga4gh"] for c in contigs],
+    }
     return sha512t24u(_canonical({name: sha512t24u(_canonical(values)) for name, values in arrays.items()}))
 
 

@@ -67,8 +67,14 @@ def _has_lines(part: Read, entry: FaiEntry) -> bool:
     """Return whether the first and the last line of a sequence end where they should."""
     end = entry.byte_of(entry.length)
     first = part(entry.offset, min(entry.offset + entry.line_width, end))
-    bases, ending = first[:entry.line_bases], first[entry.line_bases:]
+    bases, ending = first[: entry.line_bases], first[entry.line_bases :]
     last = entry.byte_of((entry.length - 1) // entry.line_bases * entry.line_bases + 1) - 1
     tail, following = part(last - 1, end), part(end, end + _HEADER)
-    return (b"\n" not in bases and ending.strip(_ENDS) == b"" and tail[:1] == b"\n" and b"\n" not in tail[1:]
-            and (not following or following[:1] in (b"\r", b"\n", b" ")) and following.lstrip()[:1] in (b"", b">"))
+    return (
+        b"\n" not in bases
+        and ending.strip(_ENDS) == b""
+        and tail[:1] == b"\n"
+        and b"\n" not in tail[1:]
+        and (not following or following[:1] in (b"\r", b"\n", b" "))
+        and following.lstrip()[:1] in (b"", b">")
+    )

@@ -32,8 +32,15 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
     check_plain(storage, fasta)
     entries = {contig: entry for contig, entry in read_fai(storage, fasta).items() if entry.length}
     known = digests or {}
-    contigs = tuple(StoredContig(contig, entry.length, known[contig].md5 if contig in known else f"none of {contig}",
-                                 known[contig].ga4gh if contig in known else "") for contig, entry in entries.items())
+    contigs = tuple(
+        StoredContig(
+            contig,
+            entry.length,
+            known[contig].md5 if contig in known else f"none of {contig}",
+            known[contig].ga4gh if contig in known else "",
+        )
+        for contig, entry in entries.items()
+    )
     seqcol = seqcol_digest([vars(contig) for contig in contigs]) if all(contig.ga4gh for contig in contigs) else ""
 
     def read(contig: StoredContig, start: int, end: int) -> bytes:

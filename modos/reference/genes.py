@@ -70,8 +70,14 @@ class GeneFinder:
         Names of files of genes that are encrypted, and so are not looked into.
     """
 
-    def __init__(self, endpoint: str | None = None, seqcols: Callable[[], set[str]] = set, files: Sequence[tuple[Storage, str]] = (),
-                 find_aliases: Names | None = None, sealed: Sequence[str] = ()):
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        seqcols: Callable[[], set[str]] = set,
+        files: Sequence[tuple[Storage, str]] = (),
+        find_aliases: Names | None = None,
+        sealed: Sequence[str] = (),
+    ):
         self._endpoint = endpoint
         self._sealed = sealed
         self._seqcols = seqcols
@@ -93,28 +99,44 @@ class GeneFinder:
         try:
             known = list(self._annotations(contigs, wrong))
         except (RemoteError, AccessError) as error:
-            raise NotFoundError(f"no contig {text}, and whether it is a gene cannot be asked: {error.message}", error.hint) from None
+            raise NotFoundError(
+                f"no contig {text}, and whether it is a gene cannot be asked: {error.message}", error.hint
+            ) from None
         if not known and wrong:
-            raise NotFoundError(f"no contig {text}, and no annotation is of the assembly of the file: {listing(wrong, 3)}",
-                                f"the file has {listing(contigs)}")
+            raise NotFoundError(
+                f"no contig {text}, and no annotation is of the assembly of the file: {listing(wrong, 3)}",
+                f"the file has {listing(contigs)}",
+            )
         if not known and self._sealed:
-            raise NotFoundError(f"no contig {text}, and genes are not looked up in what is encrypted: {listing(self._sealed)}",
-                                f"give the region itself (the file has {listing(contigs)}), or leave the genes plain")
+            raise NotFoundError(
+                f"no contig {text}, and genes are not looked up in what is encrypted: {listing(self._sealed)}",
+                f"give the region itself (the file has {listing(contigs)}), or leave the genes plain",
+            )
         if not known:
             return None
         from modos.reference.annotations.gene_names import find_genes, suggest_gene
 
         rows = [(genes, row) for genes in known for row in find_genes(genes.table, text).iter_rows(named=True)]
-        hits = [_Hit(Region(name, row["start"], row["end"]), row["id"], genes.label) for genes, row in rows
-                for name in dict.fromkeys((row["contig"], *genes.names.get(row["contig"], ()))) if name in contigs]
+        hits = [
+            _Hit(Region(name, row["start"], row["end"]), row["id"], genes.label)
+            for genes, row in rows
+            for name in dict.fromkeys((row["contig"], *genes.names.get(row["contig"], ())))
+            if name in contigs
+        ]
         if hits:
             return _check_origin(text, _choose_region(text, hits), contigs)
         if rows:
-            raise NotFoundError(f"the gene {text} is on {listing(sorted({row['contig'] for _, row in rows}))}, and the file has no such contig",
-                                f"it has {listing(contigs)}")
+            raise NotFoundError(
+                f"the gene {text} is on {listing(sorted({row['contig'] for _, row in rows}))}, and the file has no such contig",
+                f"it has {listing(contigs)}",
+            )
         near = did_you_mean(text, contigs) or next(filter(None, (suggest_gene(genes.table, text) for genes in known)), None)
-        raise NotFoundError(f"there is neither a contig nor a gene {text}", f"did you mean {near}?" if near else
-                            f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}")
+        raise NotFoundError(
+            f"there is neither a contig nor a gene {text}",
+            f"did you mean {near}?"
+            if near
+            else f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}",
+        )
 
     def _annotations(self, contigs: Contigs, wrong: list[str]) -> Iterator[_Genes]:
         """Yield the annotations of the file's assembly; why others are not is added to `wrong`."""
@@ -176,15 +198,19 @@ def _check_origin(text: str, region: Region, contigs: Contigs) -> Region:
     if length is None or region.limit <= length:
         return region
     parts = [Region(region.contig, region.start, length), Region(region.contig, 0, region.limit - length)]
-    raise RegionError(f"the gene {text} lies over the origin of {region.contig}", f"give its two parts: {parts[0]} and {parts[1]}")
+    raise RegionError(
+        f"the gene {text} lies over the origin of {region.contig}", f"give its two parts: {parts[0]} and {parts[1]}"
+    )
 
 
 def _choose_region(text: str, hits: Sequence[_Hit]) -> Region:
     """The region, where all have the same."""
     regions = {hit.region for hit in hits}
     if len(regions) > 1:
-        raise RegionError(f"{text} is at {len(regions)} places: {listing(f'{hit.id} at {hit.region} ({hit.label})' for hit in hits)}",
-                          "give the id of one of the genes, or a region")
+        raise RegionError(
+            f"{text} is at {len(regions)} places: {listing(f'{hit.id} at {hit.region} ({hit.label})' for hit in hits)}",
+            "give the id of one of the genes, or a region",
+        )
     logger.info("%s is %s at %s (%s)", text, hits[0].id, hits[0].region, hits[0].label)
     return hits[0].region
 

@@ -60,8 +60,10 @@ def read_layout(storage: Storage) -> Layout:
     keys = {info.key for info in storage.iter_files() if "/" not in info.key}
     names = sorted(key.removesuffix(".2bit") for key in keys if key.endswith(".2bit"))
     if not names:
-        raise InvalidInputError(f"{storage.url} has no .2bit file", "give a folder or bucket as GenomeKit keeps it, or add files with "
-                                "`modos reference add`")
+        raise InvalidInputError(
+            f"{storage.url} has no .2bit file",
+            "give a folder or bucket as GenomeKit keeps it, or add files with `modos reference add`",
+        )
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
     unused, files = [], _annotation_files(keys)
     for key in sorted(key for key in keys if key.endswith(".cfg")):
@@ -77,8 +79,10 @@ def read_layout(storage: Storage) -> Layout:
     def beside(name: str, kind: str) -> str | None:
         return f"{name}.{kind}" if f"{name}.{kind}" in keys else None
 
-    sources = {name: Source(name, f"{name}.2bit", beside(name, "chrom.sizes"), beside(name, "chromAlias.txt"), tuple(found[name]))
-               for name in names}
+    sources = {
+        name: Source(name, f"{name}.2bit", beside(name, "chrom.sizes"), beside(name, "chromAlias.txt"), tuple(found[name]))
+        for name in names
+    }
     return Layout(sources, unused)
 
 
@@ -104,8 +108,13 @@ def _annotation_file(name: str, files: Mapping[str, str]) -> str | None:
     return next((files[part] for part in (".".join(words[:count]) for count in range(len(words), 0, -1)) if part in files), None)
 
 
-def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = (), skip_unknown: bool = False,
-                progress: Progress | None = None) -> Iterator[Assembly | Manifest | str]:
+def import_from(
+    storage: Storage,
+    store: ReferenceStore,
+    names: Sequence[str] = (),
+    skip_unknown: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Assembly | Manifest | str]:
     """Bring assemblies with their annotations into a store; gives each when it is there, and says what is left out.
 
     Parameters
@@ -124,7 +133,10 @@ def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = 
     for name in names:
         if name not in layout.sources:
             near = did_you_mean(name, layout.sources)
-            raise NotFoundError(f"there is no {name}.2bit in {storage.url}", f"did you mean {near}?" if near else f"there are {listing(layout.sources)}")
+            raise NotFoundError(
+                f"there is no {name}.2bit in {storage.url}",
+                f"did you mean {near}?" if near else f"there are {listing(layout.sources)}",
+            )
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         for name in names or layout.sources:
             source = layout.sources[name]
@@ -138,7 +150,15 @@ def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = 
                 _compare(_fetch(storage, source.sizes, Path(folder)), {contig.name: contig.length for contig in assembly.contigs})
             yield assembly
             for annotation, key in source.annotations:
-                yield add_annotation(store, annotation, assembly, _fetch(storage, key, Path(folder)), f"{storage.url}/{key}", skip_unknown, progress)
+                yield add_annotation(
+                    store,
+                    annotation,
+                    assembly,
+                    _fetch(storage, key, Path(folder)),
+                    f"{storage.url}/{key}",
+                    skip_unknown,
+                    progress,
+                )
     if not names:
         yield from layout.unused
 
@@ -158,5 +178,7 @@ def _fetch(storage: Storage, key: str, folder: Path) -> str:
 def _compare(sizes: str, lengths: dict[str, int]) -> None:
     for name, length in read_lengths([sizes]).items():
         if lengths.get(name) != length:
-            raise InvalidInputError(f"{sizes} has {name} with {length} bases, and the 2bit file {lengths.get(name, 'no such sequence')}",
-                                    "one of the two is of another assembly")
+            raise InvalidInputError(
+                f"{sizes} has {name} with {length} bases, and the 2bit file {lengths.get(name, 'no such sequence')}",
+                "one of the two is of another assembly",
+            )

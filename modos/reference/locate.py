@@ -104,16 +104,27 @@ def _fetch_by_digest(contig: StoredContig, endpoint: str | None, progress: Progr
         if not services.refget:
             return False
         storage = _open_http(f"{services.refget}/sequence", services.endpoint)
-        bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, f"the sequence {contig.name} (MD5 {contig.md5}) of {services.refget}",
-                     contig.ga4gh),
-              lambda start: storage.iter_range(contig.md5, start, contig.length), progress)
+        bring(
+            Wanted(
+                sequence_path(contig.md5),
+                contig.length,
+                "md5",
+                contig.md5,
+                f"the sequence {contig.name} (MD5 {contig.md5}) of {services.refget}",
+                contig.ga4gh,
+            ),
+            lambda start: storage.iter_range(contig.md5, start, contig.length),
+            progress,
+        )
     except (NotFoundError, RemoteError, AccessError) as error:
         logger.info("%s", error)
         return False
     return True
 
 
-def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> ReferenceStore:
+def open_store(
+    place: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None
+) -> ReferenceStore:
     """A store: the one that is named, or that MODOS_REFERENCE_STORE names; else the user's folder; else the endpoint's.
 
     Parameters
@@ -201,19 +212,29 @@ def read_contigs(element: Mapping[str, Any], endpoint: str | None = None) -> tup
     cached = CachedStore(open_store(endpoint=endpoint))
     assembly = _check_digest(cached.assembly(element["assembly"]), element.get("seqcol_digest"))
     if not compare(cached, assembly.contigs):
-        logger.warning("the digests of %s are what %s says; they are compared when its sequences are read", assembly.name, cached.store.url)
+        logger.warning(
+            "the digests of %s are what %s says; they are compared when its sequences are read", assembly.name, cached.store.url
+        )
     return assembly.contigs
 
 
 def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:
     if seqcol and assembly.seqcol != seqcol:
-        raise ConflictError(f"the assembly {assembly.name} of the reference store ({assembly.seqcol}) is another one than the object was made "
-                            f"with ({seqcol})", "name the store that has it (MODOS_REFERENCE_STORE), or another assembly")
+        raise ConflictError(
+            f"the assembly {assembly.name} of the reference store ({assembly.seqcol}) is another one than the object was made "
+            f"with ({seqcol})",
+            "name the store that has it (MODOS_REFERENCE_STORE), or another assembly",
+        )
     return assembly
 
 
-def open_reference(name: str | os.PathLike[str], place: str | Path | None = None, endpoint: str | None = None,
-                   s3_kwargs: dict[str, Any] | None = None, seqcol: str | None = None) -> Reference:
+def open_reference(
+    name: str | os.PathLike[str],
+    place: str | Path | None = None,
+    endpoint: str | None = None,
+    s3_kwargs: dict[str, Any] | None = None,
+    seqcol: str | None = None,
+) -> Reference:
     """An assembly of a store, to be asked for its bases; the name of an annotation opens the assembly that it is of.
 
     What is on this machine, in the store or the cache, is read from there.
@@ -231,8 +252,14 @@ def open_reference(name: str | os.PathLike[str], place: str | Path | None = None
     cached = CachedStore(open_store(place, endpoint, s3_kwargs))
     assembly, annotation = _find_assembly(cached, os.fspath(name))
     _check_digest(assembly, seqcol)
-    return Reference(assembly, partial(_file_of, cached, seqcol is not None), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
-                     partial(_read_mask, cached, assembly), annotation)
+    return Reference(
+        assembly,
+        partial(_file_of, cached, seqcol is not None),
+        partial(_read_range, cached.store),
+        partial(_find_annotation, cached, assembly),
+        partial(_read_mask, cached, assembly),
+        annotation,
+    )
 
 
 def _find_assembly(cached: CachedStore, name: str) -> tuple[Assembly, str | None]:
@@ -250,15 +277,21 @@ def _find_assembly(cached: CachedStore, name: str) -> tuple[Assembly, str | None
     manifest = find_manifest(cached, name)
     assembly = cached.assembly(manifest.assembly)
     if assembly.seqcol != manifest.seqcol:
-        raise ConflictError(f"the annotation {name} is of another {manifest.assembly} ({manifest.seqcol}) than the store has ({assembly.seqcol})",
-                            "add the annotation again, for that assembly")
+        raise ConflictError(
+            f"the annotation {name} is of another {manifest.assembly} ({manifest.seqcol}) than the store has ({assembly.seqcol})",
+            "add the annotation again, for that assembly",
+        )
     return assembly, name
 
 
 def _read_mask(cached: CachedStore, assembly: Assembly) -> Mask | None:
     from modos.reference.soft_mask import Mask
 
-    return Mask(cached.locate_file(assembly_key(assembly.name, assembly.masked[0]), *assembly.masked[1:])) if assembly.masked else None
+    return (
+        Mask(cached.locate_file(assembly_key(assembly.name, assembly.masked[0]), *assembly.masked[1:]))
+        if assembly.masked
+        else None
+    )
 
 
 def _find_annotation(cached: CachedStore, assembly: Assembly, name: str) -> Annotation:
@@ -276,6 +309,8 @@ def _file_of(cached: CachedStore, whole: bool, contig: StoredContig) -> Path | N
 def _read_range(store: ReferenceStore, contig: StoredContig, start: int, end: int) -> bytes:
     data, info = store.storage.read_part(sequence_key(contig.md5), start, end)
     if info.size != contig.length or len(data) != end - start:
-        raise TruncatedStream(f"{store.url}/{sequence_key(contig.md5)} has {info.size:,} bytes, and {contig.name} has "
-                              f"{contig.length:,} bases", "tell those who keep the store")
+        raise TruncatedStream(
+            f"{store.url}/{sequence_key(contig.md5)} has {info.size:,} bytes, and {contig.name} has {contig.length:,} bases",
+            "tell those who keep the store",
+        )
     return data

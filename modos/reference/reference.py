@@ -49,9 +49,15 @@ class Reference:
         The name of the annotation that it was opened by.
     """
 
-    def __init__(self, assembly: Assembly, locate: Callable[[StoredContig], Path | None], read_range: ReadRange,
-                 find_annotation: Callable[[str], Annotation] | None = None, read_mask: Callable[[], Mask | None] = lambda: None,
-                 annotation: str | None = None):
+    def __init__(
+        self,
+        assembly: Assembly,
+        locate: Callable[[StoredContig], Path | None],
+        read_range: ReadRange,
+        find_annotation: Callable[[str], Annotation] | None = None,
+        read_mask: Callable[[], Mask | None] = lambda: None,
+        annotation: str | None = None,
+    ):
         self.assembly = assembly
         self._annotation = annotation
         self._find_annotation = find_annotation
@@ -59,7 +65,9 @@ class Reference:
         self._annotations: dict[str, Annotation] = {}
         self._locate = locate
         self._read_range = read_range
-        self._open: dict[str, mmap.mmap] = {}  # sequences of this machine, by contig: what is said of one is not believed for another
+        self._open: dict[
+            str, mmap.mmap
+        ] = {}  # sequences of this machine, by contig: what is said of one is not believed for another
         self._by_name: dict[str, mmap.mmap] = {}
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         forking.begin(self, Reference._start)
@@ -77,8 +85,15 @@ class Reference:
         """Lengths in bases by name."""
         return {contig.name: contig.length for contig in self.assembly.contigs}
 
-    def dna(self, contig: str, start: int | None = None, end: int | None = None, strand: str = "+", pad: bool = False,
-            soft_mask: bool = False) -> str:
+    def dna(
+        self,
+        contig: str,
+        start: int | None = None,
+        end: int | None = None,
+        strand: str = "+",
+        pad: bool = False,
+        soft_mask: bool = False,
+    ) -> str:
         """The bases of a stretch, in upper case.
 
         Parameters
@@ -123,8 +138,9 @@ class Reference:
         """Soft-masked stretches, by contig; None where there are none."""
         return self._read_mask()
 
-    def dna_many(self, places: Iterable[tuple[str, int, int] | tuple[str, int, int, str]], strand: str = "+",
-                 pad: bool = False) -> list[str]:
+    def dna_many(
+        self, places: Iterable[tuple[str, int, int] | tuple[str, int, int, str]], strand: str = "+", pad: bool = False
+    ) -> list[str]:
         """The bases of many stretches: (contig, start, end), or with a strand as fourth."""
         by_name, known, answers = self.assembly.by_name, self._open, []
         for place in places:
@@ -157,7 +173,9 @@ class Reference:
             raise InvalidInputError(f"{self.name} was opened by its own name", "say which of its annotations is meant")
         if name not in self._annotations:
             if self._find_annotation is None:
-                raise NotFoundError(f"{self.name} is not from a store, and has no annotations", "open it with modos.reference.open")
+                raise NotFoundError(
+                    f"{self.name} is not from a store, and has no annotations", "open it with modos.reference.open"
+                )
             self._annotations[name] = self._find_annotation(name)
         return self._annotations[name]
 
@@ -167,8 +185,10 @@ class Reference:
             raise InvalidInputError(f"{contig.name}, {start:,} to {end:,}, is no stretch of bases")
         low, high = max(start, 0), min(end, contig.length)
         if not pad and (start < 0 or end > contig.length):
-            raise InvalidInputError(f"{contig.name} has {contig.length:,} bases, and {contig.name}:{start + 1:,}-{end:,} goes beyond",
-                                    "that is 1-based, as in text; in Python pad=True fills up with N")
+            raise InvalidInputError(
+                f"{contig.name} has {contig.length:,} bases, and {contig.name}:{start + 1:,}-{end:,} goes beyond",
+                "that is 1-based, as in text; in Python pad=True fills up with N",
+            )
         bases = self._bases(contig, low, high) if low < high else b""
         bases = b"N" * min(max(low - start, 0), end - start) + bases
         bases += b"N" * (end - start - len(bases))
@@ -207,7 +227,7 @@ class Reference:
                     self._blocks[key] = block
                     while len(self._blocks) > _BLOCKS:
                         self._blocks.popitem(last=False)
-            yield block[max(start - at, 0):end - at]
+            yield block[max(start - at, 0) : end - at]
 
     def __repr__(self) -> str:
         return f"<reference {self.name}: {len(self.assembly.contigs):,} contigs, {self.assembly.bases:,} bases>"

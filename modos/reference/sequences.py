@@ -60,8 +60,9 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
 
 def format_fai(entries: dict[str, FaiEntry]) -> bytes:
     """The text of a .fai."""
-    return "".join(f"{name}\t{entry.length}\t{entry.offset}\t{entry.line_bases}\t{entry.line_width}\n"
-                   for name, entry in entries.items()).encode()
+    return "".join(
+        f"{name}\t{entry.length}\t{entry.offset}\t{entry.line_bases}\t{entry.line_width}\n" for name, entry in entries.items()
+    ).encode()
 
 
 def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
@@ -104,8 +105,10 @@ def is_compressed(fasta: str) -> bool:
 def check_plain(storage: Storage, fasta: str) -> None:
     """Refuse a FASTA that is compressed, whatever it is called."""
     if is_compressed(fasta) or storage.read_range(fasta, 0, 2) == b"\x1f\x8b":
-        raise InvalidInputError(f"{storage.url}/{fasta} is compressed, and its bases cannot be found by position",
-                                "keep it plain (bgzip -d), or add it to a reference store: modos reference add")
+        raise InvalidInputError(
+            f"{storage.url}/{fasta} is compressed, and its bases cannot be found by position",
+            "keep it plain (bgzip -d), or add it to a reference store: modos reference add",
+        )
 
 
 def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
@@ -150,4 +153,6 @@ def _cache(storage: Storage, fasta: str, contig: StoredContig, entry: FaiEntry, 
     try:
         bring(wanted, lambda start: iter_bases(storage, fasta, entry, min(start, entry.length), entry.length), progress)
     except IntegrityError as error:
-        raise type(error)(f"{error.message}: it is not the one the CRAM was made with", "give the right FASTA (-T, reference_filename)") from None
+        raise type(error)(
+            f"{error.message}: it is not the one the CRAM was made with", "give the right FASTA (-T, reference_filename)"
+        ) from None

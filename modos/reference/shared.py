@@ -35,8 +35,12 @@ def _create(path: Path) -> BinaryIO:
 
 def is_own(status: os.stat_result) -> bool:
     """Return whether something is a file of this user, that has no other name and that nobody else can write."""
-    return (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
-            and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and status.st_nlink == 1
+        and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -45,7 +45,9 @@ class MaskCollector:
         if self._spans:
             spans = np.concatenate(self._spans)
             apart = np.concatenate(([True], spans[1:, 0] != spans[:-1, 1]))  # pieces have cut some in two
-            self._found.append((contig, np.stack((spans[apart, 0], spans[np.append(np.flatnonzero(apart)[1:] - 1, len(spans) - 1), 1]))))
+            self._found.append(
+                (contig, np.stack((spans[apart, 0], spans[np.append(np.flatnonzero(apart)[1:] - 1, len(spans) - 1), 1])))
+            )
         self._spans, self._length = [], 0
 
     def write(self, folder: Path) -> MaskTable | None:
@@ -56,7 +58,9 @@ class MaskCollector:
         names = pl.Series("contig", [contig for contig, _ in self._found]).gather(np.repeat(np.arange(len(counts)), counts))
         starts, ends = np.concatenate([spans for _, spans in self._found], axis=1)
         path = folder / "masked.parquet"
-        pl.DataFrame({"contig": names, "start": starts, "end": ends}).write_parquet(path, compression="zstd", compression_level=12)
+        pl.DataFrame({"contig": names, "start": starts, "end": ends}).write_parquet(
+            path, compression="zstd", compression_level=12
+        )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         named = f"masked.{digest[:16]}.parquet"
         path.rename(folder / named)
@@ -72,8 +76,10 @@ class Mask:
             kinds = table["contig"].dtype == pl.String and all(table[name].dtype.is_integer() for name in _COLUMNS[1:])
             if not kinds or any(column.null_count() for column in table):
                 raise ValueError("its columns are not those of stretches")
-            self._spans = {str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
-                           for (contig,), part in table.group_by("contig", maintain_order=True)}
+            self._spans = {
+                str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
+                for (contig,), part in table.group_by("contig", maintain_order=True)
+            }
             if not all(map(_are_apart, self._spans.values())):
                 raise ValueError("its stretches overlap, or are not in order")
         except (pl.exceptions.PolarsError, ValueError) as error:
@@ -91,7 +97,7 @@ class Mask:
         first, last = np.searchsorted(spans[1], start, "right"), np.searchsorted(spans[0], end, "left")
         letters = np.frombuffer(bases, np.uint8).copy()
         for low, high in spans[:, first:last].T.tolist():
-            letters[max(low - start, 0):high - start] |= 32
+            letters[max(low - start, 0) : high - start] |= 32
         return letters.tobytes()
 
 

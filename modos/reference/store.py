@@ -55,14 +55,18 @@ logger = logging.getLogger(__name__)
 INDEX = "index.json"
 _ATTEMPTS = 20
 
-_FACTS = {"assemblies": {"seqcol": str, "contigs": int, "bases": int}, "annotations": {"seqcol": str, "assembly": str, "bytes": int, "rows": dict}}
+_FACTS = {
+    "assemblies": {"seqcol": str, "contigs": int, "bases": int},
+    "annotations": {"seqcol": str, "assembly": str, "bytes": int, "rows": dict},
+}
 
 Pieces = Iterable[tuple[str, bytes]]  # a name with an empty piece, then its bases
 
 
 def _check_facts(facts: Any, wanted: Mapping[str, type]) -> dict[str, Any]:
     if not all(isinstance(facts[name], kind) for name, kind in wanted.items()) or not all(
-            isinstance(count, int) for count in facts.get("rows", {}).values()):
+        isinstance(count, int) for count in facts.get("rows", {}).values()
+    ):
         raise ValueError("an entry of the index lacks something")
     return dict(facts)
 
@@ -105,8 +109,10 @@ class ReferenceStore:
             given = json.loads(data.decode(errors="surrogateescape"))
             if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
-            return {kind: {name: _check_facts(facts, wanted) for name, facts in self._iter_valid(given.get(kind, {}))}
-                    for kind, wanted in _FACTS.items()}, tag
+            return {
+                kind: {name: _check_facts(facts, wanted) for name, facts in self._iter_valid(given.get(kind, {}))}
+                for kind, wanted in _FACTS.items()
+            }, tag
         except MALFORMED as error:
             if isinstance(error, InvalidInputError):
                 raise
@@ -127,8 +133,14 @@ class ReferenceStore:
         except NotFoundError:
             known = self.index()
             near = did_you_mean(name, known)
-            raise NotFoundError(f"there is no assembly {name} in {self.url}", f"did you mean {near}?" if near else
-                                f"it has {listing(known)}" if known else "add one with `modos reference add`") from None
+            raise NotFoundError(
+                f"there is no assembly {name} in {self.url}",
+                f"did you mean {near}?"
+                if near
+                else f"it has {listing(known)}"
+                if known
+                else "add one with `modos reference add`",
+            ) from None
 
     def _read_present(self, name: str) -> tuple[Assembly | None, str | None]:
         """An assembly with its tag; None for one that is not there, or is damaged and may be written anew."""
@@ -147,8 +159,14 @@ class ReferenceStore:
         data, tag = self.storage.read(key)
         return Assembly.from_bytes(data, f"{self.url}/{key}"), tag
 
-    def add(self, name: str, pieces: Callable[[], Pieces], source: str = "", aliases: Mapping[str, Iterable[str]] | None = None,
-            progress: Progress | None = None) -> Assembly:
+    def add(
+        self,
+        name: str,
+        pieces: Callable[[], Pieces],
+        source: str = "",
+        aliases: Mapping[str, Iterable[str]] | None = None,
+        progress: Progress | None = None,
+    ) -> Assembly:
         """Add an assembly: sequences that are there already stay, all others first, the names last.
 
         Parameters
@@ -182,7 +200,9 @@ class ReferenceStore:
             if not contigs:
                 raise InvalidInputError("there are no sequences")
             if aliases and not names & aliases.keys():
-                raise InvalidInputError(f"the table of names has none of the sequences {listing(names)}", "is it of another assembly?")
+                raise InvalidInputError(
+                    f"the table of names has none of the sequences {listing(names)}", "is it of another assembly?"
+                )
             masked = masks.write(Path(folder))
             if masked:
                 self.put(assembly_key(name, masked.file), masked.size, iter_file(Path(folder) / masked.file))
@@ -219,7 +239,9 @@ class ReferenceStore:
         self.change_index("assemblies", lambda index: index.update({united.name: facts}))
         lost = [contig.name for contig in united.contigs if not self.storage.exists(sequence_key(contig.md5))]
         if lost:
-            raise ConflictError(f"others have removed sequences of {united.name} from {self.url} meanwhile: {listing(lost)}", "add it again")
+            raise ConflictError(
+                f"others have removed sequences of {united.name} from {self.url} meanwhile: {listing(lost)}", "add it again"
+            )
         return united
 
     def remove(self, name: str) -> list[str]:
@@ -307,10 +329,14 @@ def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algori
         found.update(piece)
         yield piece
     if found.hexdigest() != digest:
-        raise ChecksumMismatch(f"{store.url}/{key} does not have the {algorithm.upper()} that it is named by", "see `modos reference verify`")
+        raise ChecksumMismatch(
+            f"{store.url}/{key} does not have the {algorithm.upper()} that it is named by", "see `modos reference verify`"
+        )
 
 
-def find_damaged(store: ReferenceStore, tables: Iterable[tuple[str, int, str]], progress: Progress | None = None) -> Iterator[tuple[str, str]]:
+def find_damaged(
+    store: ReferenceStore, tables: Iterable[tuple[str, int, str]], progress: Progress | None = None
+) -> Iterator[tuple[str, str]]:
     """The tables, given by key, size and SHA-256, that are missing or are others: key, and what is wrong."""
     tables = list(tables)
     expect(progress, sum(size for _, size, _ in tables))
@@ -323,8 +349,15 @@ def find_damaged(store: ReferenceStore, tables: Iterable[tuple[str, int, str]], 
             yield key, error.message
 
 
-def send(source: ReferenceStore, target: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256",
-         progress: Progress | None = None) -> int:
+def send(
+    source: ReferenceStore,
+    target: ReferenceStore,
+    key: str,
+    size: int,
+    digest: str,
+    algorithm: str = "sha256",
+    progress: Progress | None = None,
+) -> int:
     """Bring a file to another store, if that lacks it, and compare it with its hash; returns the bytes sent."""
     return size if target.put(key, size, _report_progress(iter_checked(source, key, size, digest, algorithm), progress)) else 0
 
@@ -383,10 +416,14 @@ def iter_sequence(storage: Storage, contig: StoredContig, progress: Progress | N
             progress(len(piece))
     wrong = next((kind for kind, digest in found.digests()._asdict().items() if digest != getattr(contig, kind)), None)
     if wrong:
-        raise ChecksumMismatch(f"{storage.url}/{key} does not have the {wrong.upper()} that it is named by", "see `modos reference verify`")
+        raise ChecksumMismatch(
+            f"{storage.url}/{key} does not have the {wrong.upper()} that it is named by", "see `modos reference verify`"
+        )
 
 
-def _spool(pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:
+def _spool(
+    pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None
+) -> Iterator[tuple[str, Path, SequenceHash]]:
     """Each sequence in a file of its own, upper case, with its digests; one at a time."""
     name, file, found, path = "", None, SequenceHash(), folder / "sequence"
     try:

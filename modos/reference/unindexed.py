@@ -46,7 +46,7 @@ class _Builder:
         while start < len(piece):
             if self._header is not None:
                 end = piece.find(b"\n", start)
-                self._header += piece[start:len(piece) if end < 0 else end]
+                self._header += piece[start : len(piece) if end < 0 else end]
                 if len(self._header) > _MAX_HEADER:
                     raise self._wrong(f"a header of more than {_MAX_HEADER >> 20} MiB")
                 start = len(piece) if end < 0 else end + 1
@@ -105,7 +105,9 @@ class _Builder:
         if not self._bases and not self._has_ended:
             self._bases, self._width = int(bases[0]), int(widths[0])
         partial = np.flatnonzero((bases != self._bases) | (widths != self._width))
-        if (self._has_ended and bases.any()) or (len(partial) and (bases[partial[0]] > self._bases or bases[partial[0] + 1:].any())):
+        if (self._has_ended and bases.any()) or (
+            len(partial) and (bases[partial[0]] > self._bases or bases[partial[0] + 1 :].any())
+        ):
             raise self._wrong(f"lines of several lengths in {self._name}")
         self._has_ended |= bool(len(partial)) or not self._bases
         self._length += int(bases.sum())
@@ -121,4 +123,7 @@ class _Builder:
             self._name = None
 
     def _wrong(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self._where} has no .fai index, and none can be made: it has {what}", "correct the FASTA, and index it with samtools faidx")
+        return IntegrityError(
+            f"{self._where} has no .fai index, and none can be made: it has {what}",
+            "correct the FASTA, and index it with samtools faidx",
+        )

@@ -72,14 +72,23 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
         server, key = served["server"], unquote(served["key"] or "").strip("/")
         return ServedStorage(f"{server}/files/{key}".rstrip("/"), served_url(server, key or "."), lambda: token_for(server, None))
     options = s3_options(url, services, given or anonymous_arguments())
-    if options is None and services.credentials and token_for(services.credentials, services.endpoint) \
-            and not has_credentials(custom_server=services.s3 is not None):
+    if (
+        options is None
+        and services.credentials
+        and token_for(services.credentials, services.endpoint)
+        and not has_credentials(custom_server=services.s3 is not None)
+    ):
         if not services.root or not str(url).startswith(services.root + "/"):
-            raise AccessError(f"{services.endpoint} gives no access to all of {url}",
-                              "`modos whoami` shows what you may read, and `modos remote list` the objects")
+            raise AccessError(
+                f"{services.endpoint} gives no access to all of {url}",
+                "`modos whoami` shows what you may read, and `modos remote list` the objects",
+            )
         key = quote(str(url).removeprefix(services.root + "/"))
-        return ServedStorage(str(url), f"{str(services.endpoint).rstrip('/')}/files/{key}",
-                             lambda: token_for(str(services.credentials), services.endpoint))
+        return ServedStorage(
+            str(url),
+            f"{str(services.endpoint).rstrip('/')}/files/{key}",
+            lambda: token_for(str(services.credentials), services.endpoint),
+        )
     return open_storage(url, s3_url=services.s3, s3_kwargs=options)
 
 
@@ -117,9 +126,11 @@ def check_no_secrets(given: dict[str, Any] | None) -> None:
     """
     names = {str(name).lower() for part in (given or {}, (given or {}).get("client_kwargs") or {}) for name in part}
     if any(word in name for name in names for word in ("secret", "token", "password", "session", "renew")):
-        raise AccessError("an object that was opened with keys of S3 is not pickled: they would be in the pickle",
-                          "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "
-                          "processes inherit that are started")
+        raise AccessError(
+            "an object that was opened with keys of S3 is not pickled: they would be in the pickle",
+            "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "
+            "processes inherit that are started",
+        )
 
 
 def _ask(services: Services, url: str, write: bool) -> dict[str, str]:
@@ -130,8 +141,12 @@ def _ask(services: Services, url: str, write: bool) -> dict[str, str]:
         raise ProtocolError(f"{services.credentials} gives no credentials")
     if not _is_time(answer["expires"]):
         raise ProtocolError(f"{services.credentials} does not say until when its credentials are good")
-    return {"access_key": answer["access_key"], "secret_key": answer["secret_key"], "token": answer["session_token"],
-            "expiry_time": answer["expires"]}
+    return {
+        "access_key": answer["access_key"],
+        "secret_key": answer["secret_key"],
+        "token": answer["session_token"],
+        "expiry_time": answer["expires"],
+    }
 
 
 def _is_time(text: str) -> bool:

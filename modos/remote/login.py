@@ -45,8 +45,9 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
     """
     device_url, token_url = auth.get("device_authorization_endpoint"), auth.get("token_endpoint")
     if not isinstance(device_url, str) or not isinstance(token_url, str):
-        raise ProtocolError(f"the login provider of {endpoint} has no device flow",
-                            f"get a token another way and set {services.TOKEN_VARIABLE}")
+        raise ProtocolError(
+            f"the login provider of {endpoint} has no device flow", f"get a token another way and set {services.TOKEN_VARIABLE}"
+        )
     client = str(auth.get("client_id"))
     status, answer = post_form(device_url, {"client_id": client, "scope": _SCOPE, "audience": str(auth.get("audience", ""))})
     if status != 200 or "device_code" not in answer:

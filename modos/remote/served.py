@@ -122,8 +122,10 @@ class ServedStorage(ReadOnlyStorage):
     def _refuse(self, what: str) -> NoReturn:
         if not self._url.startswith("s3://"):
             raise AccessError(f"cannot {what} {self._url}: a server is only read", "do that where its folder is")
-        raise AccessError(f"cannot {what} {self._url}: its server gives no credentials of S3, only addresses to read from",
-                          "for that, get keys of S3 and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        raise AccessError(
+            f"cannot {what} {self._url}: its server gives no credentials of S3, only addresses to read from",
+            "for that, get keys of S3 and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
 
     def _get(self, key: str, headers: dict[str, str]) -> Any:
         """The answer of S3, at an address that the server has signed, a new one where the last has ended; or the server's own."""
@@ -164,8 +166,11 @@ class ServedStorage(ReadOnlyStorage):
 
     def _ask(self, method: str, key: str, headers: Mapping[str, str] | None = None) -> Any:
         token = self._token()
-        answer = self._send(method, f"{self._files_url}/{quote(check_key(key))}",
-                            {STORED_KEY_HEADER: "1", **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {}))
+        answer = self._send(
+            method,
+            f"{self._files_url}/{quote(check_key(key))}",
+            {STORED_KEY_HEADER: "1", **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {}),
+        )
         self._check(answer, key)
         return answer
 
@@ -173,8 +178,14 @@ class ServedStorage(ReadOnlyStorage):
         import requests
 
         try:
-            return self._session.request(method, url, headers={"Accept-Encoding": "identity"} | headers, stream=True,
-                                         timeout=_TIMEOUT, allow_redirects=False)
+            return self._session.request(
+                method,
+                url,
+                headers={"Accept-Encoding": "identity"} | headers,
+                stream=True,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            )
         except ModosError:
             raise
         except (requests.RequestException, OSError) as error:
@@ -207,7 +218,9 @@ class ServedStorage(ReadOnlyStorage):
             raise TransportError(f"the connection broke on {self._url}/{key}: {type(error).__name__}") from None
         if time.monotonic() >= end:
             answer.close()
-            raise TransportError(f"the answer to {self._url}/{key} timed out: {len(data):,} bytes came in {_PATIENCE:.0f} s", "try again later")
+            raise TransportError(
+                f"the answer to {self._url}/{key} timed out: {len(data):,} bytes came in {_PATIENCE:.0f} s", "try again later"
+            )
         if len(data) > most:
             raise RemoteError(f"{self._url}/{key} has more bytes than were asked for")
         return bytes(data)

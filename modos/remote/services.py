@@ -29,7 +29,15 @@ _MAX_LISTING = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
 
 
 SERVICES = ("s3", "htsget", "refget", "fuzon", "kms")
-_TOLD = (*SERVICES, "status", "auth", "root", "endpoint", "credentials", "references")  # what a server says of itself may be given as it is
+_TOLD = (
+    *SERVICES,
+    "status",
+    "auth",
+    "root",
+    "endpoint",
+    "credentials",
+    "references",
+)  # what a server says of itself may be given as it is
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,9 @@ def check_url(url: Any, what: str) -> str:
     if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
         raise InvalidInputError(f"{repr(url)[:200]} is not the URL of {what}", hint)
     if "@" in url.partition("://")[2].partition("/")[0]:
-        raise InvalidInputError(f"the URL of {what} has a user name or password in it",
-                                f"leave it out; a token goes into {TOKEN_VARIABLE}")
+        raise InvalidInputError(
+            f"the URL of {what} has a user name or password in it", f"leave it out; a token goes into {TOKEN_VARIABLE}"
+        )
     try:
         origin(url)
     except ValueError:
@@ -109,7 +118,9 @@ def _parse_origin(url: str) -> tuple[str, str, int]:
     try:
         return origin(url)
     except ValueError:
-        raise InvalidInputError(f"{repr(url)[:200]} is not an http or https address", "write it like http://localhost:8080") from None
+        raise InvalidInputError(
+            f"{repr(url)[:200]} is not an http or https address", "write it like http://localhost:8080"
+        ) from None
 
 
 def endpoint_from_environment() -> str | None:
@@ -133,8 +144,9 @@ def token_for(url: str, endpoint: str | None) -> str | None:
         return None
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]*=*", token):
-        raise InvalidInputError(f"what {TOKEN_VARIABLE} holds is not a bearer token",
-                                "it has letters, digits and ._~+/-= only (RFC 6750)")
+        raise InvalidInputError(
+            f"what {TOKEN_VARIABLE} holds is not a bearer token", "it has letters, digits and ._~+/-= only (RFC 6750)"
+        )
     return token or tokens.token_of(server_name(url))
 
 
@@ -189,23 +201,39 @@ def is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
-def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None, *, post: Any = None,
-               limit: int = _MAX_ANSWER, deadline: float = DISCOVERY_DEADLINE, what: str = "a modos server") -> Any:
+def fetch_json(
+    url: str,
+    params: Mapping[str, str] | None = None,
+    token: str | None = None,
+    *,
+    post: Any = None,
+    limit: int = _MAX_ANSWER,
+    deadline: float = DISCOVERY_DEADLINE,
+    what: str = "a modos server",
+) -> Any:
     """GET a JSON document of at most `limit` bytes, or POST one and get the answer; the same errors as `discover`, for `what`."""
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
-        status, body = ask("GET" if post is None else "POST", url, limit=limit, timeout=DISCOVERY_TIMEOUT, deadline=deadline,
-                           params=params, json=post, auth=lambda request: _with_token(request, token))
+        status, body = ask(
+            "GET" if post is None else "POST",
+            url,
+            limit=limit,
+            timeout=DISCOVERY_TIMEOUT,
+            deadline=deadline,
+            params=params,
+            json=post,
+            auth=lambda request: _with_token(request, token),
+        )
     except ModosError:
         raise
     except (requests.RequestException, HTTPError, OSError) as error:
-        raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
-                             "address right?") from None
+        raise TransportError(
+            f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the address right?"
+        ) from None
     if status in (401, 403):
-        raise AccessError(f"{url} refuses access (HTTP {status})",
-                          f"log in with `modos login`, or set {TOKEN_VARIABLE}")
+        raise AccessError(f"{url} refuses access (HTTP {status})", f"log in with `modos login`, or set {TOKEN_VARIABLE}")
     if len(body) > limit:
         raise ProtocolError(f"{url} answers with more than {limit >> 20} MiB, which is too much for it")
     if status != 200:
@@ -238,8 +266,12 @@ def resolve_services(endpoint: str | None, services: Mapping[str, Any] | None) -
 def check_services(services: Any) -> None:
     """Refuse what is no mapping of URLs by the names of services; InvalidInputError also for a name that no service has."""
     if services is not None and (not isinstance(services, Mapping) or any(map(is_s3_argument, services))):
-        raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
-                                "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
+        raise InvalidInputError(
+            "services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
+            "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}",
+        )
     if unknown := [str(name)[:60] for name in services or () if name not in _TOLD]:
         near = did_you_mean(unknown[0], SERVICES)
-        raise InvalidInputError(f"there is no service {unknown[0]}", f"did you mean {near}?" if near else f"there are {listing(SERVICES)}")
+        raise InvalidInputError(
+            f"there is no service {unknown[0]}", f"did you mean {near}?" if near else f"there are {listing(SERVICES)}"
+        )

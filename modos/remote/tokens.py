@@ -66,8 +66,9 @@ def token_of(server: str) -> str | None:
     fields = {"grant_type": "refresh_token", "refresh_token": login.refresh_token, "client_id": login.client_id or ""}
     status, answer = post_form(login.token_endpoint, fields)
     if status != 200:
-        raise AccessError(f"the login at {server} has expired ({answer.get('error', f'HTTP {status}')})",
-                          "log in again with `modos login`")
+        raise AccessError(
+            f"the login at {server} has expired ({answer.get('error', f'HTTP {status}')})", "log in again with `modos login`"
+        )
     renewed = Login.from_answer(answer, login.token_endpoint, login.client_id or "", login.refresh_token)
     save(server, renewed)
     return renewed.token
@@ -113,8 +114,11 @@ def load(server: str) -> Login | None:
 def _check(login: Login) -> Login:
     """ValueError where what was kept is nothing that was written."""
     texts = (login.token, login.refresh_token or "", login.token_endpoint or "", login.client_id or "")
-    if not all(isinstance(text, str) for text in texts) or not isinstance(login.expires, (int, float, type(None))) \
-            or (login.expires is not None and not 0 <= login.expires < _LONGEST):
+    if (
+        not all(isinstance(text, str) for text in texts)
+        or not isinstance(login.expires, (int, float, type(None)))
+        or (login.expires is not None and not 0 <= login.expires < _LONGEST)
+    ):
         raise ValueError
     return login
 
@@ -143,7 +147,9 @@ def remove(server: str) -> bool:
 def token_file() -> Path:
     """The file."""
     folder = os.environ.get("MODOS_CONFIG_DIR")
-    return (Path(folder) if folder else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "modos") / "tokens.json"
+    return (
+        Path(folder) if folder else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "modos"
+    ) / "tokens.json"
 
 
 def _read_file() -> dict[str, Any]:

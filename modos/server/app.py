@@ -33,9 +33,19 @@ _NOTHING = {"error": NotFoundError.kind, "message": "there is nothing here"}
 logger = logging.getLogger(__name__)
 
 
-def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str | None = None, htsget_url: str | None = None,
-               tokens: Collection[str] = (), access: Access | None = None, max_age: float = 0,
-               references: ReferenceStore | None = None, index: Index | None = None, fuzon_url: str | None = None) -> FastAPI:
+def create_app(
+    storage: Storage,
+    *,
+    s3_url: str | None = None,
+    public_url: str | None = None,
+    htsget_url: str | None = None,
+    tokens: Collection[str] = (),
+    access: Access | None = None,
+    max_age: float = 0,
+    references: ReferenceStore | None = None,
+    index: Index | None = None,
+    fuzon_url: str | None = None,
+) -> FastAPI:
     """The server over a folder or an S3 prefix.
 
     Parameters
@@ -68,8 +78,13 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
-    app = FastAPI(title="modos", version=__version__, redirect_slashes=False, default_response_class=JsonAnswer,
-                  description="Multi-omics digital objects: catalogue, htsget, DRS, refget, codes, and credentials.")
+    app = FastAPI(
+        title="modos",
+        version=__version__,
+        redirect_slashes=False,
+        default_response_class=JsonAnswer,
+        description="Multi-omics digital objects: catalogue, htsget, DRS, refget, codes, and credentials.",
+    )
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
     app.add_middleware(Admission, most=most_requests())
@@ -81,8 +96,9 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
-    app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url,
-                                               index is not None))
+    app.include_router(
+        discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
+    )
     app.include_router(listing.create_router(catalog, access, s3))
     app.include_router(htsget.create_router(catalog, access, public_url))
     app.include_router(partial.create_router(catalog, access))
@@ -142,7 +158,8 @@ def _answer_error(request: Request, error: ModosError) -> JSONResponse:
     if status >= 500:
         logger.error("%s %s: %s", request.method, request.scope["path"], error)
         message = "the server cannot read what was asked for" + (
-            ": the file or its index is damaged there" if isinstance(error, IntegrityError) else "")
+            ": the file or its index is damaged there" if isinstance(error, IntegrityError) else ""
+        )
     headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else {}
     if request.method == "POST":
         headers["Connection"] = "close"  # what is left of the body is not read

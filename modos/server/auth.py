@@ -50,10 +50,13 @@ def read_tokens(path: str | Path) -> dict[str, str]:
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise InvalidInputError(f"{path} has no token", "write one a line, such as `openssl rand -hex 32` gives")
-    if not all(len(words) <= 2 and len(words[-1]) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", words[-1])
-               for words in lines):
-        raise InvalidInputError(f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
-                                "make one with `openssl rand -hex 32`")
+    if not all(
+        len(words) <= 2 and len(words[-1]) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", words[-1]) for words in lines
+    ):
+        raise InvalidInputError(
+            f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
+            "make one with `openssl rand -hex 32`",
+        )
     names = {words[-1]: words[0] if len(words) == 2 else "token" for words in lines}
     if len(names) < len(lines):
         raise InvalidInputError(f"{path} has a token twice", "give everybody another one")
@@ -114,9 +117,14 @@ class Access:
         if self._provider is None or self.oidc is None:
             return {"type": "token"} if self._is_closed else None
         provider = await self._provider.fetch_description()
-        return {"type": "oidc", "issuer": self.oidc.issuer, "client_id": self.oidc.client_id, "audience": self.oidc.audience,
-                "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
-                "token_endpoint": provider.get("token_endpoint")}
+        return {
+            "type": "oidc",
+            "issuer": self.oidc.issuer,
+            "client_id": self.oidc.client_id,
+            "audience": self.oidc.audience,
+            "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
+            "token_endpoint": provider.get("token_endpoint"),
+        }
 
     @property
     def identifies(self) -> bool:
@@ -138,8 +146,9 @@ class Access:
             Whether the key has to lie below a place: it is one to which an
             ending is added, so that a place itself leads to a file beside it.
         """
-        return any(not place or (key == place and not below) or key.startswith(f"{place}/")
-                   for place in self.places(caller, action))
+        return any(
+            not place or (key == place and not below) or key.startswith(f"{place}/") for place in self.places(caller, action)
+        )
 
     def check(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> None:
         """HtsgetError where somebody may not, see `allows`; it is the same whether the key is there or not."""
@@ -184,8 +193,12 @@ def caller_of(request: Request) -> Caller:
 
 def refusal(error: HtsgetError) -> JSONResponse:
     """The answer to somebody who may not; a body that they send is not read."""
-    return JSONResponse(error_to_json(error.name, error.message), ERROR_STATUS[error.name],
-                        {"WWW-Authenticate": "Bearer", "Connection": "close"}, media_type=MEDIA_TYPE)
+    return JSONResponse(
+        error_to_json(error.name, error.message),
+        ERROR_STATUS[error.name],
+        {"WWW-Authenticate": "Bearer", "Connection": "close"},
+        media_type=MEDIA_TYPE,
+    )
 
 
 class Pages:
@@ -193,9 +206,14 @@ class Pages:
 
     def __init__(self, app: ASGIApp):
         self._app = app
-        self._open = CORSMiddleware(app, allow_origin_regex=".*", allow_methods=("GET", "HEAD", "POST"),
-                                    allow_headers=("*",), max_age=_MAX_AGE,
-                                    expose_headers=("Content-Range", "Accept-Ranges", "ETag"))
+        self._open = CORSMiddleware(
+            app,
+            allow_origin_regex=".*",
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("*",),
+            max_age=_MAX_AGE,
+            expose_headers=("Content-Range", "Accept-Ranges", "ETag"),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""

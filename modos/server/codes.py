@@ -56,17 +56,24 @@ def create_router(index: Index | None, access: Access) -> APIRouter:
     newest = Newest(index)
 
     @router.get("/codes/top")
-    def find_codes(request: Request, collection: Annotated[str, Query(max_length=100, description="A slot, such as cell_type.")],
-                   query: Annotated[str, Query(min_length=1, max_length=MAX_QUERY, description="Words, or a code.")],
-                   num: Annotated[int | None, Query(ge=1, le=MAX_COUNT, description="How many, at most; 10 where it is not given.")] = None,
-                   top: Annotated[int | None, Query(ge=1, le=MAX_COUNT, description="As `num`.")] = None) -> dict[str, Any]:
+    def find_codes(
+        request: Request,
+        collection: Annotated[str, Query(max_length=100, description="A slot, such as cell_type.")],
+        query: Annotated[str, Query(min_length=1, max_length=MAX_QUERY, description="Words, or a code.")],
+        num: Annotated[int | None, Query(ge=1, le=MAX_COUNT, description="How many, at most; 10 where it is not given.")] = None,
+        top: Annotated[int | None, Query(ge=1, le=MAX_COUNT, description="As `num`.")] = None,
+    ) -> dict[str, Any]:
         """The terms that are most like some words, the best first."""
         access.check_any(caller_of(request))
         if num and top and num != top:
             raise InvalidInputError("num and top are the same, and differ", "give one of them")
         found = newest.index().search(collection, query, num or top or 10)
-        return {"codes": [{"label": code.label, "uri": f"<{code.uri}>", "score": code.score, "value": code.value, "synonym": code.synonym}
-                          for code in found]}
+        return {
+            "codes": [
+                {"label": code.label, "uri": f"<{code.uri}>", "score": code.score, "value": code.value, "synonym": code.synonym}
+                for code in found
+            ]
+        }
 
     @router.get("/collections")
     def list_collections(request: Request) -> dict[str, list[str]]:

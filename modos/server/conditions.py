@@ -40,4 +40,6 @@ def _matches(given: str, tag: str, *, weakly: bool) -> bool:
     if given.strip() == "*":
         return True
     tags = _TAG.findall(given)
-    return tag.removeprefix("W/") in [one.removeprefix("W/") for one in tags] if weakly else tag in tags and not tag.startswith("W/")
+    return (
+        tag.removeprefix("W/") in [one.removeprefix("W/") for one in tags] if weakly else tag in tags and not tag.startswith("W/")
+    )

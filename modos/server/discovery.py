@@ -29,8 +29,16 @@ class Wanted(BaseModel):
     write: bool = False
 
 
-def create_router(storage: Storage, access: Access, s3: str | None, public_url: str | None,
-                  htsget_url: str | None, has_references: bool, fuzon_url: str | None, has_codes: bool) -> APIRouter:
+def create_router(
+    storage: Storage,
+    access: Access,
+    s3: str | None,
+    public_url: str | None,
+    htsget_url: str | None,
+    has_references: bool,
+    fuzon_url: str | None,
+    has_codes: bool,
+) -> APIRouter:
     """The endpoints."""
     router, ours = APIRouter(), [Depends(check_parameters)]
 
@@ -39,18 +47,28 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
         """Where the services are; null for what is absent."""
         base = public_url or str(request.base_url).rstrip("/")
         return {
-            "status": "success", "auth": await access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
+            "status": "success",
+            "auth": await access.login(),
+            "s3": s3,
+            "htsget": htsget_url or f"{base}/htsget",
             "credentials": f"{base}/credentials" if s3 and access.identifies else None,
-            "fuzon": fuzon_url or (base if has_codes else None), "kms": None, "refget": f"{base}/refget" if has_references else None,
-            "references": f"{base}/references" if has_references else None, "root": storage.url if s3 else None,
+            "fuzon": fuzon_url or (base if has_codes else None),
+            "kms": None,
+            "refget": f"{base}/refget" if has_references else None,
+            "references": f"{base}/references" if has_references else None,
+            "root": storage.url if s3 else None,
         }
 
     @router.get("/whoami", dependencies=ours)
     def tell_caller(request: Request) -> dict[str, Any]:
         """Who asks, and where they may read and write; the empty place is everything."""
         caller = caller_of(request)
-        return {"name": caller.name or None, "groups": sorted(caller.groups),
-                "read": sorted(access.places(caller, "read")), "write": sorted(access.places(caller, "write"))}
+        return {
+            "name": caller.name or None,
+            "groups": sorted(caller.groups),
+            "read": sorted(access.places(caller, "read")),
+            "write": sorted(access.places(caller, "write")),
+        }
 
     @router.get("/authorize", include_in_schema=False)
     def authorize(request: Request) -> dict[str, str]:
@@ -66,8 +84,13 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
             access.check(caller_of(request), "read", check_key(match["key"]), below=True)
         return {"status": "ok"}
 
-    @router.post("/credentials", dependencies=ours, openapi_extra={"requestBody": {
-        "required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}})
+    @router.post(
+        "/credentials",
+        dependencies=ours,
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}
+        },
+    )
     async def give_credentials(request: Request) -> dict[str, Any]:
         """Credentials of S3 for a part of what is served, for an hour."""
         caller = caller_of(request)

@@ -59,16 +59,25 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
     @router.get("/service-info", name="DRS service-info")
     def service_info() -> dict[str, Any]:
         """GA4GH service-info."""
-        return {"id": "modos.drs", "name": "modos DRS", "version": __version__,
-                "type": {"group": "org.ga4gh", "artifact": "drs", "version": "1.4.0"},
-                "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
-                "maxBulkRequestLength": 1}
+        return {
+            "id": "modos.drs",
+            "name": "modos DRS",
+            "version": __version__,
+            "type": {"group": "org.ga4gh", "artifact": "drs", "version": "1.4.0"},
+            "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
+            "maxBulkRequestLength": 1,
+        }
 
     def describe(request: Request, key: str, name: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
         created = str(root.get("creation_date") or "1970-01-01")
-        return {"id": object_id(key), "self_uri": f"drs://{urlsplit(base(request)).netloc}/{object_id(key)}",
-                "name": name.rpartition("/")[2], "created_time": created if "T" in created else f"{created}T00:00:00Z",
-                "aliases": list(dict.fromkeys((key, name))), "description": attributes.get("description") or ""}
+        return {
+            "id": object_id(key),
+            "self_uri": f"drs://{urlsplit(base(request)).netloc}/{object_id(key)}",
+            "name": name.rpartition("/")[2],
+            "created_time": created if "T" in created else f"{created}T00:00:00Z",
+            "aliases": list(dict.fromkeys((key, name))),
+            "description": attributes.get("description") or "",
+        }
 
     @router.get("/objects/{drs_id}", name="DRS object")
     def get_object(drs_id: str, request: Request) -> dict[str, Any]:
@@ -79,9 +88,11 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
             return bundle(request, key)
         key, attributes, root = find(request, drs_id)
         answer = describe(request, key, name_of(key), root, attributes) | {
-            "size": catalog.storage.stat(key).size, "mime_type": "application/octet-stream",
+            "size": catalog.storage.stat(key).size,
+            "mime_type": "application/octet-stream",
             "access_methods": [{"type": urlsplit(base(request)).scheme, "access_id": "file"}],
-            "checksums": _checksums(key, attributes)}
+            "checksums": _checksums(key, attributes),
+        }
         if catalog.storage.is_remote:
             answer["access_methods"].append({"type": "s3", "access_url": {"url": f"{catalog.storage.url}/{key}"}})
         return answer
@@ -89,14 +100,22 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
     def bundle(request: Request, key: str) -> dict[str, Any]:
         metadata = catalog.metadata(key)
         root = next(value for value in metadata.values() if value.get("@type") == "MODO")
-        files = {f"{key}/{a['data_path']}": a for a in metadata.values()
-                 if a.get("data_path") and not is_array_path(a["data_path"])}
+        files = {
+            f"{key}/{a['data_path']}": a for a in metadata.values() if a.get("data_path") and not is_array_path(a["data_path"])
+        }
         known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
         return describe(request, key, key, root, root) | {
             "size": sum(a.get("data_size") or 0 for a in files.values()),
             "checksums": [{"type": "blake2b-512", "checksum": hashlib.blake2b("".join(sorted(known)).encode()).hexdigest()}],
-            "contents": [{"name": name_of(file.removeprefix(f"{key}/")), "id": object_id(file),
-                          "drs_uri": [f"drs://{urlsplit(base(request)).netloc}/{object_id(file)}"]} for file in files]}
+            "contents": [
+                {
+                    "name": name_of(file.removeprefix(f"{key}/")),
+                    "id": object_id(file),
+                    "drs_uri": [f"drs://{urlsplit(base(request)).netloc}/{object_id(file)}"],
+                }
+                for file in files
+            ],
+        }
 
     @router.get("/objects/{drs_id}/access/{access_id}", name="DRS access")
     def get_access(drs_id: str, access_id: str, request: Request) -> dict[str, Any]:
@@ -108,7 +127,10 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         if signed:
             return {"url": signed}
         headers = {STORED_KEY_HEADER: "1"} | {name: value for name, value in request.headers.items() if name == "authorization"}
-        return {"url": f"{base(request)}/files/{quote(key)}", "headers": [f"{name.title()}: {value}" for name, value in headers.items()]}
+        return {
+            "url": f"{base(request)}/files/{quote(key)}",
+            "headers": [f"{name.title()}: {value}" for name, value in headers.items()],
+        }
 
     return router
 

@@ -47,8 +47,11 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         access.check(caller_of(request), "read", key)
         try:
             path = catalog.find_object(key)[1]
-            stored = key if path in (ROOT_KEY, OLD_ROOT_KEY) or _CHUNK.fullmatch(path) else catalog.find_file(
-                key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
+            stored = (
+                key
+                if path in (ROOT_KEY, OLD_ROOT_KEY) or _CHUNK.fullmatch(path)
+                else catalog.find_file(key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
+            )
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
         except NotFoundError:
             raise NotFoundError(f"there is no file {key}") from None

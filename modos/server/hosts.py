@@ -35,7 +35,9 @@ class KnownHosts:
             host = Headers(scope=scope).get("Host")
             if host is not None and not self._is_ours(host):
                 message = "this server is not known by that name: --public-url says which other one it has"
-                answer = JSONResponse({"error": "invalid_input", "message": message}, 421, {"Connection": "close"})  # a body is not read
+                answer = JSONResponse(
+                    {"error": "invalid_input", "message": message}, 421, {"Connection": "close"}
+                )  # a body is not read
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -26,7 +26,10 @@ EXPIRES = 3600  # seconds that a signed URL is good for
 MAX_BLOCK = 1 << 30  # bytes
 MAX_REQUEST = 4 << 20  # bytes
 INLINE = 256 << 10  # bytes of a file that come with the ticket
-_PREFERENCE: dict[RecordKind, tuple[str, str]] = {"reads": ("BAM", "CRAM"), "variants": ("VCF", "BCF")}  # htsget.md: the default is the first
+_PREFERENCE: dict[RecordKind, tuple[str, str]] = {
+    "reads": ("BAM", "CRAM"),
+    "variants": ("VCF", "BCF"),
+}  # htsget.md: the default is the first
 
 
 def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
@@ -52,12 +55,18 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
     def service_info() -> dict[str, Any]:
         """GA4GH service-info."""
         return {
-            "id": f"modos.genomics.htsget.{kind}", "name": f"modos htsget {kind}", "version": __version__,
+            "id": f"modos.genomics.htsget.{kind}",
+            "name": f"modos htsget {kind}",
+            "version": __version__,
             "description": "Regions of the files of multi-omics digital objects",
             "type": {"group": "org.ga4gh", "artifact": "htsget", "version": "1.3.0"},
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
-            "htsget": {"datatype": kind, "formats": list(_PREFERENCE[kind]), "fieldsParameterEffective": kind == "reads",
-                       "tagsParametersEffective": kind == "reads"},
+            "htsget": {
+                "datatype": kind,
+                "formats": list(_PREFERENCE[kind]),
+                "fieldsParameterEffective": kind == "reads",
+                "tagsParametersEffective": kind == "reads",
+            },
         }
 
     @router.get(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket")

@@ -17,8 +17,14 @@ from modos.server.rules import ANYONE
 MOST = 10_000  # objects of a page
 Limit = Annotated[int | None, Query(ge=1, le=MOST, description="At most so many; `next` says where the next page begins.")]
 After = Annotated[str | None, Query(max_length=1000, description="Begin after this: the `next` of the page before.")]
-Search = Annotated[str, Query(max_length=1000, description="Words that the metadata have, all of them; SLOT=VALUE looks "
-                              "for a whole value of one slot, SLOT~PART for a part of one.")]
+Search = Annotated[
+    str,
+    Query(
+        max_length=1000,
+        description="Words that the metadata have, all of them; SLOT=VALUE looks "
+        "for a whole value of one slot, SLOT~PART for a part of one.",
+    ),
+]
 Item = TypeVar("Item")
 
 
@@ -44,16 +50,29 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
     def list_metadata(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
         """The objects with their metadata; those that cannot be read are named in `left_out`."""
         left = _LeftOut()
-        return left.add_to(_page(catalog.find(search, selection(request, after), left.note), limit, lambda found: found[0],
-                               lambda found: {"path": catalog.url(found[0]), "meta": found[1]}), catalog)
+        return left.add_to(
+            _page(
+                catalog.find(search, selection(request, after), left.note),
+                limit,
+                lambda found: found[0],
+                lambda found: {"path": catalog.url(found[0]), "meta": found[1]},
+            ),
+            catalog,
+        )
 
     @router.get("/get")
-    def find_object(request: Request, query: Annotated[str, Query(min_length=1, max_length=1000)], fuzzy: bool = False,
-                    limit: Limit = None, after: After = None) -> dict[str, Any]:
+    def find_object(
+        request: Request,
+        query: Annotated[str, Query(min_length=1, max_length=1000)],
+        fuzzy: bool = False,
+        limit: Limit = None,
+        after: After = None,
+    ) -> dict[str, Any]:
         """The objects of a name (`query`), or of one like it (`fuzzy=true`)."""
         keys = filter(selection(request, after), catalog.search(query, fuzzy))
-        return _page(keys, limit, lambda key: key,
-                     lambda key: {key.rpartition("/")[2]: {"s3_endpoint": s3, "modo_path": catalog.url(key)}})
+        return _page(
+            keys, limit, lambda key: key, lambda key: {key.rpartition("/")[2]: {"s3_endpoint": s3, "modo_path": catalog.url(key)}}
+        )
 
     return router
 
@@ -71,13 +90,17 @@ class _LeftOut:
     def add_to(self, answer: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
         """An answer that names them, as far as its page goes; as it is where there are none."""
         last = answer.get("next")
-        left = [{"path": catalog.url(key), "reason": "damaged" if isinstance(error, IntegrityError) else "unreadable"}
-                for key, error in self._found if last is None or key <= last]
+        left = [
+            {"path": catalog.url(key), "reason": "damaged" if isinstance(error, IntegrityError) else "unreadable"}
+            for key, error in self._found
+            if last is None or key <= last
+        ]
         return answer | {"left_out": left} if left else answer
 
 
-def _page(items: Iterable[Item], limit: int | None, key_of: Callable[[Item], str],
-          shown: Callable[[Item], Any]) -> dict[str, Any]:
+def _page(
+    items: Iterable[Item], limit: int | None, key_of: Callable[[Item], str], shown: Callable[[Item], Any]
+) -> dict[str, Any]:
     """The first items, and where the next page begins, if there is one."""
     if limit is None:
         return {"data": [shown(item) for item in items]}

@@ -22,8 +22,12 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _HEADER = "X-Request-ID"
 _FIELDS = ("request_id", "method", "path", "status", "seconds", "bytes", "client", "caller")
 REQUESTS = Counter("modos_requests_total", "Requests", ["method", "route", "status"])
-SECONDS = Histogram("modos_request_seconds", "Time until a request was answered", ["route"],
-                    buckets=(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60))
+SECONDS = Histogram(
+    "modos_request_seconds",
+    "Time until a request was answered",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
 SENT = Counter("modos_sent_bytes_total", "Bytes of answers", ["route"])
 
 logger = logging.getLogger("modos.requests")
@@ -67,10 +71,19 @@ class Observed:
             SECONDS.labels(route).observe(seconds)
             SENT.labels(route).inc(sent)
             caller = scope.get("modos.caller")
-            logger.info("request", extra={
-                "request_id": request_id, "method": scope["method"], "path": scope["path"], "status": status,
-                "seconds": round(seconds, 4), "bytes": sent, "client": (scope.get("client") or [None])[0],
-                "caller": caller.name if caller else None})
+            logger.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "seconds": round(seconds, 4),
+                    "bytes": sent,
+                    "client": (scope.get("client") or [None])[0],
+                    "caller": caller.name if caller else None,
+                },
+            )
 
 
 def add_headers(headers: MutableHeaders) -> None:
@@ -95,8 +108,12 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record of the log as one line."""
-        line: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
-                                "logger": record.name, "message": record.getMessage()}
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

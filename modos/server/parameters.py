@@ -13,7 +13,12 @@ async def check_parameters(request: Request) -> None:
     given = [name for name, _ in request.query_params.multi_items()]
     if unknown := [name for name in given if name not in known]:
         near = did_you_mean(unknown[0], known)
-        raise InvalidInputError(f"there is no parameter {unknown[0]}", f"did you mean {near}?" if near else
-                                f"there are {listing(known)}" if known else "there are none here")
+        raise InvalidInputError(
+            f"there is no parameter {unknown[0]}",
+            f"did you mean {near}?" if near else f"there are {listing(known)}" if known else "there are none here",
+        )
     if twice := [name for name in known if given.count(name) > 1]:
-        raise InvalidInputError(f"the parameter {twice[0]} is given more than once", "search takes several words at once" if twice[0] == "search" else "give it once")
+        raise InvalidInputError(
+            f"the parameter {twice[0]} is given more than once",
+            "search takes several words at once" if twice[0] == "search" else "give it once",
+        )

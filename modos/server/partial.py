@@ -78,8 +78,16 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     planner = Planner(catalog.storage, revalidate=True)
 
     @router.get(PATH + "/{key:path}", name="reads with some fields")
-    def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False, fields: str | None = None,
-                  tags: str | None = None, notags: str | None = None) -> Response:
+    def get_reads(
+        key: str,
+        request: Request,
+        tag: str,
+        chunks: str,
+        last: bool = False,
+        fields: str | None = None,
+        tags: str | None = None,
+        notags: str | None = None,
+    ) -> Response:
         """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
         access.check(caller_of(request), "read", _check(key))
         key = _find_bam(catalog, key)
@@ -90,7 +98,9 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             pieces = _iter_made(catalog.storage, plan, header, Blanking(query), last)
             first = next(pieces, b"")
         except ConflictError:
-            return JSONResponse(error_to_json("InvalidInput", f"{key} was changed: ask for a new ticket"), 412, media_type=MEDIA_TYPE)
+            return JSONResponse(
+                error_to_json("InvalidInput", f"{key} was changed: ask for a new ticket"), 412, media_type=MEDIA_TYPE
+            )
         digest = hashlib.sha256(tag.encode()).hexdigest()
         return Pieces(pieces, headers={"ETag": f'"{digest[:32]}"'}, media_type="application/octet-stream", begun=first)
 

@@ -138,8 +138,15 @@ class Provider:
         try:
             number = jwt.get_unverified_header(token).get("kid")
             key = self._known_keys(number)[number]
-            claims = jwt.decode(token, key, algorithms=_ALGORITHMS, audience=self._oidc.audience, issuer=self._oidc.issuer,
-                                leeway=_LEEWAY, options={"require": ["exp", "iss", "aud"]})
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=_ALGORITHMS,
+                audience=self._oidc.audience,
+                issuer=self._oidc.issuer,
+                leeway=_LEEWAY,
+                options={"require": ["exp", "iss", "aud"]},
+            )
         except HtsgetError:
             raise
         except jwt.ExpiredSignatureError:
@@ -149,8 +156,9 @@ class Provider:
         name, groups = claims.get(self._oidc.name_claim), claims.get(self._oidc.groups_claim, ())
         if not isinstance(name, str) or not name:
             raise HtsgetError("InvalidAuthentication", f"the token has no {self._oidc.name_claim}")
-        return Caller(name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else
-                      frozenset())
+        return Caller(
+            name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else frozenset()
+        )
 
     async def fetch_description(self) -> dict[str, Any]:
         """Return the provider's description (OpenID Connect Discovery 1.0, section 4); nothing while it is away."""

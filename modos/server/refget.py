@@ -32,7 +32,9 @@ _JSON = "application/vnd.ga4gh.refget.v2.0.0+json"
 _ACCEPTED = {_TEXT: (_TEXT, "text/plain", "text/*", "*/*"), _JSON: (_JSON, "application/json", "application/*", "*/*")}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _KEPT = 30.0  # seconds for which what the store has is known
-_FILE = re.compile(r"index\.json|assemblies/[^/]+/[^/]+|annotations/[^/]+/v\d+/[^/]+|sequences/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}")
+_FILE = re.compile(
+    r"index\.json|assemblies/[^/]+/[^/]+|annotations/[^/]+/v\d+/[^/]+|sequences/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}"
+)
 
 PartOf = Callable[[int, int], Generator[bytes, None, None]]  # of a file, between two positions
 
@@ -110,11 +112,21 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
     @router.get("/refget/sequence/service-info")
     def tell_service() -> JSONResponse:
         """What this refget can do."""
-        return JSONResponse({
-            "id": "modos.refget", "name": "modos refget", "version": __version__, "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes"},
-            "type": {"group": "org.ga4gh", "artifact": "refget", "version": "2.0.0"},
-            "refget": {"circular_supported": False, "subsequence_limit": None, "algorithms": ["md5", "ga4gh", "trunc512"], "identifier_types": []},
-        })
+        return JSONResponse(
+            {
+                "id": "modos.refget",
+                "name": "modos refget",
+                "version": __version__,
+                "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes"},
+                "type": {"group": "org.ga4gh", "artifact": "refget", "version": "2.0.0"},
+                "refget": {
+                    "circular_supported": False,
+                    "subsequence_limit": None,
+                    "algorithms": ["md5", "ga4gh", "trunc512"],
+                    "identifier_types": [],
+                },
+            }
+        )
 
     @router.get("/refget/sequence/{name}/metadata")
     def tell_sequence(name: str, request: Request) -> Response:
@@ -123,8 +135,18 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         contig, names = sequences.find(name)
         if not _accepts(request, _JSON):
             return _not_acceptable(_JSON)
-        return JsonAnswer({"metadata": {"md5": contig.md5, "ga4gh": contig.ga4gh, "trunc512": trunc512_of(contig.ga4gh),
-                                        "length": contig.length, "aliases": names}}, media_type=_JSON)
+        return JsonAnswer(
+            {
+                "metadata": {
+                    "md5": contig.md5,
+                    "ga4gh": contig.ga4gh,
+                    "trunc512": trunc512_of(contig.ga4gh),
+                    "length": contig.length,
+                    "aliases": names,
+                }
+            },
+            media_type=_JSON,
+        )
 
     @router.head("/refget/sequence/{name}", include_in_schema=False)
     @router.get("/refget/sequence/{name}")
@@ -145,12 +167,16 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
             raise InvalidInputError("a range is given twice: by the header Range, and by start or end")
         low, high = _number("start", start, 0), _number("end", end, contig.length)
         if low > high:
-            return JSONResponse({"error": "not_implemented", "message": "circular sequences are not supported"},
-                                501 if low < contig.length and high <= contig.length else 416)
+            return JSONResponse(
+                {"error": "not_implemented", "message": "circular sequences are not supported"},
+                501 if low < contig.length and high <= contig.length else 416,
+            )
         if high > contig.length or (low >= contig.length and low):
             return JSONResponse({"error": "range", "message": f"the sequence has {contig.length:,} bases"}, 416)
         part = entity_tag(f"{contig.md5}-{low}-{high}")
-        return check_conditions(request, part) or _stream(part_of, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
+        return check_conditions(request, part) or _stream(
+            part_of, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT
+        )
 
     @router.head("/references/{key:path}", include_in_schema=False, dependencies=[Depends(check_parameters)])
     @router.get("/references/{key:path}", dependencies=[Depends(check_parameters)])
@@ -165,7 +191,9 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if key.startswith("sequences/") and sequence_key(sequences.computed.find(key, info.size, info.etag).md5) != key:
             raise IntegrityError(f"{key} of the store does not have the MD5 that it is named by")
         tag, kind = entity_tag(info.etag), "application/json" if key.endswith(".json") else "application/octet-stream"
-        return check_conditions(request, tag) or _send(partial(iter_file, store.storage, key, tag=info.etag), info.size, request, kind, tag)
+        return check_conditions(request, tag) or _send(
+            partial(iter_file, store.storage, key, tag=info.etag), info.size, request, kind, tag
+        )
 
     return router
 
@@ -209,8 +237,15 @@ def _send(part_of: PartOf, size: int, request: Request, kind: str, tag: str) -> 
     low, high = (int(first), min(int(last) + 1, size) if last else size) if first else (max(size - int(last), 0), size)
     if low >= high:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    return _stream(part_of, low, high, request, 206,
-                   {"Accept-Ranges": "bytes", "ETag": tag, "Content-Range": f"bytes {low}-{high - 1}/{size}"}, kind)
+    return _stream(
+        part_of,
+        low,
+        high,
+        request,
+        206,
+        {"Accept-Ranges": "bytes", "ETag": tag, "Content-Range": f"bytes {low}-{high - 1}/{size}"},
+        kind,
+    )
 
 
 def _stream(part_of: PartOf, start: int, end: int, request: Request, status: int, headers: dict[str, str], kind: str) -> Response:

@@ -116,8 +116,11 @@ def read_access(path: str | Path) -> AccessFile:
         raise InvalidInputError(f"{path}: rule is not a list of tables", "begin each rule with [[rule]]")
     rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(tables, 1)]
     tokens = document.get("tokens")
-    return AccessFile(Rules(tuple(rules)), _oidc(document.get("oidc"), str(path)),
-                      None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"))
+    return AccessFile(
+        Rules(tuple(rules)),
+        _oidc(document.get("oidc"), str(path)),
+        None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"),
+    )
 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:
@@ -125,8 +128,9 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     who = _strings(table.get("who"), f"{where}: who")
     if unknown := [name for name in who if not _WHO.fullmatch(name)]:
         raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME or group:NAME")
-    read, write = (tuple(_place(text, where) for text in _strings(table.get(name, []), f"{where}: {name}"))
-                   for name in ("read", "write"))
+    read, write = (
+        tuple(_place(text, where) for text in _strings(table.get(name, []), f"{where}: {name}")) for name in ("read", "write")
+    )
     if write and "anyone" in who:
         raise InvalidInputError(f"{where}: anyone may write", "name users or groups")
     return Rule(frozenset(who), read, write)
@@ -181,6 +185,8 @@ def is_public(setting: Mapping[str, str]) -> bool:
     if said not in ("", "0", "1"):
         raise InvalidInputError(f"MODOS_PUBLIC_READ is {said!r}", "it is 0 or 1")
     if said == "1" and rules:
-        raise InvalidInputError(f"MODOS_PUBLIC_READ=1 lets anybody read the bucket, whatever {rules} (MODOS_ACCESS) says",
-                                'leave MODOS_PUBLIC_READ out; what is for everybody gets a rule: who = ["anyone"]')
+        raise InvalidInputError(
+            f"MODOS_PUBLIC_READ=1 lets anybody read the bucket, whatever {rules} (MODOS_ACCESS) says",
+            'leave MODOS_PUBLIC_READ out; what is for everybody gets a rule: who = ["anyone"]',
+        )
     return said == "1" or (not said and not rules)

@@ -100,19 +100,37 @@ class Settings:
     def app(self) -> FastAPI:
         """The application; fails now where the place, or a file with rules, is not good."""
         if self.token_file and self.access_file:
-            raise InvalidInputError("a token file and an access file exclude each other",
-                                    'name the token file in the access file: tokens = "tokens"')
+            raise InvalidInputError(
+                "a token file and an access file exclude each other", 'name the token file in the access file: tokens = "tokens"'
+            )
         is_public({"MODOS_ACCESS": self.access_file or "", "MODOS_PUBLIC_READ": os.environ.get("MODOS_PUBLIC_READ", "")})
         s3_url, public_url, htsget_url, fuzon_url = (
-            check_url(url, option) if url else None for url, option in (
-                (self.s3_url, "--s3-url"), (self.public_url, "--public-url"), (self.htsget_url, "--htsget-url"),
-                (self.fuzon_url, "--fuzon-url")))
-        access = (Access.from_file(self.access_file) if self.access_file else
-                  Access(read_tokens(self.token_file)) if self.token_file else None)
-        return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age,
-                          references=_open_references(self.references, self.s3_kwargs),
-                          index=Index(self.codes, mapped=False).check() if self.codes else None,
-                          s3_url=s3_url, public_url=public_url, htsget_url=htsget_url, fuzon_url=fuzon_url)
+            check_url(url, option) if url else None
+            for url, option in (
+                (self.s3_url, "--s3-url"),
+                (self.public_url, "--public-url"),
+                (self.htsget_url, "--htsget-url"),
+                (self.fuzon_url, "--fuzon-url"),
+            )
+        )
+        access = (
+            Access.from_file(self.access_file)
+            if self.access_file
+            else Access(read_tokens(self.token_file))
+            if self.token_file
+            else None
+        )
+        return create_app(
+            open_served(self.place, self.s3_url, self.s3_kwargs),
+            access=access,
+            max_age=self.max_age,
+            references=_open_references(self.references, self.s3_kwargs),
+            index=Index(self.codes, mapped=False).check() if self.codes else None,
+            s3_url=s3_url,
+            public_url=public_url,
+            htsget_url=htsget_url,
+            fuzon_url=fuzon_url,
+        )
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:
@@ -203,8 +221,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise InvalidInputError(f"cannot listen on {host}:{port}: {error.strerror}",
-                                "choose another --port; 0 takes a free one") from None
+        raise InvalidInputError(
+            f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port; 0 takes a free one"
+        ) from None
     listening.listen(128)
     return listening
 
@@ -221,5 +240,15 @@ def _config(app: Any, **options: Any) -> Any:
     from modos.server.connections import BACKLOG, BoundedProtocol
 
     most = most_requests()
-    return uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-                          http=BoundedProtocol, backlog=min(BACKLOG, most), ws="none", limit_concurrency=most, **options)
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+        server_header=False,
+        http=BoundedProtocol,
+        backlog=min(BACKLOG, most),
+        ws="none",
+        limit_concurrency=most,
+        **options,
+    )

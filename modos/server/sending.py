@@ -12,7 +12,10 @@ from starlette.types import Receive, Scope, Send
 from modos.errors import TruncatedStream
 from modos.storage import Storage
 
-PIECE, REMOTE_PIECE = 256 << 10, 1 << 20  # bytes of a file that an answer holds at a time: there may be hundreds that nobody reads
+PIECE, REMOTE_PIECE = (
+    256 << 10,
+    1 << 20,
+)  # bytes of a file that an answer holds at a time: there may be hundreds that nobody reads
 
 
 class Pieces(StreamingResponse):
@@ -24,8 +27,15 @@ class Pieces(StreamingResponse):
         The first piece, where it was made before.
     """
 
-    def __init__(self, pieces: Generator[bytes, None, None], status_code: int = 200, headers: Mapping[str, str] | None = None,
-                 media_type: str | None = None, *, begun: bytes = b""):
+    def __init__(
+        self,
+        pieces: Generator[bytes, None, None],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+        *,
+        begun: bytes = b"",
+    ):
         self._pieces = pieces
         super().__init__(self._iterate(begun), status_code, headers, media_type)
 

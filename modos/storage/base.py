@@ -140,8 +140,7 @@ class Storage(ABC):
         return self.read_part(key, start, end)[0] if end > start else b""
 
     @abstractmethod
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
-              durable: bool = True) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Put a small file in one step, whole or not at all; returns its tag.
 
         Without `durable` it may be lost when the machine goes down.
@@ -158,8 +157,9 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
-                     like: str | None = None) -> None:
+    def write_stream(
+        self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
+    ) -> None:
         """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists.
 
         Parameters
@@ -305,7 +305,11 @@ def check_key(key: str) -> str:
         control character.
     """
     parts = key.split("/")
-    bad = any(part in ("", ".", "..") for part in parts) or "\\" in key or any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in key)
+    bad = (
+        any(part in ("", ".", "..") for part in parts)
+        or "\\" in key
+        or any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in key)
+    )
     if bad or len(key.encode()) > 1000:
         raise InvalidInputError(
             f"{key!r} is not a path inside an object",

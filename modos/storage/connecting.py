@@ -38,14 +38,23 @@ def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None,
     } | options.pop("config_kwargs", {})
     if endpoint_url:
         config.setdefault("s3", {"addressing_style": "path"})
-    if "anon" not in options and "renew" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
+    if (
+        "anon" not in options
+        and "renew" not in options
+        and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}
+    ):
         options["anon"] = anonymous_arguments() is not None or not has_credentials(custom_server=endpoint_url is not None)
     renew = options.pop("renew", None)
     if renew:
         options["session"] = _make_renewing_session(renew)
     options.setdefault("max_concurrency", 1)
-    filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
-                              use_listings_cache=False, **{"loop": loop} | options)
+    filesystem = S3FileSystem(
+        endpoint_url=endpoint_url,
+        config_kwargs=config,
+        skip_instance_cache=True,
+        use_listings_cache=False,
+        **{"loop": loop} | options,
+    )
     filesystem.client_kwargs.setdefault("endpoint_url", endpoint_url)
     filesystem.retries = 3
     return filesystem

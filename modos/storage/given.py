@@ -122,7 +122,7 @@ class Given(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read bytes into a buffer and return their number; see `io.RawIOBase`."""
         data = self.read(len(buffer))
-        buffer[:len(data)] = data
+        buffer[: len(data)] = data
         return len(data)
 
     def readable(self) -> bool:
@@ -197,7 +197,9 @@ def _refuse_second_time(file: Any, path: Name) -> None:
         again = (status.st_dev, status.st_ino) in _read_pipes
         _read_pipes.add((status.st_dev, status.st_ino))
     if again:
-        raise InvalidInputError(f"{show_path(path)} is a pipe that was read already", "give it once; what is needed twice goes into a file first")
+        raise InvalidInputError(
+            f"{show_path(path)} is a pipe that was read already", "give it once; what is needed twice goes into a file first"
+        )
 
 
 def read_given(path: Name | Given, limit: int) -> bytes:
@@ -208,7 +210,9 @@ def read_given(path: Name | Given, limit: int) -> bytes:
         except OSError as error:
             raise InvalidInputError(f"{file} cannot be read: {error.strerror}") from None
     if len(data) > limit:
-        raise InvalidInputError(f"{file} is larger than {limit >> 20} MiB" if limit >> 20 else f"{file} is larger than {limit >> 10} KiB")
+        raise InvalidInputError(
+            f"{file} is larger than {limit >> 20} MiB" if limit >> 20 else f"{file} is larger than {limit >> 10} KiB"
+        )
     return data
 
 
@@ -240,6 +244,8 @@ def _copy(given: Given, folder: Name, suffix: str) -> Copied:
                     raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
                 file.write(data)
             except OSError as error:
-                raise InvalidInputError(f"{given} is a pipe, and a copy of it cannot be kept in {folder}: {error.strerror}",
-                                        "give a file, or have TMPDIR name a folder with more room") from None
+                raise InvalidInputError(
+                    f"{given} is a pipe, and a copy of it cannot be kept in {folder}: {error.strerror}",
+                    "give a file, or have TMPDIR name a folder with more room",
+                ) from None
     return Copied(target, str(given))

@@ -36,7 +36,14 @@ _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)  # where there are no hard links
+_NO_LINKS = (
+    errno.EPERM,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EXDEV,
+)  # where there are no hard links
 _TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
 _PRUNED_MEANWHILE = 100  # times that the folder of a new file is made again, as others have removed it
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
@@ -156,8 +163,7 @@ class LocalStorage(Storage):
                 start += len(piece)
                 yield piece
 
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
-              durable: bool = True) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
         path = self._resolve(key)
         with _translate_errors(path):
@@ -200,13 +206,16 @@ class LocalStorage(Storage):
 
         path = self._resolve(_LOCK_KEY)  # others of a group may have made it a link
         try:
-            with self._make_in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
+            with self._make_in_folder(
+                path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()
+            ):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
-                     like: str | None = None) -> None:
+    def write_stream(
+        self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
+    ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
         path, model = self._resolve(key), self._model(like)
         with _translate_errors(path):
@@ -278,7 +287,9 @@ class LocalStorage(Storage):
                 match = _PART.fullmatch(entry.name)
                 if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
                     status = entry.stat(follow_symlinks=False)
-                    if modes.may_go_on(status, path.parent) and ownership.is_abandoned(match["mark"], self.now() - status.st_mtime):
+                    if modes.may_go_on(status, path.parent) and ownership.is_abandoned(
+                        match["mark"], self.now() - status.st_mtime
+                    ):
                         found.append((status.st_size, Path(entry.path)))
         return max(found)[1] if found else None
 
@@ -323,8 +334,12 @@ class LocalStorage(Storage):
 
     def partial_writes(self) -> list[Partial]:
         """List the remains of writes that did not end; see `Storage.partial_writes`."""
-        found = [(Path(folder, name), match["mark"]) for folder, _, names in os.walk(self._root) for name in names
-                 if (match := _PART.fullmatch(name))]
+        found = [
+            (Path(folder, name), match["mark"])
+            for folder, _, names in os.walk(self._root)
+            for name in names
+            if (match := _PART.fullmatch(name))
+        ]
         now, partials = self.now() if found else 0.0, []
         for path, mark in found:
             with suppress(FileNotFoundError):
@@ -430,7 +445,9 @@ def open_file(path: Path) -> FileIO:
 
 def _refuse_special(path: Path, status: os.stat_result) -> None:
     if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
-        raise InvalidInputError(f"{path} is a pipe or a device, and no file", "an object holds its own files: copy what it gives into one")
+        raise InvalidInputError(
+            f"{path} is a pipe or a device, and no file", "an object holds its own files: copy what it gives into one"
+        )
 
 
 def _content_tag(data: bytes) -> str:

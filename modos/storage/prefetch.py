@@ -58,7 +58,9 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
             tasks.put(None)
 
 
-def _run(work: Callable[[Item, threading.Event], Result], tasks: SimpleQueue[tuple[Item, Future[Result]] | None], stop: threading.Event) -> None:
+def _run(
+    work: Callable[[Item, threading.Event], Result], tasks: SimpleQueue[tuple[Item, Future[Result]] | None], stop: threading.Event
+) -> None:
     while (task := tasks.get()) is not None:
         item, future = task
         if stop.is_set():

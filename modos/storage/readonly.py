@@ -62,13 +62,13 @@ class ReadOnlyStorage(Storage):
         """Remove the remains of a write; see `Storage.drop_partial`."""
         self._refuse("change")
 
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
-              durable: bool = True) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
         self._refuse("change")
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
-                     like: str | None = None) -> None:
+    def write_stream(
+        self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
+    ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
         self._refuse("change")
 

@@ -65,8 +65,9 @@ class S3Storage(Uploads):
         self._public_filesystem = public_filesystem or filesystem
 
     @classmethod
-    def from_url(cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict[str, Any] | None = None,
-                 public_url: str | None = None) -> S3Storage:
+    def from_url(
+        cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict[str, Any] | None = None, public_url: str | None = None
+    ) -> S3Storage:
         """Open `s3://bucket/prefix`; nothing is sent yet.
 
         Parameters
@@ -125,7 +126,9 @@ class S3Storage(Uploads):
     def stat(self, key: str) -> ObjectInfo:
         """Return size, tag and time of a file; see `Storage.stat`."""
         answer = self._call("head_object", key)
-        return ObjectInfo(key, self._require(answer, "ContentLength"), self._require(answer, "ETag"), _seconds(answer.get("LastModified")))
+        return ObjectInfo(
+            key, self._require(answer, "ContentLength"), self._require(answer, "ETag"), _seconds(answer.get("LastModified"))
+        )
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read a file and its tag; see `Storage.read`."""
@@ -145,8 +148,9 @@ class S3Storage(Uploads):
         if end <= start:
             return b"", self.stat(key)
         try:
-            answer, data = self._get(key, max(end - start, _WITHOUT_RANGES), Range=f"bytes={start}-{end - 1}",
-                                     **conditions(if_match, False))
+            answer, data = self._get(
+                key, max(end - start, _WITHOUT_RANGES), Range=f"bytes={start}-{end - 1}", **conditions(if_match, False)
+            )
         except _RangeBeyondEnd:
             return b"", self.stat(key)
         if if_match is not None and self._require(answer, "ETag") != if_match:
@@ -169,8 +173,7 @@ class S3Storage(Uploads):
         """Pieces in order, a few fetched ahead."""
         return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
-              durable: bool = True) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
         return str(self._require(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
 
@@ -186,8 +189,10 @@ class S3Storage(Uploads):
         except AccessError:  # it takes rights on the whole bucket
             return []
         now = _time_of(answer)
-        return [Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "", now - upload["Initiated"].timestamp())
-                for upload in answer.get("Uploads", ())]
+        return [
+            Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "", now - upload["Initiated"].timestamp())
+            for upload in answer.get("Uploads", ())
+        ]
 
     def drop_partial(self, partial: Partial) -> None:
         """Remove the remains of a write; see `Storage.drop_partial`."""
@@ -198,9 +203,11 @@ class S3Storage(Uploads):
         """List files with their sizes and tags; see `Storage.iter_files`."""
         for page in self._pages(prefix):
             for item in page.get("Contents", ()):
-                key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
+                key = item["Key"][len(self._prefix) + 1 :] if self._prefix else item["Key"]
                 if not key.endswith("/"):
-                    yield ObjectInfo(key, self._require(item, "Size"), self._require(item, "ETag"), _seconds(item.get("LastModified")))
+                    yield ObjectInfo(
+                        key, self._require(item, "Size"), self._require(item, "ETag"), _seconds(item.get("LastModified"))
+                    )
 
     def find(self, *names: str) -> Iterator[ObjectInfo]:
         """Find the files of a path below any folder; see `Storage.find`."""
@@ -210,8 +217,9 @@ class S3Storage(Uploads):
     def list_folders(self, prefix: str = "") -> list[str]:
         """List folders; see `Storage.list_folders`."""
         skip = len(self._prefix) + 1 if self._prefix else 0
-        return [folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/")
-                for folder in page.get("CommonPrefixes", ())]
+        return [
+            folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/") for folder in page.get("CommonPrefixes", ())
+        ]
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         full = self._full_key(prefix) if prefix else self._prefix
@@ -266,8 +274,10 @@ class S3Storage(Uploads):
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
                 if self._require(answer, "ContentLength") > most:
-                    raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
-                                      "the S3 server has to support ranges" if "Range" in arguments else None)
+                    raise RemoteError(
+                        f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
+                        "the S3 server has to support ranges" if "Range" in arguments else None,
+                    )
                 return answer, await body.read()
 
         full = self._full_key(key)
@@ -292,26 +302,37 @@ class S3Storage(Uploads):
         from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
         code = _code(error)
-        if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "BucketAlreadyExists",
-                    "BucketAlreadyOwnedByYou", "OperationAborted"):
+        if code in (
+            "PreconditionFailed",
+            "ConditionalRequestConflict",
+            "412",
+            "409",
+            "BucketAlreadyExists",
+            "BucketAlreadyOwnedByYou",
+            "OperationAborted",
+        ):
             return ConflictError(f"{where} exists already or was changed by somebody else")
         if code in ("304", "NotModified"):
             return _NotModified(f"{where} is what it was")
         if code in _CLOCK:
-            return AccessError(f"{self._server} refuses what this machine signs: their clocks are too far apart",
-                               "set the clock, or start NTP; `modos doctor` shows by how much it is off")
+            return AccessError(
+                f"{self._server} refuses what this machine signs: their clocks are too far apart",
+                "set the clock, or start NTP; `modos doctor` shows by how much it is off",
+            )
         if code in ("InvalidRange", "416"):
             return _RangeBeyondEnd(f"{where} is shorter than the range asked for")
         if code == "NoSuchBucket":
-            return NotFoundError(f"there is no bucket {self._bucket} at {self._server}",
-                                 "create it first, or check the name and the endpoint")
+            return NotFoundError(
+                f"there is no bucket {self._bucket} at {self._server}", "create it first, or check the name and the endpoint"
+            )
         if isinstance(error, FileNotFoundError):
             return NotFoundError(f"no file {where}")
         if isinstance(error, (PermissionError, NoCredentialsError, PartialCredentialsError)):
             return self._access_error(where, code or str(error))
         if _is_transport(error):
-            return TransportError(f"cannot reach the S3 server {self._server}: {_reason(error)}",
-                                  "is it running, and is the endpoint right?")
+            return TransportError(
+                f"cannot reach the S3 server {self._server}: {_reason(error)}", "is it running, and is the endpoint right?"
+            )
         return RemoteError(f"{self._server} failed on {where}: {code or _reason(error)}")
 
     def _access_error(self, where: str, reason: str) -> AccessError:

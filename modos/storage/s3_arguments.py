@@ -9,8 +9,15 @@ from typing import Any
 from modos.errors import InvalidInputError, did_you_mean
 
 SKIP_SIGNATURE_VARIABLE = "AWS_SKIP_SIGNATURE"
-_OBSTORE = {"access_key_id": "key", "secret_access_key": "secret", "session_token": "token", "skip_signature": "anon",
-            "endpoint": "endpoint_url", "region": "region", "allow_http": "allow_http"}
+_OBSTORE = {
+    "access_key_id": "key",
+    "secret_access_key": "secret",
+    "session_token": "token",
+    "skip_signature": "anon",
+    "endpoint": "endpoint_url",
+    "region": "region",
+    "allow_http": "allow_http",
+}
 _OTHER = {"renew", "profile", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -49,7 +56,9 @@ def _check_known(names: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             near = did_you_mean(name, known)
-            raise InvalidInputError(f"there is no argument {name} of S3", f"did you mean {near}?" if near else "s3_kwargs are those of s3fs")
+            raise InvalidInputError(
+                f"there is no argument {name} of S3", f"did you mean {near}?" if near else "s3_kwargs are those of s3fs"
+            )
 
 
 def anonymous_arguments() -> dict[str, Any] | None:

@@ -40,21 +40,34 @@ def scoped_credentials(storage: S3Storage, places: Sequence[str], *, write: bool
 
     given = storage.credentials
     client = Session().create_client(
-        "sts", region_name="us-east-1", endpoint_url=storage.server_url, aws_access_key_id=given.get("key"),
-        aws_secret_access_key=given.get("secret"), aws_session_token=given.get("token"),
-        config=Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 2}))
+        "sts",
+        region_name="us-east-1",
+        endpoint_url=storage.server_url,
+        aws_access_key_id=given.get("key"),
+        aws_secret_access_key=given.get("secret"),
+        aws_session_token=given.get("token"),
+        config=Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 2}),
+    )
     bucket, prefix = storage.path.parts[0], "/".join(storage.path.parts[1:])
     try:
-        answer = client.assume_role(RoleArn="arn:aws:iam::000000000000:role/modos", RoleSessionName="modos",
-                                    DurationSeconds=SECONDS, Policy=json.dumps(_policy(bucket, prefix, places, write)))
+        answer = client.assume_role(
+            RoleArn="arn:aws:iam::000000000000:role/modos",
+            RoleSessionName="modos",
+            DurationSeconds=SECONDS,
+            Policy=json.dumps(_policy(bucket, prefix, places, write)),
+        )
     except (ClientError, BotoCoreError) as error:
-        raise RemoteError(f"the S3 server gives no temporary credentials: {error}",
-                          "signed addresses are there all the same: /files/ and htsget") from None
+        raise RemoteError(
+            f"the S3 server gives no temporary credentials: {error}",
+            "signed addresses are there all the same: /files/ and htsget",
+        ) from None
     except (ResponseParserError, ValueError):
         raise RemoteError("the S3 server gives no temporary credentials: its answer is not that of STS") from None
     try:
         found = answer["Credentials"]
-        return TemporaryCredentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"].isoformat())
+        return TemporaryCredentials(
+            found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"].isoformat()
+        )
     except (KeyError, TypeError, AttributeError):
         raise RemoteError("the S3 server gives no temporary credentials: its answer lacks them") from None
 
@@ -63,11 +76,19 @@ def _policy(bucket: str, prefix: str, places: Sequence[str], write: bool) -> dic
     keys = ["/".join(part for part in (prefix, place) if part) for place in places]
     objects = [f"arn:aws:s3:::{bucket}/{_plain(key)}/*" if key else f"arn:aws:s3:::{bucket}/*" for key in keys]
     listed = [pattern for key in keys for pattern in ([f"{_plain(key)}/", f"{_plain(key)}/*"] if key else ["*"])]
-    return {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": _OF_READERS + _OF_WRITERS * write, "Resource": objects},
-        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"],
-         "Condition": {"StringLike": {"s3:prefix": listed}}},
-        {"Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": [f"arn:aws:s3:::{bucket}"]}]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": _OF_READERS + _OF_WRITERS * write, "Resource": objects},
+            {
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket"],
+                "Resource": [f"arn:aws:s3:::{bucket}"],
+                "Condition": {"StringLike": {"s3:prefix": listed}},
+            },
+            {"Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": [f"arn:aws:s3:::{bucket}"]},
+        ],
+    }
 
 
 def _plain(key: str) -> str:

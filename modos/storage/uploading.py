@@ -28,8 +28,9 @@ class Uploads(Storage):
     _call: Callable[..., dict[str, Any]]
     _full_key: Callable[[str], str]
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
-                     like: str | None = None) -> None:
+    def write_stream(
+        self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
+    ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
         part_size = _part_size(size)
         parts = _rechunk(pieces, part_size)
@@ -97,8 +98,13 @@ class Uploads(Storage):
         workers = max(1, min(_WORKERS, _IN_FLIGHT // _part_size(size)))
         done = list(fetch_ahead(put, enumerate(parts, 1), workers))
         _check_size(self, key, sum(length for _, length in done), size)
-        self._call("complete_multipart_upload", key, UploadId=upload, **conditions(None, True),
-                   MultipartUpload={"Parts": [part for part, _ in done]})
+        self._call(
+            "complete_multipart_upload",
+            key,
+            UploadId=upload,
+            **conditions(None, True),
+            MultipartUpload={"Parts": [part for part, _ in done]},
+        )
 
     def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
         """Return whether a file is known to have just these bytes; see `Storage.matches`."""
@@ -130,8 +136,9 @@ class Uploads(Storage):
             answer = self._call("upload_part", key, UploadId=upload, PartNumber=1, Body=head + begin)
             parts = [{"PartNumber": 1, "ETag": answer["ETag"]}]
             parts += self._copy_parts(key, upload, info, start + first)
-            self._call("complete_multipart_upload", key, UploadId=upload, **conditions(None, True),
-                       MultipartUpload={"Parts": parts})
+            self._call(
+                "complete_multipart_upload", key, UploadId=upload, **conditions(None, True), MultipartUpload={"Parts": parts}
+            )
         except BaseException:
             self._abort(key, upload)
             raise
@@ -143,9 +150,15 @@ class Uploads(Storage):
 
         def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict[str, Any]:
             number, (low, high) = numbered
-            answer = self._call("upload_part_copy", key, UploadId=upload, PartNumber=number,
-                                CopySource={"Bucket": self._bucket, "Key": self._full_key(source.key)},
-                                CopySourceRange=f"bytes={low}-{high - 1}", CopySourceIfMatch=source.etag)
+            answer = self._call(
+                "upload_part_copy",
+                key,
+                UploadId=upload,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": self._full_key(source.key)},
+                CopySourceRange=f"bytes={low}-{high - 1}",
+                CopySourceIfMatch=source.etag,
+            )
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
         return list(fetch_ahead(copy, enumerate(itertools.pairwise(bounds), 2), _WORKERS))
@@ -191,8 +204,8 @@ def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     for piece in pieces:
         rest = memoryview(piece)
         while length + len(rest) >= size:
-            whole = b"".join([*held, rest[:size - length]])
-            rest = rest[size - length:]
+            whole = b"".join([*held, rest[: size - length]])
+            rest = rest[size - length :]
             held, length = [], 0  # nothing is held twice
             yield whole
             del whole

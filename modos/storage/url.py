@@ -42,12 +42,17 @@ class AnywhereStorage(ReadOnlyStorage):
         super().__init__(url)
         scheme, _, rest = self._url.partition("://")
         self._is_http = scheme in ("http", "https")
-        self._filesystem = Filesystem(lambda loop: fsspec.filesystem(
-            scheme, skip_instance_cache=True, **_http_options(url, headers or {}, loop) if self._is_http else {}))
+        self._filesystem = Filesystem(
+            lambda loop: fsspec.filesystem(
+                scheme, skip_instance_cache=True, **_http_options(url, headers or {}, loop) if self._is_http else {}
+            )
+        )
         try:
             self._filesystem.get()
         except Exception as error:  # each service has its own
-            raise InvalidInputError(f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path") from None
+            raise InvalidInputError(
+                f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path"
+            ) from None
         self._root = self._url if self._is_http else rest
         self._sizes: dict[str, int] = {}
 
@@ -58,7 +63,12 @@ class AnywhereStorage(ReadOnlyStorage):
     def child(self, prefix: str) -> AnywhereStorage:
         """Return the storage of a folder below this one; see `Storage.child`."""
         other = AnywhereStorage.__new__(AnywhereStorage)
-        other.__dict__ |= {**vars(self), "_url": f"{self._url}/{check_key(prefix)}", "_root": f"{self._root}/{prefix}", "_sizes": {}}
+        other.__dict__ |= {
+            **vars(self),
+            "_url": f"{self._url}/{check_key(prefix)}",
+            "_root": f"{self._root}/{prefix}",
+            "_sizes": {},
+        }
         return other
 
     def stat(self, key: str) -> ObjectInfo:
@@ -115,10 +125,13 @@ class AnywhereStorage(ReadOnlyStorage):
 
     def _get(self, url: str, size: int, headers: Mapping[str, str]) -> bytes:
         data = bytearray()
-        with self._fs.open(url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers},
-                           timeout=_timeout(size)) as file:
+        with self._fs.open(
+            url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers}, timeout=_timeout(size)
+        ) as file:
             if headers and file.r.status != 206:
-                raise ProtocolError(f"{url}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges")
+                raise ProtocolError(
+                    f"{url}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges"
+                )
             while len(data) < size and (piece := file.read(size - len(data))):
                 data += piece
         return bytes(data)
@@ -149,8 +162,11 @@ def _http_options(url: str, headers: Mapping[str, str], loop: Any) -> dict[str, 
     """For fsspec's HTTP: where the server may lead to, and how long it may take."""
     from modos.storage.watched import open_client
 
-    return {"loop": loop, "get_client": partial(open_client, url),
-            "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "timeout": _timeout(0)}}
+    return {
+        "loop": loop,
+        "get_client": partial(open_client, url),
+        "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "timeout": _timeout(0)},
+    }
 
 
 def _timeout(size: int) -> Any:

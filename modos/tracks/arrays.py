@@ -150,8 +150,9 @@ class ArrayWriter:
         self._uploads.shutdown()
         sizes = tuple(self._shards.get(number, (0, ""))[0] for number in range(self.spec.shards))
         checksum = _combine_digests(self._shards)
-        return replace(self.spec, sizes=sizes,
-                       attributes={**self.spec.attributes, **(attributes or {}), "shard_checksum": checksum})
+        return replace(
+            self.spec, sizes=sizes, attributes={**self.spec.attributes, **(attributes or {}), "shard_checksum": checksum}
+        )
 
     def drop(self) -> None:
         """Stop, and remove what was written."""
@@ -171,7 +172,9 @@ class ArrayWriter:
         if size:
             data = self._storage.read(self.spec.key(shard))[0]
             if hashlib.blake2b(data).hexdigest() != digest:
-                raise ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} was changed by somebody else meanwhile", "try again")
+                raise ChecksumMismatch(
+                    f"{self._storage.url}/{self.spec.key(shard)} was changed by somebody else meanwhile", "try again"
+                )
             self._open[shard].update(split_shard(data))
 
     def _settle(self, shard: int) -> None:
@@ -197,12 +200,15 @@ def _combine_digests(shards: Mapping[int, tuple[int, str]]) -> str:
 def describe_arrays(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Summarise arrays, given their attributes by path, for an element: their bytes, and a checksum of their checksums."""
     lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
-    return {"data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
-            "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest()}
+    return {
+        "data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
+        "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest(),
+    }
 
 
-def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None = None,
-                   look: Callable[[int, bytes], None] | None = None) -> str:
+def shard_checksum(
+    storage: Storage, spec: ArraySpec, progress: Progress | None = None, look: Callable[[int, bytes], None] | None = None
+) -> str:
     """The checksum of an array's files as they are now, to be compared with the attribute of that name.
 
     Parameters
@@ -226,8 +232,16 @@ def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None 
     return _combine_digests(shards)
 
 
-def write_pieces(storage: Storage, path: str, shape: tuple[int, ...], chunk: int, dtype: str, piece: Callable[[int], np.ndarray],
-                 written: list[str], attributes: Mapping[str, Any] | None = None) -> ArraySpec:
+def write_pieces(
+    storage: Storage,
+    path: str,
+    shape: tuple[int, ...],
+    chunk: int,
+    dtype: str,
+    piece: Callable[[int], np.ndarray],
+    written: list[str],
+    attributes: Mapping[str, Any] | None = None,
+) -> ArraySpec:
     """Write an array of zeros and what `piece` gives for the number of a chunk, of the whole chunk's shape."""
     numbers = range(-(-shape[-1] // chunk))
     sample = (data for data in map(piece, [*numbers[:: len(numbers) // _TRIED + 1], *numbers]) if data.any())
@@ -238,11 +252,20 @@ def write_pieces(storage: Storage, path: str, shape: tuple[int, ...], chunk: int
     return writer.finish(attributes)
 
 
-def write_small(storage: Storage, path: str, data: np.ndarray, chunk: int, written: list[str],
-                attributes: Mapping[str, Any] | None = None) -> ArraySpec:
+def write_small(
+    storage: Storage, path: str, data: np.ndarray, chunk: int, written: list[str], attributes: Mapping[str, Any] | None = None
+) -> ArraySpec:
     """Write an array that is in memory; zeros are not stored."""
-    return write_pieces(storage, path, data.shape, chunk, data.dtype.name,
-                        lambda number: _pad(data[..., number * chunk:(number + 1) * chunk], chunk), written, attributes)
+    return write_pieces(
+        storage,
+        path,
+        data.shape,
+        chunk,
+        data.dtype.name,
+        lambda number: _pad(data[..., number * chunk : (number + 1) * chunk], chunk),
+        written,
+        attributes,
+    )
 
 
 def _pad(piece: np.ndarray, chunk: int) -> np.ndarray:

@@ -37,9 +37,20 @@ _BEDGRAPH, _VARIABLE, _FIXED = 1, 2, 3
 _MAX_BLOCK = 24 + 65_535 * 12  # bytes
 _DEEPEST = 24
 _ZOOM = "IIQQ"  # bases per value, -, places of data and index
-_ZOOM_ROW = [("contig", "u4"), ("start", "u4"), ("end", "u4"), ("n", "u4"), ("min", "f4"), ("max", "f4"), ("sum", "f4"), ("squares", "f4")]
+_ZOOM_ROW = [
+    ("contig", "u4"),
+    ("start", "u4"),
+    ("end", "u4"),
+    ("n", "u4"),
+    ("min", "f4"),
+    ("max", "f4"),
+    ("sum", "f4"),
+    ("squares", "f4"),
+]
 _VERSIONS = range(1, 5)
-_MAX_UNPACKED = 1 << 24  # bytes: other readers set as many aside as the header says; the largest block with zooms of all its rows has 2 MiB
+_MAX_UNPACKED = (
+    1 << 24
+)  # bytes: other readers set as many aside as the header says; the largest block with zooms of all its rows has 2 MiB
 _RECENT = 16  # blocks that are kept for windows that lie next to each other
 
 
@@ -79,8 +90,11 @@ class BigWigBlocks:
         self._order: Literal["<", ">"] = ">" if head[:4] == BIGWIG[1] else "<"
         if head[:4] not in BIGWIG or len(head) < 64:
             raise self._truncated_error()
-        fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
-        self._level_count, self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[2:6], *fields[9:11]
+        fields = struct.unpack(self._order + _HEADER, head[: struct.calcsize("<" + _HEADER)])
+        self._level_count, self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = (
+            *fields[2:6],
+            *fields[9:11],
+        )
         if not all(64 <= place < self._size for place in (self._contigs_at, data_at, self._index_at)):
             raise self._truncated_error()
         if fields[1] not in _VERSIONS or self._unpacked > _MAX_UNPACKED or 0 < self._summary_at < 64:
@@ -112,7 +126,9 @@ class BigWigBlocks:
     def _levels(self) -> dict[int, int]:
         """Return where the index of each zoom level is, by the bases per value."""
         form = self._order + _ZOOM
-        levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._level_count * struct.calcsize(form)))}
+        levels = {
+            bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._level_count * struct.calcsize(form)))
+        }
         if 0 in levels:
             raise self._damage_error("a zoom level is none")
         return levels
@@ -189,7 +205,7 @@ class BigWigBlocks:
         is_leaf, _, count = self._node(at, depth, seen)
         rows = self._read(at + 4, count * (key + 8))
         for low in range(0, len(rows), key + 8):
-            name, rest = rows[low:low + key], rows[low + key:low + key + 8]
+            name, rest = rows[low : low + key], rows[low + key : low + key + 8]
             if is_leaf:
                 number, length = struct.unpack(self._order + "II", rest)
                 yield number, Contig(name.rstrip(b"\0").decode(errors="replace"), length, 0, ())
@@ -239,8 +255,10 @@ class BigWigBlocks:
         found = self._all
         first = np.flatnonzero(np.diff(found["first"].astype(np.int64), prepend=-1))
         last = np.append(first[1:], len(found)) - 1
-        return {self._contig(place[0]).name: (start, _Place(*place))
-                for start, place in zip(found["start"][first].tolist(), found[last[:len(first)]].tolist())}
+        return {
+            self._contig(place[0]).name: (start, _Place(*place))
+            for start, place in zip(found["start"][first].tolist(), found[last[: len(first)]].tolist())
+        }
 
     @cached_property
     def _all(self) -> np.ndarray:
@@ -298,14 +316,14 @@ class BigWigBlocks:
         for rows in self.rows(contig, start, end, clip):
             first, last = max(int(rows.starts[0]), start), min(int(rows.ends[-1]), end)
             if first < last:
-                out[filled - start:first - start] = np.nan
-                part = out[first - start:last - start]
+                out[filled - start : first - start] = np.nan
+                part = out[first - start : last - start]
                 if rows.ends[-1] - rows.starts[0] == len(rows.values):  # a value per base
-                    part[:] = rows.values[first - rows.starts[0]:last - rows.starts[0]]
+                    part[:] = rows.values[first - rows.starts[0] : last - rows.starts[0]]
                 else:
                     expand(*rows, first, last, part)
                 filled = last
-        out[filled - start:] = np.nan
+        out[filled - start :] = np.nan
 
     def _index(self, contig: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the index for the blocks of a contig in order, and what is reached with each."""
@@ -339,10 +357,16 @@ class BigWigBlocks:
             wrong = (ends > contig.length) & ~np.isnan(values)
             if wrong.any():
                 number = int(np.argmax(wrong))
-                raise self._shape_error(contig, starts[number], past_end_error(contig, int(ends[number])).message,
-                                "is it damaged? `modos track add --clip` leaves out what has no place, and says how much")
+                raise self._shape_error(
+                    contig,
+                    starts[number],
+                    past_end_error(contig, int(ends[number])).message,
+                    "is it damaged? `modos track add --clip` leaves out what has no place, and says how much",
+                )
 
-    def _shape_error(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
+    def _shape_error(
+        self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source"
+    ) -> InvalidInputError:
         return InvalidInputError(f"{self.path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
     def _data_of(self, place: _Place, most: int) -> bytes:

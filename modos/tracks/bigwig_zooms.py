@@ -36,7 +36,9 @@ def zoom_blocks(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: i
             parts.add(starts, ends, ends - starts, values.astype(np.float64) * (ends - starts), values, values)
     else:
         for rows in levels:
-            if not parts.add(rows["start"].astype(np.int64), rows["end"].astype(np.int64), rows["n"], rows["sum"], rows["min"], rows["max"]):
+            if not parts.add(
+                rows["start"].astype(np.int64), rows["end"].astype(np.int64), rows["n"], rows["sum"], rows["min"], rows["max"]
+            ):
                 raise IntegrityError(f"{blocks.path} is damaged: values of a zoom level overlap", "copy it again")
     return parts.result()[:, cells[:-1]]
 

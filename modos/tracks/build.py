@@ -62,8 +62,10 @@ class TrackBuilder:
         data, contig = block.data, self._contigs[block.data.contig]
         start, end = extent(data)
         if start < self._reached.get(contig.name, 0):
-            raise InvalidInputError(f"{block.where(0)}: data of {contig.name} overlap what is before them, or are not in order",
-                                    "sort the file by contig and position")
+            raise InvalidInputError(
+                f"{block.where(0)}: data of {contig.name} overlap what is before them, or are not in order",
+                "sort the file by contig and position",
+            )
         self._reached[contig.name] = end
 
     def add(self, block: Block) -> None:
@@ -146,7 +148,7 @@ def _sample_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[l
         start = number * CHUNK - contigs[data.contig].offset
         if isinstance(data, Values):
             low, high = max(data.start, start), min(data.start + len(data.values), start + CHUNK)
-            out[low - start:high - start] = data.values[low - data.start:high - data.start]
+            out[low - start : high - start] = data.values[low - data.start : high - data.start]
         else:
             low = int(np.searchsorted(data.ends, start, "right"))
             high = int(np.searchsorted(data.starts, start + CHUNK, "left"))
@@ -166,11 +168,17 @@ def _size_as_runs(blocks: list[Runs]) -> float:
     runs = [part for part in blocks if len(part.starts)]
     total = sum(len(part.starts) for part in runs)
     largest = max(runs, key=lambda part: len(part.starts))
-    values = largest.values[:RUN_CHUNK * _TRIED_CHUNKS]
+    values = largest.values[: RUN_CHUNK * _TRIED_CHUNKS]
     packing = find_packing(values, widths=("int32",))
-    sample = [_triplets(largest.starts[at:at + RUN_CHUNK], largest.ends[at:at + RUN_CHUNK],
-                        packing.pack_fitting(largest.values[at:at + RUN_CHUNK]), int(largest.starts[at]))
-              for at in range(0, len(values), RUN_CHUNK)]
+    sample = [
+        _triplets(
+            largest.starts[at : at + RUN_CHUNK],
+            largest.ends[at : at + RUN_CHUNK],
+            packing.pack_fitting(largest.values[at : at + RUN_CHUNK]),
+            int(largest.starts[at]),
+        )
+        for at in range(0, len(values), RUN_CHUNK)
+    ]
     encode = encoder(choose_codec(sample))
     return sum(len(encode(chunk)) for chunk in sample) / len(values) * total
 
@@ -203,7 +211,7 @@ class _Dense:
             self._put(offset + data.start, data.values)
             return
         for start, end, values in iter_windows(data, offset):
-            self._put(start + offset, values[:end - start])
+            self._put(start + offset, values[: end - start])
 
     def _put(self, at: int, values: Floats) -> None:
         done = 0
@@ -212,7 +220,7 @@ class _Dense:
             whole = (len(values) - done) // CHUNK if not lead and number != self._number else 0
             if whole:
                 self._close()
-                self._write(number, values[done:done + whole * CHUNK])
+                self._write(number, values[done : done + whole * CHUNK])
                 done += whole * CHUNK
                 continue
             if number != self._number:
@@ -221,7 +229,7 @@ class _Dense:
                 self._chunk = np.full(CHUNK, np.nan, np.float32) if known is None else self._packing.unpack(known)
                 self._number = number
             count = min(CHUNK - lead, len(values) - done)
-            part, target = values[done:done + count], self._chunk[lead:lead + count]
+            part, target = values[done : done + count], self._chunk[lead : lead + count]
             target[...] = np.where(np.isnan(part), target, part)
             done += count
 
@@ -236,7 +244,7 @@ class _Dense:
             self._repack(values)
             packed = self._packing.pack_fitting(values)
         for place in range(len(values) // CHUNK):
-            self._writer.put(number + place, packed[place * CHUNK:(place + 1) * CHUNK])
+            self._writer.put(number + place, packed[place * CHUNK : (place + 1) * CHUNK])
         self._writer.flush(keep=((number + len(values) // CHUNK - 1) // CHUNKS_IN_SHARD,))
 
     def _repack(self, values: Floats) -> None:
@@ -283,7 +291,7 @@ def iter_windows(runs: Runs, offset: int = 0) -> Iterator[tuple[int, int, Floats
         start = max(start, int(runs.starts[at]))
         end = min((start + offset) // CHUNK * CHUNK + _WINDOW - offset, int(runs.ends[-1]))
         stop = int(np.searchsorted(runs.starts, end, "left"))
-        expand(runs.starts[at:stop], runs.ends[at:stop], runs.values[at:stop], start, end, out[:end - start])
+        expand(runs.starts[at:stop], runs.ends[at:stop], runs.values[at:stop], start, end, out[: end - start])
         yield start, end, out
         at = int(np.searchsorted(runs.ends, end, "right"))
         start = end
@@ -361,8 +369,9 @@ class _Collected:
             reached = int(runs.ends[-1]) + offset
 
 
-def _cut_into_chunks(parts: Iterable[tuple[Places, Places, Floats]],
-               ) -> Iterator[tuple[int, Places, Places, Floats]]:
+def _cut_into_chunks(
+    parts: Iterable[tuple[Places, Places, Floats]],
+) -> Iterator[tuple[int, Places, Places, Floats]]:
     """Runs in chunks of the array, with the place from which the first gap of each counts."""
     waiting: list[tuple[Places, Places, Floats]] = []
     count, origin = 0, 0

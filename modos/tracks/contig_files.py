@@ -42,8 +42,14 @@ def measure_fasta(paths: Sequence[Name], progress: Progress | None = None) -> Co
     empty = [name for name, length in lengths.items() if not length]
     if empty:
         raise InvalidInputError(f"sequence {listing(empty)} is empty", "leave it out")
-    return Contigs(lengths, {name: _invert_gaps([gap for gap in found if gap[1] - gap[0] >= GAP], lengths[name])
-                             for name, found in gaps.items() if any(end - start >= GAP for start, end in found)})
+    return Contigs(
+        lengths,
+        {
+            name: _invert_gaps([gap for gap in found if gap[1] - gap[0] >= GAP], lengths[name])
+            for name, found in gaps.items()
+            if any(end - start >= GAP for start, end in found)
+        },
+    )
 
 
 def _add_gaps(found: list[Span], known: np.ndarray, offset: int) -> None:
@@ -92,7 +98,9 @@ def read_map(path: str) -> dict[str, str]:
         if len(fields) < 2:
             raise InvalidInputError(f"{path}, line {number}: not two names: {' '.join(fields)[:80]!r}")
         if names.setdefault(fields[0], fields[1]) != fields[1]:
-            raise InvalidInputError(f"{path}, line {number}: {fields[0]} is to get two names, {names[fields[0]]} and {fields[1]}", "leave one out")
+            raise InvalidInputError(
+                f"{path}, line {number}: {fields[0]} is to get two names, {names[fields[0]]} and {fields[1]}", "leave one out"
+            )
     return names
 
 
@@ -101,5 +109,3 @@ def rename_contigs(contigs: Contigs, names: Mapping[str, str], where: str) -> Co
     if not any(name in names for name in contigs):
         raise InvalidInputError(f"{where} has none of the contigs {listing(contigs)}", "is it of another assembly?")
     return contigs.with_names({name: names[name] for name in contigs if name in names}).with_aliases(names)
-
-

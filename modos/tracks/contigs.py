@@ -54,8 +54,13 @@ class Contigs(Mapping[str, Contig]):
         outside its contig.
     """
 
-    def __init__(self, lengths: Mapping[str, int], supercontigs: Mapping[str, Sequence[Span]] | None = None,
-                 aliases: Mapping[str, str] | None = None, offsets: Sequence[int] | None = None):
+    def __init__(
+        self,
+        lengths: Mapping[str, int],
+        supercontigs: Mapping[str, Sequence[Span]] | None = None,
+        aliases: Mapping[str, str] | None = None,
+        offsets: Sequence[int] | None = None,
+    ):
         if not lengths:
             raise InvalidInputError("a genome needs at least one contig")
         if len(lengths) > MAX_CONTIGS:
@@ -75,8 +80,11 @@ class Contigs(Mapping[str, Contig]):
                 raise InvalidInputError(f"contig {name} has {length:,} bases", f"1 to {MAX_LENGTH:,} are possible")
         for name, spans in self._supercontigs.items():
             ends = [0, *(end for _, end in spans)]
-            if name not in self.lengths or ends[-1] > self.lengths[name] or any(
-                    not last <= start < end for last, (start, end) in zip(ends, spans)):
+            if (
+                name not in self.lengths
+                or ends[-1] > self.lengths[name]
+                or any(not last <= start < end for last, (start, end) in zip(ends, spans))
+            ):
                 raise InvalidInputError(f"the stretches of contig {name} are not in order or not within it")
         for alias, name in self.aliases.items():
             if name not in self.lengths:
@@ -110,10 +118,13 @@ class Contigs(Mapping[str, Contig]):
 
     def to_attributes(self) -> dict[str, Any]:
         """Return a form that can be written as JSON."""
-        parts = {"supercontigs": {name: [list(span) for span in spans] for name, spans in self._supercontigs.items()},
-                 "aliases": self.aliases}
+        parts = {
+            "supercontigs": {name: [list(span) for span in spans] for name, spans in self._supercontigs.items()},
+            "aliases": self.aliases,
+        }
         return {"contigs": list(self.lengths), "lengths": list(self.lengths.values()), "offsets": self.offsets} | {
-            key: value for key, value in parts.items() if value}
+            key: value for key, value in parts.items() if value
+        }
 
     @property
     def size(self) -> int:
@@ -190,8 +201,9 @@ class Contigs(Mapping[str, Contig]):
         to_new = dict(zip(self.lengths, new))
         aliases = {alias: to_new[name] for alias, name in self.aliases.items()}
         aliases |= {old: name for old, name in to_new.items() if old != name}
-        return Contigs(dict(zip(new, self.lengths.values())),
-                       {to_new[name]: spans for name, spans in self._supercontigs.items()}, aliases)
+        return Contigs(
+            dict(zip(new, self.lengths.values())), {to_new[name]: spans for name, spans in self._supercontigs.items()}, aliases
+        )
 
     def with_aliases(self, aliases: Mapping[str, str]) -> Contigs:
         """The same with more names, of those contigs that are there."""
@@ -201,8 +213,10 @@ class Contigs(Mapping[str, Contig]):
 
 def past_end_error(contig: Contig, end: int) -> RegionError:
     """The error for a position that a contig does not have."""
-    return RegionError(f"position {end:,} is past the end of {contig.name}, which has {contig.length:,} bases",
-                       "positions are 1-based and inclusive in text, 0-based and half-open in Python")
+    return RegionError(
+        f"position {end:,} is past the end of {contig.name}, which has {contig.length:,} bases",
+        "positions are 1-based and inclusive in text, 0-based and half-open in Python",
+    )
 
 
 def merge_spans(spans: Iterable[Span]) -> list[Span]:

@@ -44,4 +44,3 @@ class Block:
 
     data: Values | Runs
     where: Where
-

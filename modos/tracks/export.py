@@ -23,8 +23,11 @@ from modos.tracks.data import Runs
 from modos.tracks.runs import as_runs, join_runs
 from modos.tracks.track import Track
 
-FORMATS = {"bigWig": (".bw", ".bigwig"), "bedGraph": (".bedgraph", ".bedgraph.gz", ".bg", ".bg.gz", ".bed", ".bed.gz"),
-           "wig": (".wig", ".wig.gz")}
+FORMATS = {
+    "bigWig": (".bw", ".bigwig"),
+    "bedGraph": (".bedgraph", ".bedgraph.gz", ".bg", ".bg.gz", ".bed", ".bed.gz"),
+    "wig": (".wig", ".wig.gz"),
+}
 _LONG = 64  # values in a row that are worth a declaration of their own
 
 
@@ -45,7 +48,9 @@ def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress
         if regions is None and not track.of_contig(contig.name).n:
             continue
         done = start
-        for data in track.iter_data([contig.name]) if (start, end) == (0, contig.length) else track.iter_values(contig.name, start, end):
+        for data in (
+            track.iter_data([contig.name]) if (start, end) == (0, contig.length) else track.iter_values(contig.name, start, end)
+        ):
             runs = as_runs(data)
             if len(runs.starts):
                 yield runs
@@ -56,8 +61,13 @@ def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress
             progress(end - done)
 
 
-def write_text(track: Track, out: BinaryIO | BufferedIOBase, format: str, regions: Iterable[Region] | None = None,
-               progress: Progress | None = None) -> None:
+def write_text(
+    track: Track,
+    out: BinaryIO | BufferedIOBase,
+    format: str,
+    regions: Iterable[Region] | None = None,
+    progress: Progress | None = None,
+) -> None:
     """Write a track as bedGraph or wiggle."""
     if format == "wig":
         out.write(f'track type=wiggle_0 name="{track.name}"\n'.encode())
@@ -90,7 +100,9 @@ def _wiggle(runs: Runs) -> bytes:
         spans = lengths[first:last]
         for low, high in _iter_alike(spans):
             parts.append(f"variableStep chrom={runs.contig} span={spans[low]}\n".encode())
-            table = pl.DataFrame({"at": runs.starts[first + low:first + high] + 1, "value": runs.values[first + low:first + high]})
+            table = pl.DataFrame(
+                {"at": runs.starts[first + low : first + high] + 1, "value": runs.values[first + low : first + high]}
+            )
             parts.append(table.write_csv(include_header=False, separator=" ").encode())
     return b"".join(parts)
 
@@ -124,8 +136,14 @@ def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = No
         pybigtools.open(str(path), "w").write(chroms, all_records())
 
 
-def export(track: Track, path: str | Path, format: str | None = None, regions: Iterable[Region] | None = None,
-           force: bool = False, progress: Progress | None = None) -> None:
+def export(
+    track: Track,
+    path: str | Path,
+    format: str | None = None,
+    regions: Iterable[Region] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> None:
     """Write a track to a file, whole or not at all.
 
     Parameters
@@ -152,7 +170,10 @@ def export(track: Track, path: str | Path, format: str | None = None, regions: I
             name.symlink_to(f"/dev/fd/{descriptor}")
             write_bigwig(track, name, regions, progress)
             return
-        with open(descriptor, "wb", closefd=False) as file, gzip.GzipFile("", "wb", 6, file) if path.endswith(".gz") else file as out:
+        with (
+            open(descriptor, "wb", closefd=False) as file,
+            gzip.GzipFile("", "wb", 6, file) if path.endswith(".gz") else file as out,
+        ):
             write_text(track, out, format, regions, progress)
 
 

@@ -44,8 +44,10 @@ def gap_error(contig: Contig, position: int) -> RegionError:
     """The error for a value where a contig has no data; position is 0-based."""
     gaps = complement(stretches(contig), contig.length).T.tolist()
     start, end = next(gap for gap in gaps if gap[0] <= position < gap[1])
-    return RegionError(f"position {position + 1:,} of {contig.name} is in a gap of the genome, {contig.name}:{start + 1:,}-{end:,}",
-                       "the stretches that can have values: `modos genome contigs`")
+    return RegionError(
+        f"position {position + 1:,} of {contig.name} is in a gap of the genome, {contig.name}:{start + 1:,}-{end:,}",
+        "the stretches that can have values: `modos genome contigs`",
+    )
 
 
 class Fitting:
@@ -63,7 +65,9 @@ class Fitting:
     def __init__(self, contigs: Contigs, mask: str | None, keep: str | None, clip: bool):
         self._contigs, self._clip = contigs, clip
         files = [MaskFile(path) if path else None for path in (mask, keep)]
-        self.unknown = {name: None for file in files if file for name in file.find_unknown(contigs)}  # contigs that they have, and the genome lacks
+        self.unknown = {
+            name: None for file in files if file for name in file.find_unknown(contigs)
+        }  # contigs that they have, and the genome lacks
         masked, kept = (file.place_on(contigs) if file else None for file in files)
         self._masked, self._kept = masked or {}, kept
         self._spans: dict[str, tuple[Spans, Spans]] = {}
@@ -87,7 +91,7 @@ class Fitting:
         report.outside += outside
         data = _restrict(block.data, allowed)
         if isinstance(data, Values):
-            data = data._replace(values=data.values[:max(contig.length - data.start, 0)])
+            data = data._replace(values=data.values[: max(contig.length - data.start, 0)])
         if len(data.values):
             yield Block(data, block.where)
 
@@ -120,8 +124,10 @@ class Fitting:
             error = past_end_error(contig, int(data.ends[number]) if isinstance(data, Runs) else position + 1)
         else:
             error = gap_error(contig, position)
-        return InvalidInputError(f"{block.where(number)}: {error.message}",
-                                 "is it of another genome? --clip leaves out what has no place, and says how much")
+        return InvalidInputError(
+            f"{block.where(number)}: {error.message}",
+            "is it of another genome? --clip leaves out what has no place, and says how much",
+        )
 
 
 def _count(data: Values | Runs) -> int:

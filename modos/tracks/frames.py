@@ -15,8 +15,13 @@ HEADER = 16  # bytes
 _VERSIONS = 0x0102  # 2 of Blosc, 1 of the codec
 _SHUFFLE, _COPIED, _BITSHUFFLE, _WHOLE = 1, 2, 4, 16
 _CODECS = (0, 1, 3, 4)  # blosclz, lz4, zlib, zstd
-_FLAGS = frozenset(codec << 5 | whole | copied | shuffle for codec in _CODECS for whole in (0, _WHOLE) for copied in (0, _COPIED)
-                   for shuffle in (0, _SHUFFLE, _BITSHUFFLE))
+_FLAGS = frozenset(
+    codec << 5 | whole | copied | shuffle
+    for codec in _CODECS
+    for whole in (0, _WHOLE)
+    for copied in (0, _COPIED)
+    for shuffle in (0, _SHUFFLE, _BITSHUFFLE)
+)
 _MAX_STREAMS = 16
 _MIN_STREAM = 128  # bytes of a stream below which a block is not split
 _header = Struct("<HBBiii").unpack_from
@@ -29,7 +34,14 @@ def check_frame(data: memoryview | bytes, size: int) -> None:
     if stored < HEADER:
         raise ValueError("a chunk is shorter than its header")
     versions, flags, itemsize, held, block, recorded = _header(data)
-    if recorded != stored or held != size or versions != _VERSIONS or flags not in _FLAGS or not itemsize or not 0 < block <= size:
+    if (
+        recorded != stored
+        or held != size
+        or versions != _VERSIONS
+        or flags not in _FLAGS
+        or not itemsize
+        or not 0 < block <= size
+    ):
         raise ValueError("a chunk's header does not fit the chunk")
     if not flags & _COPIED:
         _check_blocks(data, size, block, 1 if flags & _WHOLE else itemsize)
@@ -54,7 +66,7 @@ def _check_blocks(data: memoryview | bytes, size: int, block: int, itemsize: int
         for _ in range(streams):
             if not first <= at <= last:
                 raise ValueError("a block lies outside its chunk")
-            length, = _number(data, at)
+            (length,) = _number(data, at)
             if not 0 < length <= held:
                 raise ValueError("a stream is longer than what it holds")
             at += 4 + length

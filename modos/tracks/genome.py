@@ -57,9 +57,16 @@ class Genome(Mapping[str, ContigView]):
         Of the layout that it is kept in; None for a bigWig file.
     """
 
-    def __init__(self, contigs: Contigs, tracks: Iterable[Track], sequence: ShardedArray | None = None,
-                 write: Write | None = None, reopen: Callable[[], Genome] | None = None, id: str = "genome",
-                 format_version: int | None = None):
+    def __init__(
+        self,
+        contigs: Contigs,
+        tracks: Iterable[Track],
+        sequence: ShardedArray | None = None,
+        write: Write | None = None,
+        reopen: Callable[[], Genome] | None = None,
+        id: str = "genome",
+        format_version: int | None = None,
+    ):
         self.id = id
         self.format_version = format_version
         self.contigs = contigs
@@ -117,8 +124,14 @@ class Genome(Mapping[str, ContigView]):
         """A track by name; NotFoundError where there is none."""
         if name not in self.tracks:
             near = did_you_mean(name, self.tracks)
-            raise NotFoundError(f"no track {name}", f"did you mean {near}?" if near else
-                                f"there are {listing(self.tracks)}" if self.tracks else "the genome has none")
+            raise NotFoundError(
+                f"no track {name}",
+                f"did you mean {near}?"
+                if near
+                else f"there are {listing(self.tracks)}"
+                if self.tracks
+                else "the genome has none",
+            )
         return self.tracks[name]
 
     @property
@@ -175,8 +188,12 @@ class Genome(Mapping[str, ContigView]):
         ndarray
             float32, (regions, tracks, width).
         """
-        places = [(self.contigs.resolve(r[0]) or self.contigs[r[0]].name, *r[1:]) if isinstance(r, tuple)
-                  else _named(*self.contigs.place(r)) for r in regions]
+        places = [
+            (self.contigs.resolve(r[0]) or self.contigs[r[0]].name, *r[1:])
+            if isinstance(r, tuple)
+            else _named(*self.contigs.place(r))
+            for r in regions
+        ]
         widths = {end - start for _, start, end in places}
         if len(widths) > 1:
             raise InvalidInputError(f"the regions are {min(widths):,} to {max(widths):,} bases wide", "all must have one width")
@@ -184,8 +201,11 @@ class Genome(Mapping[str, ContigView]):
         names, starts = [place[0] for place in places], np.array([place[1] for place in places], np.int64)
         for name, start, end in places:
             if start < 0 or width < 1 or end > self.contigs.lengths[name]:
-                raise past_end_error(self.contigs[name], end) if start >= 0 and width > 0 else RegionError(
-                    f"{name}, {start:,} to {end:,}, is no region")
+                raise (
+                    past_end_error(self.contigs[name], end)
+                    if start >= 0 and width > 0
+                    else RegionError(f"{name}, {start:,} to {end:,}, is no region")
+                )
         chosen, _ = self.select(tracks if not isinstance(tracks, (str, int)) else [tracks])
         out = np.empty((len(places), len(chosen), width), np.float32)
 

@@ -21,7 +21,16 @@ from modos.tracks.data import Block, Values
 _PIECE = 1 << 21  # bases
 _SUFFIX = ".genomedata"
 _MAX_CHUNK = 1 << 28  # bytes of numbers that are compressed as one
-_FAILURES = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError)  # of h5py with damaged files
+_FAILURES = (
+    OSError,
+    KeyError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+)  # of h5py with damaged files
 
 
 class Archive:
@@ -80,7 +89,9 @@ class Archive:
         except _FAILURES as error:
             if isinstance(error, ModosError):
                 raise
-            raise IntegrityError(f"{self._path} is damaged: {_first_line(error)}", "copy it again, or make it again with genomedata") from None
+            raise IntegrityError(
+                f"{self._path} is damaged: {_first_line(error)}", "copy it again, or make it again with genomedata"
+            ) from None
 
     def _members(self, group: Any) -> dict[str, Any]:
         """Return what is in a group, and not elsewhere: links lead to any file of this machine."""
@@ -101,8 +112,10 @@ class Archive:
         """The chromosomes, with their supercontigs."""
         with self._translate_errors():
             spans = {name: [(start, end) for start, end, _ in self._supercontigs(name)] for name in self._chromosomes}
-            lengths = {name: max([int(group.attrs["end"]), *(end for _, end in spans[name])])
-                       for name, group in self._chromosomes.items()}
+            lengths = {
+                name: max([int(group.attrs["end"]), *(end for _, end in spans[name])])
+                for name, group in self._chromosomes.items()
+            }
             return Contigs(lengths, {name: found for name, found in spans.items() if found != [(0, lengths[name])]})
 
     @property
@@ -124,7 +137,12 @@ class Archive:
     def values_size(self) -> int:
         """Bytes of the values of all tracks, as `iter_track` counts them."""
         with self._translate_errors():
-            values = sum(end - start for name in self._chromosomes for start, end, parts in self._supercontigs(name) if "continuous" in parts)
+            values = sum(
+                end - start
+                for name in self._chromosomes
+                for start, end, parts in self._supercontigs(name)
+                if "continuous" in parts
+            )
         return values * len(self.tracks) * np.dtype(np.float32).itemsize
 
     def iter_track(self, track: str, progress: Progress | None = None) -> Iterator[Block]:
@@ -134,7 +152,7 @@ class Archive:
             for name in self._chromosomes:
                 for start, end, parts in self._supercontigs(name):
                     for at in range(0, end - start if "continuous" in parts else 0, _PIECE):
-                        values = parts["continuous"][at:at + _PIECE, number].astype(np.float32)
+                        values = parts["continuous"][at : at + _PIECE, number].astype(np.float32)
                         if progress:
                             progress(values.nbytes)
                         if not np.isnan(values).all():
@@ -154,7 +172,7 @@ class Archive:
                     yield from self._iter_unknown(name, start - reached)
                     for at in range(0, end - start, _PIECE):
                         size = min(_PIECE, end - start - at)
-                        yield name, parts["seq"][at:at + size].tobytes() if "seq" in parts else b"N" * size
+                        yield name, parts["seq"][at : at + size].tobytes() if "seq" in parts else b"N" * size
                     reached = end
                 yield from self._iter_unknown(name, lengths[name] - reached)
 

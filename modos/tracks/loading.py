@@ -64,7 +64,7 @@ def _read_arrays(arrays: Mapping[str, Any]) -> Iterator[Block]:
         if values.ndim != 1 or values.dtype.kind not in "fiub":
             raise InvalidInputError(f"the values of {contig} are not numbers in one dimension")
         for start in range(0, len(values), _ARRAY_PIECE):
-            part = np.array(values[start:start + _ARRAY_PIECE], np.float32)
+            part = np.array(values[start : start + _ARRAY_PIECE], np.float32)
             if np.isinf(part).any():
                 raise InvalidInputError(f"a value of {contig} is infinite")
             yield Block(Values(contig, start, part), partial(_place, contig, start))
@@ -86,9 +86,20 @@ def source_size(source: Source) -> int | None:
         return None
 
 
-def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterable[Block], written: list[str], *,
-                mask: str | None = None, keep: str | None = None, strict: bool = False, clip: bool = False,
-                may_be_empty: bool = False, report: LoadReport | None = None) -> list[ArraySpec]:
+def build_track(
+    storage: Storage,
+    contigs: Contigs,
+    names: Names,
+    blocks: Iterable[Block],
+    written: list[str],
+    *,
+    mask: str | None = None,
+    keep: str | None = None,
+    strict: bool = False,
+    clip: bool = False,
+    may_be_empty: bool = False,
+    report: LoadReport | None = None,
+) -> list[ArraySpec]:
     """Write the arrays of a track.
 
     Parameters
@@ -109,7 +120,9 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
     report = report or LoadReport()
     fitting = Fitting(contigs, mask, keep, clip)
     if fitting.unknown and strict:
-        raise InvalidInputError(f"places are given on contigs that the genome has not: {listing(fitting.unknown)}", f"it has {listing(contigs)}")
+        raise InvalidInputError(
+            f"places are given on contigs that the genome has not: {listing(fitting.unknown)}", f"it has {listing(contigs)}"
+        )
     report.unmasked |= fitting.unknown
     builder = TrackBuilder(storage, contigs, names, written)
     try:
@@ -117,8 +130,9 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
             name = contigs.resolve(block.data.contig)
             if name is None:
                 if strict:
-                    raise InvalidInputError(f"{block.where(0)}: the genome has no contig {block.data.contig}",
-                                            f"it has {listing(contigs)}")
+                    raise InvalidInputError(
+                        f"{block.where(0)}: the genome has no contig {block.data.contig}", f"it has {listing(contigs)}"
+                    )
                 report.skipped[block.data.contig] = None
                 continue
             report.matched[name] = None
@@ -126,10 +140,13 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
             for part in fitting.parts_of(block, name, report):
                 builder.add(part)
         if not report.matched and not may_be_empty:
-            raise InvalidInputError("none of the contigs of the data is in the genome: they have "
-                                    f"{listing(report.skipped)}, it has {listing(contigs)}" if report.skipped else
-                                    "there are no data", "map the names with --assembly-report or a table of names when the "
-                                    "genome is made" if report.skipped else None)
+            raise InvalidInputError(
+                "none of the contigs of the data is in the genome: they have "
+                f"{listing(report.skipped)}, it has {listing(contigs)}"
+                if report.skipped
+                else "there are no data",
+                "map the names with --assembly-report or a table of names when the genome is made" if report.skipped else None,
+            )
         return builder.finish()
     except BaseException:
         builder.drop()

@@ -55,7 +55,9 @@ class MaskFile:
             if spans.size and spans[1].max() > self._last.get(contig, (0, ""))[0]:
                 self._last[contig] = int(spans[1].max()), where(int(spans[1].argmax()))
         if not parts:
-            raise InvalidInputError(f"{self.path} has no rows", "where nothing is meant, leave it out; a pipe is empty where its program failed")
+            raise InvalidInputError(
+                f"{self.path} has no rows", "where nothing is meant, leave it out; a pipe is empty where its program failed"
+            )
         self._spans = {contig: union(NOTHING, np.concatenate(found, axis=1)) for contig, found in parts.items()}
 
     def place_on(self, contigs: Contigs) -> dict[str, Spans]:
@@ -72,8 +74,9 @@ class MaskFile:
             if known is not None:
                 found[known] = union(found.get(known, NOTHING), spans)
         if self._spans and not found:
-            raise InvalidInputError(f"{self.path} has none of the genome's contigs: it has {listing(self._spans)}",
-                                    "is it of another genome?")
+            raise InvalidInputError(
+                f"{self.path} has none of the genome's contigs: it has {listing(self._spans)}", "is it of another genome?"
+            )
         return found
 
     def check_ends(self, contigs: Contigs) -> None:

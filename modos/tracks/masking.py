@@ -40,8 +40,11 @@ def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Span
 
 def count_masked(track: StoredTrack, spans: Spans) -> int:
     """Count the values of a track that lie in places on the axis."""
-    return sum(int((inside.ends - inside.starts).sum()) for runs in _runs(track)
-               for inside in [restrict(_place_on_axis(track, runs), spans)])
+    return sum(
+        int((inside.ends - inside.starts).sum())
+        for runs in _runs(track)
+        for inside in [restrict(_place_on_axis(track, runs), spans)]
+    )
 
 
 def unite_mask(track: StoredTrack, spans: Spans) -> Spans:
@@ -49,8 +52,9 @@ def unite_mask(track: StoredTrack, spans: Spans) -> Spans:
     return union(track.mask, spans)
 
 
-def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names, written: list[str],
-               progress: Progress | None = None) -> list[ArraySpec]:
+def write_mask(
+    storage: Storage, track: StoredTrack, spans: Spans, names: Names, written: list[str], progress: Progress | None = None
+) -> list[ArraySpec]:
     """Write a mask that replaces a track's, with the zoom levels and statistics that follow."""
     summary = zooms.Accumulator(track.contigs)
     free = complement(spans, track.contigs.size)
@@ -102,7 +106,7 @@ def check_patch(track: StoredTrack, contig: str, start: int, values: Floats) -> 
         raise InvalidInputError("a value is infinite")
     gaps = complement(stretches(place), place.length) - start
     for first, last in gaps[:, (gaps[1] > 0) & (gaps[0] < len(values))].T.tolist():
-        present = ~np.isnan(values[max(first, 0):last])
+        present = ~np.isnan(values[max(first, 0) : last])
         if present.any():
             raise gap_error(place, start + max(first, 0) + int(np.argmax(present)))
     return place.name, start, values
@@ -111,26 +115,31 @@ def check_patch(track: StoredTrack, contig: str, start: int, values: Floats) -> 
 def iter_patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block]:
     """A track's data with other values in places; of two patches for a place the later counts."""
     for name in track.contigs:
-        yield from _patch_contig(track, name, _unite_patches([(start, values) for contig, start, values in patches if contig == name]))
+        yield from _patch_contig(
+            track, name, _unite_patches([(start, values) for contig, start, values in patches if contig == name])
+        )
 
 
 def _unite_patches(patches: Sequence[tuple[int, Floats]]) -> list[tuple[int, Floats]]:
     """Patches of a contig in order, those that meet or overlap made one."""
-    spans = union(NOTHING, np.array([(start, start + len(values)) for start, values in patches if len(values)],
-                                    np.int64).reshape(-1, 2).T)
+    spans = union(
+        NOTHING, np.array([(start, start + len(values)) for start, values in patches if len(values)], np.int64).reshape(-1, 2).T
+    )
     made = [(start, np.empty(end - start, np.float32)) for start, end in spans.T.tolist()]
     starts = spans[0]
     for start, values in patches:
         if len(values):
             first, target = made[int(np.searchsorted(starts, start, "right")) - 1]
-            target[start - first:start - first + len(values)] = values
+            target[start - first : start - first + len(values)] = values
     return made
 
 
 def _patch_contig(track: StoredTrack, name: str, patches: list[tuple[int, Floats]]) -> Iterator[Block]:
     waiting = patches[::-1]
-    free = complement(np.array([(start, start + len(values)) for start, values in patches], np.int64).reshape(-1, 2).T,
-                      track.contigs[name].length)
+    free = complement(
+        np.array([(start, start + len(values)) for start, values in patches], np.int64).reshape(-1, 2).T,
+        track.contigs[name].length,
+    )
     for data in track.iter_data([name]):
         first, last = extent(data)
         if not patches or not any(start < last and start + len(values) > first for start, values in patches):
@@ -138,7 +147,7 @@ def _patch_contig(track: StoredTrack, name: str, patches: list[tuple[int, Floats
             yield _block(data)
             continue
         runs = as_runs(data)
-        touched = free[:, np.searchsorted(free[1], first, "right"):np.searchsorted(free[0], last, "left")]
+        touched = free[:, np.searchsorted(free[1], first, "right") : np.searchsorted(free[0], last, "left")]
         for span in touched.T:
             left = restrict(runs, span.reshape(2, 1))
             yield from _iter_due(name, waiting, int(span[0]))

@@ -41,7 +41,7 @@ def expand(starts: Places, ends: Places, values: Floats, start: int, end: int, o
     if len(starts) < 12:
         out.fill(np.nan)
         for first, last, value in zip(starts.tolist(), ends.tolist(), values.tolist()):
-            out[max(first - start, 0):last - start] = value
+            out[max(first - start, 0) : last - start] = value
         return
     borders = np.empty(2 * len(starts) + 2, np.int64)
     borders[0], borders[-1] = start, end
@@ -75,8 +75,9 @@ def restrict(runs: Runs, spans: Spans) -> Runs:
     counts = np.maximum(last - first, 0)
     run = np.repeat(np.arange(len(counts)), counts)
     span = np.arange(len(run)) - np.repeat(np.cumsum(counts) - counts, counts) + first[run]
-    return Runs(runs.contig, np.maximum(runs.starts[run], spans[0][span]), np.minimum(runs.ends[run], spans[1][span]),
-                runs.values[run])
+    return Runs(
+        runs.contig, np.maximum(runs.starts[run], spans[0][span]), np.minimum(runs.ends[run], spans[1][span]), runs.values[run]
+    )
 
 
 def complement(spans: Spans, end: int) -> Spans:
@@ -109,4 +110,4 @@ def blank(values: Floats, start: int, spans: Spans) -> None:
     first = int(np.searchsorted(spans[1], start, "right"))
     last = int(np.searchsorted(spans[0], start + len(values), "left"))
     for begin, end in spans[:, first:last].T.tolist():
-        values[max(begin - start, 0):end - start] = np.nan
+        values[max(begin - start, 0) : end - start] = np.nan

@@ -133,6 +133,7 @@ class ShardedArray:
 
     def chunks(self, numbers: Iterable[int], into: Callable[[int, np.ndarray | None], None]) -> None:
         """Hand over chunks in any order, several at once: from afar, what lies near each other comes in one request."""
+
         def decode(part: Sequence[int]) -> None:
             for number in part:
                 into(number, self.chunk(number))
@@ -142,7 +143,7 @@ class ShardedArray:
                 decode(wanted)
                 continue
             step = max(-(-len(wanted) // (_DECODERS * 4)), 1)
-            list(pool("decode", _DECODERS).map(decode, [wanted[at:at + step] for at in range(0, len(wanted), step)]))
+            list(pool("decode", _DECODERS).map(decode, [wanted[at : at + step] for at in range(0, len(wanted), step)]))
 
     def iter_chunks(self, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray | None]]:
         """Read chunks one after another, with their numbers; shape and dtype as of `chunk`."""
@@ -156,8 +157,8 @@ class ShardedArray:
             yield numbers
             return
         for at in range(0, len(numbers), BATCH):
-            self.prefetch(numbers[at:at + BATCH])
-            yield numbers[at:at + BATCH]
+            self.prefetch(numbers[at : at + BATCH])
+            yield numbers[at : at + BATCH]
 
     def visit(self, numbers: Sequence[int], work: Callable[[int, np.ndarray | None], Result]) -> list[Result]:
         """Call `work` on each chunk and return the results in order; it must not keep the chunks."""
@@ -178,8 +179,8 @@ class ShardedArray:
         def into(number: int, data: np.ndarray | None) -> None:
             if data is not None:
                 start = number * self.spec.chunk
-                target = out[..., start:start + self.spec.chunk]
-                target[...] = data[..., :target.shape[-1]]
+                target = out[..., start : start + self.spec.chunk]
+                target[...] = data[..., : target.shape[-1]]
 
         self.chunks(range(-(-self.spec.length // self.spec.chunk)), into)
         return out
@@ -222,8 +223,7 @@ class ShardedArray:
             raise self._damage_error(number // CHUNKS_IN_SHARD) from None
 
     def _damage_error(self, shard: int) -> ChecksumMismatch:
-        return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged",
-                                "restore it from a copy of the object")
+        return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged", "restore it from a copy of the object")
 
     def check_shard(self, shard: int, data: bytes) -> None:
         """ChecksumMismatch where a shard has a chunk that is damaged, or longer than it can be."""
@@ -231,7 +231,7 @@ class ShardedArray:
         for start, length in self._parse_index(shard, data[-INDEX_SIZE:]).tolist():
             if start == ABSENT:
                 continue
-            packed = view[start:start + length]
+            packed = view[start : start + length]
             if crc32c(bytes(packed)) != RESIDUE:
                 raise self._damage_error(shard)
             try:
@@ -280,8 +280,9 @@ class ShardedArray:
         except NotFoundError:
             raise _gone_error(self._storage, key) from None
         if len(data) != end - start:
-            raise TruncatedStream(f"{self._storage.url}/{key} is shorter than its metadata say",
-                                  "restore it from a copy of the object")
+            raise TruncatedStream(
+                f"{self._storage.url}/{key} is shorter than its metadata say", "restore it from a copy of the object"
+            )
         return data
 
     def _fetch(self, numbers: list[int]) -> None:
@@ -293,8 +294,11 @@ class ShardedArray:
         if not by_shard:
             return
         run = pool("fetch", _WORKERS).map
-        small = [shard for shard in by_shard if self.spec.sizes[shard] <= _SMALL
-                 and self.cache.get((self.spec.path, "index", shard)) is None]
+        small = [
+            shard
+            for shard in by_shard
+            if self.spec.sizes[shard] <= _SMALL and self.cache.get((self.spec.path, "index", shard)) is None
+        ]
         list(run(self._fetch_whole, small))
         others = [shard for shard in by_shard if shard not in small]
         list(run(self._index, others))
@@ -332,7 +336,7 @@ class ShardedArray:
 
     def _keep(self, shard: int, within: int, data: bytes, start: int, index: np.ndarray) -> None:
         at, size = int(index[within, 0]) - start, int(index[within, 1])
-        self.cache.put((self.spec.path, shard * CHUNKS_IN_SHARD + within, "packed"), data[at:at + size], size)
+        self.cache.put((self.spec.path, shard * CHUNKS_IN_SHARD + within, "packed"), data[at : at + size], size)
 
 
 class _OpenFiles:
@@ -380,13 +384,16 @@ class _OpenFiles:
             raise IntegrityError(f"cannot read {path}: {error.strerror}") from None
 
     def _short_error(self, key: str, size: int, found: int) -> TruncatedStream:
-        return TruncatedStream(f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
-                               "restore it from a copy of the object")
+        return TruncatedStream(
+            f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
+            "restore it from a copy of the object",
+        )
 
 
 def _gone_error(storage: Storage, key: str) -> ConflictError:
-    return ConflictError(f"{storage.url}/{key} is gone: the track was changed or removed by somebody else meanwhile",
-                         "open the object again")
+    return ConflictError(
+        f"{storage.url}/{key} is gone: the track was changed or removed by somebody else meanwhile", "open the object again"
+    )
 
 
 class _Pools:

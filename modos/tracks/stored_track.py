@@ -49,8 +49,16 @@ class StoredTrack(Track):
         Spans on the axis that count as having no value, where it has a mask.
     """
 
-    def __init__(self, name: str, element_id: str, contigs: Contigs, data: ShardedArray, zoom: ShardedArray,
-                 statistics: ShardedArray, mask: ShardedArray | None):
+    def __init__(
+        self,
+        name: str,
+        element_id: str,
+        contigs: Contigs,
+        data: ShardedArray,
+        zoom: ShardedArray,
+        statistics: ShardedArray,
+        mask: ShardedArray | None,
+    ):
         self.name = name
         self.element_id = element_id
         self.contigs = contigs
@@ -75,8 +83,13 @@ class StoredTrack(Track):
     def describe(self) -> dict[str, Any]:
         """Return what a listing says of the track."""
         spec = self.data.spec
-        return {"id": self.element_id, "encoding": self.encoding, "codec": _codec_name(spec.codec), "bytes": sum(spec.sizes),
-                "masked": self.is_masked} | ({"runs": spec.length} if self.is_runs else {})
+        return {
+            "id": self.element_id,
+            "encoding": self.encoding,
+            "codec": _codec_name(spec.codec),
+            "bytes": sum(spec.sizes),
+            "masked": self.is_masked,
+        } | ({"runs": spec.length} if self.is_runs else {})
 
     @cached_property
     def mask(self) -> Spans:
@@ -106,7 +119,7 @@ class StoredTrack(Track):
 
         def into(number: int, chunk: np.ndarray | None) -> None:
             low, high = max(number * CHUNK, at), min((number + 1) * CHUNK, at + len(out))
-            self._fill_chunk(out[low - at:high - at], low - number * CHUNK, chunk)
+            self._fill_chunk(out[low - at : high - at], low - number * CHUNK, chunk)
 
         self.data.chunks(range(first, last + 1), into)
 
@@ -114,7 +127,7 @@ class StoredTrack(Track):
         if chunk is None:
             out.fill(np.nan)
         else:
-            self.packing.unpack(chunk[lead:lead + len(out)], out)
+            self.packing.unpack(chunk[lead : lead + len(out)], out)
 
     def scan(self, region: Region | str) -> Summary:
         """Call a function on all values of some contigs; see `Track.scan`."""
@@ -155,7 +168,7 @@ class StoredTrack(Track):
             chunk = self.data.chunk(number)
             if chunk is None:
                 raise IntegrityError(f"runs of {self.element_id} are missing", "see what is wrong with `modos check`")
-            gaps, lengths, values = chunk[:, :min(self.data.spec.chunk, self.data.spec.length - number * self.data.spec.chunk)]
+            gaps, lengths, values = chunk[:, : min(self.data.spec.chunk, self.data.spec.length - number * self.data.spec.chunk)]
             ends: Places = np.cumsum(np.add(gaps, lengths, dtype=np.int64))
             numbers = values.view(np.int32 if self.packing.is_integer else np.float32)
             found = int(self._origins[number]), ends - lengths, ends, self.packing.unpack(numbers)
@@ -167,7 +180,7 @@ class StoredTrack(Track):
         chunks = self._run_chunks(start, end)
         for place, number in enumerate(chunks):
             if self.is_far and place % _RUN_CHUNKS == 0:
-                self.data.prefetch(chunks[place:place + _RUN_CHUNKS])
+                self.data.prefetch(chunks[place : place + _RUN_CHUNKS])
             origin, starts, ends, values = self._runs_of_chunk(number)
             low, high = np.searchsorted(ends, start - origin, "right"), np.searchsorted(starts, end - origin, "left")
             if low < high:
@@ -205,7 +218,7 @@ class StoredTrack(Track):
             start = number * CHUNK
             for row in rows[number]:
                 low, high = max(start, at[row]), min(start + CHUNK, at[row] + width)
-                self._fill_chunk(out[row, low - at[row]:high - at[row]], low - start, chunk)
+                self._fill_chunk(out[row, low - at[row] : high - at[row]], low - start, chunk)
 
         for number, chunk in self.data.iter_chunks(rows):  # in one thread: there is more to do in Python than in libraries
             into(number, chunk)
@@ -222,7 +235,9 @@ class StoredTrack(Track):
         while at < len(places):
             near = int(np.searchsorted(lasts, lasts[at] + _RUN_CHUNKS, "left"))
             end = max(min(near, at + _WINDOW_VALUES // width), at + 1)
-            chunks = sorted({n for first, last in zip(firsts[at:end].tolist(), lasts[at:end].tolist()) for n in range(first, last)})
+            chunks = sorted(
+                {n for first, last in zip(firsts[at:end].tolist(), lasts[at:end].tolist()) for n in range(first, last)}
+            )
             self.data.prefetch(chunks)
             starts, ends, values = self._join_chunks(chunks)
             out[order[at:end]] = expand_windows(starts, ends, values, places[at:end], width)
@@ -239,7 +254,9 @@ class StoredTrack(Track):
     def prefetch(self, contig: str, start: int, end: int) -> None:
         """Fetch what reading a stretch takes; see `Track.prefetch`."""
         at = self.contigs[contig].offset
-        chunks = self._run_chunks(at + start, at + end) if self.is_runs else range((at + start) // CHUNK, (at + end - 1) // CHUNK + 1)
+        chunks = (
+            self._run_chunks(at + start, at + end) if self.is_runs else range((at + start) // CHUNK, (at + end - 1) // CHUNK + 1)
+        )
         self.data.prefetch(chunks[:BATCH])
 
     def statistics(self) -> dict[str, Summary]:
@@ -276,7 +293,7 @@ class StoredTrack(Track):
         def into(number: int, chunk: np.ndarray | None) -> None:
             if chunk is not None:
                 a, b = max(number * size, low), min((number + 1) * size, high)
-                out[:, a - low:b - low] = chunk[:, a - number * size:b - number * size]
+                out[:, a - low : b - low] = chunk[:, a - number * size : b - number * size]
 
         self._zoom.chunks(range(low // size, -(-high // size)), into)
         return out
@@ -321,7 +338,9 @@ class StoredTrack(Track):
             self.fill(values, contig.name, int(borders[low]))
             present = ~np.isnan(values)
             zeroed = np.where(present, values, 0).astype(np.float64)
-            parts.append(_summarise_groups(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
+            parts.append(
+                _summarise_groups(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low : high + 1] - borders[low])
+            )
         return np.concatenate(parts, axis=1)
 
     def _zoom_of_runs(self, borders: Places) -> npt.NDArray[np.float64]:
@@ -338,7 +357,9 @@ class StoredTrack(Track):
         out[0] = 0
         has_bases = np.diff(borders) > 0
         if len(inside.starts):
-            bins, n, total, low, high = bin_runs(inside.starts, inside.ends, inside.values, borders[np.concatenate(([True], has_bases))])
+            bins, n, total, low, high = bin_runs(
+                inside.starts, inside.ends, inside.values, borders[np.concatenate(([True], has_bases))]
+            )
             out[:, np.flatnonzero(has_bases)[bins]] = n, total / n, low, high
         return out
 
@@ -362,7 +383,9 @@ def _codec_name(codec: Codec) -> str:
     return " ".join(str(codec["configuration"][key]) for key in ("cname", "shuffle"))
 
 
-def _summarise_groups(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places) -> npt.NDArray[np.float64]:
+def _summarise_groups(
+    n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places
+) -> npt.NDArray[np.float64]:
     """n, mean, min and max of groups of columns, (4, groups)."""
     out = np.full((4, len(borders) - 1), np.nan)
     out[0] = 0

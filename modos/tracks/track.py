@@ -91,9 +91,9 @@ class Track(ABC):
         contig, start, end = self.contigs.place(region)
         buffer, parts = np.empty(min(STEP, end - start), np.float32), []
         for at in range(start, end, STEP):
-            values = buffer[:end - at]
+            values = buffer[: end - at]
             self.fill(values, contig.name, at)
-            parts += [summarise(values[low:low + CHUNK]) for low in range(0, len(values), CHUNK)]
+            parts += [summarise(values[low : low + CHUNK]) for low in range(0, len(values), CHUNK)]
         return combine(parts)
 
     def histogram(self, bins: int, regions: Iterable[Region] | None = None) -> list[tuple[float, float, int]]:
@@ -130,8 +130,9 @@ class Track(ABC):
             yield from self.iter_values(contig)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
-        raise InvalidInputError(f"the track {self.name} has too many values for one array",
-                                "take those of a region: track.values('chr1:1-1000')")
+        raise InvalidInputError(
+            f"the track {self.name} has too many values for one array", "take those of a region: track.values('chr1:1-1000')"
+        )
 
     def __repr__(self) -> str:
         return f"<track {self.name}>"

@@ -145,8 +145,10 @@ class Continuous:
         try:
             wanted, which = np.broadcast_arrays(bases, np.arange(len(tracks)).reshape(axis))
         except ValueError:
-            raise PositionError(f"lists of {bases.shape} bases and {axis} tracks do not fit together",
-                                "take bases of all tracks first: contig[bases][:, tracks]") from None
+            raise PositionError(
+                f"lists of {bases.shape} bases and {axis} tracks do not fit together",
+                "take bases of all tracks first: contig[bases][:, tracks]",
+            ) from None
         out = np.empty(wanted.shape, np.float32)
         for number, track in enumerate(tracks):
             out[which == number] = self._gather(wanted[which == number], track)
@@ -159,8 +161,11 @@ class Continuous:
             return columns.T
         at = self._start + start
         if len(tracks) > 1:
-            list(pool("tracks", READERS).map(lambda t: t.prefetch(self._contig.name, at, at + inside),
-                                              [track for track in tracks if track.is_far]))
+            list(
+                pool("tracks", READERS).map(
+                    lambda t: t.prefetch(self._contig.name, at, at + inside), [track for track in tracks if track.is_far]
+                )
+            )
         for row, track in zip(columns, tracks):
             track.fill(row[:inside], self._contig.name, at)
         return columns.T
@@ -178,8 +183,11 @@ class Continuous:
         if not tracks:
             raise InvalidInputError("values are written to tracks, and none is meant", "write contig[start:end, track] = values")
         new = np.broadcast_to(np.asarray(values, np.float32), (stop - start, *(axis or ()))).reshape(stop - start, -1)
-        self._genome.write(self._contig.name, self._start + start,
-                           {track.name: np.ascontiguousarray(column) for track, column in zip(tracks, new.T)})
+        self._genome.write(
+            self._contig.name,
+            self._start + start,
+            {track.name: np.ascontiguousarray(column) for track, column in zip(tracks, new.T)},
+        )
 
     def _describe(self) -> str:
         whole = self._length == self._contig.length
@@ -217,7 +225,7 @@ class Bases:
         def into(number: int, chunk: np.ndarray | None) -> None:
             if chunk is not None:
                 low, high = max(number * size, at), min((number + 1) * size, at + inside)
-                out[low - at:high - at] = chunk[low - number * size:high - number * size]
+                out[low - at : high - at] = chunk[low - number * size : high - number * size]
 
         array.chunks(range(at // size, (at + inside - 1) // size + 1), into)
         return out

@@ -112,7 +112,7 @@ class _Reader:
     def _parse_mixed(self, piece: bytes) -> Iterator[Block]:
         """A piece where the kind of declaration changes: cut there."""
         cuts = [match.start() for match in re.finditer(rb"(?m)^(?:fixed|variable)Step", piece)]
-        kinds = [piece[cut:cut + 1] for cut in cuts]
+        kinds = [piece[cut : cut + 1] for cut in cuts]
         cuts = [cut for number, cut in enumerate(cuts) if number == 0 or kinds[number] != kinds[number - 1]]
         lines = 0
         for start, end in zip([0, *cuts], [*cuts, len(piece)]):
@@ -168,7 +168,9 @@ class _Reader:
         for first, last in itertools.pairwise(borders):
             if first < last:
                 contig = table["contig"][int(rows[first])]
-                yield Block(Runs(contig, starts[first:last], ends[first:last], values[first:last]), self._where(rows[first:last], 0))
+                yield Block(
+                    Runs(contig, starts[first:last], ends[first:last], values[first:last]), self._where(rows[first:last], 0)
+                )
 
     def _parse_fixed(self, piece: bytes, before: int) -> Iterator[Block]:
         table, odd, lines = self._table(piece, {"value": self._dtype}, before)
@@ -192,7 +194,9 @@ class _Reader:
             rows, spans = _rows_and_spans(group)
             starts = table["start"][rows] - 1
             self._check_order(piece, rows, starts, starts + spans, table["value"][rows], before)
-            yield Block(Runs(group[0].declaration.contig, starts, starts + spans, table["value"][rows]), self._where(rows, before))
+            yield Block(
+                Runs(group[0].declaration.contig, starts, starts + spans, table["value"][rows]), self._where(rows, before)
+            )
 
     def _segments(self, odd: Places, lines: list[bytes], count: int, before: int) -> Iterator[_Segment]:
         """The declarations in force and the rows for which they are."""
@@ -233,15 +237,26 @@ class _Reader:
             row = int(np.argmax(infinite))
             raise self._line_error(before + row, _lines_at(piece, np.array([row]))[0], "a value is infinite")
 
-    def _check_order(self, piece: bytes, rows: Places, starts: Places, ends: Places, values: Floats,
-                     before: int, changes: np.ndarray | None = None) -> None:
+    def _check_order(
+        self,
+        piece: bytes,
+        rows: Places,
+        starts: Places,
+        ends: Places,
+        values: Floats,
+        before: int,
+        changes: np.ndarray | None = None,
+    ) -> None:
         follows = starts[1:] >= ends[:-1]
         if changes is not None:
             at = np.searchsorted(rows, changes)
             follows[at[(at > 0) & (at < len(rows))] - 1] = True
-        for wrong, reason in ((starts < 0, "a position before the contig's start"), (ends <= starts, "the end is not after the start"),
-                              (np.isinf(values), "a value is infinite"),
-                              (np.concatenate(([False], ~follows)), "it overlaps what is before it, or is not in order")):
+        for wrong, reason in (
+            (starts < 0, "a position before the contig's start"),
+            (ends <= starts, "the end is not after the start"),
+            (np.isinf(values), "a value is infinite"),
+            (np.concatenate(([False], ~follows)), "it overlaps what is before it, or is not in order"),
+        ):
             if wrong.any():
                 row = int(rows[np.argmax(wrong)])
                 raise self._line_error(before + row, _lines_at(piece, np.array([row]))[0], reason)
@@ -278,7 +293,7 @@ def _lines_at(piece: bytes, rows: Places) -> list[bytes]:
         return []
     breaks = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)
     starts = np.concatenate(([0], breaks + 1))
-    return [piece[starts[row]:breaks[row]] for row in rows.tolist()]
+    return [piece[starts[row] : breaks[row]] for row in rows.tolist()]
 
 
 def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str, Any], np.ndarray]:
@@ -290,8 +305,15 @@ def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str
     schema = {name: getattr(pl, kind) for name, kind in columns.items()} | {"more": pl.String}
     try:
         with translate_panics(source):
-            table = pl.read_csv(first + piece, has_header=False, separator=separator.decode(), schema=schema, ignore_errors=True,
-                                truncate_ragged_lines=True, quote_char=None)[1:]
+            table = pl.read_csv(
+                first + piece,
+                has_header=False,
+                separator=separator.decode(),
+                schema=schema,
+                ignore_errors=True,
+                truncate_ragged_lines=True,
+                quote_char=None,
+            )[1:]
     except pl.exceptions.PolarsError:
         raise InvalidInputError(f"{source} is not text") from None
     bad = table["more"].is_not_null().to_numpy().copy()

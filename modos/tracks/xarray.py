@@ -41,7 +41,13 @@ def to_dataset(genome: Genome, reopen: Callable[[], Genome], contigs: list[str],
     variables = {}
     for contig in contigs:
         length = genome.contigs[contig].length
-        blocks = [dask.array.from_delayed(delayed(_block, pure=True)(reopen, contig, names, at, min(at + chunk, length)),
-                                          (min(chunk, length - at), len(names)), np.float32) for at in range(0, length, chunk)]
+        blocks = [
+            dask.array.from_delayed(
+                delayed(_block, pure=True)(reopen, contig, names, at, min(at + chunk, length)),
+                (min(chunk, length - at), len(names)),
+                np.float32,
+            )
+            for at in range(0, length, chunk)
+        ]
         variables[contig] = ((f"position_{contig}", "track"), dask.array.concatenate(blocks))
     return xarray.Dataset(variables, coords={"track": list(names)})

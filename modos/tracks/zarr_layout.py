@@ -35,8 +35,10 @@ Codec = Mapping[str, Any]
 
 def blosc(name: str, shuffle: str, level: int, itemsize: int) -> Codec:
     """The Blosc codec of Zarr v3, configured."""
-    return {"name": "blosc", "configuration": {"typesize": itemsize, "cname": name, "clevel": level, "shuffle": shuffle,
-                                               "blocksize": 0}}
+    return {
+        "name": "blosc",
+        "configuration": {"typesize": itemsize, "cname": name, "clevel": level, "shuffle": shuffle, "blocksize": 0},
+    }
 
 
 @dataclass(frozen=True)
@@ -109,15 +111,23 @@ class ArraySpec:
         shape = list(self.shape[:-1])
         endian = {"name": "bytes", "configuration": {"endian": "little"}}
         plain = {"name": "bytes"} if np.dtype(self.dtype).itemsize == 1 else endian
-        sharding = {"chunk_shape": list(self.chunk_shape), "codecs": [plain, dict(self.codec), _CRC],
-                    "index_codecs": [endian, _CRC], "index_location": "end"}
+        sharding = {
+            "chunk_shape": list(self.chunk_shape),
+            "codecs": [plain, dict(self.codec), _CRC],
+            "index_codecs": [endian, _CRC],
+            "index_location": "end",
+        }
         return {
-            "zarr_format": 3, "node_type": "array", "shape": list(self.shape), "data_type": self.dtype,
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": list(self.shape),
+            "data_type": self.dtype,
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*shape, self.shard]}},
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": "NaN" if self.fill != self.fill else self.fill,
             "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-            "attributes": {**self.attributes, "shard_sizes": list(self.sizes)}, "storage_transformers": [],
+            "attributes": {**self.attributes, "shard_sizes": list(self.sizes)},
+            "storage_transformers": [],
         }
 
     @classmethod
@@ -136,7 +146,9 @@ class ArraySpec:
             same = same and len(sizes) == spec.shards and crc == _CRC and spec.dtype in _DTYPES
             same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(n >= 0 for n in spec.shape)
             same = same and (len(spec.shape) < 2 or 0 < spec.shape[0] <= _MAX_ROWS) and _is_codec(codec)
-            same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _can_hold(spec.dtype, fill)
+            same = (
+                same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _can_hold(spec.dtype, fill)
+            )
             most = INDEX_SIZE + CHUNKS_IN_SHARD * spec.stored_limit if same else 0
             same = same and all(size == 0 or INDEX_SIZE < size <= most for size in sizes)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
@@ -150,8 +162,11 @@ def _is_codec(codec: Codec) -> bool:
     if codec["name"] != "blosc":
         return type(codec["name"]) is str
     settings = codec["configuration"]
-    return (type(settings["cname"]) is str and settings["shuffle"] in _SHUFFLES
-            and all(type(settings[key]) is int for key in ("clevel", "blocksize")))
+    return (
+        type(settings["cname"]) is str
+        and settings["shuffle"] in _SHUFFLES
+        and all(type(settings[key]) is int for key in ("clevel", "blocksize"))
+    )
 
 
 def _can_hold(dtype: str, fill: Any) -> bool:
@@ -223,5 +238,6 @@ def split_shard(data: bytes) -> dict[int, bytes]:
     if not data:
         return {}
     index = np.frombuffer(data[-INDEX_SIZE:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
-    return {within: data[int(start):int(start + size)] for within, (start, size) in enumerate(index.tolist())
-            if start != ABSENT}
+    return {
+        within: data[int(start) : int(start + size)] for within, (start, size) in enumerate(index.tolist()) if start != ABSENT
+    }

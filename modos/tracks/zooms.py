@@ -68,8 +68,12 @@ def combine(parts: Sequence[Summary]) -> Summary:
     return Summary(sum(n), float(sum(total)), float(sum(squares)), min(low), max(high))
 
 
-def bin_runs(starts: Places, ends: Places, values: Floats, borders: Places,
-             ) -> tuple[Places, Places, npt.NDArray[np.float64], Floats, Floats]:
+def bin_runs(
+    starts: Places,
+    ends: Places,
+    values: Floats,
+    borders: Places,
+) -> tuple[Places, Places, npt.NDArray[np.float64], Floats, Floats]:
     """Summarise at least one run, in order, within the borders of bins: arrays of shape (bins,), int64, float64 and float32.
 
     Returns
@@ -84,8 +88,13 @@ def bin_runs(starts: Places, ends: Places, values: Floats, borders: Places,
     n = np.minimum(ends[run], borders[bins + 1]) - np.maximum(starts[run], borders[bins])
     sums = values[run].astype(np.float64) * n
     at = np.flatnonzero(np.diff(bins, prepend=-1))
-    return (bins[at], np.add.reduceat(n, at), np.add.reduceat(sums, at), np.minimum.reduceat(values[run], at),
-            np.maximum.reduceat(values[run], at))
+    return (
+        bins[at],
+        np.add.reduceat(n, at),
+        np.add.reduceat(sums, at),
+        np.minimum.reduceat(values[run], at),
+        np.maximum.reduceat(values[run], at),
+    )
 
 
 class Level(NamedTuple):
@@ -140,8 +149,16 @@ class Accumulator:
         squares = float(((ends - starts) * values.astype(np.float64) ** 2).sum())
         self._add(contig, bins + first, n, sums, low, high, squares)
 
-    def _add(self, contig: int, bins: Places, n: npt.NDArray[np.integer], sums: npt.NDArray[np.float64], low: Floats, high: Floats,
-             squares: float) -> None:
+    def _add(
+        self,
+        contig: int,
+        bins: Places,
+        n: npt.NDArray[np.integer],
+        sums: npt.NDArray[np.float64],
+        low: Floats,
+        high: Floats,
+        squares: float,
+    ) -> None:
         known = self._n[bins] > 0
         self._min[bins] = np.where(known, np.minimum(self._min[bins], low), low)
         self._max[bins] = np.where(known, np.maximum(self._max[bins], high), high)
@@ -168,7 +185,7 @@ class Accumulator:
             for level, rows in zip(levels, kept):
                 start, end = max(low, level.first), min(high, level.first + level.bins)
                 for row, values in zip(out, rows):
-                    row[start - low:max(end, start) - low] = values[start - level.first:max(end, start) - level.first]
+                    row[start - low : max(end, start) - low] = values[start - level.first : max(end, start) - level.first]
             return out
 
         shape = (4, sum(level.bins for level in levels))
@@ -202,8 +219,12 @@ class _Rows(NamedTuple):
         """The same for bins of eight times as many bases."""
         n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
         count = n.sum(1, dtype=np.int64)
-        return _Rows(count, total.sum(1), np.where(count > 0, np.where(n > 0, low, np.inf).min(1), 0),
-                     np.where(count > 0, np.where(n > 0, high, -np.inf).max(1), 0))
+        return _Rows(
+            count,
+            total.sum(1),
+            np.where(count > 0, np.where(n > 0, low, np.inf).min(1), 0),
+            np.where(count > 0, np.where(n > 0, high, -np.inf).max(1), 0),
+        )
 
 
 def cover(start: int, end: int, levels: Sequence[Level]) -> Iterator[tuple[Level | None, int, int]]:

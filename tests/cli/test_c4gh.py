@@ -26,8 +26,9 @@ MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 def modos(*arguments, code=0, text=True, **environment):
     env = {k: v for k, v in os.environ.items() if k != "C4GH_PASSPHRASE"} | environment
-    result = subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, text=text, timeout=120,
-                            stdin=subprocess.DEVNULL, env=env)
+    result = subprocess.run(
+        [*MODOS, *map(str, arguments)], capture_output=True, text=text, timeout=120, stdin=subprocess.DEVNULL, env=env
+    )
     assert result.returncode == code, result.stderr
     return result
 
@@ -62,7 +63,8 @@ def test_from_keys_to_a_region_and_back(ex, keys):
     assert "4 files" in modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
     told = json.loads(modos("c4gh", "recipients", "-s", keys / "her.sec", "--json", ex).stdout)
     assert {name: (entry["packets"], entry["opens"]) for name, entry in told.items()} == {
-        f"data/{name}": (2, True) for name in ("calls", "cohort", "demo1", "demo2")}
+        f"data/{name}": (2, True) for name in ("calls", "cohort", "demo1", "demo2")
+    }
     assert modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout.count("\n  SHA256:") == 8
     assert "whole" in modos("c4gh", "verify", "-s", keys / "her.sec", ex).stderr
     modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex)
@@ -78,7 +80,9 @@ def test_what_is_said_of_packets_that_nobody_can_tell_whose_they_are(ex, keys, e
     """Here one more than the recipients in the metadata, and all of them of a file that somebody else has sealed."""
     theirs = ex.parent / "theirs.bam.c4gh"
     package = [sys.executable, "-m", "crypt4gh", "encrypt", "--recipient_pk", keys / "me.pub", "--recipient_pk", keys / "her.pub"]
-    theirs.write_bytes(subprocess.run(package, input=(example / "ex/demo2.bam").read_bytes(), capture_output=True, check=True).stdout)
+    theirs.write_bytes(
+        subprocess.run(package, input=(example / "ex/demo2.bam").read_bytes(), capture_output=True, check=True).stdout
+    )
     shutil.copy(example / "ex/demo2.bam.bai", ex.parent / "theirs.bam.bai")
     described = ("-e", '{"id": "theirs", "@type": "AlignmentSet"}', "-s", theirs)
     refused = modos("add", ex, "data", *described, code=4)
@@ -88,7 +92,9 @@ def test_what_is_said_of_packets_that_nobody_can_tell_whose_they_are(ex, keys, e
     told = modos("c4gh", "recipients", ex).stdout
     assert told == "data/theirs: 2 packets, 0 recorded recipients; it cannot be said whose 2 of them are\n"
     told = modos("c4gh", "recipients", "-s", keys / "me.sec", ex).stdout
-    assert told.startswith("data/theirs: 2 packets, 0 recorded recipients; it cannot be said whose one of them is  (the key opens it)\n")
+    assert told.startswith(
+        "data/theirs: 2 packets, 0 recorded recipients; it cannot be said whose one of them is  (the key opens it)\n"
+    )
     entry = json.loads(modos("c4gh", "recipients", "-s", keys / "me.sec", "--json", ex).stdout)["data/theirs"]
     assert (entry["packets"], entry["opened_packets"], entry["unknown_packets"], entry["sender"]) == (2, 1, 1, None)
     modos("c4gh", "keygen", "--no-passphrase", keys / "third.sec")
@@ -131,8 +137,12 @@ def test_a_sender_is_asked_for_on_every_way(ex, keys):
     modos("c4gh", "encrypt", "-s", keys / "me.sec", "-p", keys / "her.pub", ex)
     by_me, by_her = ("--sender", keys / "me.pub"), ("--sender", keys / "her.pub")
     reading = ("--secret-key", keys / "her.sec")
-    for command in (("stream", "-c", *reading), ("stream", "-c", "-r", "chr1:1-9,000", *reading), ("stream", "-H", *reading),
-                    ("coverage", "-r", "chr1:1-9,000", *reading)):
+    for command in (
+        ("stream", "-c", *reading),
+        ("stream", "-c", "-r", "chr1:1-9,000", *reading),
+        ("stream", "-H", *reading),
+        ("coverage", "-r", "chr1:1-9,000", *reading),
+    ):
         modos(*command, *by_me, ex / "demo2.bam")
         modos(*command, *by_her, *by_me, ex / "demo2.bam")
         refused = modos(*command, *by_her, ex / "demo2.bam", code=6)
@@ -210,21 +220,35 @@ def test_every_function_with_a_secret_key_takes_a_passphrase():
     found = {}
     for module in pkgutil.walk_packages(modos_package.__path__, "modos."):
         for name, thing in vars(importlib.import_module(module.name)).items():
-            for label, function in ([(name, thing), *((f"{name}.{n}", f) for n, f in vars(thing).items())]
-                                    if inspect.isclass(thing) else [(name, thing)]):
-                if (inspect.isfunction(function) and not function.__module__.startswith("modos.cli")
-                        and not label.rpartition(".")[2].startswith("_")):
-                    keys = [p for p in inspect.signature(function).parameters.values()
-                            if "SecretKey" in str(p.annotation) and "Path" in str(p.annotation)]
+            for label, function in (
+                [(name, thing), *((f"{name}.{n}", f) for n, f in vars(thing).items())]
+                if inspect.isclass(thing)
+                else [(name, thing)]
+            ):
+                if (
+                    inspect.isfunction(function)
+                    and not function.__module__.startswith("modos.cli")
+                    and not label.rpartition(".")[2].startswith("_")
+                ):
+                    keys = [
+                        p
+                        for p in inspect.signature(function).parameters.values()
+                        if "SecretKey" in str(p.annotation) and "Path" in str(p.annotation)
+                    ]
                     if keys:
                         found[label] = "passphrase" in inspect.signature(function).parameters
     assert {"EncryptedFiles.share", "MODO.find_problems", "as_secret_key"} <= {*found} and len(found) >= 10
     assert [name for name, has in found.items() if not has] == []
 
 
-@pytest.mark.parametrize(("typed", "environment", "words"), [
-    (["", ""], None, "empty"), (["a", "b"], None, "differ"), ([], "", "empty"),
-])
+@pytest.mark.parametrize(
+    ("typed", "environment", "words"),
+    [
+        (["", ""], None, "empty"),
+        (["a", "b"], None, "differ"),
+        ([], "", "empty"),
+    ],
+)
 def test_no_passphrase_has_to_be_said(typed, environment, words, monkeypatch):
     """Enter alone on the terminal, or an empty variable, makes no open key."""
     from modos.cli import secrets
@@ -250,14 +274,22 @@ def test_no_passphrase_has_to_be_said_in_a_file_too(tmp_path):
     assert not (tmp_path / "me.sec").exists()
 
 
-@pytest.mark.parametrize(("arguments", "code", "word"), [
-    (("keygen", "--no-passphrase", "me.sec"), 1, "exists already"), (("encrypt", "ex"), 2, "no recipient"),
-    (("encrypt", "-p", "me.sec", "ex"), 2, "secret key"), (("encrypt", "-p", "none.pub", "ex"), 3, "none.pub"),
-    (("encrypt", "-p", "me.pub", "nowhere"), 3, "nowhere"), (("encrypt", "-p", "me.pub", "ex", "data/none"), 3, "data/none"),
-    (("encrypt", "-p", "me.pub", "ex", "sample/sample1"), 3, "no file"), (("decrypt", "ex"), 2, "secret-key"),
-    (("decrypt", "-s", "me.pub", "ex"), 2, "public key"), (("share", "-s", "me.sec", "ex"), 2, "public-key"),
-    (("encrypt", "-p", "ex/reference.fa", "ex"), 2, "not a public key"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("keygen", "--no-passphrase", "me.sec"), 1, "exists already"),
+        (("encrypt", "ex"), 2, "no recipient"),
+        (("encrypt", "-p", "me.sec", "ex"), 2, "secret key"),
+        (("encrypt", "-p", "none.pub", "ex"), 3, "none.pub"),
+        (("encrypt", "-p", "me.pub", "nowhere"), 3, "nowhere"),
+        (("encrypt", "-p", "me.pub", "ex", "data/none"), 3, "data/none"),
+        (("encrypt", "-p", "me.pub", "ex", "sample/sample1"), 3, "no file"),
+        (("decrypt", "ex"), 2, "secret-key"),
+        (("decrypt", "-s", "me.pub", "ex"), 2, "public key"),
+        (("share", "-s", "me.sec", "ex"), 2, "public-key"),
+        (("encrypt", "-p", "ex/reference.fa", "ex"), 2, "not a public key"),
+    ],
+)
 def test_mistakes_change_nothing(ex, keys, arguments, code, word, monkeypatch):
     monkeypatch.chdir(keys)
     before = contents(ex), contents(keys)
@@ -270,8 +302,9 @@ def at_terminal(*arguments, answers="", **environment):
     """Run where somebody sits at a terminal; returns the exit code and what was shown."""
     master, slave = pty.openpty()
     env = {k: v for k, v in os.environ.items() if k != "C4GH_PASSPHRASE"} | environment
-    process = subprocess.Popen([*MODOS, *map(str, arguments)], stdin=slave, stderr=slave, stdout=subprocess.DEVNULL, env=env,
-                               close_fds=True)
+    process = subprocess.Popen(
+        [*MODOS, *map(str, arguments)], stdin=slave, stderr=slave, stdout=subprocess.DEVNULL, env=env, close_fds=True
+    )
     os.close(slave)
     os.write(master, answers.encode())
     shown = b""
@@ -312,8 +345,12 @@ def test_who_would_lock_themselves_out_is_asked_first(ex, away, answer, goes_on,
 
 def test_nothing_is_written_before_the_answer(ex, away, tmp_path):
     before, (master, slave) = all_of(ex), pty.openpty()
-    process = subprocess.Popen([*MODOS, "c4gh", "encrypt", "-p", str(away / "her.pub"), str(ex)], stdin=slave, stderr=slave,
-                               env=os.environ | {"HOME": str(tmp_path)})
+    process = subprocess.Popen(
+        [*MODOS, "c4gh", "encrypt", "-p", str(away / "her.pub"), str(ex)],
+        stdin=slave,
+        stderr=slave,
+        env=os.environ | {"HOME": str(tmp_path)},
+    )
     os.close(slave)
     shown = b""
     while ASKED.encode() not in shown:
@@ -350,8 +387,13 @@ def test_a_warning_is_no_status(ex, away, tmp_path):
 def place_key(keys, where, locked):
     """Put a key of mine somewhere, and say what the environment is then."""
     home, config = keys / "home", keys / "settings"
-    folder = {"variable": keys / "elsewhere", "c4gh": home / ".c4gh", "modos": config / "keys", "xdg": home / "xdg/modos/keys",
-              "beside": keys / "away"}[where]
+    folder = {
+        "variable": keys / "elsewhere",
+        "c4gh": home / ".c4gh",
+        "modos": config / "keys",
+        "xdg": home / "xdg/modos/keys",
+        "beside": keys / "away",
+    }[where]
     folder.mkdir(parents=True, exist_ok=True)
     if locked:
         modos("c4gh", "keygen", folder / "mine.sec", C4GH_PASSPHRASE="correct horse")
@@ -407,8 +449,9 @@ def test_of_several_keys_none_is_taken(ex, keys):
 def test_the_senders_key_is_a_recipients_key_too(ex, away, keys):
     modos("c4gh", "encrypt", "-p", away / "her.pub", "-s", keys / "me.sec", ex, "data/demo1")
     modos("c4gh", "verify", "-s", keys / "me.sec", ex)
-    told = modos("c4gh", "encrypt", "-p", away / "her.pub", "-s", keys / "me.sec", "--no-also-me", ex, "data/demo2",
-                 HOME=str(keys)).stderr
+    told = modos(
+        "c4gh", "encrypt", "-p", away / "her.pub", "-s", keys / "me.sec", "--no-also-me", ex, "data/demo2", HOME=str(keys)
+    ).stderr
     assert "warning" in told and "for 1 recipient\n" in told
     opens = json.loads(modos("c4gh", "recipients", "-s", keys / "me.sec", "--json", ex).stdout)
     assert (opens["data/demo1"]["opens"], opens["data/demo2"]["opens"]) == (True, False)

@@ -17,8 +17,14 @@ MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
 def modos(*arguments, cwd=None, **environment):
-    return subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL,
-                          env=os.environ | environment, timeout=60)
+    return subprocess.run(
+        [*MODOS, *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
+        timeout=60,
+    )
 
 
 def fails(result, code, *words):
@@ -69,8 +75,14 @@ def test_plain_zarr_opens_what_is_written(ex):
 
 def test_an_object_of_sdsc_ordes_opens(shared_data):
     shown = json.loads(modos("show", shared_data / "modos-ex/ex", "--json").stdout)
-    assert set(shown) == {"ex", "data/demo1", "reference/reference1", "sample/sample1", "assay/assay1",
-                          "sequence/BA000007.3_bd7522"}
+    assert set(shown) == {
+        "ex",
+        "data/demo1",
+        "reference/reference1",
+        "sample/sample1",
+        "assay/assay1",
+        "sequence/BA000007.3_bd7522",
+    }
     assert shown["ex"]["has_assay"] == ["assay/assay1"]
 
 
@@ -107,12 +119,16 @@ def test_a_truncated_source_is_refused(ex, tmp_path):
 def test_wrong_metadata_leaves_nothing(ex):
     before = files_below(ex)
     source = ex / "demo2.bam"
-    fails(modos("add", ex, "data", "-e", '{"id": "x", "data_format": "BAMM", "data_path": "x.bam"}', "-s", source), 2,
-          "BAMM", "BAM")
+    fails(
+        modos("add", ex, "data", "-e", '{"id": "x", "data_format": "BAMM", "data_path": "x.bam"}', "-s", source), 2, "BAMM", "BAM"
+    )
     fails(modos("add", ex, "data", "-e", '{"id": "x", "colour": 1, "data_path": "x.bam"}', "-s", source), 2, "colour")
     fails(modos("add", ex, "data", "-e", '{"id": "x", "data_path": "../x.bam"}', "-s", source), 2, "../x.bam")
-    fails(modos("add", ex, "data", "-e", '{"id": "x", "data_path": "y.bam", "has_sample": "nobody"}', "-s", source), 3,
-          "sample/nobody")
+    fails(
+        modos("add", ex, "data", "-e", '{"id": "x", "data_path": "y.bam", "has_sample": "nobody"}', "-s", source),
+        3,
+        "sample/nobody",
+    )
     fails(modos("add", ex, "data", "-e", '{"id": "x"}', "-s", source), 1, "demo2.bam")
     fails(modos("add", ex, "data", "-e", '{"id": "demo1", "data_path": "y.bam"}', "-s", source), 1, "data/demo1")
     assert files_below(ex) == before and not (ex.parent / "x.bam").exists()
@@ -129,9 +145,11 @@ def test_targets_that_exist_are_refused(ex, example, stack):
 
 def test_a_removal_that_was_killed_is_completed(ex, tmp_path):
     """The root goes first: there is no object any more, and its files are left."""
-    program = ("import os, signal; from modos.api import MODO; from modos.storage.local import LocalStorage; delete = LocalStorage.delete\n"
-               "def once(self, key):\n    delete(self, key)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-               f"LocalStorage.delete = once; MODO.remove({str(ex)!r})")
+    program = (
+        "import os, signal; from modos.api import MODO; from modos.storage.local import LocalStorage; delete = LocalStorage.delete\n"
+        "def once(self, key):\n    delete(self, key)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"LocalStorage.delete = once; MODO.remove({str(ex)!r})"
+    )
     (ex / "mine.txt").write_text("mine")
     assert subprocess.run([sys.executable, "-c", program]).returncode == -9 and (ex / "demo1.cram").exists()
     fails(modos("remove", ex), 2, "--yes")
@@ -198,8 +216,11 @@ def test_raw_regions_are_a_superset(ex, tmp_path, stack):
     import pysam
 
     def count(*options):
-        (tmp_path / "r.bam").write_bytes(modos("--endpoint", stack.endpoint, "stream", "-r", "chr1:30,000-30,100",
-                                               *options, "s3://modos-demo/ex/demo2.bam").stdout)
+        (tmp_path / "r.bam").write_bytes(
+            modos(
+                "--endpoint", stack.endpoint, "stream", "-r", "chr1:30,000-30,100", *options, "s3://modos-demo/ex/demo2.bam"
+            ).stdout
+        )
         with pysam.AlignmentFile(tmp_path / "r.bam") as file:
             return sum(1 for _ in file)
 
@@ -215,7 +236,7 @@ def test_output_appears_only_when_complete(ex, tmp_path):
 
 def test_a_damaged_file_is_no_short_success(ex):
     data = bytearray((ex / "demo2.bam").read_bytes())
-    data[len(data) // 2:len(data) // 2 + 100] = bytes(100)
+    data[len(data) // 2 : len(data) // 2 + 100] = bytes(100)
     (ex / "demo2.bam").write_bytes(data)
     result = modos("stream", "-r", "chr1", ex / "demo2.bam")
     assert result.returncode == 6 and b"error: " in result.stderr
@@ -229,8 +250,9 @@ def test_a_server_killed_in_the_middle_is_no_short_success(ex, tmp_path):
     for options in (["--raw"], ["-r", "chr1"]):
         server = subprocess.Popen([*MODOS, "serve", str(big), "--port", "0"], stderr=subprocess.PIPE, text=True)
         url = next(word for word in server.stderr.readline().split() if word.startswith("http://"))
-        client = subprocess.Popen([*MODOS, "stream", *options, f"{url}/htsget/reads/ex/large"], stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE)
+        client = subprocess.Popen(
+            [*MODOS, "stream", *options, f"{url}/htsget/reads/ex/large"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         client.stdout.read(100_000)
         server.kill()
         server.wait()
@@ -247,8 +269,7 @@ def write_large_object(folder: Path) -> None:
 
     from modos.api import MODO
 
-    header = pysam.AlignmentHeader.from_dict({"HD": {"VN": "1.6", "SO": "coordinate"},
-                                              "SQ": [{"SN": "chr1", "LN": 10_000_000}]})
+    header = pysam.AlignmentHeader.from_dict({"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": "chr1", "LN": 10_000_000}]})
     path = folder.parent / "large.bam"
     with pysam.AlignmentFile(path, "wb", header=header) as file:
         read = pysam.AlignedSegment(header)
@@ -262,13 +283,16 @@ def write_large_object(folder: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("samtools") or not shutil.which("bcftools"), reason="needs samtools and bcftools")
 @pytest.mark.parametrize("target", ["pipe", "file"])
-@pytest.mark.parametrize(("file", "region", "view"), [
-    ("demo1.cram", "chr1:20,001-25,000", ["samtools", "view"]),
-    ("demo2.bam", "chr1:20,001-25,000", ["samtools", "view"]),
-    ("calls.vcf.gz", "chr2:1-20,000", ["bcftools", "view", "-H"]),
-    ("cohort.bcf", "chr2:1-20,000", ["bcftools", "view", "-H"]),
-    ("cohort.bcf", "chr2:39,999-40,000", ["bcftools", "view", "-H"]),
-])
+@pytest.mark.parametrize(
+    ("file", "region", "view"),
+    [
+        ("demo1.cram", "chr1:20,001-25,000", ["samtools", "view"]),
+        ("demo2.bam", "chr1:20,001-25,000", ["samtools", "view"]),
+        ("calls.vcf.gz", "chr2:1-20,000", ["bcftools", "view", "-H"]),
+        ("cohort.bcf", "chr2:1-20,000", ["bcftools", "view", "-H"]),
+        ("cohort.bcf", "chr2:39,999-40,000", ["bcftools", "view", "-H"]),
+    ],
+)
 def test_a_region_is_exactly_that_of_samtools(ex, tmp_path, stack, file, region, view, target):
     """In the file's own format, to a pipe and to a file; a CRAM needs no reference to be read."""
     remote = f"s3://modos-demo/ex/{file}"
@@ -279,8 +303,9 @@ def test_a_region_is_exactly_that_of_samtools(ex, tmp_path, stack, file, region,
         assert modos(*options, "-o", tmp_path / file, remote).returncode == 0
         got = (tmp_path / file).read_bytes()
     reference = ["-T", str(ex / "reference.fa")] if file.endswith("cram") else []
-    place = [str(ex / file), region.replace(",", "")] if view[0] == "samtools" else \
-        ["-r", region.replace(",", ""), str(ex / file)]
+    place = (
+        [str(ex / file), region.replace(",", "")] if view[0] == "samtools" else ["-r", region.replace(",", ""), str(ex / file)]
+    )
     wanted = subprocess.run([*view, *reference, *place], capture_output=True, check=True).stdout
     streamed = subprocess.run([*view, "-"], input=got, capture_output=True, check=True).stdout
 
@@ -297,7 +322,9 @@ def test_debug_shows_what_is_tried_again():
 
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
 def test_a_command_that_is_stopped_says_so(ex, number, code, word):
-    with subprocess.Popen([*MODOS, "query", ex, "@-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen(
+        [*MODOS, "query", ex, "@-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
         wait_until_it_reads(running.pid)
         running.send_signal(number)
         out, err = running.communicate(timeout=30)

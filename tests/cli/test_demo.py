@@ -18,8 +18,9 @@ import pytest
 def test_the_printed_commands_work_while_it_runs(tmp_path):
     modos = Path(sys.executable).with_name("modos")
     environment = os.environ | {"PATH": f"{modos.parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
-    with subprocess.Popen([modos, "demo", "--keep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env=environment, cwd=tmp_path) as demo:
+    with subprocess.Popen(
+        [modos, "demo", "--keep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
+    ) as demo:
         lines = []
         while not lines or not lines[-1].startswith("  samtools view"):
             lines.append(demo.stdout.readline())
@@ -29,8 +30,13 @@ def test_the_printed_commands_work_while_it_runs(tmp_path):
         for command in commands:
             if command.startswith("samtools") and b"libcurl=yes" not in _samtools_version():
                 continue
-            result = subprocess.run(["bash", "-o", "pipefail", "-c", command.removesuffix(" | head")], env=environment,
-                                    cwd=tmp_path, capture_output=True, timeout=60)
+            result = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", command.removesuffix(" | head")],
+                env=environment,
+                cwd=tmp_path,
+                capture_output=True,
+                timeout=60,
+            )
             assert result.returncode == 0 and result.stdout, (shlex.quote(command), result.stderr)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(20) == 0
@@ -44,8 +50,13 @@ def _samtools_version():
 
 def test_a_terminated_demo_leaves_nothing(tmp_path):
     modos = Path(sys.executable).with_name("modos")
-    with subprocess.Popen([modos, "demo", "--keep"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          env=os.environ | {"TMPDIR": str(tmp_path)}) as demo:
+    with subprocess.Popen(
+        [modos, "demo", "--keep"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as demo:
         while "chr1" not in demo.stdout.readline():
             pass
         assert any(path.name.startswith("modos-demo-") for path in tmp_path.iterdir())

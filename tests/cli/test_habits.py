@@ -24,30 +24,85 @@ from modos.object.modo import MODO
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 # What a letter is short for, everywhere but in OTHERS.
-LETTERS = {"-@": "--threads", "-H": "--header-only", "-O": "--output-format", "-R": "--regions-file", "-T": "--reference", "-c": "--count",
-           "-e": "--element", "-f": "--file", "-g": "--genome", "-h": "--help", "-i": "--index", "-k": "--kind", "-m": "--meta", "-n": "--top", "-o": "--output",
-           "-p": "--parent", "-q": "--quiet", "-r": "--region", "-s": "--source", "-w": "--width", "-y": "--yes"}
+LETTERS = {
+    "-@": "--threads",
+    "-H": "--header-only",
+    "-O": "--output-format",
+    "-R": "--regions-file",
+    "-T": "--reference",
+    "-c": "--count",
+    "-e": "--element",
+    "-f": "--file",
+    "-g": "--genome",
+    "-h": "--help",
+    "-i": "--index",
+    "-k": "--kind",
+    "-m": "--meta",
+    "-n": "--top",
+    "-o": "--output",
+    "-p": "--parent",
+    "-q": "--quiet",
+    "-r": "--region",
+    "-s": "--source",
+    "-w": "--width",
+    "-y": "--yes",
+}
 # Of keys, and a letter of before `-f` was taken everywhere: as modos of sdsc-ordes has them.
-OTHERS = {("c4gh", "-p"): "--public-key", ("c4gh", "-s"): "--secret-key", ("update", "-c"): "--config",
-          ("create", "-r"): "--reference", ("add", "-r"): "--reference",
-          ("query", "-O"): "--format", ("publish", "-O"): "--format"}
+OTHERS = {
+    ("c4gh", "-p"): "--public-key",
+    ("c4gh", "-s"): "--secret-key",
+    ("update", "-c"): "--config",
+    ("create", "-r"): "--reference",
+    ("add", "-r"): "--reference",
+    ("query", "-O"): "--format",
+    ("publish", "-O"): "--format",
+}
 
 # Commands that change or make something, or write data of a form of their own.
-WRITING = {"enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
-           "c4gh share", "c4gh revoke", "genome init", "track add", "track replace", "track remove", "track rename", "track unmask",
-           "track import-genomedata", "reference add", "reference import", "reference pull", "reference push", "reference rm"}
+WRITING = {
+    "enrich",
+    "upgrade",
+    "serve",
+    "demo",
+    "login",
+    "logout",
+    "c4gh keygen",
+    "c4gh encrypt",
+    "c4gh decrypt",
+    "c4gh share",
+    "c4gh revoke",
+    "genome init",
+    "track add",
+    "track replace",
+    "track remove",
+    "track rename",
+    "track unmask",
+    "track import-genomedata",
+    "reference add",
+    "reference import",
+    "reference pull",
+    "reference push",
+    "reference rm",
+}
 OF_A_FORM = {"publish", "template", "track plot", "track export", "reference env", "help"}
 
 
 def modos(*arguments, code=0, **environment):
-    done = subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
-                          env=os.environ | environment)
+    done = subprocess.run(
+        [*MODOS, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        env=os.environ | environment,
+    )
     assert done.returncode == code, done.stderr
     return done
 
 
 def commands():
     """Each command with its parameters."""
+
     def walk(command, name):
         below = getattr(command, "commands", {})
         for word, one in below.items():
@@ -61,7 +116,9 @@ def commands():
 def test_whatever_reads_has_json():
     lacking = {name for name, params in commands().items() if not any("--json" in param.opts for param in params)}
     assert lacking == WRITING | OF_A_FORM
-    assert not [name for name, params in commands().items() if any("--dry-run" in param.opts for param in params) and name in lacking]
+    assert not [
+        name for name, params in commands().items() if any("--dry-run" in param.opts for param in params) and name in lacking
+    ]
 
 
 def write_reads(path, number, *contigs):
@@ -95,7 +152,9 @@ def ex(example, tmp_path_factory):
     return folder / "ex"
 
 
-@pytest.mark.parametrize("line", ["{} show ex data/demo1", "show {} ex data/demo1", "show ex {} data/demo1", "show ex data/demo1 {}"])
+@pytest.mark.parametrize(
+    "line", ["{} show ex data/demo1", "show {} ex data/demo1", "show ex {} data/demo1", "show ex data/demo1 {}"]
+)
 def test_global_options_are_taken_anywhere(ex, line, monkeypatch):
     monkeypatch.chdir(ex.parent)
     wanted = modos("show", "ex", "data/demo1").stdout
@@ -103,8 +162,15 @@ def test_global_options_are_taken_anywhere(ex, line, monkeypatch):
     assert "Traceback" in modos(*line.replace("data/demo1", "none").format("--debug").split(), code=3).stderr
 
 
-WORDS = {"-q": ("quiet", True), "--debug": ("debug", True), "--anon": ("anon", True), "--no-progress": ("progress", False),
-         "--endpoint=http://h:9": ("endpoint", "http://h:9"), "--endpoint http://h:9": ("endpoint", "http://h:9"), "--endpoint -q": ("endpoint", "-q")}
+WORDS = {
+    "-q": ("quiet", True),
+    "--debug": ("debug", True),
+    "--anon": ("anon", True),
+    "--no-progress": ("progress", False),
+    "--endpoint=http://h:9": ("endpoint", "http://h:9"),
+    "--endpoint http://h:9": ("endpoint", "http://h:9"),
+    "--endpoint -q": ("endpoint", "-q"),
+}
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
@@ -122,8 +188,15 @@ def test_every_command_takes_them_at_every_place(name, monkeypatch):
     for word in name.split():
         command = command.commands[word]
     monkeypatch.setattr(command, "callback", lambda **values: given.append((dict(vars(options)), values)))
-    words = [*name.split(), *(word for param in command.params if param.required
-                              for word in (["1"] if param.param_type_name == "argument" else [f"{param.opts[0]}=1"]))]
+    words = [
+        *name.split(),
+        *(
+            word
+            for param in command.params
+            if param.required
+            for word in (["1"] if param.param_type_name == "argument" else [f"{param.opts[0]}=1"])
+        ),
+    ]
     try:
         root.main(words, prog_name="modos", standalone_mode=False)
         plain = given.pop()[1]
@@ -180,14 +253,21 @@ def test_every_removal_tells_elements_files_and_bytes(ex, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ex, "ex")
     held = sum((ex / name).stat().st_size for name in ("demo2.bam", "demo2.bam.bai"))
-    kept = [{"element": attributes | {"id": name.rpartition("/")[2]}} for name, attributes in MODO.open("ex").metadata.items()
-            if "/" in name and name != "data/demo2"]
+    kept = [
+        {"element": attributes | {"id": name.rpartition("/")[2]}}
+        for name, attributes in MODO.open("ex").metadata.items()
+        if "/" in name and name != "data/demo2"
+    ]
     Path("kept.json").write_text(json.dumps(kept))
-    assert f"removed 1 element, 2 files, {held / 1000:.1f} kB" in modos("update", "ex", "-c", "kept.json", "--prune", "--yes").stderr
+    assert (
+        f"removed 1 element, 2 files, {held / 1000:.1f} kB" in modos("update", "ex", "-c", "kept.json", "--prune", "--yes").stderr
+    )
     Path("t.bedGraph").write_text("chr1\t1\t3\t0.1\n")
     modos("genome", "init", "ex", "ex/reference.fa", "--id", "g")
     modos("track", "add", "ex", "t=t.bedGraph")
-    assert re.search(r"removed t from ex: 1 element, 0 files, [\d.]+ (bytes|kB)", modos("track", "remove", "ex", "t", "--yes").stderr)
+    assert re.search(
+        r"removed t from ex: 1 element, 0 files, [\d.]+ (bytes|kB)", modos("track", "remove", "ex", "t", "--yes").stderr
+    )
 
 
 def test_who_is_asked_is_told_about_what_even_where_nothing_else_is_said(capsys, monkeypatch):
@@ -207,7 +287,10 @@ def test_a_file_is_named_by_its_element_too(ex, stack):
     for name in ("data/demo1", "demo1"):
         assert modos("stream", ex / name, "-c").stdout == wanted
     assert modos("stream", "s3://modos-demo/ex/data/demo1", "-c", "--endpoint", stack.endpoint).stdout == wanted
-    assert json.loads(modos("stream", ex / "demo1", "-c", "--json").stdout) == {"file": f"{ex}/demo1.cram", "records": int(wanted)}
+    assert json.loads(modos("stream", ex / "demo1", "-c", "--json").stdout) == {
+        "file": f"{ex}/demo1.cram",
+        "records": int(wanted),
+    }
     assert MODO.open(ex).count("data/demo1") == int(wanted)
     told = modos("stream", ex, code=2).stderr
     assert "is an object" in told and "demo1.cram" in told and "OBJECT/ELEMENT" in told
@@ -226,14 +309,18 @@ def test_what_is_the_name_of_one_file_and_the_id_of_another_is_neither(tmp_path,
     modos("add", "ex", "data", "-e", '{"id": "other"}', "-s", "three.bam")
     told = modos("stream", "ex/three.bam", "-c", code=2).stderr
     assert "write data/other or data/three.bam" in told
-    counts = {name: int(modos("stream", f"ex/{name}", "-c").stdout) for name in ("data/other", "data/three.bam", "other", "one.bam")}
+    counts = {
+        name: int(modos("stream", f"ex/{name}", "-c").stdout) for name in ("data/other", "data/three.bam", "other", "one.bam")
+    }
     assert counts == {"data/other": 3, "data/three.bam": 1, "other": 3, "one.bam": 1}
 
 
 def test_json_says_what_the_tables_say(ex, monkeypatch):
     monkeypatch.chdir(ex.parent)
     rows = [line.split("\t") for line in modos("query", "ex", "SELECT ?s WHERE { ?s a modos:Sample }").stdout.splitlines()[1:]]
-    assert [[row["s"]] for row in json.loads(modos("query", "ex", "SELECT ?s WHERE { ?s a modos:Sample }", "--json").stdout)] == rows
+    assert [
+        [row["s"]] for row in json.loads(modos("query", "ex", "SELECT ?s WHERE { ?s a modos:Sample }", "--json").stdout)
+    ] == rows
     assert "--count" in modos("stream", "ex/demo2.bam", "--json", code=2).stderr
     (ex.parent / "s.tsv").write_text("id\nfresh\n")
     changes = json.loads(modos("update", "ex", "-f", "s.tsv", "--type", "sample", "--dry-run", "--json").stdout)
@@ -250,14 +337,22 @@ def test_json_of_a_genome_and_its_tracks(tmp_path, monkeypatch):
     modos("track", "add", "ex", "t=t.bedGraph")
     assert json.loads(modos("genome", "sizes", "ex", "--json").stdout) == {"chr1": 8, "chr2": 7}
     table = [line.split("\t") for line in modos("genome", "contigs", "ex").stdout.splitlines()]
-    assert [[r["contig"], str(r["start"]), str(r["end"])] for r in json.loads(modos("genome", "contigs", "ex", "--json").stdout)] == table
+    assert [
+        [r["contig"], str(r["start"]), str(r["end"])] for r in json.loads(modos("genome", "contigs", "ex", "--json").stdout)
+    ] == table
     assert json.loads(modos("genome", "seq", "ex", "chr2:2-4", "--json").stdout) == [
-        {"contig": "chr2", "start": 2, "end": 4, "bases": "ATT"}]
+        {"contig": "chr2", "start": 2, "end": 4, "bases": "ATT"}
+    ]
     rows = [json.loads(line) for line in modos("track", "query", "ex", "-r", "chr1:1-4", "--json").stdout.splitlines()]
     assert [(row["contig"], row["position"], row["values"]["t"]) for row in rows] == [
-        ("chr1", 1, None), ("chr1", 2, 0.1), ("chr1", 3, 0.1), ("chr1", 4, None)]
+        ("chr1", 1, None),
+        ("chr1", 2, 0.1),
+        ("chr1", 3, 0.1),
+        ("chr1", 4, None),
+    ]
     assert json.loads(modos("track", "mask", "ex", "t", "lt", "0", "--dry-run", "--json").stdout) == [
-        {"track": "t", "values": 2, "unknown_contigs": []}]
+        {"track": "t", "values": 2, "unknown_contigs": []}
+    ]
 
 
 def test_json_of_the_cache_and_of_a_store(tmp_path):
@@ -265,14 +360,17 @@ def test_json_of_the_cache_and_of_a_store(tmp_path):
     store = {"MODOS_REFERENCE_STORE": str(tmp_path / "refs"), "MODOS_CACHE_DIR": str(tmp_path / "cache")}
     modos("reference", "add", "mini", tmp_path / "ref.fa", **store)
     assert json.loads(modos("reference", "dna", "mini", "chr1:2-4", "--json", **store).stdout) == [
-        {"region": "chr1:2-4", "strand": "+", "bases": "CGT"}]
+        {"region": "chr1:2-4", "strand": "+", "bases": "CGT"}
+    ]
     assert json.loads(modos("reference", "verify", "mini", "--json", **store).stdout) == []
     held = json.loads(modos("reference", "cache", "--json", **store).stdout)
     assert set(held) == {"folder", "sequences", "tables", "bytes", "limit"} and held["tables"] == 0
 
 
 def test_json_of_a_copy_and_of_seals(ex, tmp_path, stack):
-    plan = json.loads(modos("remote", "upload", ex, "s3://modos-demo/habits", "--dry-run", "--json", "--endpoint", stack.endpoint).stdout)
+    plan = json.loads(
+        modos("remote", "upload", ex, "s3://modos-demo/habits", "--dry-run", "--json", "--endpoint", stack.endpoint).stdout
+    )
     assert plan["bytes"] == sum(file["bytes"] for file in plan["copied"]) > 0 and plan["present"] == 0
     shutil.copytree(ex, tmp_path / "sealed")
     modos("c4gh", "keygen", tmp_path / "me.sec", "--no-passphrase")
@@ -283,8 +381,15 @@ def test_json_of_a_copy_and_of_seals(ex, tmp_path, stack):
 def offered(line, **environment):
     """What a shell would offer for a line with the last word begun."""
     words = line.split(" ")
-    done = subprocess.run(MODOS, capture_output=True, text=True, timeout=30, env=os.environ | environment | {
-        "_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)})
+    done = subprocess.run(
+        MODOS,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ
+        | environment
+        | {"_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
+    )
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -295,7 +400,9 @@ def test_what_a_shell_offers(ex, monkeypatch):
     assert offered("modos sh") == ["show"] and offered("modos track que") == ["query"]
     assert offered("modos show e") == ["empty/", "ex"]
     assert offered("modos show ex data/demo") == ["data/demo1", "data/demo2"]
-    assert offered("modos c4gh encrypt ex data/demo1 sample/") == sorted(i for i in MODO.open(ex).metadata if i.startswith("sample/"))
+    assert offered("modos c4gh encrypt ex data/demo1 sample/") == sorted(
+        i for i in MODO.open(ex).metadata if i.startswith("sample/")
+    )
     assert "ex/demo1.cram" in offered("modos stream ex/dem") and offered("modos stream e") == ["empty/", "ex/"]
     assert offered("modos coverage ex/data/demo") == ["ex/data/demo1", "ex/data/demo2"]
     assert offered("modos stream ex/demo1.cram -r ch") == offered("modos track query ex -r ch") == ["chr1", "chr2"]
@@ -320,7 +427,22 @@ def test_contigs_are_those_of_the_file_or_of_the_genome(tmp_path, monkeypatch):
     assert offered("modos track query ex -r ") == offered("modos genome seq ex ") == ["g1", "g2"]
 
 
-IDS = ["a b", "q'uote", 'd"q', "$(touch made)", "`touch made`", "semi;touch made", "star*", "!x", "#h", "~h", "{a,b}", "back\\slash", "plain", "h\u00e9"]
+IDS = [
+    "a b",
+    "q'uote",
+    'd"q',
+    "$(touch made)",
+    "`touch made`",
+    "semi;touch made",
+    "star*",
+    "!x",
+    "#h",
+    "~h",
+    "{a,b}",
+    "back\\slash",
+    "plain",
+    "h\u00e9",
+]
 # Where Typer's own quoting for zsh ends early.
 WORSE = ["x\\$(touch made)", 'b\\" <(touch made) \\"', 'e\\" =(touch made) \\"', "c\\`touch made`", 'f\\" *(e:"touch made":) \\"']
 
@@ -328,7 +450,10 @@ WORSE = ["x\\$(touch made)", 'b\\" <(touch made) \\"', 'e\\" =(touch made) \\"',
 @pytest.fixture
 def hostile(tmp_path, monkeypatch):
     """An object of somebody whose ids are made to be run by a shell, or to steer a terminal."""
-    nodes = {f"data/{name}": {"attributes": {"@type": "DataEntity", "id": name}} for name in [*IDS, *WORSE, "esc\x1b[31m", "tab\tx", "bidi\u202e"]}
+    nodes = {
+        f"data/{name}": {"attributes": {"@type": "DataEntity", "id": name}}
+        for name in [*IDS, *WORSE, "esc\x1b[31m", "tab\tx", "bidi\u202e"]
+    }
     (tmp_path / "h/data.zarr").mkdir(parents=True)
     (tmp_path / "h/data.zarr/zarr.json").write_text(json.dumps({"consolidated_metadata": {"metadata": nodes}}))
     monkeypatch.chdir(tmp_path)
@@ -343,16 +468,26 @@ IN_PATH = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 def test_what_bash_puts_into_the_line_is_a_word_and_nothing_that_it_runs(hostile):
     def meant(word):
         script = BY_BASH + 'for word in "${COMPREPLY[@]}"; do eval "printf \'%s\\n\' $word"; done'
-        done = subprocess.run(["bash", "-c", script, "bash", "modos", "show", "h", word], capture_output=True, text=True, timeout=30,
-                              env=os.environ | IN_PATH)
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", "modos", "show", "h", word],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=os.environ | IN_PATH,
+        )
         assert done.stderr == "" and not hostile.exists()
         return done.stdout.splitlines()
 
     assert sorted(meant("data/")) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
     assert meant("data/a\\ ") == ["data/a b"] and meant("data/semi") == ["data/semi;touch made"]
     for quote in "'\"":
-        done = subprocess.run(["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", "modos", "show", "h", f"{quote}data/"],
-                              capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
+        done = subprocess.run(
+            ["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", "modos", "show", "h", f"{quote}data/"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=os.environ | IN_PATH,
+        )
         assert done.stdout.split() == ["data/h\u00e9", "data/plain"]
 
 
@@ -369,24 +504,38 @@ def test_what_other_shells_would_run_is_not_offered(hostile, shell, refused):
 @pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
 def test_zsh_runs_nothing_of_what_is_offered(hostile, tmp_path):
     """Its function evaluates what modos writes, twice."""
-    script = ("_arguments() { local ws; eval ws\\=\\( ${1[7,-3]} \\); print -l -- $ws }; compdef() { : }; eval \"$(_MODOS_COMPLETE=source_zsh modos)\"; "
-              "words=(modos show h data/); CURRENT=4; _modos_completion")
+    script = (
+        '_arguments() { local ws; eval ws\\=\\( ${1[7,-3]} \\); print -l -- $ws }; compdef() { : }; eval "$(_MODOS_COMPLETE=source_zsh modos)"; '
+        "words=(modos show h data/); CURRENT=4; _modos_completion"
+    )
     done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
-    assert not hostile.exists() and "data/plain" in done.stdout.splitlines() and "data/$(touch made)" in done.stdout.splitlines(), done.stderr
+    assert (
+        not hostile.exists() and "data/plain" in done.stdout.splitlines() and "data/$(touch made)" in done.stdout.splitlines()
+    ), done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
 def test_fish_has_the_words(hostile):
-    done = subprocess.run(["fish", "-c", '_MODOS_COMPLETE=source_fish modos | source; complete -C "modos show h data/"'], capture_output=True,
-                          text=True, timeout=60, env=os.environ | IN_PATH)
+    done = subprocess.run(
+        ["fish", "-c", '_MODOS_COMPLETE=source_fish modos | source; complete -C "modos show h data/"'],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | IN_PATH,
+    )
     assert not hostile.exists() and sorted(done.stdout.splitlines()) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
 
 
 def offered_by_bash(*words):
     """What bash would put there for the words of a line, broken as it breaks them; on a busy machine two seconds may offer nothing."""
     for _ in range(20):
-        offered = subprocess.run(["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", *words], capture_output=True, text=True, timeout=60,
-                                 env=os.environ | IN_PATH).stdout.split()
+        offered = subprocess.run(
+            ["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=os.environ | IN_PATH,
+        ).stdout.split()
         if offered:
             break
     return offered
@@ -397,17 +546,30 @@ def test_bash_breaks_words_at_colons(stack):
     """It puts what is offered after the last one."""
     server = list(re.split("(:)", stack.endpoint))
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/e") == ["//modos-demo/ex"]
-    assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == ["data/demo1", "data/demo2"]
-    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1") == ["//modos-demo/ex/demo1.cram"]
-    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1.cram", "-r", "c") == ["chr1", "chr2"]
+    assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == [
+        "data/demo1",
+        "data/demo2",
+    ]
+    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1") == [
+        "//modos-demo/ex/demo1.cram"
+    ]
+    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1.cram", "-r", "c") == [
+        "chr1",
+        "chr2",
+    ]
     assert offered_by_bash("modos", "sh") == ["show"]
 
 
-@pytest.mark.parametrize("line, joined", [
-    ("modos show s3 : //b/e", ("modos show s3://b/e", 2)), ("modos show s3 :", ("modos show s3:", 2)),
-    ("modos --endpoint http : //h : 80 show e", ("modos --endpoint http://h:80 show e", 4)),
-    ("modos show ex data/d", ("modos show ex data/d", 3)), ("modos stream ex/a.bam -r chr1 : 5", ("modos stream ex/a.bam -r chr1 : 5", 6)),
-])
+@pytest.mark.parametrize(
+    "line, joined",
+    [
+        ("modos show s3 : //b/e", ("modos show s3://b/e", 2)),
+        ("modos show s3 :", ("modos show s3:", 2)),
+        ("modos --endpoint http : //h : 80 show e", ("modos --endpoint http://h:80 show e", 4)),
+        ("modos show ex data/d", ("modos show ex data/d", 3)),
+        ("modos stream ex/a.bam -r chr1 : 5", ("modos stream ex/a.bam -r chr1 : 5", 6)),
+    ],
+)
 def test_words_are_joined(line, joined):
     from modos.cli.completion import _join
 

@@ -46,8 +46,11 @@ def shown(path):
 
 def test_every_command_explains_itself_with_two_examples():
     for command in ("update", "remove", "enrich", "query", "publish", "check", "diff", "upgrade"):
-        assert good(command, "--help").stdout.count(f"modos {command}") + good(command, "--help").stdout.count(
-            f"http://localhost {command}") >= 2, command
+        assert (
+            good(command, "--help").stdout.count(f"modos {command}")
+            + good(command, "--help").stdout.count(f"http://localhost {command}")
+            >= 2
+        ), command
 
 
 def test_update_one_element(ex):
@@ -108,10 +111,21 @@ def test_a_sheet_of_samples_and_reads_becomes_an_object(example, stack, tmp_path
     lines = [f"R{n}\tR{n}.cram\t{example / 'source/demo1.cram'}\tS{n}\n" for n in range(20)]
     (tmp_path / "reads.tsv").write_text("id\tdata_path\tsource_file\thas_sample\n" + "".join(lines))
     reads = tmp_path / "reads.csv"
-    reads.write_text((tmp_path / "reads.tsv").read_text().replace("\t", ",").replace("id,", "id,@type,", 1).replace(
-        ",R", ",AlignmentSet,R"))
-    result = good("--endpoint", stack.endpoint, "create", "s3://modos-demo/sheets", "-f", tmp_path / "samples.tsv",
-                  "--type", "sample", "-f", reads)
+    reads.write_text(
+        (tmp_path / "reads.tsv").read_text().replace("\t", ",").replace("id,", "id,@type,", 1).replace(",R", ",AlignmentSet,R")
+    )
+    result = good(
+        "--endpoint",
+        stack.endpoint,
+        "create",
+        "s3://modos-demo/sheets",
+        "-f",
+        tmp_path / "samples.tsv",
+        "--type",
+        "sample",
+        "-f",
+        reads,
+    )
     assert "created s3://modos-demo/sheets with 40 elements" in result.stderr
     assert good("--endpoint", stack.endpoint, "check", "s3://modos-demo/sheets").stdout == ""
 
@@ -198,11 +212,16 @@ def test_questions_on_a_terminal(tmp_path):
 
 
 def test_questions_offer_what_can_be_linked(ex):
-    code, said, _ = on_a_terminal("add", ex, "data", answers=["r2", "x.cram", "cram", "CRAM", "", "", "nobody", "sample1", ""],
-                                  cwd=ex.parent)
+    code, said, _ = on_a_terminal(
+        "add", ex, "data", answers=["r2", "x.cram", "cram", "CRAM", "", "", "nobody", "sample1", ""], cwd=ex.parent
+    )
     assert code == 0 and "sample/sample1, sample/sample2" in said and "not in the object: sample/nobody" in said, said
-    assert shown(ex)["data/r2"] == {"@type": "DataEntity", "data_path": "x.cram", "data_format": "CRAM",
-                                    "has_sample": ["sample/sample1"]}
+    assert shown(ex)["data/r2"] == {
+        "@type": "DataEntity",
+        "data_path": "x.cram",
+        "data_format": "CRAM",
+        "has_sample": ["sample/sample1"],
+    }
 
 
 def test_nothing_is_asked_in_a_pipe(ex):

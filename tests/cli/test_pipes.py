@@ -33,25 +33,70 @@ TOKEN = "0123456789abcdef0123"
 
 # Objects, places, targets, names, JSON, URLs: what is no file that is read.
 OTHERS = {
-    "": "endpoint", "create": "path type meta map worksheet", "add": "path element parent map", "template": "class_name output",
+    "": "endpoint",
+    "create": "path type meta map worksheet",
+    "add": "path element parent map",
+    "template": "class_name output",
     "update": "path element type values map worksheet",
-    "remove": "path element", "rm": "path element", "ls": "place", "help": "words", "enrich": "path", "show": "path element", "query": "path format base_uri",
-    "publish": "path format base_uri output", "check": "path", "diff": "path other", "upgrade": "path",
-    "stream": "file region output output_format samples fields tags notags", "coverage": "file region",
-    "serve": "place host s3_url public_url htsget_url references log fuzon_url", "demo": "write", "doctor": "place",
-    "remote list": "place search", "remote upload": "path target include exclude", "remote download": "path target include exclude",
-    "remote push": "path target include exclude", "remote pull": "path target include exclude",
-    "c4gh keygen": "secret public comment", "c4gh encrypt": "place elements", "c4gh decrypt": "place elements",
-    "c4gh share": "place elements", "c4gh revoke": "place elements", "c4gh recipients": "place", "c4gh verify": "place elements",
-    "genome init": "place reference id name_style", "genome info": "genome", "genome contigs": "genome", "genome sizes": "genome",
-    "genome seq": "regions genome", "track add": "place genome parent element", "track replace": "place",
-    "track remove": "place names", "track rename": "place name new", "track list": "genome", "track info": "name genome",
-    "track query": "names region genome", "track stats": "names region genome", "track mask": "place scores values",
-    "track unmask": "place name", "track plot": "region names output genome", "track export": "name output output_format region genome",
-    "track import-genomedata": "place id", "reference list": "store", "reference show": "name store",
-    "reference add": "name annotation source store", "reference import": "place name store", "reference pull": "name contig store",
-    "reference push": "name target store", "reference verify": "name store", "reference dna": "name region store",
-    "codes search": "slot query words", "codes build": "output", "reference features": "name region kind strand gene store", "reference rm": "name store", "reference cache": "forget store",
+    "remove": "path element",
+    "rm": "path element",
+    "ls": "place",
+    "help": "words",
+    "enrich": "path",
+    "show": "path element",
+    "query": "path format base_uri",
+    "publish": "path format base_uri output",
+    "check": "path",
+    "diff": "path other",
+    "upgrade": "path",
+    "stream": "file region output output_format samples fields tags notags",
+    "coverage": "file region",
+    "serve": "place host s3_url public_url htsget_url references log fuzon_url",
+    "demo": "write",
+    "doctor": "place",
+    "remote list": "place search",
+    "remote upload": "path target include exclude",
+    "remote download": "path target include exclude",
+    "remote push": "path target include exclude",
+    "remote pull": "path target include exclude",
+    "c4gh keygen": "secret public comment",
+    "c4gh encrypt": "place elements",
+    "c4gh decrypt": "place elements",
+    "c4gh share": "place elements",
+    "c4gh revoke": "place elements",
+    "c4gh recipients": "place",
+    "c4gh verify": "place elements",
+    "genome init": "place reference id name_style",
+    "genome info": "genome",
+    "genome contigs": "genome",
+    "genome sizes": "genome",
+    "genome seq": "regions genome",
+    "track add": "place genome parent element",
+    "track replace": "place",
+    "track remove": "place names",
+    "track rename": "place name new",
+    "track list": "genome",
+    "track info": "name genome",
+    "track query": "names region genome",
+    "track stats": "names region genome",
+    "track mask": "place scores values",
+    "track unmask": "place name",
+    "track plot": "region names output genome",
+    "track export": "name output output_format region genome",
+    "track import-genomedata": "place id",
+    "reference list": "store",
+    "reference show": "name store",
+    "reference add": "name annotation source store",
+    "reference import": "place name store",
+    "reference pull": "name contig store",
+    "reference push": "name target store",
+    "reference verify": "name store",
+    "reference dna": "name region store",
+    "codes search": "slot query words",
+    "codes build": "output",
+    "reference features": "name region kind strand gene store",
+    "reference rm": "name store",
+    "reference cache": "forget store",
 }
 
 
@@ -74,52 +119,94 @@ CASES = [
     Case("create", "new {files} -r {reference}", {"files": "demo2.bam", "reference": "ref.fa"}, refused=True),
     Case("add", "ex {what} -r {reference}", {"what": "demo2.bam", "reference": "ref.fa"}, refused=True),
     Case("add", "ex sample -f {file}", {"file": "sample.yaml"}),
-    Case("add", "ex data -e '{{\"id\": \"d\", \"data_path\": \"d.bam\"}}' -s {source}", {"source": "demo2.bam"}, refused=True),
-    Case("add", "ex data -e '{{\"id\": \"d\", \"data_path\": \"d.bam.c4gh\"}}' -s sealed/demo2.bam.c4gh --secret-key {secret_key} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case("add", 'ex data -e \'{{"id": "d", "data_path": "d.bam"}}\' -s {source}', {"source": "demo2.bam"}, refused=True),
+    Case(
+        "add",
+        'ex data -e \'{{"id": "d", "data_path": "d.bam.c4gh"}}\' -s sealed/demo2.bam.c4gh --secret-key {secret_key} --passphrase-file {passphrase_file}',
+        {"secret_key": "locked.sec", "passphrase_file": "passphrase"},
+    ),
     Case("update", "ex -c {config} --prune --yes", {"config": "modo.yaml"}, covers=("secret_key", "passphrase_file")),
     Case("update", "ex data/coverage -s {source}", {"source": "demo2.bam"}, refused=True),
     Case("query", "ex @{sparql} --base-uri https://example.org/ex", {"sparql": "query.rq"}),
     Case("stream", "-c -R {regions_file} demo/demo2.bam", {"regions_file": "regions.txt"}),
     Case("stream", "-c -R {regions_file} demo/demo2.bam", {"regions_file": "regions.txt.gz"}),
     Case("stream", "-c -R bed:{regions_file} demo/demo2.bam", {"regions_file": "regions.bed"}),
-    Case("stream", "-c --secret-key {secret_key} --sender {sender} --passphrase-file {passphrase_file} sealed/demo2.bam",
-         {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
+    Case(
+        "stream",
+        "-c --secret-key {secret_key} --sender {sender} --passphrase-file {passphrase_file} sealed/demo2.bam",
+        {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"},
+    ),
     Case("stream", "-c -T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
-    Case("check", "sealed --secret-key {secret_key} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
-    Case("coverage", "-R {regions_file} --secret-key {secret_key} --sender {sender} --passphrase-file {passphrase_file} sealed/demo2.bam",
-         {"regions_file": "regions.txt", "secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
+    Case(
+        "check",
+        "sealed --secret-key {secret_key} --passphrase-file {passphrase_file}",
+        {"secret_key": "locked.sec", "passphrase_file": "passphrase"},
+    ),
+    Case(
+        "coverage",
+        "-R {regions_file} --secret-key {secret_key} --sender {sender} --passphrase-file {passphrase_file} sealed/demo2.bam",
+        {"regions_file": "regions.txt", "secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"},
+    ),
     Case("coverage", "-T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
-    Case("serve", "demo --workers 2 --port 0 --token-file {token_file}", {"token_file": "tokens"}, refused=True, covers=("access",)),
+    Case(
+        "serve", "demo --workers 2 --port 0 --token-file {token_file}", {"token_file": "tokens"}, refused=True, covers=("access",)
+    ),
     Case("codes build", "{files} -o made.index", {"files": "cells.obo"}),
     Case("codes search", "cell_type cell --index {index}", {"index": "codes.index"}, refused=True),
     Case("codes list", "--index {index}", {"index": "codes.index"}, refused=True),
     Case("serve", "demo --port 0 --codes {codes}", {"codes": "codes.index"}, refused=True),
     Case("c4gh keygen", "made.sec --passphrase-file {passphrase_file}", {"passphrase_file": "passphrase"}),
-    Case("c4gh encrypt", "ex -p {public_key} -s {secret_key} --passphrase-file {passphrase_file}",
-         {"public_key": "open.pub", "secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case(
+        "c4gh encrypt",
+        "ex -p {public_key} -s {secret_key} --passphrase-file {passphrase_file}",
+        {"public_key": "open.pub", "secret_key": "locked.sec", "passphrase_file": "passphrase"},
+    ),
     Case("c4gh encrypt", "ex -p {public_key}", {"public_key": "ssh.pub"}),
-    Case("c4gh decrypt", "sealed -s {secret_key} --sender {sender} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
-    Case("c4gh share", "sealed -s {secret_key} -p {public_key} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "public_key": "ssh.pub", "passphrase_file": "passphrase"}),
-    Case("c4gh revoke", "sealed -s {secret_key} -p {public_key} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "public_key": "open.pub", "passphrase_file": "passphrase"}),
-    Case("c4gh recipients", "sealed -s {secret_key} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
-    Case("c4gh verify", "sealed -s {secret_key} --sender {sender} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
+    Case(
+        "c4gh decrypt",
+        "sealed -s {secret_key} --sender {sender} --passphrase-file {passphrase_file}",
+        {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"},
+    ),
+    Case(
+        "c4gh share",
+        "sealed -s {secret_key} -p {public_key} --passphrase-file {passphrase_file}",
+        {"secret_key": "locked.sec", "public_key": "ssh.pub", "passphrase_file": "passphrase"},
+    ),
+    Case(
+        "c4gh revoke",
+        "sealed -s {secret_key} -p {public_key} --passphrase-file {passphrase_file}",
+        {"secret_key": "locked.sec", "public_key": "open.pub", "passphrase_file": "passphrase"},
+    ),
+    Case(
+        "c4gh recipients",
+        "sealed -s {secret_key} --passphrase-file {passphrase_file}",
+        {"secret_key": "locked.sec", "passphrase_file": "passphrase"},
+    ),
+    Case(
+        "c4gh verify",
+        "sealed -s {secret_key} --sender {sender} --passphrase-file {passphrase_file}",
+        {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"},
+    ),
     Case("genome init", "bare {fasta} --assembly-report {assembly_report}", {"fasta": "ref.fa", "assembly_report": "report.txt"}),
     Case("genome init", "bare {fasta}", {"fasta": "ref.fa.gz"}),
-    Case("genome init", "bare --sizes {sizes} --chromosome-map {chromosome_map}", {"sizes": "ref.sizes", "chromosome_map": "names.txt"}),
+    Case(
+        "genome init",
+        "bare --sizes {sizes} --chromosome-map {chromosome_map}",
+        {"sizes": "ref.sizes", "chromosome_map": "names.txt"},
+    ),
     Case("genome init", "bare --assembly {assembly}", {"assembly": "ref.agp"}),
-    Case("track add", "ex new={sources} --mask {mask} --keep {keep}",
-         {"sources": "new.bedGraph", "mask": "mask.bed", "keep": "keep.bed"}),
+    Case(
+        "track add",
+        "ex new={sources} --mask {mask} --keep {keep}",
+        {"sources": "new.bedGraph", "mask": "mask.bed", "keep": "keep.bed"},
+    ),
     Case("track add", "ex new={sources} more=new.bedGraph --mask {mask}", {"sources": "new.bedGraph.gz", "mask": "mask.bed"}),
     Case("track add", "ex new={sources}", {"sources": "new.bw"}),
-    Case("track replace", "ex coverage={sources} --mask {mask} --keep {keep}",
-         {"sources": "new.bedGraph", "mask": "mask.bed", "keep": "keep.bed"}),
+    Case(
+        "track replace",
+        "ex coverage={sources} --mask {mask} --keep {keep}",
+        {"sources": "new.bedGraph", "mask": "mask.bed", "keep": "keep.bed"},
+    ),
     Case("track query", "ex -R {regions_file}", {"regions_file": "regions.txt"}),
     Case("track stats", "ex -R {regions_file}", {"regions_file": "regions.txt"}),
     Case("track mask", "ex coverage {words}", {"words": "mask.bed"}),
@@ -131,9 +218,21 @@ CASES = [
     Case("reference add", "mini --gff3 {gff3} --annotation a --source x --store refs", {"gff3": "genes.gff3"}),
     Case("reference add", "mini --gff3 {gff3} --annotation a --source x --store refs", {"gff3": "genes.gff3.gz"}),
     Case("reference add", "mini --gff3 {gff3} --annotation a --source x --store refs", {"gff3": "refGene.txt"}),
-    *(Case(f"{group} {name}", f"{{place}} {more}", {"place": "new.bw"}, refused=True) for group, name, more in (
-        ("genome", "info", ""), ("genome", "contigs", ""), ("genome", "sizes", ""), ("genome", "seq", "chr1:1-10"), ("track", "list", ""),
-        ("track", "info", "new"), ("track", "query", ""), ("track", "stats", ""), ("track", "plot", "chr1"), ("track", "export", "new"))),
+    *(
+        Case(f"{group} {name}", f"{{place}} {more}", {"place": "new.bw"}, refused=True)
+        for group, name, more in (
+            ("genome", "info", ""),
+            ("genome", "contigs", ""),
+            ("genome", "sizes", ""),
+            ("genome", "seq", "chr1:1-10"),
+            ("track", "list", ""),
+            ("track", "info", "new"),
+            ("track", "query", ""),
+            ("track", "stats", ""),
+            ("track", "plot", "chr1"),
+            ("track", "export", "new"),
+        )
+    ),
 ]
 NAMES = [f"{number:02}-{case.command}-{'-'.join(case.files.values())}" for number, case in enumerate(CASES)]
 
@@ -162,9 +261,19 @@ def test_every_parameter_is_in_the_tables():
 
 
 BASES = {name: "".join(random.Random(name).choices("ACGTacgt", k=3000)) for name in ("chr1", "chr2")}
-GFF3 = "##gff-version 3\n" + "# a comment\n" * 9000 + "".join(
-    f"chr2\tT\t{kind}\t{start}\t{start + 50}\t.\t-\t.\t{more}\n" for start in range(1, 2900, 100) for kind, more in (
-        ("gene", f"ID=g{start};gene_name=A{start}"), ("mRNA", f"ID=t{start};Parent=g{start}"), ("exon", f"ID=e{start};Parent=t{start}")))
+GFF3 = (
+    "##gff-version 3\n"
+    + "# a comment\n" * 9000
+    + "".join(
+        f"chr2\tT\t{kind}\t{start}\t{start + 50}\t.\t-\t.\t{more}\n"
+        for start in range(1, 2900, 100)
+        for kind, more in (
+            ("gene", f"ID=g{start};gene_name=A{start}"),
+            ("mRNA", f"ID=t{start};Parent=g{start}"),
+            ("exon", f"ID=e{start};Parent=t{start}"),
+        )
+    )
+)
 
 
 def write_xlsx(path, rows):
@@ -200,18 +309,31 @@ def kept(example, tmp_path_factory):
     new = "".join(f"chr{1 + at // 100}\t{at % 100 * 30}\t{at % 100 * 30 + 30}\t{value}\n" for at, value in enumerate(rows))
     texts = {
         "modo.yaml": "- element: {id: s1, '@type': Sample, sex: Female}\n- element: {id: s2, '@type': Sample, sex: Male}\n",
-        "samples.tsv": "id\tsex\ns1\tFemale\ns2\tMale\n", "samples.csv": "id,sex\ns1,Female\ns2,Male\n",
-        "sample.yaml": "{id: s3, sex: Male}\n", "query.rq": "SELECT ?s ?o WHERE { ?s a ?o } ORDER BY ?s ?o\n",
-        "regions.txt": "chr1\t101\t900\nchr2\t5\t50\n", "regions.bed": "chr1\t100\t900\nchr2\t4\t50\n", "tokens": f"me {TOKEN}\n",
-        "access.toml": "tokens = 'FILE'\n[[rule]]\nwho = ['user:me']\nread = ['/']\n", "passphrase": "secret words\n",
-        "ref.fa": "".join(f">{name} x\n" + "\n".join(text[at:at + 50] for at in range(0, 3000, 50)) + "\n" for name, text in BASES.items()),
+        "samples.tsv": "id\tsex\ns1\tFemale\ns2\tMale\n",
+        "samples.csv": "id,sex\ns1,Female\ns2,Male\n",
+        "sample.yaml": "{id: s3, sex: Male}\n",
+        "query.rq": "SELECT ?s ?o WHERE { ?s a ?o } ORDER BY ?s ?o\n",
+        "regions.txt": "chr1\t101\t900\nchr2\t5\t50\n",
+        "regions.bed": "chr1\t100\t900\nchr2\t4\t50\n",
+        "tokens": f"me {TOKEN}\n",
+        "access.toml": "tokens = 'FILE'\n[[rule]]\nwho = ['user:me']\nread = ['/']\n",
+        "passphrase": "secret words\n",
+        "ref.fa": "".join(
+            f">{name} x\n" + "\n".join(text[at : at + 50] for at in range(0, 3000, 50)) + "\n" for name, text in BASES.items()
+        ),
         "report.txt": "# Sequence-Name\tSequence-Role\tAssigned-Molecule\tAssigned-Molecule-Location/Type\tGenBank-Accn\tRelationship\t"
-                      "RefSeq-Accn\tAssembly-Unit\tSequence-Length\tUCSC-style-name\n" + "".join(
-                          f"{n}\tassembled-molecule\t{n}\tChromosome\tCM{n}.1\t=\tNC_{n}.1\tP\t3000\tchr{n}\n" for n in (1, 2)),
-        "ref.sizes": "chr1\t3000\nchr2\t3000\n", "names.txt": "chr1\t1\nchr2\t2\n", "alias.txt": "# ucsc\trefseq\nchr1\tNC_1.1\nchr2\tNC_2.1\n",
+        "RefSeq-Accn\tAssembly-Unit\tSequence-Length\tUCSC-style-name\n"
+        + "".join(f"{n}\tassembled-molecule\t{n}\tChromosome\tCM{n}.1\t=\tNC_{n}.1\tP\t3000\tchr{n}\n" for n in (1, 2)),
+        "ref.sizes": "chr1\t3000\nchr2\t3000\n",
+        "names.txt": "chr1\t1\nchr2\t2\n",
+        "alias.txt": "# ucsc\trefseq\nchr1\tNC_1.1\nchr2\tNC_2.1\n",
         "ref.agp": "chr1\t1\t1000\t1\tW\tx\t1\t1000\t+\nchr1\t1001\t2000\t2\tN\t1000\tscaffold\tyes\tna\nchr1\t2001\t3000\t3\tW\ty\t1\t1000\t+\n",
-        "new.bedGraph": new, "mask.bed": "chr1\t100\t1500\n", "keep.bed": "chr1\t0\t2000\nchr2\t0\t300\n", "genes.gff3": GFF3,
-        "cells.obo": "ontology: cl\n\n[Term]\nid: CL:0000084\nname: T cell\n", "refGene.txt": "585\tNM_1\tchr1\t+\t10\t400\t20\t300\t2\t10,200,\t100,400,\t0\tABC\tcmpl\tcmpl\t0,0,\n",
+        "new.bedGraph": new,
+        "mask.bed": "chr1\t100\t1500\n",
+        "keep.bed": "chr1\t0\t2000\nchr2\t0\t300\n",
+        "genes.gff3": GFF3,
+        "cells.obo": "ontology: cl\n\n[Term]\nid: CL:0000084\nname: T cell\n",
+        "refGene.txt": "585\tNM_1\tchr1\t+\t10\t400\t20\t300\t2\t10,200,\t100,400,\t0\tABC\tcmpl\tcmpl\t0,0,\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
@@ -222,8 +344,9 @@ def kept(example, tmp_path_factory):
     write_xlsx(folder / "samples.xlsx", [line.split("\t") for line in texts["samples.tsv"].splitlines()])
     for name in ("tokens", "passphrase"):
         (folder / name).chmod(0o600)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ssh"], check=True) if shutil.which("ssh-keygen") else \
-        keys.generate(folder / "ssh", folder / "ssh.pub", None)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ssh"], check=True) if shutil.which(
+        "ssh-keygen"
+    ) else keys.generate(folder / "ssh", folder / "ssh.pub", None)
     keys.generate(folder / "open.sec", folder / "open.pub", None)
     keys.generate(folder / "locked.sec", folder / "locked.pub", "secret words")
     shutil.copy(example / "source/demo2.bam", folder)
@@ -272,8 +395,9 @@ def run(case, how, folder):
         elif way == "fifo":
             makes += f"mkfifo {fifo}; {_give(file)} > {fifo} & "
     command = f"{makes}{before}{MODOS} {case.command} {case.words.format(**names)}; code=$?; kill $(jobs -p) 2> {os.devnull}; exit $code"
-    return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=120,
-                          stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
 
 
 def _give(file):
@@ -289,8 +413,11 @@ def state(folder):
             modo = MODO.open(path)
             found[path.name] = [_plain(modo.metadata), sorted(p.name for p in path.iterdir()), _tracks(modo), _recipients(modo)]
         elif path.is_dir():
-            found[path.name] = {str(file.relative_to(path)): hashlib.md5(file.read_bytes()).hexdigest()
-                                for file in path.rglob("*") if file.is_file()}
+            found[path.name] = {
+                str(file.relative_to(path)): hashlib.md5(file.read_bytes()).hexdigest()
+                for file in path.rglob("*")
+                if file.is_file()
+            }
         else:
             found[path.name] = None
     return found
@@ -298,8 +425,10 @@ def state(folder):
 
 def _plain(metadata):
     random_ones = ("creation_date", "last_update_date", "data_checksum", "data_size", "seal_digest", "header_digests")
-    return {i: {k: v for k, v in a.items() if k not in random_ones or (k == "data_checksum" and a.get("data_format") == "Zarr")}
-            for i, a in metadata.items()}
+    return {
+        i: {k: v for k, v in a.items() if k not in random_ones or (k == "data_checksum" and a.get("data_format") == "Zarr")}
+        for i, a in metadata.items()
+    }
 
 
 def _tracks(modo):
@@ -308,8 +437,12 @@ def _tracks(modo):
     except KeyError:
         return None
     bases = {name: genome[name].seq[:].tobytes() if genome.sequence is not None else None for name in genome.contigs}
-    return bases, dict(genome.contigs.aliases), {name: genome.contigs[name].supercontigs for name in genome.contigs}, {
-        name: (track.total, track.values(next(iter(genome.contigs))).tobytes()) for name, track in genome.tracks.items()}
+    return (
+        bases,
+        dict(genome.contigs.aliases),
+        {name: genome.contigs[name].supercontigs for name in genome.contigs},
+        {name: (track.total, track.values(next(iter(genome.contigs))).tobytes()) for name, track in genome.tracks.items()},
+    )
 
 
 def _recipients(modo):
@@ -340,17 +473,35 @@ def test_through_a_pipe_as_from_a_file(case, kept, place, tmp_path, monkeypatch)
             assert got.stdout == wanted.stdout and state(folder) == wanted_state
 
 
-ENDS = {"samples.tsv": "head -c 5", "modo.yaml": "head -c 20", "open.pub": "head -c 40", "ref.fa.gz": "head -c 600",
-        "new.bedGraph.gz": "head -c 200", "genes.gff3.gz": "head -c 300", "regions.txt.gz": "head -c 30", "new.bw": "head -c 900"}
+ENDS = {
+    "samples.tsv": "head -c 5",
+    "modo.yaml": "head -c 20",
+    "open.pub": "head -c 40",
+    "ref.fa.gz": "head -c 600",
+    "new.bedGraph.gz": "head -c 200",
+    "genes.gff3.gz": "head -c 300",
+    "regions.txt.gz": "head -c 30",
+    "new.bw": "head -c 900",
+}
 
 
 @pytest.mark.parametrize("how", ["empty", "cut"])
-@pytest.mark.parametrize("number", [number for number, case in enumerate(CASES) if len(case.files) == 1 and not case.refused and case.command not in ("update", "track mask")
-                                    and set(case.files.values()) & ENDS.keys()], ids=lambda number: NAMES[number])
+@pytest.mark.parametrize(
+    "number",
+    [
+        number
+        for number, case in enumerate(CASES)
+        if len(case.files) == 1
+        and not case.refused
+        and case.command not in ("update", "track mask")
+        and set(case.files.values()) & ENDS.keys()
+    ],
+    ids=lambda number: NAMES[number],
+)
 def test_a_pipe_that_is_empty_or_ends_early(number, how, kept, place, tmp_path):
     """It ends, and as from a file with the same bytes."""
     case = CASES[number]
-    (parameter, file), = case.files.items()
+    ((parameter, file),) = case.files.items()
     broken = tmp_path / "broken"
     subprocess.run(f"{ENDS[file] if how == 'cut' else 'head -c 0'} {file} > {broken}", shell=True, cwd=kept, check=True)
     results = []
@@ -369,19 +520,35 @@ def test_stdin_is_read_once(place):
     """What was read already is not taken for an empty file, under whatever name it comes."""
     unchanged = state(place)
     for words in ("x=- --mask -", "x=- y=/dev/stdin", "x=/dev/fd/0 --keep /proc/self/fd/0", "x=- --mask /dev/stdin"):
-        result = subprocess.run(["bash", "-c", f"cat new.bedGraph | {MODOS} track add ex {words}"], cwd=place, capture_output=True, text=True,
-                                timeout=60)
+        result = subprocess.run(
+            ["bash", "-c", f"cat new.bedGraph | {MODOS} track add ex {words}"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert result.returncode == 2 and "pipe that was read already" in result.stderr and state(place) == unchanged
-    result = subprocess.run(["bash", "-c", f"{MODOS} track add ex x=/dev/stdin --mask /dev/fd/0 < mask.bed"], cwd=place, capture_output=True,
-                            text=True, timeout=60)
+    result = subprocess.run(
+        ["bash", "-c", f"{MODOS} track add ex x=/dev/stdin --mask /dev/fd/0 < mask.bed"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert "pipe" not in result.stderr  # of a file there is a beginning each time
 
 
 def test_bed_through_a_pipe_is_not_taken_for_a_table(place):
     """The name of a pipe does not tell BED: what looks like it is refused, and of anything else the reading is told."""
+
     def stream(text, name="-"):
-        return subprocess.run(["bash", "-c", f"printf '{text}' | {MODOS} stream -c -R {name} demo/demo2.bam"], cwd=place,
-                              capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            ["bash", "-c", f"printf '{text}' | {MODOS} stream -c -R {name} demo/demo2.bam"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     for text in ("chr1\\t0\\t900\\n", "chr1\\t5\\t9\\tx\\t0\\t+\\n", "chr1\\t7\\t9\\nchr1\\t0\\t5\\n"):
         result = stream(text)
@@ -394,15 +561,27 @@ def test_bed_through_a_pipe_is_not_taken_for_a_table(place):
 def test_an_annotation_from_a_pipe_needs_a_name(place):
     unchanged = state(place)
     for words in ("<(cat ref.fa) --gff3 <(cat genes.gff3)", "ref.fa --gff3 -"):
-        result = subprocess.run(["bash", "-c", f"{MODOS} reference add new {words} --store refs < genes.gff3"], cwd=place, capture_output=True,
-                                text=True, timeout=60)
+        result = subprocess.run(
+            ["bash", "-c", f"{MODOS} reference add new {words} --store refs < genes.gff3"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert result.returncode == 2 and "--annotation" in result.stderr and state(place) == unchanged, result.stderr
 
 
-@pytest.mark.parametrize("option", ["--token-file <(cat tokens)", "--access <(sed s:FILE:$PWD/tokens: access.toml)", "--token-file - < tokens"])
+@pytest.mark.parametrize(
+    "option", ["--token-file <(cat tokens)", "--access <(sed s:FILE:$PWD/tokens: access.toml)", "--token-file - < tokens"]
+)
 def test_the_server_takes_tokens_and_rules_from_a_pipe(place, option):
-    server = subprocess.Popen(["bash", "-c", f"exec {MODOS} serve demo --port 0 {option}"], cwd=place, stderr=subprocess.PIPE, text=True,
-                              start_new_session=True)
+    server = subprocess.Popen(
+        ["bash", "-c", f"exec {MODOS} serve demo --port 0 {option}"],
+        cwd=place,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         url = server.stderr.readline().split(" at ")[1].split()[0]
         assert requests.get(f"{url}/list", timeout=20).status_code in (401, 403)

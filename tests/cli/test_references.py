@@ -18,8 +18,9 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "mini.fa").write_text(">chr1\nACGTN\n>chr2\nGATTACA\n")
 
     def command(*words, code=0, said=()):
-        result = subprocess.run([*MODOS, "reference", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-                                stdin=subprocess.DEVNULL)
+        result = subprocess.run(
+            [*MODOS, "reference", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        )
         assert result.returncode == code and "Traceback" not in result.stderr, result.stderr
         assert code == 0 or (result.stderr.startswith("error: ") and len(result.stderr.splitlines()) <= 2)
         assert all(word in result.stderr for word in ([said] if isinstance(said, str) else said)), result.stderr
@@ -45,12 +46,23 @@ def test_an_assembly_comes_and_goes(run, tmp_path):
     run("list", "--store", "other")
 
 
-@pytest.mark.parametrize(("words", "code", "said"), [
-    ("show minni", 3, "did you mean mini"), ("add new none.fa", 3, "none.fa"), ("add a/b mini.fa", 2, "cannot be the name"),
-    ("add new mini.fa --names mini.fa", 2, "names"), ("pull mini --contig chr9", 3, "no contig chr9"), ("list --store http://127.0.0.1:9/refs", 5, "connection refused"), ("list --store quux://x", 2, "cannot be read"),
-    ("list --store nowhere", 3, "there is no reference store at nowhere"), ("list --store nowhere --json", 3, "there is no reference store at nowhere"),
-    ("push none other", 3, "no assembly none"), ("verify none", 3, "no assembly none"), ("rm none --yes", 3, "no assembly none"),
-])
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("show minni", 3, "did you mean mini"),
+        ("add new none.fa", 3, "none.fa"),
+        ("add a/b mini.fa", 2, "cannot be the name"),
+        ("add new mini.fa --names mini.fa", 2, "names"),
+        ("pull mini --contig chr9", 3, "no contig chr9"),
+        ("list --store http://127.0.0.1:9/refs", 5, "connection refused"),
+        ("list --store quux://x", 2, "cannot be read"),
+        ("list --store nowhere", 3, "there is no reference store at nowhere"),
+        ("list --store nowhere --json", 3, "there is no reference store at nowhere"),
+        ("push none other", 3, "no assembly none"),
+        ("verify none", 3, "no assembly none"),
+        ("rm none --yes", 3, "no assembly none"),
+    ],
+)
 def test_what_cannot_be(run, words, code, said):
     run(*words.split(), code=code, said=said)
     run("verify", "mini", said="is whole")
@@ -69,19 +81,29 @@ def test_help_has_two_examples():
         assert text.count("modos reference ") >= 2, command
 
 
-GFF3 = "".join(f"chr2\tT\t{kind}\t2\t6\t.\t-\t.\t{more}\n" for kind, more in (("gene", "ID=g1;gene_name=ABC;Dbxref=GeneID:5"), ("mRNA", "ID=t1;Parent=g1"),
-                                                                               ("exon", "ID=e1;Parent=t1")))
+GFF3 = "".join(
+    f"chr2\tT\t{kind}\t2\t6\t.\t-\t.\t{more}\n"
+    for kind, more in (("gene", "ID=g1;gene_name=ABC;Dbxref=GeneID:5"), ("mRNA", "ID=t1;Parent=g1"), ("exon", "ID=e1;Parent=t1"))
+)
 
 
 def test_an_annotation_comes_and_goes(run, tmp_path):
     (tmp_path / "genes.gff3").write_text(GFF3)
     run("add", "mini", "--gff3", "genes.gff3", said="added genes of mini to refs: 1 gene, 1 transcript")
     assert json.loads(run("list", "--json"))["annotations"]["genes"]["rows"]["exon"] == 1 and "genes" in run("list")
-    assert run("features", "genes", "chr2:1-3") == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\tversion\txrefs\tdescription\nchr2\t2\t6\t-\tg1\tABC\tgene\t\t\tGeneID:5\t\n"
+    assert (
+        run("features", "genes", "chr2:1-3")
+        == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\tversion\txrefs\tdescription\nchr2\t2\t6\t-\tg1\tABC\tgene\t\t\tGeneID:5\t\n"
+    )
     assert run("features", "genes", "--kind", "exon", "--strand=-").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
-    assert json.loads(run("features", "genes", "--kind", "transcript", "--json"))[0]["gene"] == "g1" and run("features", "genes", "--strand=+").count("\n") == 1
+    assert (
+        json.loads(run("features", "genes", "--kind", "transcript", "--json"))[0]["gene"] == "g1"
+        and run("features", "genes", "--strand=+").count("\n") == 1
+    )
     assert run("features", "genes", "--gene", "ABC", "-k", "exon").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
-    assert run("features", "genes", "chr2:7-7", "--gene", "GeneID:5").count("\n") == 1 and '"GeneID:5"' in run("features", "genes", "--gene", "GeneID:5", "--json")
+    assert run("features", "genes", "chr2:7-7", "--gene", "GeneID:5").count("\n") == 1 and '"GeneID:5"' in run(
+        "features", "genes", "--gene", "GeneID:5", "--json"
+    )
     run("features", "genes", "--gene", "GeneID:50", code=3, said="no gene GeneID:50")
     run("features", "genes", "--strand=x", code=2, said="neither + nor -")
     run("features", "genes", "chr9:1-3", code=3, said="chr9")

@@ -78,22 +78,35 @@ def test_several_regions_are_those_of_bcftools(place, example, bed, file):
 
 def test_regions_from_stdin(example, bed):
     folder = example / "ex"
-    piped = subprocess.run([*MODOS, "stream", "-c", "-R", "-", str(folder / "demo2.bam")], capture_output=True, text=True,
-                           input="chr1\t5000\t9000\n", check=True)
+    piped = subprocess.run(
+        [*MODOS, "stream", "-c", "-R", "-", str(folder / "demo2.bam")],
+        capture_output=True,
+        text=True,
+        input="chr1\t5000\t9000\n",
+        check=True,
+    )
     assert piped.stdout == run("samtools", "view", "-c", folder / "demo2.bam", "chr1:5000-9000").stdout
 
 
-@pytest.mark.parametrize(("file", "formats"), [("demo1.cram", ("sam", "bam", "cram")), ("demo2.bam", ("sam", "bam", "cram")),
-                                               ("calls.vcf.gz", ("vcf", "bcf")), ("cohort.bcf", ("vcf", "bcf"))])
+@pytest.mark.parametrize(
+    ("file", "formats"),
+    [
+        ("demo1.cram", ("sam", "bam", "cram")),
+        ("demo2.bam", ("sam", "bam", "cram")),
+        ("calls.vcf.gz", ("vcf", "bcf")),
+        ("cohort.bcf", ("vcf", "bcf")),
+    ],
+)
 def test_formats(example, fasta, tmp_path, file, formats):
     """What is piped or written is the format that was asked for, by name or by the end of the file's name."""
     program = ["samtools", "view", "-T", fasta] if file.startswith("demo") else ["bcftools", "view", "-H"]
     starts = {"sam": b"@HD", "cram": b"CRAM", "vcf": b"##fileformat"}
     source = example / "ex" / file
-    indexed = (*program, source, "chr1:5000-9000") if file.startswith("demo") else (
-        *program, "-r", "chr1:5000-9000", source)
-    for region, wanted in ((("-r", "chr1:5,000-9,000"), records(run(*indexed).stdout)),
-                           ((), records(run(*program, source).stdout))):
+    indexed = (*program, source, "chr1:5000-9000") if file.startswith("demo") else (*program, "-r", "chr1:5000-9000", source)
+    for region, wanted in (
+        (("-r", "chr1:5,000-9,000"), records(run(*indexed).stdout)),
+        ((), records(run(*program, source).stdout)),
+    ):
         for name in formats:
             piped = tmp_path / f"piped.{name}"
             piped.write_bytes(modos("stream", *region, "-O", name, source, text=False).stdout)
@@ -118,8 +131,12 @@ def test_a_compressed_file_is_small(example, tmp_path):
 
 def test_headers(place, example):
     options, folder = place
-    for file, program in (("demo1.cram", "samtools"), ("demo2.bam", "samtools"), ("calls.vcf.gz", "bcftools"),
-                          ("cohort.bcf", "bcftools")):
+    for file, program in (
+        ("demo1.cram", "samtools"),
+        ("demo2.bam", "samtools"),
+        ("calls.vcf.gz", "bcftools"),
+        ("cohort.bcf", "bcftools"),
+    ):
         got = modos(*options, "stream", "-H", f"{folder}/{file}").stdout.splitlines()
         wanted = run(program, "head", example / "ex" / file).stdout.splitlines()
         keep = [line for line in wanted if not line.startswith(("@PG", "##bcftools"))]
@@ -135,7 +152,8 @@ def test_samples(example, tmp_path):
     got = modos("stream", "--samples", names[-1], "-r", "chr1:1-20000", "-O", "vcf", example / "ex/cohort.bcf").stdout
     assert [line for line in got.splitlines() if not line.startswith("#")] == wanted.splitlines() != []
     assert got.splitlines()[got.splitlines().index(next(x for x in got.splitlines() if x.startswith("#CHROM")))].endswith(
-        f"FORMAT\t{names[-1]}")
+        f"FORMAT\t{names[-1]}"
+    )
     out = tmp_path / "some.bcf"
     modos("stream", "--samples", ",".join(names[:2]), "-o", out, example / "ex/cohort.bcf")
     assert run("bcftools", "query", "-l", out).stdout.split() == names[:2]
@@ -144,13 +162,21 @@ def test_samples(example, tmp_path):
     modos("stream", "--samples", names[0], example / "ex/demo2.bam", code=2)
 
 
-@pytest.mark.parametrize(("options", "code", "words"), [
-    (("-c", "-H"), 2, ("--count", "--header")), (("-c", "--raw"), 2, ("--count", "--raw")),
-    (("--raw", "-O", "sam"), 2, ("--raw", "--output-format")), (("-O", "vcf"), 2, ("reads", "VCF")),
-    (("-O", "fasta"), 2, ("fasta", "sam, bam, cram")), (("-o", "x.vcf"), 2, ("reads", "VCF")),
-    (("-r", "chr1", "-R", "none.bed"), 3, ("none.bed",)), (("-@", "0"), 2, ()), (("-r", ""), 2, ("region",)),
-    (("-T", "none.fa"), 3, ("none.fa",)),
-])
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("-c", "-H"), 2, ("--count", "--header")),
+        (("-c", "--raw"), 2, ("--count", "--raw")),
+        (("--raw", "-O", "sam"), 2, ("--raw", "--output-format")),
+        (("-O", "vcf"), 2, ("reads", "VCF")),
+        (("-O", "fasta"), 2, ("fasta", "sam, bam, cram")),
+        (("-o", "x.vcf"), 2, ("reads", "VCF")),
+        (("-r", "chr1", "-R", "none.bed"), 3, ("none.bed",)),
+        (("-@", "0"), 2, ()),
+        (("-r", ""), 2, ("region",)),
+        (("-T", "none.fa"), 3, ("none.fa",)),
+    ],
+)
 def test_what_cannot_be_says_why(example, tmp_path, options, code, words):
     result = run(*MODOS, "stream", *options, example / "ex/demo2.bam", code=code, cwd=tmp_path)
     assert result.stdout == "" and "Traceback" not in result.stderr and list(tmp_path.iterdir()) == []
@@ -186,8 +212,12 @@ def test_a_terminal_shows_text_and_no_binary(example):
 def test_a_pipe_that_closes_early_is_no_error(example):
     for options in ((), ("-O", "sam"), ("-r", "chr1"), ("-r", "chr1", "-O", "cram")):
         command = " ".join([*map(repr, MODOS), "stream", *options, f"'{example}/ex/demo2.bam'"])
-        result = subprocess.run(["bash", "-c", f"{command} | head -c 100 >/dev/null; echo ${{PIPESTATUS[0]}}"],
-                                capture_output=True, text=True, timeout=60)
+        result = subprocess.run(
+            ["bash", "-c", f"{command} | head -c 100 >/dev/null; echo ${{PIPESTATUS[0]}}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert result.stdout.strip() in ("0", "141") and result.stderr == ""
 
 
@@ -221,9 +251,14 @@ def test_a_terminal_shows_a_picture(example):
     assert "█" not in modos("coverage", "-r", "chr1:1-20,000", example / "ex/demo2.bam").stdout
 
 
-@pytest.mark.parametrize(("options", "file", "code", "word"), [
-    ((), "calls.vcf.gz", 2, "no depth"), (("-r", "chr9"), "demo2.bam", 3, "chr9"), (("-r", "*"), "demo2.bam", 2, "depth"),
-    (("-r", "chr1:90,000,000-"), "demo2.bam", 2, "beyond"),
-])
+@pytest.mark.parametrize(
+    ("options", "file", "code", "word"),
+    [
+        ((), "calls.vcf.gz", 2, "no depth"),
+        (("-r", "chr9"), "demo2.bam", 3, "chr9"),
+        (("-r", "*"), "demo2.bam", 2, "depth"),
+        (("-r", "chr1:90,000,000-"), "demo2.bam", 2, "beyond"),
+    ],
+)
 def test_what_has_no_depth_says_why(example, options, file, code, word):
     assert word in modos("coverage", *options, example / "ex" / file, code=code).stderr

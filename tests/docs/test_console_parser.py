@@ -93,60 +93,69 @@ def test_code_within_a_line_opens_no_block():
 
 
 def test_a_quoted_line_after_output_is_output():
-    (command,), = console_blocks("```console\n$ head -1 x\nfirst\n> quoted\n```\n")
+    ((command,),) = console_blocks("```console\n$ head -1 x\nfirst\n> quoted\n```\n")
     assert command.expected == "first\n> quoted\n"
 
 
 @pytest.mark.parametrize("text", ["exit 3", "false # exit 3", "echo '# exit 3' x"])
 def test_an_exit_code_is_declared_after_two_spaces_at_the_end(text):
-    (command,), = console_blocks(f"```console\n$ {text}\n```\n")
+    ((command,),) = console_blocks(f"```console\n$ {text}\n```\n")
     assert command.exit_code == 0
 
 
-@pytest.mark.parametrize(("page", "message"), [
-    ("text\n```console\n$ true\n", "line 2: the block is not closed"),
-    ("```console\noutput\n```\n", "line 2: output before the first command"),
-])
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("text\n```console\n$ true\n", "line 2: the block is not closed"),
+        ("```console\noutput\n```\n", "line 2: output before the first command"),
+    ],
+)
 def test_a_broken_page_is_an_error(page, message):
     with pytest.raises(ValueError, match=message):
         console_blocks(page)
 
 
-@pytest.mark.parametrize(("expected", "got"), [
-    ("", ""),
-    ("", "\n\n"),
-    ("a  \nb\n\n", "a\nb\t\n"),
-    ("a\n...\nz", "a\nz"),
-    ("a\n...\nz", "a\nb\nc\nz"),
-    ("...", ""),
-    ("...", "a\n\nb"),
-    ("...\nb\n...\nd\n...", "a\nb\nc\nd"),
-    ("...\nb", "b\na\nb"),
-    ("...\na...\n...\nc", "x\nab\nab\nc"),
-    ("took ... s", "took 1.5 s"),
-    ("a...b...c", "a--b--c"),
-    ("(x.y)+", "(x.y)+"),
-])
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("", ""),
+        ("", "\n\n"),
+        ("a  \nb\n\n", "a\nb\t\n"),
+        ("a\n...\nz", "a\nz"),
+        ("a\n...\nz", "a\nb\nc\nz"),
+        ("...", ""),
+        ("...", "a\n\nb"),
+        ("...\nb\n...\nd\n...", "a\nb\nc\nd"),
+        ("...\nb", "b\na\nb"),
+        ("...\na...\n...\nc", "x\nab\nab\nc"),
+        ("took ... s", "took 1.5 s"),
+        ("a...b...c", "a--b--c"),
+        ("(x.y)+", "(x.y)+"),
+    ],
+)
 def test_outputs_that_match(expected, got):
     assert matches(expected, got)
 
 
-@pytest.mark.parametrize(("expected", "got"), [
-    ("", "a warning"),
-    ("a", ""),
-    ("a", "a\nb"),
-    ("a\nb", "a"),
-    ("a\nb", "b\na"),
-    ("  a", "a"),
-    ("a\n\nb", "a\nb"),
-    ("a\n...", "b\na"),
-    ("a\n...\nz", "a\nb"),
-    ("a\n...\na", "a"),
-    ("...\nb\n...\nd\n...", "d\nb"),
-    ("took ... s", "took 1.5 min"),
-    ("a...b", "a\nb"),
-    ("x.y", "xzy"),
-])
+@pytest.mark.parametrize(
+    ("expected", "got"),
+    [
+        ("", "a warning"),
+        ("a", ""),
+        ("a", "a\nb"),
+        ("a\nb", "a"),
+        ("a\nb", "b\na"),
+        ("  a", "a"),
+        ("a\n\nb", "a\nb"),
+        ("a\n...", "b\na"),
+        ("a\n...\nz", "a\nb"),
+        ("a\n...\na", "a"),
+        ("...\nb\n...\nd\n...", "d\nb"),
+        ("took ... s", "took 1.5 min"),
+        ("a...b", "a\nb"),
+        ("x.y", "xzy"),
+    ],
+)
 def test_outputs_that_do_not_match(expected, got):
     assert not matches(expected, got)
 
@@ -197,14 +206,17 @@ def test_another_exit_code_fails(text, documented):
 
 
 def test_the_declared_exit_code_is_a_harmless_comment():
-    (command,), = console_blocks("```console\n$ exit 3  # exit 3\n```\n")
+    ((command,),) = console_blocks("```console\n$ exit 3  # exit 3\n```\n")
     run(command, ".", dict(os.environ), {})
 
 
 def test_addresses_are_replaced_in_the_command_and_back_in_the_output():
     replace = {"http://localhost:8080": "http://127.0.0.1:39999", "http://localhost:80": "http://127.0.0.1:40000"}
-    output = execute("echo http://localhost:8080/a http://localhost:80/b | tee /dev/stderr | cut -c8-",
-                     "http://localhost:8080/a http://localhost:80/b\n...", replace=replace)
+    output = execute(
+        "echo http://localhost:8080/a http://localhost:80/b | tee /dev/stderr | cut -c8-",
+        "http://localhost:8080/a http://localhost:80/b\n...",
+        replace=replace,
+    )
     assert "127.0.0.1:39999/a" in output  # the cut one is no address any more: the real one was run
 
 

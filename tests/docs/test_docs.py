@@ -59,6 +59,7 @@ def run_page(name: str, text: str, folder: Path, replace: dict[str, str]) -> Non
             continue
         for documented, real in replace.items():
             step = step.replace(documented, real)
-        result = subprocess.run([sys.executable, "-c", step], cwd=folder, env=environment, capture_output=True,
-                                text=True, timeout=60)
+        result = subprocess.run(
+            [sys.executable, "-c", step], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        )
         assert result.returncode == 0, f"{name}:{line}: {result.stderr}"

@@ -78,12 +78,15 @@ def test_functions_that_return_arrays_state(pattern):
     assert [definition.name for definition in arrays if not pattern.search(definition.docstring)] == []
 
 
-@pytest.mark.parametrize(("docstring", "has_shape", "has_dtype"), [
-    ("The values of a region: shape (bases,), float32.", True, True),
-    ("Read windows.\n\nReturns\n-------\nndarray\n    float32, (regions, tracks, width).", True, True),
-    ("Spans on the axis, (2, n).", True, False),
-    ("Row numbers; int64.", False, True),
-    ("The values (of a region) in [start, end).", False, False),
-])
+@pytest.mark.parametrize(
+    ("docstring", "has_shape", "has_dtype"),
+    [
+        ("The values of a region: shape (bases,), float32.", True, True),
+        ("Read windows.\n\nReturns\n-------\nndarray\n    float32, (regions, tracks, width).", True, True),
+        ("Spans on the axis, (2, n).", True, False),
+        ("Row numbers; int64.", False, True),
+        ("The values (of a region) in [start, end).", False, False),
+    ],
+)
 def test_what_states_shape_and_dtype(docstring, has_shape, has_dtype):
     assert (bool(SHAPE.search(docstring)), bool(DTYPE.search(docstring))) == (has_shape, has_dtype)

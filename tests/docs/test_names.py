@@ -15,8 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]
 DOTTED = re.compile(r"(?<![\w./@-])modos((?:\.[A-Za-z_]\w*)+)")
 PATHS = re.compile(r"(?<![\w./~-])((?:modos|tests|docs|schema)/(?:[a-z_][\w.-]*/)*[a-z_][\w-]*\.\w+)")
-NO_MODULES = {"example", "git", "md", "toml", "yaml", "yml",  # of files and hosts called modos
-              "reference_stores"}  # a group of entry points
+NO_MODULES = {
+    "example",
+    "git",
+    "md",
+    "toml",
+    "yaml",
+    "yml",  # of files and hosts called modos
+    "reference_stores",
+}  # a group of entry points
 PEER = "sdsc-modos.md"  # the first column of its tables is what another program of the same name has
 FIRST_COLUMN = re.compile(r"^\| (?:[^|\\]|\\.)* \|")
 
@@ -71,6 +78,8 @@ def test_a_path_in_the_documentation_exists(page):
 
 
 def test_names_that_are_not_there_would_be_found():
-    assert dotted_names("`modos.object.nothing.x`, modos.yaml, a/modos.cli and https://modos.example.org") == {"modos.object.nothing.x"}
+    assert dotted_names("`modos.object.nothing.x`, modos.yaml, a/modos.cli and https://modos.example.org") == {
+        "modos.object.nothing.x"
+    }
     assert exists("modos.genomics.region.Region.parse") and not exists("modos.genomics.region.Region.nothing")
     assert not exists("modos.nothing") and not exists("modos.object.nothing.x")

@@ -91,13 +91,26 @@ def test_every_spelling_is_in_the_table():
 
 def test_every_command_is_in_the_table():
     root = typer.main.get_command(app)
-    written = {" ".join(word for word in name.split()[1:] if not word.startswith("-")).split(" ")[0] for name in names() if name.startswith("modos ")}
+    written = {
+        " ".join(word for word in name.split()[1:] if not word.startswith("-")).split(" ")[0]
+        for name in names()
+        if name.startswith("modos ")
+    }
     assert {name for name, command in root.commands.items() if not command.hidden} <= written
 
 
 # What sdsc-ordes modos has, by looking at it: its commands, and the names that its modules define. Its inner modules are in the table as a whole.
-INNER = ("modos.cli", "modos.genomics.cram", "modos.genomics.formats", "modos.helpers", "modos.io", "modos.logging", "modos.metabolomics", "modos.prompt",
-         "modos.rdf")
+INNER = (
+    "modos.cli",
+    "modos.genomics.cram",
+    "modos.genomics.formats",
+    "modos.helpers",
+    "modos.io",
+    "modos.logging",
+    "modos.metabolomics",
+    "modos.prompt",
+    "modos.rdf",
+)
 OPEN = ("modos.api.MODO", "modos.genomics.region.Region")  # of which every method is listed
 LOOK = """
 import importlib, inspect, json, pkgutil, sys, typer, modos

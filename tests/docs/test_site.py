@@ -25,12 +25,16 @@ def pages(navigation: list | dict | str) -> Iterator[str]:
 
 
 def test_the_navigation_has_every_page_once():
-    assert sorted(pages(SETTINGS["nav"])) == sorted([*FROM_OUTSIDE, *(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))])
+    assert sorted(pages(SETTINGS["nav"])) == sorted(
+        [*FROM_OUTSIDE, *(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))]
+    )
 
 
 def test_every_promised_name_is_on_a_page_of_the_python_interface():
     written = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
-    described = set(re.findall(r"^::: modos\.(\w+)$", written, re.MULTILINE)) | set(re.findall(r"^ +- (\w+)$", written, re.MULTILINE))
+    described = set(re.findall(r"^::: modos\.(\w+)$", written, re.MULTILINE)) | set(
+        re.findall(r"^ +- (\w+)$", written, re.MULTILINE)
+    )
     assert {*modos.__all__} - {"__version__"} == described - {"api", "codes", "errors", "reference"}
 
 

@@ -68,8 +68,10 @@ def place(request, tmp_path) -> Place:
 
 def state(modo: MODO) -> dict:
     """Metadata without dates, and without what chance gives to sealed files, by element."""
-    return {i: {k: v for k, v in a.items() if k not in (DATES if "seal_digest" not in a else (*DATES, *BY_CHANCE))}
-            for i, a in modo.metadata.items()}
+    return {
+        i: {k: v for k, v in a.items() if k not in (DATES if "seal_digest" not in a else (*DATES, *BY_CHANCE))}
+        for i, a in modo.metadata.items()
+    }
 
 
 class Stop(Exception):
@@ -96,6 +98,7 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
                 pieces, *args = args
                 args = [halfway(pieces, key), *args]
             return original(self, key, *args, **kwargs)
+
         return method
 
     def halfway(pieces, key):
@@ -104,8 +107,11 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
             count(f"halfway {key}")
             yield piece[100:]
 
-    originals = {(kind, name): getattr(kind, name) for kind in (LocalStorage, S3Storage)
-                 for name in ("write", "write_stream", "copy", "delete")}
+    originals = {
+        (kind, name): getattr(kind, name)
+        for kind in (LocalStorage, S3Storage)
+        for name in ("write", "write_stream", "copy", "delete")
+    }
     for (kind, name), original in originals.items():
         setattr(kind, name, counting(original, name))
     try:
@@ -164,8 +170,13 @@ def expected_files(modo: MODO) -> set[str]:
 def write_description(folder: Path, bams: Path) -> Path:
     """A description of 20 elements, four with files."""
     entries = [{"element": {"id": f"s{n}", "@type": "Sample"}} for n in range(16)]
-    entries += [{"element": {"id": f"d{n}", "@type": "AlignmentSet", "has_sample": f"s{n}"},
-                 "args": {"source_file": str(bams / f"c{n}.bam")}} for n in range(4)]
+    entries += [
+        {
+            "element": {"id": f"d{n}", "@type": "AlignmentSet", "has_sample": f"s{n}"},
+            "args": {"source_file": str(bams / f"c{n}.bam")},
+        }
+        for n in range(4)
+    ]
     path = folder / "description.json"
     path.write_text(json.dumps(entries))
     return path

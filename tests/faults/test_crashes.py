@@ -58,6 +58,7 @@ def encrypt(bams, tmp_path):
 
 def replace_encrypted(bams, tmp_path):
     """By a plain file, which is encrypted on its way."""
+
     def operation(modo):
         return modo.update_element("data/old", {}, bams / "b.bam")
 
@@ -154,9 +155,25 @@ def genome_maker(tmp_path):
 STEPS = np.repeat(np.arange(400, dtype=np.float32) % 5, 100)
 NOISE = np.random.default_rng(1).normal(size=45_000).round(3).astype(np.float32)
 KEY, OTHER = SecretKey(bytes(range(32))), SecretKey(bytes(range(1, 33)))
-OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, replace_encrypted, decrypt, share, rotate,
-                              rename, rename_sealed, replace_again,
-                              add_track, replace_track, mask_track, remove_track]
+OPERATIONS: list[Callable] = [
+    add,
+    update,
+    replace_in_place,
+    remove,
+    bring_up_to_date,
+    encrypt,
+    replace_encrypted,
+    decrypt,
+    share,
+    rotate,
+    rename,
+    rename_sealed,
+    replace_again,
+    add_track,
+    replace_track,
+    mask_track,
+    remove_track,
+]
 
 
 @pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.__name__)
@@ -188,8 +205,10 @@ def outcome(place, bams, operation):
 
 
 def named(path, states):
-    return {i.replace("OBJECT", path.rpartition("/")[2]): (a | {"id": path.rpartition("/")[2]} if "id" in a else a)
-            for i, a in states.items()}
+    return {
+        i.replace("OBJECT", path.rpartition("/")[2]): (a | {"id": path.rpartition("/")[2]} if "id" in a else a)
+        for i, a in states.items()
+    }
 
 
 def verify(place, path, old, new, operation):

@@ -62,11 +62,16 @@ def deep_json():
 
 
 BODIES = {
-    "zeros": zeros, "no end": no_block_ends, "vcf": endless_text(b"##fileformat=VCFv4.3\n"), "vcf stored": endless_stored,
+    "zeros": zeros,
+    "no end": no_block_ends,
+    "vcf": endless_text(b"##fileformat=VCFv4.3\n"),
+    "vcf stored": endless_stored,
     "bam": endless_text(b"BAM\1" + (1 << 31).to_bytes(4, "little")),
     "bcf": endless_text(b"BCF\2\2" + (1 << 31).to_bytes(4, "little")),
     "bam contigs": endless_text(b"BAM\1" + bytes(4) + (1 << 30).to_bytes(4, "little") + (1 << 30).to_bytes(4, "little")),
-    "json": endless_json, "deep": deep_json, "redirect": zeros,
+    "json": endless_json,
+    "deep": deep_json,
+    "redirect": zeros,
 }
 
 
@@ -88,8 +93,10 @@ def server():
                 self.answer(200, [("Content-Length", str(len(body)))])
                 self.wfile.write(body)
                 return
-            self.answer(302 if name == "redirect" else 200,
-                        [("Transfer-Encoding", "chunked")] + [("Location", "/redirect")] * (name == "redirect"))
+            self.answer(
+                302 if name == "redirect" else 200,
+                [("Transfer-Encoding", "chunked")] + [("Location", "/redirect")] * (name == "redirect"),
+            )
             self.server.sent = 0
             try:
                 for piece in BODIES[name]():
@@ -130,8 +137,18 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("what", [["-r", "chr1:1-100"], ["-O", "sam"], ["--count"], ["-H"]])
-@pytest.mark.parametrize(("kind", "body"), [("reads", "zeros"), ("reads", "no end"), ("reads", "bam"), ("reads", "bam contigs"),
-                                            ("variants", "vcf"), ("variants", "vcf stored"), ("variants", "bcf")])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("reads", "zeros"),
+        ("reads", "no end"),
+        ("reads", "bam"),
+        ("reads", "bam contigs"),
+        ("variants", "vcf"),
+        ("variants", "vcf stored"),
+        ("variants", "bcf"),
+    ],
+)
 def test_a_body_without_an_end(server, kind, body, what):
     what = [word if kind == "reads" else word.replace("sam", "vcf") for word in what]
     result = run("stream", *what, f"http://127.0.0.1:{server.server_port}/htsget/{kind}/{body}")
@@ -184,7 +201,7 @@ def test_a_header_that_comes_in_small_pieces(example, tmp_path, file, step):
         pysam.bcftools.view("-Ob", "-o", str(path), str(example / "ex/calls.vcf.gz"), catch_stdout=False)
     data = path.read_bytes()[:150_000]
     format = next(format for format in FORMATS.values() if format.streamable and file.endswith(format.suffixes))
-    opening = open_stream(format, (data[at:at + step] for at in range(0, len(data), step)))
+    opening = open_stream(format, (data[at : at + step] for at in range(0, len(data), step)))
     whole = open_stream(format, iter([data]))
     assert opening.header == whole.header
     assert b"".join(opening.pieces) == data

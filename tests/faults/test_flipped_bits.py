@@ -32,13 +32,18 @@ TOKEN = "a-token-of-many-letters"
 
 
 def flipped(data, at):
-    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
 
 
 def run(*arguments, **environment):
     with tempfile.TemporaryFile() as out:  # into a pipe, a CRAM is not copied
-        result = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *arguments], stdout=out,
-                                stderr=subprocess.PIPE, timeout=120, env=os.environ | environment)
+        result = subprocess.run(
+            [sys.executable, "-c", "from modos.cli import main; main()", *arguments],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            env=os.environ | environment,
+        )
         out.seek(0)
         result.stdout = out.read()
         return result
@@ -64,6 +69,7 @@ def damaged(request, example, stack, tmp_path, monkeypatch):
         def given(name):
             wanted[:] = [name]
             return [*options, "stream", f"s3://{BUCKET}/ex/{name}"], environment
+
         return given
 
     if request.param == "folder":
@@ -96,7 +102,7 @@ def test_a_copy_of_a_whole_file(damaged, example, tmp_path, name):
     assert result.returncode == 6, result.stderr
     assert b"do not use what has come of it" in result.stderr and len(result.stderr.splitlines()) <= 2
     assert len(result.stdout) < len(original) and not result.stdout.endswith(FORMATS[format_of(name)].eof_markers)
-    out = tmp_path / f"copy{name[name.index('.'):]}"
+    out = tmp_path / f"copy{name[name.index('.') :]}"
     assert run(*arguments, "-o", str(out), **environment).returncode == 6
     assert not out.exists() and not list(tmp_path.glob(".copy*"))
 
@@ -155,8 +161,11 @@ def test_records_of_a_file_with_a_bit_that_no_decoder_looks_at(example, tmp_path
     path = tmp_path / "ex" / "demo1.cram"
     path.write_bytes(flipped(path.read_bytes(), 10))
     modo = MODO.open(tmp_path / "ex")
-    for read in (lambda: list(modo.file("demo1.cram").fetch()), lambda: modo.count("demo1.cram"),
-                 lambda: list(modo.file("demo1.cram").iter_bytes())):
+    for read in (
+        lambda: list(modo.file("demo1.cram").fetch()),
+        lambda: modo.count("demo1.cram"),
+        lambda: list(modo.file("demo1.cram").iter_bytes()),
+    ):
         with pytest.raises(ChecksumMismatch, match="demo1.cram"):
             read()
     assert modo.count("demo1.cram", "chr1:20,001-25,000") == 969
@@ -172,8 +181,8 @@ def test_an_encrypted_file_whose_segments_were_swapped(example, tmp_path):
     assert b"".join(copy.iter_bytes()) == (example / "ex/demo2.bam").read_bytes()
     path = tmp_path / "ex" / "demo2.bam.c4gh"
     data, start = path.read_bytes(), read_stored_header(modo.storage, "demo2.bam.c4gh")[0].size
-    first, second = data[start + SEALED:start + 2 * SEALED], data[start + 2 * SEALED:start + 3 * SEALED]
-    path.write_bytes(data[:start + SEALED] + second + first + data[start + 3 * SEALED:])
+    first, second = data[start + SEALED : start + 2 * SEALED], data[start + 2 * SEALED : start + 3 * SEALED]
+    path.write_bytes(data[: start + SEALED] + second + first + data[start + 3 * SEALED :])
     with pytest.raises(DecryptError, match="missing, repeated or moved"):
         b"".join(modo.file("demo2.bam.c4gh", secret_key=tmp_path / "me.sec").iter_bytes())
 
@@ -195,8 +204,8 @@ def test_the_last_piece_is_held_back():
 @pytest.mark.parametrize("step", [7, 5000, 1 << 20])
 def test_what_is_sound_passes_as_it_is(example, name, step):
     data = (example / "ex" / name).read_bytes()
-    data = data if step > 7 else data[:min(len(data) // 2, 100_000)]
-    passed = check_blocks((data[at:at + step] for at in range(0, len(data), step)), FORMATS[format_of(name)], name)
+    data = data if step > 7 else data[: min(len(data) // 2, 100_000)]
+    passed = check_blocks((data[at : at + step] for at in range(0, len(data), step)), FORMATS[format_of(name)], name)
     if step > 7:
         assert b"".join(passed) == data
     else:
@@ -207,9 +216,9 @@ def test_what_is_sound_passes_as_it_is(example, name, step):
 @pytest.mark.parametrize("name", FILES)
 def test_no_bit_that_matters_is_missed(example, name):
     """All but the name that a CRAM has for itself, its minor version, and what BGZF has no checksum for: time and system."""
-    data = (example / "ex" / name).read_bytes()[-30_000 if name == "demo2.bam" else 0:]
+    data = (example / "ex" / name).read_bytes()[-30_000 if name == "demo2.bam" else 0 :]
     if name == "demo2.bam":
-        data = data[data.index(b"\x1f\x8b\x08\x04"):]
+        data = data[data.index(b"\x1f\x8b\x08\x04") :]
     unchecked = range(5, 26) if name == "demo1.cram" else range(4, 10)
     for at in [*range(60), *range(60, len(data), len(data) // 40)]:
         if at in unchecked:

@@ -68,9 +68,11 @@ def fill(disk: Path) -> None:
     probe.unlink()
 
 
-CHANGES = {"remove with a file": lambda modo: modo.remove_element("data/old"),
-           "remove": lambda modo: modo.remove_element("sample/s3"),
-           "update": lambda modo: modo.update_element("sample/s3", {"description": "y"})}
+CHANGES = {
+    "remove with a file": lambda modo: modo.remove_element("data/old"),
+    "remove": lambda modo: modo.remove_element("sample/s3"),
+    "update": lambda modo: modo.update_element("sample/s3", {"description": "y"}),
+}
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -96,7 +98,9 @@ def test_it_may_be_killed_at_any_point(disk, bams, change):
         now = again.metadata
         dates = {again._document.object_id}
         assert {k for k in now if k not in dates and now[k] != before.get(k)} | (before.keys() - now.keys()) <= {
-            "data/old", "sample/s3"}
+            "data/old",
+            "sample/s3",
+        }
         check_whole(again.storage)
         if {k: v for k, v in now.items() if k not in dates} == {k: v for k, v in before.items() if k not in dates}:
             change(again)
@@ -119,8 +123,10 @@ def test_what_brings_files_fails_and_changes_nothing(disk, bams):
     modo = make(disk, bams)
     fill(disk)
     before, there = MODO.open(modo.path).metadata, files(modo.storage)
-    for change in (lambda: modo.add_element({"id": "new", "@type": "AlignmentSet"}, bams / "b.bam"),
-                   lambda: modo.update_element("data/old", {"description": "again"}, bams / "b.bam")):
+    for change in (
+        lambda: modo.add_element({"id": "new", "@type": "AlignmentSet"}, bams / "b.bam"),
+        lambda: modo.update_element("data/old", {"description": "again"}, bams / "b.bam"),
+    ):
         with pytest.raises(StorageFullError, match="No space left on device") as caught:
             change()
         assert "\n" not in caught.value.message and "free some space" in caught.value.hint

@@ -23,7 +23,8 @@ def sources(example, tmp_path_factory):
     shutil.copytree(example / "ex", folder / "objects/ex")
     (folder / "big").write_bytes(chance.randbytes(20_000_000))
     MODO.open(folder / "objects/ex").add_element(
-        {"id": "big", "@type": "DataEntity", "data_format": "TSV", "data_path": "big.tsv"}, folder / "big")
+        {"id": "big", "@type": "DataEntity", "data_format": "TSV", "data_path": "big.tsv"}, folder / "big"
+    )
     (folder / "x.fa").write_text(">long\n" + "".join(chance.choices("ACGT", k=BASES)) + "\n")
     add_files(open_store(folder / "refs"), "x", [str(folder / "x.fa")])
     return folder
@@ -38,8 +39,14 @@ def addresses(sources):
     contig = open_store(sources / "refs").assembly("x").contigs[0]
     sequence = f"/refget/sequence/{contig.md5}"
     text = (sources / "x.fa").read_text().split("\n")[1].encode()
-    good = {"/healthz": digest(b'{"status":"ok"}'), "/readyz": None, "/list": None, "/meta": None, "/htsget/reads/ex/demo2": None,
-            f"{sequence}?start=5&end=70005": digest(text[5:70005])}
+    good = {
+        "/healthz": digest(b'{"status":"ok"}'),
+        "/readyz": None,
+        "/list": None,
+        "/meta": None,
+        "/htsget/reads/ex/demo2": None,
+        f"{sequence}?start=5&end=70005": digest(text[5:70005]),
+    }
     return good, [sequence, f"/references/sequences/{contig.md5[:2]}/{contig.md5[2:4]}/{contig.md5[4:]}"]
 
 
@@ -57,6 +64,12 @@ def test_over_s3(sources, stack):
     MODO.open(sources / "objects/ex").upload(f"{place}/objects/ex", endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
     push(open_store(sources / "refs"), open_store(f"{place}/refs", stack.endpoint, CREDENTIALS), "x")
     good, large = addresses(sources)
-    with serving(f"{place}/objects", "--references", f"{place}/refs", AWS_ENDPOINT_URL=stack.s3,
-                 AWS_ACCESS_KEY_ID=CREDENTIALS["key"], AWS_SECRET_ACCESS_KEY=CREDENTIALS["secret"]) as (url, pid):
+    with serving(
+        f"{place}/objects",
+        "--references",
+        f"{place}/refs",
+        AWS_ENDPOINT_URL=stack.s3,
+        AWS_ACCESS_KEY_ID=CREDENTIALS["key"],
+        AWS_SECRET_ACCESS_KEY=CREDENTIALS["secret"],
+    ) as (url, pid):
         check_flat(Load(url, good, [*large, "/files/ex/demo2.bam"]), pid)

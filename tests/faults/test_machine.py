@@ -91,8 +91,7 @@ class Machine(RuleBasedStateMachine):
         crashed, before = self.attempt(lambda: self.modo.update_element(element_id, {}, self.bams / source), at)
         if element_id in before and not crashed:
             assert self.known[element_id]["data_size"] == (self.bams / source).stat().st_size
-        assert {i: a for i, a in self.known.items() if i != element_id} == {
-            i: a for i, a in before.items() if i != element_id}
+        assert {i: a for i, a in self.known.items() if i != element_id} == {i: a for i, a in before.items() if i != element_id}
 
     @rule(name=NAMES, group=st.sampled_from(["sample", "data"]), at=CRASHES)
     def remove(self, name, group, at):
@@ -114,5 +113,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.parametrize("steps", [12])
 def test_any_sequence(bams, steps):
     machine = type("BoundMachine", (Machine,), {"bams": bams})
-    run_state_machine_as_test(machine, settings=settings(
-        max_examples=60, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(
+        machine,
+        settings=settings(max_examples=60, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)),
+    )

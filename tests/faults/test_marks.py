@@ -116,8 +116,9 @@ def needs(*wrappers):
 def writing(place, path, bams, change="add", pause="before the check", wrapper=(), renewed_every=600.0, source=None):
     """A process that stops before its commit; gives what lets it go on and returns how it ended."""
     arguments = json.dumps([path, place.options, change, pause, renewed_every, str(source or bams / "b.bam")])
-    with subprocess.Popen([*wrapper, sys.executable, "-c", WRITER, arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:
+    with subprocess.Popen(
+        [*wrapper, sys.executable, "-c", WRITER, arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout.readline() == "ready\n"
             yield process
@@ -142,10 +143,17 @@ def path(place, bams):
     return path
 
 
-@pytest.mark.parametrize("writer, cleaner", [
-    (CONTAINER, CONTAINER), ([], CONTAINER), (CONTAINER, []), ([], [*MACHINE, *TWO_DAYS_ON]), ([*MACHINE, *TWO_DAYS_ON], [])],
-                         ids=["two containers, both process 1", "a container cleans", "a container writes",
-                              "another machine cleans, two days ahead", "another machine writes, two days ahead"])
+@pytest.mark.parametrize(
+    "writer, cleaner",
+    [(CONTAINER, CONTAINER), ([], CONTAINER), (CONTAINER, []), ([], [*MACHINE, *TWO_DAYS_ON]), ([*MACHINE, *TWO_DAYS_ON], [])],
+    ids=[
+        "two containers, both process 1",
+        "a container cleans",
+        "a container writes",
+        "another machine cleans, two days ahead",
+        "another machine writes, two days ahead",
+    ],
+)
 def test_a_change_under_way_elsewhere_is_left_alone(place, path, bams, writer, cleaner):
     needs(writer, cleaner)
     with writing(place, path, bams, wrapper=writer) as process:
@@ -228,7 +236,9 @@ def test_who_makes_an_object_is_told_of_a_killed_container_and_how_to_go_on(plac
     description = write_description(tmp_path, bams)
     source = MODO.from_file(description, tmp_path / "source")
     path = place.new()
-    with writing(place, path, bams, change, wrapper=CONTAINER, source=description if change == "create" else source.path) as process:
+    with writing(
+        place, path, bams, change, wrapper=CONTAINER, source=description if change == "create" else source.path
+    ) as process:
         process.kill()
         process.wait()
 
@@ -238,8 +248,13 @@ def test_who_makes_an_object_is_told_of_a_killed_container_and_how_to_go_on(plac
     def create():
         MODO.from_file(description, path, **place.options)
 
-    for attempt in (copy, create, lambda: MODO.create(path, **place.options), lambda: MODO.remove(path, **place.options),
-                    lambda: MODO.find_rest(path, **place.options, fix=True)):
+    for attempt in (
+        copy,
+        create,
+        lambda: MODO.create(path, **place.options),
+        lambda: MODO.remove(path, **place.options),
+        lambda: MODO.find_rest(path, **place.options, fix=True),
+    ):
         with pytest.raises(ConflictError, match="somebody is changing") as told:
             attempt()
         assert f"`modos check {place_storage(place, path).url} --fix --older-than 0`" in told.value.hint
@@ -311,10 +326,16 @@ def test_requests_that_a_change_takes(place, path, bams, monkeypatch):
     if not place.is_remote:
         pytest.skip("requests are those of S3")
     calls, call, get = [], S3Storage._call, S3Storage._get
-    monkeypatch.setattr(S3Storage, "_call", lambda self, method, key, **arguments: (
-        calls.append(f"{method} {key}"), call(self, method, key, **arguments))[1])
-    monkeypatch.setattr(S3Storage, "_get", lambda self, key, *most, **arguments: (
-        calls.append(f"get {key}"), get(self, key, *most, **arguments))[1])
+    monkeypatch.setattr(
+        S3Storage,
+        "_call",
+        lambda self, method, key, **arguments: (calls.append(f"{method} {key}"), call(self, method, key, **arguments))[1],
+    )
+    monkeypatch.setattr(
+        S3Storage,
+        "_get",
+        lambda self, key, *most, **arguments: (calls.append(f"get {key}"), get(self, key, *most, **arguments))[1],
+    )
     modo = place.open(path)
     calls.clear()
     modo.add_element({"id": "new", "@type": "AlignmentSet"}, bams / "b.bam")
@@ -372,7 +393,10 @@ def test_an_old_record_is_understood(tmp_path, bams):
     assert journal.recover(storage) == []
     os.utime(tmp_path / "ex" / ".modos" / "9f3a01c2-1-5be0c1d2.json", (time.time() - 90000,) * 2)
     assert {(f.kind, f.where) for f in checking.find_problems(storage)} == {
-        ("leftover", ".modos/9f3a01c2-1-5be0c1d2.json"), ("unknown", "old.bam"), ("unknown", "data.zarr/data/x/values-1/c/0")}
+        ("leftover", ".modos/9f3a01c2-1-5be0c1d2.json"),
+        ("unknown", "old.bam"),
+        ("unknown", "data.zarr/data/x/values-1/c/0"),
+    }
     assert journal.recover(storage) == [] and not list(storage.iter_files(".modos"))
     assert storage.exists("old.bam")
 
@@ -507,4 +531,3 @@ def test_files_stay_where_a_commit_without_an_answer_may_be_on_its_way(place, pa
         modo.add_element({"id": "new", "@type": "AlignmentSet"}, bams / "b.bam")
     monkeypatch.undo()
     assert check_whole(place.open(path).storage) == [] and "data/new" not in place.open(path).metadata
-

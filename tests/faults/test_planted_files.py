@@ -76,7 +76,9 @@ def diary(tmp_path, open_folder):
 def plant(kind, place, diary):
     own = kind == "another name"  # protected_hardlinks of Linux keeps others from it
     command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] if IS_ROOT and not own else []
-    subprocess.run([*command, "/usr/bin/python3" if command else sys.executable, "-c", PLANT, kind, str(place), str(diary)], check=True)
+    subprocess.run(
+        [*command, "/usr/bin/python3" if command else sys.executable, "-c", PLANT, kind, str(place), str(diary)], check=True
+    )
 
 
 def fetch(folder, monkeypatch):
@@ -87,6 +89,7 @@ def fetch(folder, monkeypatch):
 
 def planted_cache(name):
     """A folder of a cache that everybody can write to, with something planted below it."""
+
     def make(folder, monkeypatch, kind, diary):
         place = folder / name
         for one in reversed([place.parent, *place.parent.parents]):
@@ -137,7 +140,9 @@ def an_output(folder, monkeypatch, kind, diary):
     plant(kind, folder / "out", diary)
     with replace_output(folder / "out") as descriptor:
         os.write(descriptor, b"data")
-    assert (folder / "out").read_bytes() == b"data" and not (folder / "out").is_symlink() and (folder / "out").stat().st_nlink == 1
+    assert (
+        (folder / "out").read_bytes() == b"data" and not (folder / "out").is_symlink() and (folder / "out").stat().st_nlink == 1
+    )
 
 
 def what_is_kept_of_a_store(folder, monkeypatch, kind, diary):
@@ -189,7 +194,11 @@ def tokens(folder, monkeypatch, kind, diary):
     monkeypatch.setenv("MODOS_CONFIG_DIR", str(folder))
     plant(kind, folder / "tokens.json", diary)
     _write_file({"http://x": vars(Login("secret"))})
-    assert token_file().stat().st_mode & 0o777 == 0o600 and token_file().stat().st_uid == os.geteuid() and not token_file().is_symlink()
+    assert (
+        token_file().stat().st_mode & 0o777 == 0o600
+        and token_file().stat().st_uid == os.geteuid()
+        and not token_file().is_symlink()
+    )
 
 
 def demo_files(folder, monkeypatch, kind, diary):
@@ -201,8 +210,21 @@ def demo_files(folder, monkeypatch, kind, diary):
 
 
 MD5_PATH = f"sequences/{MD5[:2]}/{MD5[2:4]}/{MD5[4:]}"
-PLACES = [planted_cache(MD5_PATH), planted_cache(f"sequences/{MD5[:2]}/{MD5[2:4]}/.{MD5[4:]}.{os.geteuid()}.part"), a_file_of_an_object, a_part_of_an_upload,
-          a_lock, an_output, what_is_kept_of_a_store, a_note, keys, passwords_of_a_stack, passwords_below_a_link, tokens, demo_files]
+PLACES = [
+    planted_cache(MD5_PATH),
+    planted_cache(f"sequences/{MD5[:2]}/{MD5[2:4]}/.{MD5[4:]}.{os.geteuid()}.part"),
+    a_file_of_an_object,
+    a_part_of_an_upload,
+    a_lock,
+    an_output,
+    what_is_kept_of_a_store,
+    a_note,
+    keys,
+    passwords_of_a_stack,
+    passwords_below_a_link,
+    tokens,
+    demo_files,
+]
 NAMES = ["a sequence", "a part of a sequence", *(place.__name__ for place in PLACES[2:])]
 
 

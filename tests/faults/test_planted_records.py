@@ -45,7 +45,9 @@ PLANTED = {
     "empty": b"",
     "nested deeply": b"[" * 100_000,
     "a number without end": b'{"files": [], "time": ' + b"9" * 10_000 + b"}",
-    "a million names": json.dumps({"files": [*FILES, *(f"f{n}.bam" for n in range(1_000_000))], "folders": [], "time": 0}).encode(),
+    "a million names": json.dumps(
+        {"files": [*FILES, *(f"f{n}.bam" for n in range(1_000_000))], "folders": [], "time": 0}
+    ).encode(),
 }
 NAMES = ["9f3a01c2-1-5be0c1d2.json", f"{'0' * 16}-1-5be0c1d2ff.json", "x.json", "notes"]
 
@@ -87,8 +89,11 @@ def act_and_mend(modo, bams):
 
 @pytest.mark.parametrize("data", PLANTED.values(), ids=PLANTED)
 def test_nothing_of_the_user_is_deleted(received, bams, data, tmp_path):
-    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*"))
-              if path.is_file() and "data.zarr/zarr.json" not in str(path) and ".modos" not in path.parts}
+    before = {
+        path: path.read_bytes()
+        for path in sorted(tmp_path.rglob("*"))
+        if path.is_file() and "data.zarr/zarr.json" not in str(path) and ".modos" not in path.parts
+    }
     for name in NAMES if len(data) < 1 << 20 else NAMES[:1]:
         plant(received, name, data)
     act_and_mend(received, bams)
@@ -115,8 +120,12 @@ def test_a_file_that_was_there_before_the_change_stays(received, bams):
     """A change that was killed before it could see that the name is taken."""
     storage = received.storage
     os.utime(storage.path / "important.bam", (time.time() - 60,) * 2)
-    plant(received, f"{ownership.new_mark()[:16]}-999999999-5be0c1d2ff.json",
-          record(files=["important.bam"], new=["important.bam"], folders=[], place=storage.identify_place()), age=30)
+    plant(
+        received,
+        f"{ownership.new_mark()[:16]}-999999999-5be0c1d2ff.json",
+        record(files=["important.bam"], new=["important.bam"], folders=[], place=storage.identify_place()),
+        age=30,
+    )
     (entry,) = journal.entries(storage)
     assert entry.abandoned and entry.is_ours
     assert [f.kind for f in checking.find_problems(storage) if f.where == "important.bam"] == ["unknown"]
@@ -140,7 +149,10 @@ def test_on_s3_a_record_is_of_its_prefix(request, bams, tmp_path):
 def test_a_record_too_large_to_be_one_is_not_read(received, bams, monkeypatch):
     plant(received, "x.json", b"")
     os.truncate(received.storage.path / ".modos" / "x.json", 1 << 40)
-    monkeypatch.setattr(LocalStorage, "read", lambda self, key, read=LocalStorage.read: (
-        pytest.fail("read") if key == ".modos/x.json" else read(self, key)))
+    monkeypatch.setattr(
+        LocalStorage,
+        "read",
+        lambda self, key, read=LocalStorage.read: pytest.fail("read") if key == ".modos/x.json" else read(self, key),
+    )
     act_and_mend(received, bams)
     assert all((received.storage.path / key).exists() for key in USERS)

@@ -37,8 +37,11 @@ from .conftest import fail, interrupted
 DATA = bytes(range(65, 91)) * 40_000
 WANTED = hashlib.md5(DATA).hexdigest()
 PIECE = 1 << 16
-GFF3 = "".join(f"chr1\tT\tgene\t{n}\t{n + 90}\t.\t+\t.\tID=g{n}\nchr1\tT\tmRNA\t{n}\t{n + 90}\t.\t+\t.\tID=t{n};Parent=g{n}\n"
-               f"chr1\tT\texon\t{n}\t{n + 90}\t.\t+\t.\tID=e{n};Parent=t{n}\nchr1\tT\tCDS\t{n + 30}\t{n + 60}\t.\t+\t0\tParent=t{n}\n" for n in range(1, 500, 50))
+GFF3 = "".join(
+    f"chr1\tT\tgene\t{n}\t{n + 90}\t.\t+\t.\tID=g{n}\nchr1\tT\tmRNA\t{n}\t{n + 90}\t.\t+\t.\tID=t{n};Parent=g{n}\n"
+    f"chr1\tT\texon\t{n}\t{n + 90}\t.\t+\t.\tID=e{n};Parent=t{n}\nchr1\tT\tCDS\t{n + 30}\t{n + 60}\t.\t+\t0\tParent=t{n}\n"
+    for n in range(1, 500, 50)
+)
 
 
 def wanted():
@@ -47,13 +50,15 @@ def wanted():
 
 def reader(data=DATA, stop=None, asked=None):
     """Gives data from a byte on; the line breaks before the byte `stop`."""
+
     def read(start):
         if asked is not None:
             asked.append(start)
         for at in range(start, len(data), PIECE):
             if stop is not None and at >= stop:
                 raise TransportError("the line broke")
-            yield data[at:at + PIECE]
+            yield data[at : at + PIECE]
+
     return read
 
 
@@ -79,7 +84,10 @@ def test_what_was_left_is_not_trusted():
     assert bring(wanted(), reader(asked=asked)).read_bytes() == DATA and asked == [3 * PIECE, 0]
 
 
-@pytest.mark.parametrize(("data", "error"), [(DATA[:-1], TruncatedStream), (DATA[:-1] + b"x", ChecksumMismatch), (DATA + b"x", TruncatedStream), (b"", TruncatedStream)])
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(DATA[:-1], TruncatedStream), (DATA[:-1] + b"x", ChecksumMismatch), (DATA + b"x", TruncatedStream), (b"", TruncatedStream)],
+)
 def test_what_is_not_what_was_wanted_is_not_kept(data, error):
     with pytest.raises(error):
         bring(wanted(), reader(data))
@@ -88,9 +96,13 @@ def test_what_is_not_what_was_wanted_is_not_kept(data, error):
 
 def test_a_process_that_is_killed_leaves_nothing_that_counts(tmp_path):
     """Killed while it holds the lock: the next one goes on at once."""
-    code = ("import sys, time; sys.path.insert(0, sys.argv[1])\nfrom faults.test_references import *\n"
-            "def slow(start):\n    yield DATA[:PIECE * 2]\n    open(sys.argv[2], 'w').close()\n    time.sleep(60)\nbring(wanted(), slow)")
-    running = subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path / "begun")], cwd=Path(__file__).parents[2])
+    code = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom faults.test_references import *\n"
+        "def slow(start):\n    yield DATA[:PIECE * 2]\n    open(sys.argv[2], 'w').close()\n    time.sleep(60)\nbring(wanted(), slow)"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path / "begun")], cwd=Path(__file__).parents[2]
+    )
     while not (tmp_path / "begun").exists():
         assert running.poll() is None
         time.sleep(0.02)
@@ -103,16 +115,26 @@ def test_a_process_that_is_killed_leaves_nothing_that_counts(tmp_path):
 
 def test_a_disk_that_is_full():
     """Files of this process may have 100 kB: a clear error, and the room is free again."""
-    code = ("import sys; sys.path.insert(0, sys.argv[1])\nimport resource, signal\nfrom faults.test_references import *\n"
-            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-            "try:\n    bring(wanted(), reader())\nexcept AccessError as error:\n    print(error.message, left())")
-    result = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parents[1])], capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert "cannot write to the cache" in result.stdout and "File too large" in result.stdout and result.stdout.endswith(" []\n"), result.stderr
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nimport resource, signal\nfrom faults.test_references import *\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n    bring(wanted(), reader())\nexcept AccessError as error:\n    print(error.message, left())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parents[1])],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (
+        "cannot write to the cache" in result.stdout and "File too large" in result.stdout and result.stdout.endswith(" []\n")
+    ), result.stderr
 
 
 @pytest.fixture
 def somebody():
     """Run as a user without rights, where this user has all of them."""
+
     @contextlib.contextmanager
     def other():
         if os.geteuid() == 0:
@@ -122,6 +144,7 @@ def somebody():
         finally:
             if os.getuid() == 0:
                 os.seteuid(0)
+
     return other
 
 
@@ -174,6 +197,7 @@ def test_what_another_user_has_left_is_in_nobodys_way(shared, somebody):
 
 def test_a_file_that_another_user_has_begun_is_kept(monkeypatch):
     """Its permissions cannot be changed then; its bytes are right."""
+
     def refuse(self, mode):
         raise PermissionError("Operation not permitted")
 
@@ -183,12 +207,14 @@ def test_a_file_that_another_user_has_begun_is_kept(monkeypatch):
 
 def test_a_cache_that_is_cleared_meanwhile(tmp_path):
     """Once: it is fetched again. All the time: an error that says so."""
+
     def clearing(times):
         def read(start):
             yield from reader()(start)
             if times:
                 times.pop()
                 clear()
+
         return read
 
     assert bring(wanted(), clearing([1])).read_bytes() == DATA

@@ -151,7 +151,7 @@ def other_range(answer):
 
 def flip(answer):
     at = len(answer.body) // 2
-    answer.body = answer.body[:at] + bytes([answer.body[at] ^ 0x55]) + answer.body[at + 1:]
+    answer.body = answer.body[:at] + bytes([answer.body[at] ^ 0x55]) + answer.body[at + 1 :]
 
 
 @pytest.mark.parametrize("change", [cut_short, cut_by_one, reset, stall, set_status(500), set_status(503)])
@@ -162,12 +162,22 @@ def test_what_breaks_is_resumed(proxy, quick, expected, change, times):
     assert sum(path.startswith("/files/") for _, path, _ in proxy.requests) > times
 
 
-@pytest.mark.parametrize(("change", "error"), [
-    (set_status(500), RemoteError), (set_status(403), AccessError), (set_status(404), ModosError),
-    (set_status(302), ModosError), (send_all, ProtocolError), (lie_about_length, ProtocolError),
-    (send_less, ProtocolError), (send_twice, ProtocolError), (other_range, ProtocolError), (flip, IntegrityError),
-    (lambda answer: setattr(answer, "cut", 0), (TransportError, TruncatedStream)),
-])
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (set_status(500), RemoteError),
+        (set_status(403), AccessError),
+        (set_status(404), ModosError),
+        (set_status(302), ModosError),
+        (send_all, ProtocolError),
+        (lie_about_length, ProtocolError),
+        (send_less, ProtocolError),
+        (send_twice, ProtocolError),
+        (other_range, ProtocolError),
+        (flip, IntegrityError),
+        (lambda answer: setattr(answer, "cut", 0), (TransportError, TruncatedStream)),
+    ],
+)
 def test_what_stays_wrong_is_the_right_error(proxy, quick, change, error):
     proxy.fault = on_data(change)
     with pytest.raises(error):
@@ -182,11 +192,20 @@ def test_from_s3_nothing_is_taken_for_something_else(stack, example, expected, c
             change(answer)
 
     with Proxy(stack.s3) as proxy:
-        modo = MODO.open("s3://modos-demo/ex", services={"s3": proxy.url},
-                         s3_kwargs={"config_kwargs": {"read_timeout": 1, "retries": {"max_attempts": 2}}})
+        modo = MODO.open(
+            "s3://modos-demo/ex",
+            services={"s3": proxy.url},
+            s3_kwargs={"config_kwargs": {"read_timeout": 1, "retries": {"max_attempts": 2}}},
+        )
         assert names(modo.stream_genomics("demo2.bam", REGION)) == expected
-        proxy.fault, again = fault, MODO.open("s3://modos-demo/ex", services={"s3": proxy.url}, s3_kwargs={
-            "config_kwargs": {"read_timeout": 1, "retries": {"max_attempts": 2}}})
+        proxy.fault, again = (
+            fault,
+            MODO.open(
+                "s3://modos-demo/ex",
+                services={"s3": proxy.url},
+                s3_kwargs={"config_kwargs": {"read_timeout": 1, "retries": {"max_attempts": 2}}},
+            ),
+        )
         try:
             got = names(again.stream_genomics("demo2.bam", REGION))
         except ModosError:
@@ -228,12 +247,21 @@ def swap(urls):
     urls.reverse()
 
 
-@pytest.mark.parametrize(("change", "error"), [
-    (point_to("file:///etc/passwd"), ProtocolError), (point_to("ftp://127.0.0.1/x"), ProtocolError),
-    (point_to("/files/ex/demo2.bam"), ProtocolError), (point_to("http://169.254.169.254/latest/meta-data/"), ProtocolError),
-    (point_to("http://[fe80::1]/"), ProtocolError), (point_to("http:///x"), ProtocolError),
-    (damage_base64, ProtocolError), (drop_last, TruncatedStream), (swap, ModosError), (list.clear, TruncatedStream),
-])
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (point_to("file:///etc/passwd"), ProtocolError),
+        (point_to("ftp://127.0.0.1/x"), ProtocolError),
+        (point_to("/files/ex/demo2.bam"), ProtocolError),
+        (point_to("http://169.254.169.254/latest/meta-data/"), ProtocolError),
+        (point_to("http://[fe80::1]/"), ProtocolError),
+        (point_to("http:///x"), ProtocolError),
+        (damage_base64, ProtocolError),
+        (drop_last, TruncatedStream),
+        (swap, ModosError),
+        (list.clear, TruncatedStream),
+    ],
+)
 def test_a_ticket_that_leads_astray(proxy, quick, change, error):
     proxy.fault = change_ticket(change)
     with pytest.raises(error):
@@ -250,8 +278,20 @@ def test_a_redirect_to_an_internal_address_is_not_followed(proxy, quick):
         list(served(proxy).fetch(REGION))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"htsget": 5}', b'{"htsget": {"urls": [{}]}}',
-                                  b'{"htsget": {"urls": [{"url": 5}]}}', b"\xff" * 100, b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"htsget": 5}',
+        b'{"htsget": {"urls": [{}]}}',
+        b'{"htsget": {"urls": [{"url": 5}]}}',
+        b"\xff" * 100,
+        b"[" * 100_000,
+    ],
+)
 def test_an_answer_that_is_no_ticket(proxy, quick, body):
     def fault(proxy, handler, answer):
         answer.body = body
@@ -298,8 +338,12 @@ def test_a_ticket_of_a_gigabyte_takes_little_memory():
 
 
 def modos(*arguments, **environment):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *arguments], capture_output=True,
-                          env=os.environ | environment, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *arguments],
+        capture_output=True,
+        env=os.environ | environment,
+        timeout=120,
+    )
 
 
 def test_every_retry_is_seen_with_debug(proxy):

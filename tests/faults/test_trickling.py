@@ -69,7 +69,13 @@ class Trickling(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    for module, name in ((pace, "PATIENCE"), (services, "DISCOVERY_DEADLINE"), (tokens, "_DEADLINE"), (transport, "DEADLINE"), (anywhere, "_PATIENCE")):
+    for module, name in (
+        (pace, "PATIENCE"),
+        (services, "DISCOVERY_DEADLINE"),
+        (tokens, "_DEADLINE"),
+        (transport, "DEADLINE"),
+        (anywhere, "_PATIENCE"),
+    ):
         monkeypatch.setattr(module, name, 1.0)
     monkeypatch.setattr(transport, "PROGRESS", 1 << 16)
     monkeypatch.setattr(services.fetch_json, "__kwdefaults__", services.fetch_json.__kwdefaults__ | {"deadline": 1.0})
@@ -97,14 +103,22 @@ ASKED = {
     "S3, a part": lambda url: s3(url).read_part("y", 0, SIZE),
     "S3, a list": lambda url: list(s3(url).iter_files()),
     "S3, a size": lambda url: s3(url).stat("y"),
-    "a device login": lambda url: log_in_by_device(url, {"device_authorization_endpoint": f"{url}/d", "token_endpoint": f"{url}/t", "client_id": "x"},
-                                                   lambda *_: None),
+    "a device login": lambda url: log_in_by_device(
+        url, {"device_authorization_endpoint": f"{url}/d", "token_endpoint": f"{url}/t", "client_id": "x"}, lambda *_: None
+    ),
     "a renewed token": lambda url: tokens.post_form(f"{url}/t", {"refresh_token": "x"}),
 }
 
 
-@pytest.mark.parametrize(("what", "how"), [(what, how) for what in ASKED for how in (["head"] if what == "S3, a size" else ["head", "body", "again"])
-                                           if what not in ("S3, a list", "S3, a part") or how == "body"])
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        (what, how)
+        for what in ASKED
+        for how in (["head"] if what == "S3, a size" else ["head", "body", "again"])
+        if what not in ("S3, a list", "S3, a part") or how == "body"
+    ],
+)
 def test_who_asks_goes_after_a_while(server, monkeypatch, what, how):
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.1)
@@ -157,10 +171,19 @@ def test_the_pace():
 
 def test_a_device_login_has_an_end(monkeypatch):
     given = {"device_code": "x", "interval": 1, "expires_in": 1}
-    for wrong in ({"interval": 1e9}, {"interval": -1}, {"interval": float("nan")}, {"expires_in": float("nan")}, {"interval": "x"}, {"interval": 10**400}):
+    for wrong in (
+        {"interval": 1e9},
+        {"interval": -1},
+        {"interval": float("nan")},
+        {"expires_in": float("nan")},
+        {"interval": "x"},
+        {"interval": 10**400},
+    ):
         monkeypatch.setattr("modos.remote.login.post_form", lambda *_, wrong=wrong: (200, given | wrong))
         with pytest.raises(ModosError, match="does not say how long"):
-            log_in_by_device("http://x", {"device_authorization_endpoint": "http://x/d", "token_endpoint": "http://x/t"}, lambda *_: None)
+            log_in_by_device(
+                "http://x", {"device_authorization_endpoint": "http://x/d", "token_endpoint": "http://x/t"}, lambda *_: None
+            )
     answer = json.loads('{"access_token": "x", "expires_in": %s}' % ("9" * 400))
     with pytest.raises(ModosError, match="gives a token for 99999999999999999999 seconds"):
         tokens.Login.from_answer(answer, "http://x", "x", None)

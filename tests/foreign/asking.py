@@ -140,7 +140,9 @@ class Asked:
                 records = self.reread(data)
             else:
                 words = ["-T", self.form.reference] if self.form.reference else []
-                records = self.oracle.lines(*(("samtools", "view", *words) if self.form.has_reads else ("bcftools", "view", "-H")), path)
+                records = self.oracle.lines(
+                    *(("samtools", "view", *words) if self.form.has_reads else ("bcftools", "view", "-H")), path
+                )
         rest = iter(self.view(()))
         if strange := [line for line in records if line not in rest]:
             return f"not a record of the file, or not in its order: {strange[0][:300]}"
@@ -177,7 +179,10 @@ class Asked:
             if line.startswith("#") and (not ours or ours.pop(0) != line):
                 return f"not the header line {line[:200]}"
         rest = iter(theirs)
-        return next((f"not a line of the file, or not in its order: {line[:300]}" for line in ours if line not in rest), "lines of the file")
+        return next(
+            (f"not a line of the file, or not in its order: {line[:300]}" for line in ours if line not in rest),
+            "lines of the file",
+        )
 
 
 def is_header(line: str, form: Form) -> bool:

@@ -19,8 +19,10 @@ from .oracle import Oracle, Refused, lines_of
 from .regions import several, some_regions
 from .ways import WAYS, Object, Ways
 
-OUTPUTS = {"reads": [OutputFormat("SAM"), OutputFormat("BAM"), OutputFormat("BAM", False), OutputFormat("CRAM")],
-           "variants": [OutputFormat(name, compressed) for name in ("VCF", "BCF") for compressed in (True, False)]}
+OUTPUTS = {
+    "reads": [OutputFormat("SAM"), OutputFormat("BAM"), OutputFormat("BAM", False), OutputFormat("CRAM")],
+    "variants": [OutputFormat(name, compressed) for name in ("VCF", "BCF") for compressed in (True, False)],
+}
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,18 @@ class Comparer:
             write = partial(file.write, region=few or None, output=target)
             if target.name == "VCF" and file.format.name == "VCF":
                 data = attempt(lambda: bytes_of(write))
-                self._check(form, way, f"{what} untouched", few, data if isinstance(data, str) else asked.untouched(data), "lines of the file")
-                ours, theirs = data if isinstance(data, str) else attempt(lambda: asked.reread(data)), attempt(lambda: asked.view(few))
+                self._check(
+                    form,
+                    way,
+                    f"{what} untouched",
+                    few,
+                    data if isinstance(data, str) else asked.untouched(data),
+                    "lines of the file",
+                )
+                ours, theirs = (
+                    data if isinstance(data, str) else attempt(lambda: asked.reread(data)),
+                    attempt(lambda: asked.view(few)),
+                )
             else:
                 ours, theirs = attempt(lambda: asked.written(write)), attempt(lambda: asked.converted(few, target.name))
             self._check(form, way, what, few, ours, theirs)
@@ -179,8 +191,13 @@ class Comparer:
 
 def _are_refusals(ours: Any, theirs: Any) -> bool:
     """Whether both say no, and we with an error of our own."""
-    return (isinstance(ours, str) and isinstance(theirs, str) and theirs.startswith("refused:")
-            and ": " in ours and not ours.startswith(("!", "refused:")))
+    return (
+        isinstance(ours, str)
+        and isinstance(theirs, str)
+        and theirs.startswith("refused:")
+        and ": " in ours
+        and not ours.startswith(("!", "refused:"))
+    )
 
 
 def _how(ours: Any, theirs: Any) -> str:

@@ -143,9 +143,11 @@ def _forms_of_variants(file: Foreign, oracle: Oracle, folder: Path):
 
     if file.kind == "BCF":
         return {"bcf": lambda: index(Path(shutil.copy(file.path, folder / "csi.bcf")))}
-    return {"tbi": lambda: index(compressed("tbi.vcf.gz"), "-t"),
-            "csi": lambda: index(compressed("csi.vcf.gz"), "-c"),
-            "bcf": lambda: index(bcf("bcf.bcf"))}
+    return {
+        "tbi": lambda: index(compressed("tbi.vcf.gz"), "-t"),
+        "csi": lambda: index(compressed("csi.vcf.gz"), "-c"),
+        "bcf": lambda: index(bcf("bcf.bcf")),
+    }
 
 
 def bgzipped(data: bytes) -> bytes:
@@ -182,9 +184,12 @@ def _forms_of_reads(file: Foreign, oracle: Oracle, folder: Path):
         return Form(path, Path(shutil.copy(f"{file.path}.crai", folder / "given.cram.crai")), reference)
 
     if file.kind == "CRAM":
-        return {"crai": lambda: make("crai.cram", "CRAM")} | (
-            {"given": given} if Path(f"{file.path}.crai").is_file() else {})
-    return {"bai": lambda: make("bai.bam", "BAM"), "csi": lambda: make("csi.bam", "BAM", "-c"), "crai": lambda: make("crai.cram", "CRAM")}
+        return {"crai": lambda: make("crai.cram", "CRAM")} | ({"given": given} if Path(f"{file.path}.crai").is_file() else {})
+    return {
+        "bai": lambda: make("bai.bam", "BAM"),
+        "csi": lambda: make("csi.bam", "BAM", "-c"),
+        "crai": lambda: make("crai.cram", "CRAM"),
+    }
 
 
 def _output(form: str) -> str:

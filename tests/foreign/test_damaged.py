@@ -22,8 +22,11 @@ from .ways import Object, Ways
 
 BLOCK = 700  # bytes of a block, so that even small files have some
 KINDS = ("VCF", "CRAM", "SAM")
-SUITABLE = [file for file in find_foreign(foreign_folders())
-            if file.kind in KINDS and 3_000 < file.path.stat().st_size < 100_000 and "failed" not in file.name]
+SUITABLE = [
+    file
+    for file in find_foreign(foreign_folders())
+    if file.kind in KINDS and 3_000 < file.path.stat().st_size < 100_000 and "failed" not in file.name
+]
 
 if not SUITABLE:
     pytest.skip("there are no foreign files here (MODOS_FOREIGN, MODOS_SHARED_DATA)", allow_module_level=True)
@@ -32,29 +35,29 @@ if not shutil.which("bgzip"):
 
 MOST = 20  # files of a kind
 OF_A_KIND = [[file for file in SUITABLE if file.kind == kind] for kind in KINDS]
-FILES = [file for files in OF_A_KIND for file in some(files[::-(-len(files) // MOST) or 1], 1)]
+FILES = [file for files in OF_A_KIND for file in some(files[:: -(-len(files) // MOST) or 1], 1)]
 DAMAGES = {
-    "cut": lambda data, rng: data[:rng.randrange(len(data) // 3, len(data) - 30)],
+    "cut": lambda data, rng: data[: rng.randrange(len(data) // 3, len(data) - 30)],
     "cut between blocks, with an end marker": lambda data, rng: cut_between_blocks(data, rng),
     "a byte changed": lambda data, rng: changed(data, rng.randrange(len(data) // 3, len(data) - 40)),
-    "zeros": lambda data, rng: data[:len(data) // 2] + bytes(len(data) - len(data) // 2),
-    "without the end marker": lambda data, rng: data[:-len(CRAM3_EOF if data.startswith(b"CRAM") else BGZF_EOF)],
+    "zeros": lambda data, rng: data[: len(data) // 2] + bytes(len(data) - len(data) // 2),
+    "without the end marker": lambda data, rng: data[: -len(CRAM3_EOF if data.startswith(b"CRAM") else BGZF_EOF)],
 }
 
 
 def cut_between_blocks(data: bytes, rng: random.Random) -> bytes:
     """The first half of a file, cut where nobody sees it; of a CRAM any half."""
     if data.startswith(b"CRAM"):
-        return data[:len(data) // 2] + data[-len(CRAM3_EOF):]
+        return data[: len(data) // 2] + data[-len(CRAM3_EOF) :]
     at, places = 0, []
     while at < len(data):
         places.append(at)
         at += bgzf.block_size(data, at, at)
-    return data[:rng.choice(places[len(places) // 3:])] + BGZF_EOF
+    return data[: rng.choice(places[len(places) // 3 :])] + BGZF_EOF
 
 
 def changed(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1:]
+    return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +89,10 @@ def test_no_record_is_missed_in_silence(file: Foreign, damage, oracle, tmp_path,
         whole = Asked(oracle, form)
         form.lines = whole.view(())
         regions = some_regions(form, whole.contigs(), 6, damage)
-        truth = {few: attempt(lambda: whole.view(few)) for few in [(), *((one,) for one in regions), *map(tuple, several(regions, damage))]}
+        truth = {
+            few: attempt(lambda: whole.view(few))
+            for few in [(), *((one,) for one in regions), *map(tuple, several(regions, damage))]
+        }
         data = DAMAGES[damage](form.path.read_bytes(), rng)
         for path in (form.path, tmp_path / "objects/ex" / form.name):
             path.unlink()

@@ -46,9 +46,21 @@ def oracle():
 def test_a_foreign_file_is_what_the_oracle_says(file: Foreign, ways, oracle, tmp_path, record_property):
     number = FILES.index(file)
     taken = WAYS if ALL else ("folder", WAYS[1 + number % 3])
-    found = Comparer(file, oracle, 12 if ALL else 4, taken, WAYS if ALL else taken[number % 2:][:1]).compare(ways, f"o{number}", tmp_path)
-    record_property("foreign", json.dumps({"files": 1, "regions": found.regions, "comparisons": found.comparisons,
-                                           "forms left out": len(found.left_out), "forms refused": len(found.refused)}))
+    found = Comparer(file, oracle, 12 if ALL else 4, taken, WAYS if ALL else taken[number % 2 :][:1]).compare(
+        ways, f"o{number}", tmp_path
+    )
+    record_property(
+        "foreign",
+        json.dumps(
+            {
+                "files": 1,
+                "regions": found.regions,
+                "comparisons": found.comparisons,
+                "forms left out": len(found.left_out),
+                "forms refused": len(found.refused),
+            }
+        ),
+    )
     known = [entry for entry in KNOWN if entry.is_of(file.name)]
     anywhere = [entry for entry in KNOWN if not entry.files]
     unknown = [d for d in found.differences if not any(entry.explains(d) for entry in known + anywhere)]

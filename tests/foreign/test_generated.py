@@ -22,8 +22,12 @@ from .ways import Ways
 if not shutil.which("bgzip"):
     pytest.skip("bgzip is not installed", allow_module_level=True)
 
-bounded = settings(max_examples=150 if ALL else 3, deadline=None, derandomize=not ALL,
-                   suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])
+bounded = settings(
+    max_examples=150 if ALL else 3,
+    deadline=None,
+    derandomize=not ALL,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,8 @@ def check(text: hard_text.Text, kind: str, oracle) -> None:
         if kind == "VCF" and text.block != 0xFF00:
             path = reblock(_gzipped(path), text.block)
         found = Comparer(Foreign(path, f"generated.{kind.lower()}", kind), oracle, count=8, ways=("folder",)).compare(
-            Ways(folder / "objects"), "ex", folder)
+            Ways(folder / "objects"), "ex", folder
+        )
     known = [entry for entry in KNOWN if entry.is_of(f"generated.{kind.lower()}")]
     unknown = [difference for difference in found.differences if not any(entry.explains(difference) for entry in known)]
     assert not unknown, "\n".join([f"{len(unknown)} differences", *map(str, unknown[:6]), *text.lines])

@@ -102,13 +102,19 @@ def test_samtools_leaves_out_a_region_without_an_end(oracle, tmp_path):
 
 
 def test_samtools_leaves_out_a_name_in_braces(oracle, tmp_path):
-    path = reads(oracle, tmp_path, SAM.replace("SN:1\t", "SN:a:1\t").replace("\t1\t10\t", "\ta:1\t10\t").replace("\t1\t500\t", "\ta:1\t500\t"))
+    path = reads(
+        oracle,
+        tmp_path,
+        SAM.replace("SN:1\t", "SN:a:1\t").replace("\t1\t10\t", "\ta:1\t10\t").replace("\t1\t500\t", "\ta:1\t500\t"),
+    )
     assert said(oracle, path, "{a:1}:400-600", "{a:1}:1-20") == []
     assert named(path, ["{a:1}:400-600", "{a:1}:1-20"]) == ["r10", "r500"]
 
 
 def test_samtools_loses_a_contig_of_a_cram(oracle, tmp_path):
-    (tmp_path / "a.sam").write_text(SAM.replace("@SQ", "@SQ\tSN:2\tLN:1000\n@SQ", 1) + "r2\t0\t2\t10\t9\t4M\t*\t0\t0\tACGT\tIIII\n")
+    (tmp_path / "a.sam").write_text(
+        SAM.replace("@SQ", "@SQ\tSN:2\tLN:1000\n@SQ", 1) + "r2\t0\t2\t10\t9\t4M\t*\t0\t0\tACGT\tIIII\n"
+    )
     path = tmp_path / "a.cram"
     oracle.run("samtools", "view", "--no-PG", "-C", "--output-fmt-option", "no_ref=1", "-o", path, tmp_path / "a.sam")
     oracle.run("samtools", "index", path)
@@ -130,7 +136,12 @@ def test_old_bcftools_does_not_look_at_svlen(variants):
     if tuple(map(int, version.split(".")[:2])) > (1, 16):
         pytest.skip(f"bcftools {version} is new")
     subprocess.run(["bcftools", "index", "-f", "-c", variants], check=True)
-    old = subprocess.run(["bcftools", "view", "-H", "-r", "1:50-60", f"{variants}##idx##{variants}.csi"], capture_output=True, text=True, check=True)
+    old = subprocess.run(
+        ["bcftools", "view", "-H", "-r", "1:50-60", f"{variants}##idx##{variants}.csi"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert old.stdout == ""
     assert named(variants, "1:50-60") == ["a"]
 

@@ -24,7 +24,10 @@ if not TRACKS:
 def test_a_foreign_track_has_the_values_of_genomedata(name, path, tmp_path, record_property):
     ours, theirs = load_with_modos(path, tmp_path), load_with_genomedata(path, tmp_path)
     both = not isinstance(ours, str) and not isinstance(theirs, str)
-    record_property("foreign", json.dumps({"files": 1, "comparisons": len(theirs) if both else 0, "tracks not taken by both": 0 if both else 1}))
+    record_property(
+        "foreign",
+        json.dumps({"files": 1, "comparisons": len(theirs) if both else 0, "tracks not taken by both": 0 if both else 1}),
+    )
     if both:
         assert differing(ours, theirs) == []
     elif isinstance(ours, str):

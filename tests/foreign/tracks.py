@@ -16,8 +16,12 @@ LENGTHS = {"chr1": 300_000, "chr2": 10_000, "chr10": 10_000, "chrY": 60_000}
 
 def find_tracks(folders: list[Path]) -> list[tuple[str, Path]]:
     """Every wiggle, bedGraph and BED file of some folders, gzipped or not, with its name there."""
-    return [(path.relative_to(folder).as_posix(), path) for folder in folders for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name.removesuffix(".gz").endswith(ENDINGS)]
+    return [
+        (path.relative_to(folder).as_posix(), path)
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name.removesuffix(".gz").endswith(ENDINGS)
+    ]
 
 
 def sizes_of(path: Path) -> Path:
@@ -36,7 +40,15 @@ def load_with_genomedata(track: Path, folder: Path) -> dict[str, np.ndarray] | s
     (shim / "h5repack").chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     environment["PATH"] = f"{tools}:{environment['PATH']}:{shim}"
-    command = [tools / "genomedata-load", "--sizes", "-s", sizes_of(folder / "sizes"), "-t", f"x={track}", folder / "x.genomedata"]
+    command = [
+        tools / "genomedata-load",
+        "--sizes",
+        "-s",
+        sizes_of(folder / "sizes"),
+        "-t",
+        f"x={track}",
+        folder / "x.genomedata",
+    ]
     load = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if load.returncode:
         return load.stderr.strip().splitlines()[-1]
@@ -66,5 +78,7 @@ def differing(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> lis
     for name in LENGTHS:
         at = np.flatnonzero(~((ours[name] == theirs[name]) | (np.isnan(ours[name]) & np.isnan(theirs[name]))))
         if len(at):
-            found.append(f"{name}: {len(at)} bases, first {name}:{at[0] + 1} ours {ours[name][at[0]]} theirs {theirs[name][at[0]]}")
+            found.append(
+                f"{name}: {len(at)} bases, first {name}:{at[0] + 1} ours {ours[name][at[0]]} theirs {theirs[name][at[0]]}"
+            )
     return found

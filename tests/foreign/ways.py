@@ -41,9 +41,15 @@ class Ways:
             return Object(name, self.server, {"folder": modo}), refused
         modo.upload(f"s3://{BUCKET}/{name}", endpoint=self.stack.endpoint, s3_kwargs=CREDENTIALS)
         remote = f"s3://{BUCKET}/{name}"
-        return Object(name, self.server, {
-            "folder": modo, "s3": MODO.open(remote, services={"s3": self.stack.s3}),
-            "s3 with server": MODO.open(remote, endpoint=self.stack.endpoint)}), refused
+        return Object(
+            name,
+            self.server,
+            {
+                "folder": modo,
+                "s3": MODO.open(remote, services={"s3": self.stack.s3}),
+                "s3 with server": MODO.open(remote, endpoint=self.stack.endpoint),
+            },
+        ), refused
 
 
 @dataclass

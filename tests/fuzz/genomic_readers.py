@@ -91,11 +91,18 @@ def read_all(path: Path, index: Path | None) -> None:
         for region in _regions(steps, file):
             ours = steps.take(lambda: _lines(file, region))
             theirs = _said(path, index, (region,))
-            _compare(str(region), ours, theirs and [line for line in theirs if file.format.kind != "reads" or line.split("\t")[2] == region.contig], truth)
+            _compare(
+                str(region),
+                ours,
+                theirs and [line for line in theirs if file.format.kind != "reads" or line.split("\t")[2] == region.contig],
+                truth,
+            )
             steps.take(lambda: file.iter_bytes(region))
             _compare_count(str(region), steps.take(lambda: file.count(region)), ours)
             if file.format.kind == "reads" and region.contig != "*":
-                steps.take(lambda: file.coverage(Region(region.contig, region.start, min(region.limit, region.start + 2_000)), 10))
+                steps.take(
+                    lambda: file.coverage(Region(region.contig, region.start, min(region.limit, region.start + 2_000)), 10)
+                )
     steps.finish()
 
 
@@ -135,7 +142,9 @@ def _compare(what: str, ours: list[str] | None, theirs: list[str] | None, whole:
     missed, more = Counter(theirs) - Counter(ours), Counter(ours) - Counter(theirs)
     if not missed and (whole is None or not more - Counter(whole)):
         return
-    raise AssertionError(f"{what}: {len(ours)} records, and {len(theirs)} by the oracle; missed {str(list(missed)[:1])[:300]}, more {str(list(more)[:1])[:300]}")
+    raise AssertionError(
+        f"{what}: {len(ours)} records, and {len(theirs)} by the oracle; missed {str(list(missed)[:1])[:300]}, more {str(list(more)[:1])[:300]}"
+    )
 
 
 def _compare_count(what: str, count: int | None, records: Sequence[str] | None) -> None:
@@ -156,7 +165,7 @@ def _packed(name: str, suffix: str, path: Path) -> None:
     """The content of a file of BGZF blocks, whose checksums are right then."""
     file = path.with_name(name)
     content = path.read_bytes()
-    file.write_bytes(b"".join(bgzf.compress(content[at:at + _BLOCK]) for at in range(0, len(content), _BLOCK)) + BGZF_EOF)
+    file.write_bytes(b"".join(bgzf.compress(content[at : at + _BLOCK]) for at in range(0, len(content), _BLOCK)) + BGZF_EOF)
     read_all(file, index_by_oracle(file, suffix))
 
 
@@ -170,7 +179,9 @@ def _with_index(name: str, suffix: str, seed: Callable[[], bytes], path: Path) -
     file, index = path.with_name(name), path.with_name(name + suffix)
     file.write_bytes(seed())
     data = path.read_bytes()
-    index.write_bytes(data if suffix == ".bai" else gzip.compress(data, 1) if suffix == ".crai" else bgzf.compress(data) + BGZF_EOF)
+    index.write_bytes(
+        data if suffix == ".bai" else gzip.compress(data, 1) if suffix == ".crai" else bgzf.compress(data) + BGZF_EOF
+    )
     read_all(file, index)
 
 
@@ -214,7 +225,7 @@ def _checksummed(data: bytes) -> bytes:
 def _itf8(data: bytes, at: int) -> tuple[int, int]:
     first = data[at]
     more = next((count for count in range(4) if not first << count & 0x80), 4)
-    number = int.from_bytes(bytes([first & (0x7F >> more)]) + data[at + 1:at + 1 + min(more, 3)], "big")
+    number = int.from_bytes(bytes([first & (0x7F >> more)]) + data[at + 1 : at + 1 + min(more, 3)], "big")
     return (number << 4 | data[at + 4] & 0x0F if more == 4 else number), at + 1 + more
 
 
@@ -243,15 +254,36 @@ def _write_reads(path: Path, options: list[bytes] | None) -> None:
     """Reads with tags of all kinds."""
     plain, mode = path.with_name("plain.bam"), "wc" if path.suffix == ".cram" else "wb"
     write_reads(plain, CONTIGS, 40, unplaced=4)
-    with pysam.AlignmentFile(str(plain), check_sq=False) as reads, pysam.AlignmentFile(str(path), mode, header=reads.header, format_options=options) as out:
+    with (
+        pysam.AlignmentFile(str(plain), check_sq=False) as reads,
+        pysam.AlignmentFile(str(path), mode, header=reads.header, format_options=options) as out,
+    ):
         for number, read in enumerate(reads.fetch(until_eof=True)):
-            read.set_tags([("NM", number, "i"), ("XA", "x", "A"), ("XF", 1.5, "f"), ("XB", array("h", [1, -2, number]), None), ("XZ", f"text{number}", "Z")][:number % 6])
+            read.set_tags(
+                [
+                    ("NM", number, "i"),
+                    ("XA", "x", "A"),
+                    ("XF", 1.5, "f"),
+                    ("XB", array("h", [1, -2, number]), None),
+                    ("XZ", f"text{number}", "Z"),
+                ][: number % 6]
+            )
             out.write(read)
 
 
-_CRAMS = ({"version": "3.0", "no_ref": "1", "seqs_per_slice": "10"}, {"version": "3.1", "no_ref": "1", "seqs_per_slice": "15", "slices_per_container": "2"},
-          {"version": "2.1", "no_ref": "1", "seqs_per_slice": "20"}, {"version": "3.0", "no_ref": "1", "seqs_per_slice": "20", "multi_seq_per_slice": "1"})
-_KINDS = {"bam": ("a.bam", ".bai"), "bam-csi": ("a.bam", ".csi"), "bcf": ("a.bcf", ".csi"), "vcf-gz": ("a.vcf.gz", ".tbi"), "vcf-csi": ("a.vcf.gz", ".csi")}
+_CRAMS = (
+    {"version": "3.0", "no_ref": "1", "seqs_per_slice": "10"},
+    {"version": "3.1", "no_ref": "1", "seqs_per_slice": "15", "slices_per_container": "2"},
+    {"version": "2.1", "no_ref": "1", "seqs_per_slice": "20"},
+    {"version": "3.0", "no_ref": "1", "seqs_per_slice": "20", "multi_seq_per_slice": "1"},
+)
+_KINDS = {
+    "bam": ("a.bam", ".bai"),
+    "bam-csi": ("a.bam", ".csi"),
+    "bcf": ("a.bcf", ".csi"),
+    "vcf-gz": ("a.vcf.gz", ".tbi"),
+    "vcf-csi": ("a.vcf.gz", ".csi"),
+}
 
 
 def _content(data: bytes) -> bytes:
@@ -261,20 +293,53 @@ def _content(data: bytes) -> bytes:
 def _targets() -> list[Target]:
     found = []
     for name, kind in _KINDS.items():
-        found.append(Target(name, ".bundle", functools.partial(_as_they_are, *kind), functools.partial(lambda kind: [bundled(*_made(*kind))], kind),
-                            (BGZF_EOF, b"BC\x02\x00")))
+        found.append(
+            Target(
+                name,
+                ".bundle",
+                functools.partial(_as_they_are, *kind),
+                functools.partial(lambda kind: [bundled(*_made(*kind))], kind),
+                (BGZF_EOF, b"BC\x02\x00"),
+            )
+        )
         if not name.endswith("-csi"):
-            found.append(Target(f"{name}-records", ".content", functools.partial(_packed, *kind),
-                                functools.partial(lambda kind: [_content(_made(*kind)[0])], kind),
-                                (b"##contig=<ID=", b"IDX=", b"@SQ\tSN:x\tLN:5\n", b"@RG\tID:a\n", b"END=5;", b"*")))
-        found.append(Target(f"{name}-index", ".index", functools.partial(_with_index, *kind, functools.partial(lambda kind: _made(*kind)[0], kind)),
-                            functools.partial(lambda kind: [_made(*kind)[1] if kind[1] == ".bai" else _content(_made(*kind)[1])], kind)))
+            found.append(
+                Target(
+                    f"{name}-records",
+                    ".content",
+                    functools.partial(_packed, *kind),
+                    functools.partial(lambda kind: [_content(_made(*kind)[0])], kind),
+                    (b"##contig=<ID=", b"IDX=", b"@SQ\tSN:x\tLN:5\n", b"@RG\tID:a\n", b"END=5;", b"*"),
+                )
+            )
+        found.append(
+            Target(
+                f"{name}-index",
+                ".index",
+                functools.partial(_with_index, *kind, functools.partial(lambda kind: _made(*kind)[0], kind)),
+                functools.partial(lambda kind: [_made(*kind)[1] if kind[1] == ".bai" else _content(_made(*kind)[1])], kind),
+            )
+        )
     crams = lambda: [bundled(*_made("a.cram", ".crai", **options)) for options in _CRAMS]  # noqa: E731
     found.append(Target("cram", ".bundle", functools.partial(_as_they_are, "a.cram", ".crai"), crams, (CRAM3_EOF,)))
-    found.append(Target("cram-blocks", ".cram", _with_right_checksums, lambda: [_made("a.cram", ".crai", **options)[0] for options in _CRAMS if options["version"] != "2.1"],
-                        (CRAM3_EOF,)))
-    found.append(Target("cram-index", ".crai", functools.partial(_with_index, "a.cram", ".crai", lambda: _made("a.cram", ".crai", **_CRAMS[3])[0]),
-                        lambda: [_content(_made("a.cram", ".crai", **_CRAMS[3])[1])], (b"-1\t", b"-2\t", b"0\t0\t0\t")))
+    found.append(
+        Target(
+            "cram-blocks",
+            ".cram",
+            _with_right_checksums,
+            lambda: [_made("a.cram", ".crai", **options)[0] for options in _CRAMS if options["version"] != "2.1"],
+            (CRAM3_EOF,),
+        )
+    )
+    found.append(
+        Target(
+            "cram-index",
+            ".crai",
+            functools.partial(_with_index, "a.cram", ".crai", lambda: _made("a.cram", ".crai", **_CRAMS[3])[0]),
+            lambda: [_content(_made("a.cram", ".crai", **_CRAMS[3])[1])],
+            (b"-1\t", b"-2\t", b"0\t0\t0\t"),
+        )
+    )
     return found
 
 

@@ -81,4 +81,6 @@ def _ask(*request: Any) -> Any:
 @functools.cache
 def _program(owner: int) -> subprocess.Popen:
     """The process, one for each of ours."""
-    return subprocess.Popen([sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )

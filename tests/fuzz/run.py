@@ -45,7 +45,14 @@ def _leave_settings(home: str) -> None:
         if name.startswith(("AWS_", "MODOS_")) or name in ("REF_PATH", "REF_CACHE"):
             del os.environ[name]
     tempfile.tempdir = home
-    os.environ |= {"HOME": home, "TMPDIR": home, "XDG_STATE_HOME": home, "MODOS_CACHE_DIR": home, "MODOS_CONFIG_DIR": home, "AWS_EC2_METADATA_DISABLED": "true"}
+    os.environ |= {
+        "HOME": home,
+        "TMPDIR": home,
+        "XDG_STATE_HOME": home,
+        "MODOS_CACHE_DIR": home,
+        "MODOS_CONFIG_DIR": home,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 def _go(asked: argparse.Namespace) -> None:
@@ -110,8 +117,11 @@ def _try_many(name: str, seed: int, seconds: float, out: multiprocessing.connect
 
 def _reason(error: BaseException) -> str:
     """The kind of an error and where in modos, or in a target, it comes from, which tell it from others; then what it says."""
-    frames = [frame for frame in traceback.extract_tb((error.__context__ or error).__traceback__)
-              if "site-packages" not in frame.filename and Path(frame.filename).is_file()]
+    frames = [
+        frame
+        for frame in traceback.extract_tb((error.__context__ or error).__traceback__)
+        if "site-packages" not in frame.filename and Path(frame.filename).is_file()
+    ]
     return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}: {str(error)[:300]}"
 
 
@@ -142,8 +152,18 @@ def go_by_coverage(name: str, seconds: float) -> None:
     words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in target.words if word))
     kept = trying.CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
-    atheris.Setup([sys.argv[0], str(begin), f"-max_total_time={int(seconds)}", "-rss_limit_mb=6000", "-timeout=25",
-                   f"-dict={words}", f"-artifact_prefix={kept}/"], test_one)
+    atheris.Setup(
+        [
+            sys.argv[0],
+            str(begin),
+            f"-max_total_time={int(seconds)}",
+            "-rss_limit_mb=6000",
+            "-timeout=25",
+            f"-dict={words}",
+            f"-artifact_prefix={kept}/",
+        ],
+        test_one,
+    )
     atheris.Fuzz()
 
 

@@ -34,11 +34,15 @@ def read_sealed(path: Path) -> bytes | None:
     storage, steps = open_storage(path.parent), Steps()
     view = DecryptedView(storage, SECRET)
     steps.take(lambda: check_structure(storage, "a.txt.c4gh"))
-    streamed = steps.take(lambda: b"".join(plain_pieces(iter([data[at:at + 1_000] for at in range(0, len(data), 1_000)]), SECRET, "a.txt")))
+    streamed = steps.take(
+        lambda: b"".join(plain_pieces(iter([data[at : at + 1_000] for at in range(0, len(data), 1_000)]), SECRET, "a.txt"))
+    )
     info = steps.take(lambda: view.stat("a.txt"))
     if info is not None:
         whole = steps.take(lambda: b"".join(view.iter_whole(info, 2)))
-        parts = steps.take(lambda: b"".join(view.read_part("a.txt", at, min(at + 50_000, info.size))[0] for at in range(0, info.size, 50_000)))
+        parts = steps.take(
+            lambda: b"".join(view.read_part("a.txt", at, min(at + 50_000, info.size))[0] for at in range(0, info.size, 50_000))
+        )
         assert not data.startswith(MAGIC) or None in (whole, streamed) or whole == streamed
         assert None in (whole, parts) or whole == parts, "parts of it differ from the whole"
         assert whole is None or len(whole) == info.size
@@ -60,8 +64,12 @@ def read_packets(path: Path) -> None:
 def _header(contents: list[bytes]) -> bytes:
     from crypt4gh import header
 
-    packets = [bytes(4) + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, SENDER.raw, SECRET.public.raw)) for content in contents]
-    return MAGIC + struct.pack("<II", 1, len(packets)) + b"".join(struct.pack("<I", len(packet) + 4) + packet for packet in packets)
+    packets = [
+        bytes(4) + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, SENDER.raw, SECRET.public.raw)) for content in contents
+    ]
+    return (
+        MAGIC + struct.pack("<II", 1, len(packets)) + b"".join(struct.pack("<I", len(packet) + 4) + packet for packet in packets)
+    )
 
 
 def _edited(plain: bytes, packet: bytes) -> bytes:
@@ -71,7 +79,7 @@ def _edited(plain: bytes, packet: bytes) -> bytes:
         return plain
     at, kept = 0, b""
     for skip, keep in zip(lengths[::2], [*lengths[1::2], *([len(plain)] if len(lengths) % 2 else [])]):
-        kept += plain[at + skip:at + skip + keep]
+        kept += plain[at + skip : at + skip + keep]
         at += skip + keep
     return kept
 
@@ -87,21 +95,27 @@ def read_sealed_index(path: Path) -> None:
     storage, steps = open_storage(path.parent), Steps()
     view = DecryptedView(storage, SECRET)
     for region in ("chr1", "chr2:1,000-9,000", "*"):
-        found = [steps.take(functools.partial(GenomicFile(source).count, region))
-                 for source in (StorageSource(view, "a.bam", Planner(view)), StorageSource(storage, "plain.bam"))]
+        found = [
+            steps.take(functools.partial(GenomicFile(source).count, region))
+            for source in (StorageSource(view, "a.bam", Planner(view)), StorageSource(storage, "plain.bam"))
+        ]
         assert found[0] == found[1], f"{region}: {found[0]} reads, and {found[1]} where it is plain"
     steps.finish()
 
 
 @functools.cache
 def _sealed() -> list[bytes]:
-    return [encrypt_header(KEY, [SENDER.public, SECRET.public], SENDER) + b"".join(encrypt([_PLAIN], KEY)),
-            encrypt_header(KEY, [SECRET.public], SENDER, (10, 20, 30, 40)) + b"".join(encrypt([_PLAIN], KEY))]
+    return [
+        encrypt_header(KEY, [SENDER.public, SECRET.public], SENDER) + b"".join(encrypt([_PLAIN], KEY)),
+        encrypt_header(KEY, [SECRET.public], SENDER, (10, 20, 30, 40)) + b"".join(encrypt([_PLAIN], KEY)),
+    ]
 
 
 def _packets() -> list[bytes]:
     key = struct.pack("<II", 0, 0) + KEY
-    edits = [struct.pack(f"<II{len(lengths)}Q", 1, len(lengths), *lengths) for lengths in ((5, 70_000, 100, 3), (65_536, 10, 7), ())]
+    edits = [
+        struct.pack(f"<II{len(lengths)}Q", 1, len(lengths), *lengths) for lengths in ((5, 70_000, 100, 3), (65_536, 10, 7), ())
+    ]
     other = struct.pack("<II", 0, 0) + bytes(31) + b"\1"
     return [bundled(key, edit, b"", _PLAIN) for edit in edits] + [bundled(other, key, b"", _PLAIN)]
 

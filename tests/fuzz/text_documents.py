@@ -127,7 +127,11 @@ def _read_index(path: Path) -> None:
     shutil.move(path, path.parent / "store" / "index.json")
     store = ReferenceStore(open_storage(path.parent / "store"))
     json.dumps(store.contents())
-    for look in (lambda: store.assembly("smal"), lambda: is_annotation_name(CachedStore(store), "gene"), lambda: Sequences(store).find("0" * 32)):
+    for look in (
+        lambda: store.assembly("smal"),
+        lambda: is_annotation_name(CachedStore(store), "gene"),
+        lambda: Sequences(store).find("0" * 32),
+    ):
         with contextlib.suppress(NotFoundError):
             look()
 
@@ -176,11 +180,22 @@ def _example() -> bytes:
 
     with tempfile.TemporaryDirectory() as folder:
         modo = MODO(Path(folder) / "ex", id="ex", name="An example", description="of \u00fc")
-        for element, parent in (({"@type": "Assay", "id": "a", "omics_type": ["GENOMICS"]}, None),
-                                ({"@type": "Sample", "id": "s", "sex": "Female", "taxon_id": ["NCBITaxon:9606"]}, "assay/a"),
-                                ({"@type": "ReferenceGenome", "id": "r", "data_path": "r.fa"}, None),
-                                ({"@type": "AlignmentSet", "id": "d", "data_path": "d.bam", "data_format": "BAM", "has_sample": ["s"],
-                                  "has_reference": ["r"]}, "assay/a")):
+        for element, parent in (
+            ({"@type": "Assay", "id": "a", "omics_type": ["GENOMICS"]}, None),
+            ({"@type": "Sample", "id": "s", "sex": "Female", "taxon_id": ["NCBITaxon:9606"]}, "assay/a"),
+            ({"@type": "ReferenceGenome", "id": "r", "data_path": "r.fa"}, None),
+            (
+                {
+                    "@type": "AlignmentSet",
+                    "id": "d",
+                    "data_path": "d.bam",
+                    "data_format": "BAM",
+                    "has_sample": ["s"],
+                    "has_reference": ["r"],
+                },
+                "assay/a",
+            ),
+        ):
             modo.add_element(element, part_of=parent)
         return (Path(folder) / "ex" / "data.zarr" / "zarr.json").read_bytes()
 
@@ -208,41 +223,145 @@ def _manifest() -> dict[str, Any]:
     from modos.reference.annotations.parquet_files import KINDS
 
     tables = {kind: {"file": f"{kind}.parquet", "size": 10, "sha256": "0" * 64, "offsets": [0, 1, 2]} for kind in KINDS}
-    return {"format": 1, "name": "genes", "assembly": "small", "seqcol": "x", "contigs": ["chr1", "chr2"], "source": "x", "tables": tables,
-            "left_out": {"lines": 2}, "circular": {"chr2": 500}}
+    return {
+        "format": 1,
+        "name": "genes",
+        "assembly": "small",
+        "seqcol": "x",
+        "contigs": ["chr1", "chr2"],
+        "source": "x",
+        "tables": tables,
+        "left_out": {"lines": 2},
+        "circular": {"chr2": 500},
+    }
 
 
 _EXITS = (2, 3, 4, 6)  # 3: a link to what is not there
-_YAML = (b"- element:\n    id: ex\n    '@type': MODO\n    creation_date: 2026-01-02\n- element: &sample\n    id: s1\n    '@type': Sample\n    sex: Male\n"
-         b"    taxon_id: [NCBITaxon:9606]\n- element:\n    <<: *sample\n    id: s2\n- element:\n    id: a1\n    '@type': Assay\n    omics_type: [GENOMICS]\n"
-         b"    has_sample: [s1, s2]\n  args:\n    part_of: ex\n")
+_YAML = (
+    b"- element:\n    id: ex\n    '@type': MODO\n    creation_date: 2026-01-02\n- element: &sample\n    id: s1\n    '@type': Sample\n    sex: Male\n"
+    b"    taxon_id: [NCBITaxon:9606]\n- element:\n    <<: *sample\n    id: s2\n- element:\n    id: a1\n    '@type': Assay\n    omics_type: [GENOMICS]\n"
+    b"    has_sample: [s1, s2]\n  args:\n    part_of: ex\n"
+)
 _JSON = b'[{"element": {"id": "s1", "@type": "Sample", "sex": "Male"}, "args": {}}, {"element": {"id": "a", "@type": "Assay", "omics_type": "GENOMICS"}}]'
 _BOMB = b"- &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
-    b"- &%c [%s]\n" % (97 + n, b", ".join([b"*%c" % (96 + n)] * 9)) for n in range(1, 9))
+    b"- &%c [%s]\n" % (97 + n, b", ".join([b"*%c" % (96 + n)] * 9)) for n in range(1, 9)
+)
 _CSV = b'id,sex,taxon_id,collector\ns1,Male,NCBITaxon:9606,"A, B|C"\ns2,Female,,\n'
 _TSV = b"id\t@type\tname\tomics_type\thas_sample\ns1\tSample\tone\t\t\na1\tAssay\ttwo\tGENOMICS|PROTEOMICS\ts1\n"
-_WORDS = (b"id", b"@type", b"Sample", b"Assay", b"MODO", b"AlignmentSet", b"data_path", b"source_file", b"../x", b"/etc/passwd", b"null", b"true", b"[]", b"{}",
-          b"[" * 200, b"&a", b"*a", b"<<: *a", b"!!python/object:os.system", b"!!set", b"!!binary x", b"2026-13-45", b"2026-01-02", b"12:30:45", b"0x1f", b".inf",
-          b"{? [a] : b}", b"---\n", b"has_sample", b"data_size", b"s1", b"\\ud800", b"\\u001b", b"sample/s1", b"a/b/c", b"|", b'"')
-_JSON_WORDS = (b"null", b"true", b"[]", b"{}", b"[" * 500, b'{"a":' * 100, b"NaN", b"Infinity", b"1e999", b"\\ud800", b"\\u001b", b'""', b'"x"', b"-1", b"0.5", b'"@type"',
-               b'"id"', b'"a/../b"', b'"' + b"x" * 3000 + b'"')
+_WORDS = (
+    b"id",
+    b"@type",
+    b"Sample",
+    b"Assay",
+    b"MODO",
+    b"AlignmentSet",
+    b"data_path",
+    b"source_file",
+    b"../x",
+    b"/etc/passwd",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b"[" * 200,
+    b"&a",
+    b"*a",
+    b"<<: *a",
+    b"!!python/object:os.system",
+    b"!!set",
+    b"!!binary x",
+    b"2026-13-45",
+    b"2026-01-02",
+    b"12:30:45",
+    b"0x1f",
+    b".inf",
+    b"{? [a] : b}",
+    b"---\n",
+    b"has_sample",
+    b"data_size",
+    b"s1",
+    b"\\ud800",
+    b"\\u001b",
+    b"sample/s1",
+    b"a/b/c",
+    b"|",
+    b'"',
+)
+_JSON_WORDS = (
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b"[" * 500,
+    b'{"a":' * 100,
+    b"NaN",
+    b"Infinity",
+    b"1e999",
+    b"\\ud800",
+    b"\\u001b",
+    b'""',
+    b'"x"',
+    b"-1",
+    b"0.5",
+    b'"@type"',
+    b'"id"',
+    b'"a/../b"',
+    b'"' + b"x" * 3000 + b'"',
+)
 
 TARGETS = [
-    Target("description-yaml", ".yaml", _create, lambda: [_YAML, _YAML.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + _YAML], _WORDS, _EXITS),
+    Target(
+        "description-yaml",
+        ".yaml",
+        _create,
+        lambda: [_YAML, _YAML.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + _YAML],
+        _WORDS,
+        _EXITS,
+    ),
     Target("description-json", ".json", _create, lambda: [_JSON], (*_WORDS, *_JSON_WORDS), _EXITS),
-    Target("sheet-csv", ".csv", _create_samples, lambda: [_CSV, b"\xef\xbb\xbf" + _CSV, _CSV.replace(b"\n", b"\r\n")], _WORDS, _EXITS),
+    Target(
+        "sheet-csv", ".csv", _create_samples, lambda: [_CSV, b"\xef\xbb\xbf" + _CSV, _CSV.replace(b"\n", b"\r\n")], _WORDS, _EXITS
+    ),
     Target("sheet-tsv", ".tsv", _create, lambda: [_TSV], _WORDS, _EXITS),
-    Target("element", ".json", _add_element, lambda: [b'{"id": "s1", "sex": "Male", "taxon_id": ["NCBITaxon:9606"], "name": "\xc3\xbc"}'], (*_WORDS, *_JSON_WORDS), _EXITS),
+    Target(
+        "element",
+        ".json",
+        _add_element,
+        lambda: [b'{"id": "s1", "sex": "Male", "taxon_id": ["NCBITaxon:9606"], "name": "\xc3\xbc"}'],
+        (*_WORDS, *_JSON_WORDS),
+        _EXITS,
+    ),
     Target("element-yaml", ".yaml", _read_element, lambda: [b"id: a1\nomics_type: [GENOMICS]\nname: an assay\n"], _WORDS, _EXITS),
     Target("root", ".json", _read_root, lambda: [_example()], (*_WORDS, *_JSON_WORDS)),
     Target("old-root", ".json", _read_old_root, lambda: [_old_example()], (*_WORDS, *_JSON_WORDS)),
-    Target("record", ".json", _read_record, _seed(lambda: {"place": "x", "files": ["old", "new"], "new": ["new"], "folders": ["data.zarr/data/x"], "time": 1.5,
-                                                           "began": 2.5, "claimed": "0123456789abcdef-8-01234567"}), (*_JSON_WORDS, b'"victim"', b'"data.zarr"')),
+    Target(
+        "record",
+        ".json",
+        _read_record,
+        _seed(
+            lambda: {
+                "place": "x",
+                "files": ["old", "new"],
+                "new": ["new"],
+                "folders": ["data.zarr/data/x"],
+                "time": 1.5,
+                "began": 2.5,
+                "claimed": "0123456789abcdef-8-01234567",
+            }
+        ),
+        (*_JSON_WORDS, b'"victim"', b'"data.zarr"'),
+    ),
     Target("mark", ".txt", _read_mark, lambda: [b"0123456789abcdef-7-01234567a07f", b"x"], (b"-", b"0", b"-1-")),
     Target("index", ".json", _read_index, _seed(_index), _JSON_WORDS),
     Target("assembly", ".json", _read_assembly, lambda: [assembly().to_bytes()], _JSON_WORDS),
     Target("manifest", ".json", _read_manifest, _seed(_manifest), _JSON_WORDS),
     Target("note", ".json", _read_note, _seed(lambda: {"marks": [1, 2, 3, 4, 5], "digests": {"md5": "0" * 32}}), _JSON_WORDS),
-    Target("kept-tokens", ".json", _read_tokens, _seed(lambda: {"http://a:80": {"token": "t", "expires": None}}), (*_JSON_WORDS, b'"expires"', b"99999999999"),
-           exits=(4, 5)),
+    Target(
+        "kept-tokens",
+        ".json",
+        _read_tokens,
+        _seed(lambda: {"http://a:80": {"token": "t", "expires": None}}),
+        (*_JSON_WORDS, b'"expires"', b"99999999999"),
+        exits=(4, 5),
+    ),
 ]

@@ -49,7 +49,10 @@ def _query(path: Path) -> None:
 def _graph() -> Any:
     from modos.metadata.graph import build_graph
 
-    return build_graph({"ex": {"@type": "MODO", "name": "a"}, "sample/s": {"@type": "Sample", "sex": "Male", "taxon_id": ["NCBITaxon:9606"]}}, "http://x")
+    return build_graph(
+        {"ex": {"@type": "MODO", "name": "a"}, "sample/s": {"@type": "Sample", "sex": "Male", "taxon_id": ["NCBITaxon:9606"]}},
+        "http://x",
+    )
 
 
 def _parse_condition(path: Path) -> None:
@@ -91,7 +94,16 @@ def _read_settings(path: Path) -> None:
             find_own_key()
 
 
-_SETTINGS = ("MODOS_ENDPOINT", "MODOS_TOKEN", "MODOS_CACHE_LIMIT", "MODOS_CACHE_DIR", "MODOS_OFFLINE", "REF_PATH", "REF_CACHE", "MODOS_SECRET_KEY")
+_SETTINGS = (
+    "MODOS_ENDPOINT",
+    "MODOS_TOKEN",
+    "MODOS_CACHE_LIMIT",
+    "MODOS_CACHE_DIR",
+    "MODOS_OFFLINE",
+    "REF_PATH",
+    "REF_CACHE",
+    "MODOS_SECRET_KEY",
+)
 
 
 def _read_access(path: Path) -> None:
@@ -165,7 +177,9 @@ def _guarded() -> Any:
 def _jwks() -> bytes:
     from jwt.algorithms import RSAAlgorithm
 
-    return json.dumps({"keys": [json.loads(RSAAlgorithm.to_jwk(_private_key().public_key())) | {"kid": "one", "alg": "RS256"}]}).encode()
+    return json.dumps(
+        {"keys": [json.loads(RSAAlgorithm.to_jwk(_private_key().public_key())) | {"kid": "one", "alg": "RS256"}]}
+    ).encode()
 
 
 def _load_public(path: Path) -> None:
@@ -194,10 +208,20 @@ def _send_request(path: Path) -> None:
     line, *headers = head.split(b"\n")
     method, _, target = line.partition(b" ")
     raw, _, query = target.partition(b"?")
-    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method.decode("latin-1").upper(), "scheme": "http",
-             "path": unquote_to_bytes(raw).decode(errors="replace"), "raw_path": raw, "query_string": query, "root_path": "",
-             "headers": [(name.strip().lower(), value.strip()) for name, _, value in (header.partition(b":") for header in headers)],
-             "client": ("127.0.0.1", 1), "server": ("192.0.2.1", 80)}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method.decode("latin-1").upper(),
+        "scheme": "http",
+        "path": unquote_to_bytes(raw).decode(errors="replace"),
+        "raw_path": raw,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(name.strip().lower(), value.strip()) for name, _, value in (header.partition(b":") for header in headers)],
+        "client": ("127.0.0.1", 1),
+        "server": ("192.0.2.1", 80),
+    }
     status = asyncio.run(_ask(scope, body))
     assert 200 <= status < 500 or status in (501, 503), f"HTTP {status}"
 
@@ -244,9 +268,13 @@ def _application() -> Any:
     return create_app(open_storage(folder / "served"), references=store)
 
 
-_ACCESS = (b'tokens = "tokens"\n[oidc]\nissuer = "https://a"\naudience = "modos"\n\n[[rule]]\nwho = ["anyone"]\nread = ["open"]\n'
-           b'[[rule]]\nwho = ["user:me", "group:lab"]\nread = ["/"]\nwrite = ["ex"]\n')
-_PUBLIC = b"-----BEGIN CRYPT4GH PUBLIC KEY-----\nAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n-----END CRYPT4GH PUBLIC KEY-----\n"
+_ACCESS = (
+    b'tokens = "tokens"\n[oidc]\nissuer = "https://a"\naudience = "modos"\n\n[[rule]]\nwho = ["anyone"]\nread = ["open"]\n'
+    b'[[rule]]\nwho = ["user:me", "group:lab"]\nread = ["/"]\nwrite = ["ex"]\n'
+)
+_PUBLIC = (
+    b"-----BEGIN CRYPT4GH PUBLIC KEY-----\nAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n-----END CRYPT4GH PUBLIC KEY-----\n"
+)
 
 
 @cache
@@ -256,7 +284,11 @@ def _public_keys() -> list[bytes]:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     ssh = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    pem = X25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    pem = (
+        X25519PrivateKey.from_private_bytes(bytes(range(32)))
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
     return [_PUBLIC, ssh + b" somebody\n", pem, _PUBLIC.replace(b"\n", b"\r\n")]
 
 
@@ -274,9 +306,13 @@ def _secret_keys() -> list[bytes]:
         generate(f"{folder}/a.sec", f"{folder}/a.pub", None, "a comment")
         generate(f"{folder}/b.sec", f"{folder}/b.pub", "secret")
         own = [Path(folder, name).read_bytes() for name in ("a.sec", "b.sec")]
-    return [*own, ssh.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), ssh.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, cheap),
-            x25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-            x25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))]
+    return [
+        *own,
+        ssh.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        ssh.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, cheap),
+        x25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        x25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")),
+    ]
 
 
 def _claims() -> list[bytes]:
@@ -284,38 +320,186 @@ def _claims() -> list[bytes]:
     return [b'{"alg": "RS256", "typ": "JWT", "kid": "one"}\n' + json.dumps(claims, indent=1).encode()]
 
 
-_REQUESTS = [b"GET /", b"GET /list?search=sex=male&limit=2\nHost: localhost", b"GET /meta?after=a", b"GET /get?query=ex&fuzzy=true", b"GET /whoami\nAuthorization: Bearer x",
-             b"GET /htsget/reads/ex/x?referenceName=chr1&start=1&end=5&format=BAM&fields=QNAME&tags=NM", b"GET /htsget/reads/service-info",
-             b'POST /htsget/reads/ex/x\nContent-Type: application/json\n\n{"format": "BAM", "regions": [{"referenceName": "chr1", "start": 1, "end": 5}]}',
-             b"GET /files/ex/x.bam\nRange: bytes=0-9\nIf-Range: \"a\"\nIf-None-Match: *", b"HEAD /files/ex/data.zarr/zarr.json", b"GET /ga4gh/drs/v1/objects/ex%2Fx.bam",
-             b"GET /refget/sequence/md5:0f343b0931126a20f133d67c2b018a3b?start=1&end=3\nAccept: */*", b"GET /refget/sequence/service-info", b"GET /references/index.json\nRange: bytes=1-",
-             b"GET /references/assemblies/small/assembly.json", b"GET /metrics", b"GET /readyz", b"OPTIONS /files/ex/x.bam\nOrigin: http://a\nAccess-Control-Request-Method: GET",
-             b'POST /credentials\n\n{"prefix": "s3://b/x", "write": true}', b"GET /authorize\nX-Forwarded-Uri: /htsget/reads/ex/x?a=b"]
-_REQUEST_WORDS = (b"%00", b"%2e%2e/", b"..", b"//", b"%ff", b"%ed%a0%80", b"%", b"?", b"&", b"=", b"search=", b"limit=-1", b"start=", b"end=", b"/files/", b"/htsget/variants/",
-                  b"\nRange: bytes=", b"\nContent-Length: -1", b"\nHost: ", b"\nAccept: ", b"\nIf-Match: \"", b"\nTransfer-Encoding: chunked", b"\n\n", b"\nX-Forwarded-Uri: ",
-                  b"HEAD ", b"POST ", b"[" * 2000, b"//[", b"\nHost: [", b"\nHost: a@b", b"[::1", b"\nX-Forwarded-Uri: //[")
+_REQUESTS = [
+    b"GET /",
+    b"GET /list?search=sex=male&limit=2\nHost: localhost",
+    b"GET /meta?after=a",
+    b"GET /get?query=ex&fuzzy=true",
+    b"GET /whoami\nAuthorization: Bearer x",
+    b"GET /htsget/reads/ex/x?referenceName=chr1&start=1&end=5&format=BAM&fields=QNAME&tags=NM",
+    b"GET /htsget/reads/service-info",
+    b'POST /htsget/reads/ex/x\nContent-Type: application/json\n\n{"format": "BAM", "regions": [{"referenceName": "chr1", "start": 1, "end": 5}]}',
+    b'GET /files/ex/x.bam\nRange: bytes=0-9\nIf-Range: "a"\nIf-None-Match: *',
+    b"HEAD /files/ex/data.zarr/zarr.json",
+    b"GET /ga4gh/drs/v1/objects/ex%2Fx.bam",
+    b"GET /refget/sequence/md5:0f343b0931126a20f133d67c2b018a3b?start=1&end=3\nAccept: */*",
+    b"GET /refget/sequence/service-info",
+    b"GET /references/index.json\nRange: bytes=1-",
+    b"GET /references/assemblies/small/assembly.json",
+    b"GET /metrics",
+    b"GET /readyz",
+    b"OPTIONS /files/ex/x.bam\nOrigin: http://a\nAccess-Control-Request-Method: GET",
+    b'POST /credentials\n\n{"prefix": "s3://b/x", "write": true}',
+    b"GET /authorize\nX-Forwarded-Uri: /htsget/reads/ex/x?a=b",
+]
+_REQUEST_WORDS = (
+    b"%00",
+    b"%2e%2e/",
+    b"..",
+    b"//",
+    b"%ff",
+    b"%ed%a0%80",
+    b"%",
+    b"?",
+    b"&",
+    b"=",
+    b"search=",
+    b"limit=-1",
+    b"start=",
+    b"end=",
+    b"/files/",
+    b"/htsget/variants/",
+    b"\nRange: bytes=",
+    b"\nContent-Length: -1",
+    b"\nHost: ",
+    b"\nAccept: ",
+    b'\nIf-Match: "',
+    b"\nTransfer-Encoding: chunked",
+    b"\n\n",
+    b"\nX-Forwarded-Uri: ",
+    b"HEAD ",
+    b"POST ",
+    b"[" * 2000,
+    b"//[",
+    b"\nHost: [",
+    b"\nHost: a@b",
+    b"[::1",
+    b"\nX-Forwarded-Uri: //[",
+)
 _JSON = (b"null", b"[]", b"{}", b"[" * 2000, b"1e999", b"NaN", b"Infinity", b"\\ud800", b"9" * 5000, b'"chr1"', b"-1")
 
 TARGETS = [
-    Target("region", ".txt", _parse_region, lambda: [b"chr1:1,000-2,000", b"chr1", b"{HLA-A*01:01}:1-10", b"chr2:5-", b"*"], (b":", b"-", b",", b"{", b"}", b"*", b"chr1:"),
-           exits=(2, 3)),
-    Target("search", ".txt", _parse_search, lambda: [b'sex=male name~"two words" ex', b"@type=Sample"], (b"=", b"~", b'"', b" ", b"sex", b"name=")),
-    Target("sparql", ".rq", _query, lambda: [b'SELECT ?s ?o WHERE { ?s schema:name ?o . FILTER(REGEX(?o, "a")) } LIMIT 5', b"ASK { ?s a modos:Sample }",
-                                             b"CONSTRUCT { ?s ?p ?o } WHERE { ?s ?p ?o }"],
-           (b"SELECT", b"{ ?s ?p ?o }", b"FILTER(", b"OPTIONAL", b"UNION", b"?x", b"(COUNT(?s) AS ?n)", b"BIND(1/0 AS ?z)", b"SERVICE <http://x>", b"{" * 200, b"(" * 200, b"!" * 300)),
+    Target(
+        "region",
+        ".txt",
+        _parse_region,
+        lambda: [b"chr1:1,000-2,000", b"chr1", b"{HLA-A*01:01}:1-10", b"chr2:5-", b"*"],
+        (b":", b"-", b",", b"{", b"}", b"*", b"chr1:"),
+        exits=(2, 3),
+    ),
+    Target(
+        "search",
+        ".txt",
+        _parse_search,
+        lambda: [b'sex=male name~"two words" ex', b"@type=Sample"],
+        (b"=", b"~", b'"', b" ", b"sex", b"name="),
+    ),
+    Target(
+        "sparql",
+        ".rq",
+        _query,
+        lambda: [
+            b'SELECT ?s ?o WHERE { ?s schema:name ?o . FILTER(REGEX(?o, "a")) } LIMIT 5',
+            b"ASK { ?s a modos:Sample }",
+            b"CONSTRUCT { ?s ?p ?o } WHERE { ?s ?p ?o }",
+        ],
+        (
+            b"SELECT",
+            b"{ ?s ?p ?o }",
+            b"FILTER(",
+            b"OPTIONAL",
+            b"UNION",
+            b"?x",
+            b"(COUNT(?s) AS ?n)",
+            b"BIND(1/0 AS ?z)",
+            b"SERVICE <http://x>",
+            b"{" * 200,
+            b"(" * 200,
+            b"!" * 300,
+        ),
+    ),
     Target("condition", ".txt", _parse_condition, lambda: [b"lt 0.5", b"ge-1e3"], (b"lt", b"eq ", b"e", b"-", b".", b"1e400")),
-    Target("htsget-parameters", ".txt", _read_parameters, lambda: [b"referenceName=chr1&start=1&end=5&format=BAM&fields=QNAME,SEQ&tags=&notags=NM", b"class=header"],
-           (b"&", b"=", b"referenceName=", b"start=", b"class=", b"tags=NM", b"%00", b"%ff", b"encryptionScheme=c4gh")),
-    Target("htsget-body", ".json", _read_body, lambda: [b'{"format": "BAM", "fields": ["QNAME"], "tags": [], "regions": [{"referenceName": "chr1", "start": 1, "end": 5}]}'], _JSON),
-    Target("settings", ".txt", _read_settings, lambda: [b"MODOS_ENDPOINT=http://a:80\nMODOS_TOKEN=abc\nMODOS_CACHE_LIMIT=20G\nREF_PATH=/x/%2s/%s:http://a\nREF_CACHE=/x/%2s/%2s/%s\n"],
-           (*(name.encode() + b"=" for name in _SETTINGS), b"1e3G", b"%s", b"%5000s", b"%", b"http://["), exits=(2, 3, 4, 6)),
-    Target("access", ".toml", _read_access, lambda: [_ACCESS, _ACCESS.replace(b"\n", b"\r\n")], (b"[[rule]]\n", b'who = ["anyone"]\n', b'write = ["ex"]\n', b"read = []\n", b"../", b"[oidc]\n",
-           b"[" * 2000, b"a = " + b"[" * 500, b"1979-05-27T07:32:00Z", b"inf", b'"""'), exits=(2, 3, 4, 6)),
-    Target("token-file", ".txt", _read_token_file, lambda: dressed(b"# tokens\nme 0123456789abcdef0123\nfedcba98765432100123456789\n")[:1], (b"me ", b"#", b"0123456789abcdef0123")),
-    Target("bearer", ".txt", _read_bearer, lambda: [b"Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.e30.AAAA", b"Bearer eyJhbGciOiJub25lIn0.e30."], (b"Bearer ", b".", b"eyJ", b"=", b"Basic ")),
-    Target("claims", ".txt", _read_claims, _claims, (*_JSON, b'"exp"', b'"aud"', b'"kid"', b'"none"', b'"HS256"', b'"crit"', b'"b64"', b'"sub"')),
-    Target("public-key", ".pub", _load_public, _public_keys, (b"-----BEGIN PUBLIC KEY-----\n", b"ssh-ed25519 ", b"ssh-rsa ", b"AAAA", b"-----END ", b"=", b"\n\n", b"#")),
-    Target("secret-key", ".sec", _load_secret, _secret_keys, (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", b"AAAA", b"////", b"=", b"-----BEGIN CRYPT4GH PRIVATE KEY-----\n", b"\n\n")),
+    Target(
+        "htsget-parameters",
+        ".txt",
+        _read_parameters,
+        lambda: [b"referenceName=chr1&start=1&end=5&format=BAM&fields=QNAME,SEQ&tags=&notags=NM", b"class=header"],
+        (b"&", b"=", b"referenceName=", b"start=", b"class=", b"tags=NM", b"%00", b"%ff", b"encryptionScheme=c4gh"),
+    ),
+    Target(
+        "htsget-body",
+        ".json",
+        _read_body,
+        lambda: [
+            b'{"format": "BAM", "fields": ["QNAME"], "tags": [], "regions": [{"referenceName": "chr1", "start": 1, "end": 5}]}'
+        ],
+        _JSON,
+    ),
+    Target(
+        "settings",
+        ".txt",
+        _read_settings,
+        lambda: [
+            b"MODOS_ENDPOINT=http://a:80\nMODOS_TOKEN=abc\nMODOS_CACHE_LIMIT=20G\nREF_PATH=/x/%2s/%s:http://a\nREF_CACHE=/x/%2s/%2s/%s\n"
+        ],
+        (*(name.encode() + b"=" for name in _SETTINGS), b"1e3G", b"%s", b"%5000s", b"%", b"http://["),
+        exits=(2, 3, 4, 6),
+    ),
+    Target(
+        "access",
+        ".toml",
+        _read_access,
+        lambda: [_ACCESS, _ACCESS.replace(b"\n", b"\r\n")],
+        (
+            b"[[rule]]\n",
+            b'who = ["anyone"]\n',
+            b'write = ["ex"]\n',
+            b"read = []\n",
+            b"../",
+            b"[oidc]\n",
+            b"[" * 2000,
+            b"a = " + b"[" * 500,
+            b"1979-05-27T07:32:00Z",
+            b"inf",
+            b'"""',
+        ),
+        exits=(2, 3, 4, 6),
+    ),
+    Target(
+        "token-file",
+        ".txt",
+        _read_token_file,
+        lambda: dressed(b"# tokens\nme 0123456789abcdef0123\nfedcba98765432100123456789\n")[:1],
+        (b"me ", b"#", b"0123456789abcdef0123"),
+    ),
+    Target(
+        "bearer",
+        ".txt",
+        _read_bearer,
+        lambda: [b"Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.e30.AAAA", b"Bearer eyJhbGciOiJub25lIn0.e30."],
+        (b"Bearer ", b".", b"eyJ", b"=", b"Basic "),
+    ),
+    Target(
+        "claims",
+        ".txt",
+        _read_claims,
+        _claims,
+        (*_JSON, b'"exp"', b'"aud"', b'"kid"', b'"none"', b'"HS256"', b'"crit"', b'"b64"', b'"sub"'),
+    ),
+    Target(
+        "public-key",
+        ".pub",
+        _load_public,
+        _public_keys,
+        (b"-----BEGIN PUBLIC KEY-----\n", b"ssh-ed25519 ", b"ssh-rsa ", b"AAAA", b"-----END ", b"=", b"\n\n", b"#"),
+    ),
+    Target(
+        "secret-key",
+        ".sec",
+        _load_secret,
+        _secret_keys,
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", b"AAAA", b"////", b"=", b"-----BEGIN CRYPT4GH PRIVATE KEY-----\n", b"\n\n"),
+    ),
     Target("passphrase", ".txt", _read_passphrase, lambda: [b"secret\n", b"\xef\xbb\xbfsecret\r\nmore\n"], (b"\n", b"\r")),
     Target("request", ".http", _send_request, lambda: _REQUESTS, _REQUEST_WORDS),
 ]

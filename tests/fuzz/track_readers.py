@@ -52,7 +52,7 @@ def _plain_twobit(data: bytes) -> Iterator[tuple[str, bytes]]:
     at, number = 16, lambda at: struct.unpack_from(order + "I", data, at)[0]
     for _ in range(number(8)):
         size = data[at]
-        name, start = data[at + 1:at + 1 + size].decode(), number(at + 1 + size)
+        name, start = data[at + 1 : at + 1 + size].decode(), number(at + 1 + size)
         at += size + 5
         length, place, spans = number(start), start + 4, []
         for _ in range(2):
@@ -62,19 +62,26 @@ def _plain_twobit(data: bytes) -> Iterator[tuple[str, bytes]]:
         place += 4
         bases = bytearray(b"TCAG"[data[place + n // 4] >> 6 - 2 * (n % 4) & 3] for n in range(length))
         for first, count in spans[0]:
-            bases[first:first + count] = b"N" * len(bases[first:first + count])
+            bases[first : first + count] = b"N" * len(bases[first : first + count])
         for first, count in spans[1]:
-            bases[first:first + count] = bases[first:first + count].lower()
+            bases[first : first + count] = bases[first : first + count].lower()
         yield name, bytes(bases)
 
 
 def _twobit() -> list[bytes]:
-    sequences = {"chr1": (b"ACGTTGCA" * 60, [(3, 20), (100, 7)], [(30, 40)]), "c2": (b"TTGAC" * 9, [], []), "x": (b"A", [(0, 1)], [])}
+    sequences = {
+        "chr1": (b"ACGTTGCA" * 60, [(3, 20), (100, 7)], [(30, 40)]),
+        "c2": (b"TTGAC" * 9, [], []),
+        "x": (b"A", [(0, 1)], []),
+    }
 
     def packed(order: str) -> bytes:
         records = []
         for bases, unknown, masked in sequences.values():
-            spans = b"".join(struct.pack(f"{order}I{2 * len(s)}I", len(s), *(start for start, _ in s), *(size for _, size in s)) for s in (unknown, masked))
+            spans = b"".join(
+                struct.pack(f"{order}I{2 * len(s)}I", len(s), *(start for start, _ in s), *(size for _, size in s))
+                for s in (unknown, masked)
+            )
             codes = [b"TCAG".index(base) for base in bases] + [0] * (-len(bases) % 4)
             dna = bytes(a << 6 | b << 4 | c << 2 | d for a, b, c, d in zip(*(codes[n::4] for n in range(4))))
             records.append(struct.pack(order + "I", len(bases)) + spans + bytes(4) + dna)
@@ -113,9 +120,11 @@ def read_bigwig_file(path: Path) -> None:
                     for start, end, value in zip(data.starts, data.ends, data.values):
                         ours[start:end] = value
                 else:
-                    part = ours[data.start:data.start + len(data.values)]
-                    part[:] = data.values[:len(part)]
-            assert np.array_equal(ours, values, equal_nan=True), f"{name}: other values at {np.flatnonzero(~((ours == values) | (np.isnan(ours) & np.isnan(values))))[:3]}"
+                    part = ours[data.start : data.start + len(data.values)]
+                    part[:] = data.values[: len(part)]
+            assert np.array_equal(ours, values, equal_nan=True), (
+                f"{name}: other values at {np.flatnonzero(~((ours == values) | (np.isnan(ours) & np.isnan(values))))[:3]}"
+            )
             filled = steps.take(lambda: genome.track(next(iter(genome.tracks))).values(Region(name, 0, len(values))))
             assert filled is None or np.array_equal(filled, values, equal_nan=True), f"{name}: other values in its regions"
     steps.finish()
@@ -170,7 +179,7 @@ def _unpacked(data: bytes) -> bytes:
     for number in range(count):
         place = node + 4 + 32 * number + 16
         at, size = struct.unpack_from("<QQ", head, place)
-        block = zlib.decompress(data[at:at + size])
+        block = zlib.decompress(data[at : at + size])
         struct.pack_into("<QQ", head, place, len(head), len(block))
         head += block
     return bytes(head)
@@ -188,8 +197,13 @@ def read_mask(path: Path) -> None:
 
 def _mask() -> list[bytes]:
     frame = pl.DataFrame({"contig": ["chr1"] * 60 + ["chr2"], "start": [*range(0, 600, 10), 4], "end": [*range(5, 605, 10), 9]})
-    return [_parquet(frame, compression="zstd", compression_level=12), _parquet(frame, compression="uncompressed"), _parquet(frame, compression="snappy"),
-            _parquet(frame, compression="lz4"), _parquet(frame, compression="gzip")]
+    return [
+        _parquet(frame, compression="zstd", compression_level=12),
+        _parquet(frame, compression="uncompressed"),
+        _parquet(frame, compression="snappy"),
+        _parquet(frame, compression="lz4"),
+        _parquet(frame, compression="gzip"),
+    ]
 
 
 def _parquet(frame: pl.DataFrame, **settings: Any) -> bytes:
@@ -219,8 +233,13 @@ def read_annotation(path: Path) -> None:
         for ask in (table.overlap, table.within, table.aligned_5p, table.within_3p):
             steps.take(lambda: [(feature.contig, feature.start) for feature in ask("chr1", 0, 400)])
             steps.take(lambda: [(feature.contig, feature.start) for feature in ask("chr2", 5, 400, "-")])
-        steps.take(lambda: table.overlap_many(["chr1", "chr2"], [0, 0], [50, 50]).rows if hasattr(table, "rows") else table.overlap_many(
-            ["chr1", "chr2"], [0, 0], [50, 50]))
+        steps.take(
+            lambda: (
+                table.overlap_many(["chr1", "chr2"], [0, 0], [50, 50]).rows
+                if hasattr(table, "rows")
+                else table.overlap_many(["chr1", "chr2"], [0, 0], [50, 50])
+            )
+        )
     steps.take(lambda: [transcript.id for transcript in annotation.mane_select()])
     steps.take(lambda: [transcript.id for transcript in annotation.appris("ABC1")])
     for part in ("gene", "exons", "introns", "cds", "utrs"):
@@ -243,7 +262,10 @@ def _annotation() -> tuple[Any, dict[str, bytes]]:
         store = open_store(f"{folder}/store")
         assembly = add_files(store, "a", [f"{folder}/a.fa"])
         manifest = add_annotation(store, "annotation", assembly, f"{folder}/a.gff3")
-        return manifest, {kind: (Path(folder) / "store" / annotation_key("annotation", table.file)).read_bytes() for kind, table in manifest.tables.items()}
+        return manifest, {
+            kind: (Path(folder) / "store" / annotation_key("annotation", table.file)).read_bytes()
+            for kind, table in manifest.tables.items()
+        }
 
 
 def read_archive(path: Path) -> None:
@@ -275,8 +297,13 @@ def _archive() -> bytes:
                 for number, (start, end) in enumerate(spans):
                     part = group.create_group(f"supercontig_{number}")
                     part.attrs["start"], part.attrs["end"] = np.int64(start), np.int64(end)
-                    part.create_dataset("seq", data=np.frombuffer(b"ACGT" * 25, np.uint8)[:end - start])
-                    part.create_dataset("continuous", data=np.arange(2 * (end - start), dtype="f4").reshape(-1, 2), chunks=(20, 2), compression="gzip")
+                    part.create_dataset("seq", data=np.frombuffer(b"ACGT" * 25, np.uint8)[: end - start])
+                    part.create_dataset(
+                        "continuous",
+                        data=np.arange(2 * (end - start), dtype="f4").reshape(-1, 2),
+                        chunks=(20, 2),
+                        compression="gzip",
+                    )
         return path.read_bytes()
 
 
@@ -287,11 +314,11 @@ def read_shard(path: Path) -> None:
     """A shard with right checksums: chunks and their places, as zarr reads them."""
     data, places = unbundled(path, 2)
     codec = next((codec for codec in _codecs() if places[:1] == codec["configuration"]["cname"][:1].encode()), _codecs()[0])
-    numbers = np.frombuffer(places[1:1 + 16 * 256].ljust(16 * 256, b"\xff"), "<u8").reshape(256, 2)
+    numbers = np.frombuffer(places[1 : 1 + 16 * 256].ljust(16 * 256, b"\xff"), "<u8").reshape(256, 2)
     chunks = bytearray(data)
     for start, size in numbers.tolist():
         if size > 4 and start + size <= len(chunks):
-            chunks[start + size - 4:start + size] = crc32c(bytes(chunks[start:start + size - 4])).to_bytes(4, "little")
+            chunks[start + size - 4 : start + size] = crc32c(bytes(chunks[start : start + size - 4])).to_bytes(4, "little")
     table = numbers.tobytes()
     shard = bytes(chunks) + table + crc32c(table).to_bytes(4, "little")
     spec = ArraySpec("data/x/values-1", (SHAPE,), CHUNK, "float32", float("nan"), codec, (len(shard),))
@@ -315,7 +342,10 @@ def _compare_arrays(path: Path, spec: ArraySpec, shard: bytes) -> None:
 
 
 def _codecs() -> list[zarr_layout.Codec]:
-    return [zarr_layout.blosc(name, shuffle, 5, 4) for name, shuffle in (("lz4", "bitshuffle"), ("zstd", "shuffle"), ("blosclz", "noshuffle"))]
+    return [
+        zarr_layout.blosc(name, shuffle, 5, 4)
+        for name, shuffle in (("lz4", "bitshuffle"), ("zstd", "shuffle"), ("blosclz", "noshuffle"))
+    ]
 
 
 @functools.cache
@@ -324,8 +354,13 @@ def _shards() -> list[bytes]:
     for codec in _codecs():
         encode = zarr_layout.encoder(codec)
         values = np.where(np.arange(CHUNK * 4) % 7 == 0, np.nan, np.arange(CHUNK * 4) // 90 / 4).astype(np.float32)
-        shard = shard_bytes({number: encode(values[number * CHUNK:][:CHUNK]) for number in (0, 1, 3)})
-        found.append(bundled(shard[:-zarr_layout.INDEX_SIZE], codec["configuration"]["cname"][:1].encode() + shard[-zarr_layout.INDEX_SIZE:-4][:16 * 6]))
+        shard = shard_bytes({number: encode(values[number * CHUNK :][:CHUNK]) for number in (0, 1, 3)})
+        found.append(
+            bundled(
+                shard[: -zarr_layout.INDEX_SIZE],
+                codec["configuration"]["cname"][:1].encode() + shard[-zarr_layout.INDEX_SIZE : -4][: 16 * 6],
+            )
+        )
     return found
 
 
@@ -403,6 +438,12 @@ TARGETS = [
     Target("annotation", ".bundle", read_annotation, lambda: [bundled(*(_annotation()[1][kind] for kind in TABLES))], (b"PAR1",)),
     Target("genomedata", ".genomedata", read_archive, lambda: [_archive()]),
     Target("zarr-shard", ".bundle", read_shard, _shards),
-    Target("zarr-json", ".json", read_object, _root, (b'"float32"', b'"uint8"', b'"crc32c"', b'"zstd"', b"[", b"{}", b"null", b"-1", b"4294967296", b"1e9")),
+    Target(
+        "zarr-json",
+        ".json",
+        read_object,
+        _root,
+        (b'"float32"', b'"uint8"', b'"crc32c"', b'"zstd"', b"[", b"{}", b"null", b"-1", b"4294967296", b"1e9"),
+    ),
     Target("gzip", ".bed.gz", read_gzip, _gzips),
 ]

@@ -64,7 +64,9 @@ def attempt(target: Target, data: bytes) -> bool:
             check_message(error, target.exits)
             return False
         finally:
-            assert time.process_time() - worked < SLOWEST and time.monotonic() - begun < LONGEST, f"{target.name} took long for {len(data):,} bytes"
+            assert time.process_time() - worked < SLOWEST and time.monotonic() - begun < LONGEST, (
+                f"{target.name} took long for {len(data):,} bytes"
+            )
     return True
 
 
@@ -89,8 +91,32 @@ def mutations(target: Target, seed: int, seconds: float) -> Iterator[bytes]:
         yield bytes(data)
 
 
-_NUMBERS = (b"0", b"-1", b"1e400", b"nan", b"-inf", b"99999999999999999999", b"2147483648", b"1.5", b"", b"1" * 400, "\u0661".encode())
-_STRANGE = (b"\x00", b"\xff", b"\x1b]8;;", b"\r", b"\n", b"\t", b"\n\n", "\u202e".encode(), b"\xed\xa0\x80", "\u0085".encode(), b"\xef\xbb\xbf")
+_NUMBERS = (
+    b"0",
+    b"-1",
+    b"1e400",
+    b"nan",
+    b"-inf",
+    b"99999999999999999999",
+    b"2147483648",
+    b"1.5",
+    b"",
+    b"1" * 400,
+    "\u0661".encode(),
+)
+_STRANGE = (
+    b"\x00",
+    b"\xff",
+    b"\x1b]8;;",
+    b"\r",
+    b"\n",
+    b"\t",
+    b"\n\n",
+    "\u202e".encode(),
+    b"\xed\xa0\x80",
+    "\u0085".encode(),
+    b"\xef\xbb\xbf",
+)
 
 
 def _flip(data: bytearray, dice: random.Random, words: tuple[bytes, ...], other: bytes) -> None:
@@ -107,13 +133,15 @@ def _set_number(data: bytearray, dice: random.Random, words: tuple[bytes, ...], 
     width = dice.choice((2, 4, 8))
     if len(data) >= width:
         at, bits = dice.randrange(len(data) - width + 1), 8 * width
-        value = dice.choice((0, 1, (1 << bits) - 1, 1 << bits - 1, (1 << bits - 1) - 1, dice.getrandbits(bits), dice.randrange(1 << 16)))
-        data[at:at + width] = (value % (1 << bits)).to_bytes(width, dice.choice(("little", "big")))
+        value = dice.choice(
+            (0, 1, (1 << bits) - 1, 1 << bits - 1, (1 << bits - 1) - 1, dice.getrandbits(bits), dice.randrange(1 << 16))
+        )
+        data[at : at + width] = (value % (1 << bits)).to_bytes(width, dice.choice(("little", "big")))
 
 
 def _cut(data: bytearray, dice: random.Random, words: tuple[bytes, ...], other: bytes) -> None:
     start = dice.randrange(len(data) + 1)
-    del data[start:dice.choice((len(data), start + dice.randrange(1, 64)))]
+    del data[start : dice.choice((len(data), start + dice.randrange(1, 64)))]
 
 
 def _put_in(data: bytearray, dice: random.Random, words: tuple[bytes, ...], other: bytes) -> None:
@@ -123,13 +151,13 @@ def _put_in(data: bytearray, dice: random.Random, words: tuple[bytes, ...], othe
 
 def _repeat(data: bytearray, dice: random.Random, words: tuple[bytes, ...], other: bytes) -> None:
     start = dice.randrange(len(data) + 1)
-    piece = bytes(data[start:start + dice.randrange(1, 512)])
+    piece = bytes(data[start : start + dice.randrange(1, 512)])
     data[start:start] = piece * dice.choice((1, 2, 50))
 
 
 def _mix(data: bytearray, dice: random.Random, words: tuple[bytes, ...], other: bytes) -> None:
     start, at = dice.randrange(len(other) + 1), dice.randrange(len(data) + 1)
-    data[at:at + dice.choice((0, 64))] = other[start:start + dice.randrange(1, 512)]
+    data[at : at + dice.choice((0, 64))] = other[start : start + dice.randrange(1, 512)]
 
 
 def _change_field(data: bytearray, dice: random.Random, words: tuple[bytes, ...], other: bytes) -> None:

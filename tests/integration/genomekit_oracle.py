@@ -29,9 +29,18 @@ def key(feature):
 
 
 def describe(transcript):
-    return {"id": transcript.id, "protein": transcript.protein_id, "product": transcript.product, "gene": transcript.gene.id, "place": key(transcript), "exons": [key(x) for x in transcript.exons],
-            "introns": [key(x) for x in transcript.introns], "cds": [[*key(x), x.phase] for x in transcript.cdss],
-            "5'": [key(x) for x in transcript.utr5s], "3'": [key(x) for x in transcript.utr3s]}
+    return {
+        "id": transcript.id,
+        "protein": transcript.protein_id,
+        "product": transcript.product,
+        "gene": transcript.gene.id,
+        "place": key(transcript),
+        "exons": [key(x) for x in transcript.exons],
+        "introns": [key(x) for x in transcript.introns],
+        "cds": [[*key(x), x.phase] for x in transcript.cdss],
+        "5'": [key(x) for x in transcript.utr5s],
+        "3'": [key(x) for x in transcript.utr3s],
+    }
 
 
 data.get_file = get_file
@@ -42,9 +51,19 @@ genome = Genome(name)
 answers = []
 for contig, start, end, strand in queries:
     interval = Interval(contig, strand, start, end, genome.reference_genome)
-    answers.append({"dna": genome.dna(interval)} | {
-        f"{kind} {how}": sorted(key(x) for x in getattr(getattr(genome, kind), f"find_{how}")(interval))
-        for kind in ("genes", "transcripts", "exons", "introns", "cdss")
-        for how in ("overlapping", "within", "exact", "5p_aligned", "3p_aligned", "5p_within", "3p_within")})
-json.dump({"genes": [[g.id, g.name, g.type, *key(g)] for g in genome.genes], "transcripts": [describe(t) for t in genome.transcripts],
-           "answers": answers}, sys.stdout)
+    answers.append(
+        {"dna": genome.dna(interval)}
+        | {
+            f"{kind} {how}": sorted(key(x) for x in getattr(getattr(genome, kind), f"find_{how}")(interval))
+            for kind in ("genes", "transcripts", "exons", "introns", "cdss")
+            for how in ("overlapping", "within", "exact", "5p_aligned", "3p_aligned", "5p_within", "3p_within")
+        }
+    )
+json.dump(
+    {
+        "genes": [[g.id, g.name, g.type, *key(g)] for g in genome.genes],
+        "transcripts": [describe(t) for t in genome.transcripts],
+        "answers": answers,
+    },
+    sys.stdout,
+)

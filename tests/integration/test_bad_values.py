@@ -12,12 +12,63 @@ from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.metadata.model.validation import problems
 from modos.object.modo import MODO
 
-NO_NUMBERS = ["-5", "1e400", "1" + "0" * 400, "1" + "0" * 5000, "nan", "inf", "1.5", "", "x", "0x10", "\uff11\uff12", "1_000", "9223372036854775808"]
-NO_JSON = ["1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 2000 + "]" * 2000, '"\\ud800"', "{}", "[[1]]", "[1e400]", '{"a": NaN}']
-NO_YAML = [".inf", ".nan", "-.inf", "1" + "0" * 400, "1" + "0" * 5000, "!!binary aGk=", "!!set {a, b}", "{? [a] : b}", '"\\ud800"', '"\\x1b"', "[[[[x]]]]"]
-NO_RULES = ["rule = 3", "[[rule]]\nwho=[1]\nread=['a']", "[[rule]]\nwho='x'\nread=[nan]", "[[rule]]\nwho=['x']\nread=[-1]", "[tokens]\na=3", "tokens = [1]",
-            "[oidc]\nissuer=3", "[oidc]\nissuer='https://x'\naudience=nan", "x=1e400", "x = 1" + "0" * 5000, "\x00", "[[rule]]\nwho=['*']\nread=['../x']",
-            "x = " + "[" * 3000 + "]" * 3000]
+NO_NUMBERS = [
+    "-5",
+    "1e400",
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+    "nan",
+    "inf",
+    "1.5",
+    "",
+    "x",
+    "0x10",
+    "\uff11\uff12",
+    "1_000",
+    "9223372036854775808",
+]
+NO_JSON = [
+    "1e400",
+    "-1e400",
+    "NaN",
+    "Infinity",
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+    "[" * 2000 + "]" * 2000,
+    '"\\ud800"',
+    "{}",
+    "[[1]]",
+    "[1e400]",
+    '{"a": NaN}',
+]
+NO_YAML = [
+    ".inf",
+    ".nan",
+    "-.inf",
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+    "!!binary aGk=",
+    "!!set {a, b}",
+    "{? [a] : b}",
+    '"\\ud800"',
+    '"\\x1b"',
+    "[[[[x]]]]",
+]
+NO_RULES = [
+    "rule = 3",
+    "[[rule]]\nwho=[1]\nread=['a']",
+    "[[rule]]\nwho='x'\nread=[nan]",
+    "[[rule]]\nwho=['x']\nread=[-1]",
+    "[tokens]\na=3",
+    "tokens = [1]",
+    "[oidc]\nissuer=3",
+    "[oidc]\nissuer='https://x'\naudience=nan",
+    "x=1e400",
+    "x = 1" + "0" * 5000,
+    "\x00",
+    "[[rule]]\nwho=['*']\nread=['../x']",
+    "x = " + "[" * 3000 + "]" * 3000,
+]
 SHORT = [ascii(text)[:12] for text in NO_NUMBERS]
 
 
@@ -45,8 +96,14 @@ def refused(*words):
 def test_numbers_in_tables_of_places(place, value):
     MODO("ex").add_genome(sizes=["g.sizes"])
     MODO("ex").add_track("s", place / "s.bedGraph")
-    for name, text in (("a.sizes", f"chr1\t{value}\n"), ("twice.sizes", "chr1\t5\nchr1\t5\n"), ("none.sizes", "# none\n"), ("a.agp", f"chr1\t1\t{value}\t1\tW\tx\t1\t5\t+\n"),
-                       ("start.bed", f"chr1\t{value}\t5\n"), ("end.bed", f"chr1\t0\t{value}\n")):
+    for name, text in (
+        ("a.sizes", f"chr1\t{value}\n"),
+        ("twice.sizes", "chr1\t5\nchr1\t5\n"),
+        ("none.sizes", "# none\n"),
+        ("a.agp", f"chr1\t1\t{value}\t1\tW\tx\t1\t5\t+\n"),
+        ("start.bed", f"chr1\t{value}\t5\n"),
+        ("end.bed", f"chr1\t0\t{value}\n"),
+    ):
         (place / name).write_text(text)
     for name in ("a.sizes", "twice.sizes", "none.sizes"):
         refused("genome", "init", "ex", "--sizes", name, "--id", "other")
@@ -57,8 +114,17 @@ def test_numbers_in_tables_of_places(place, value):
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, "0"], ids=[*SHORT, "0"])
-@pytest.mark.parametrize("row", ["chr1\t{}\t6\t8\t9", "chr1\t10\t{}\t8\t9", "chr1\t10\t6\t{}\t9", "chr1\t10\t6\t8\t{}", "chr1\t10\t6\t8\t9\nchr1\t10\t{}\t8\t9"],
-                         ids=["length", "offset", "bases", "width", "twice"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "chr1\t{}\t6\t8\t9",
+        "chr1\t10\t{}\t8\t9",
+        "chr1\t10\t6\t{}\t9",
+        "chr1\t10\t6\t8\t{}",
+        "chr1\t10\t6\t8\t9\nchr1\t10\t{}\t8\t9",
+    ],
+    ids=["length", "offset", "bases", "width", "twice"],
+)
 def test_numbers_in_a_fai(place, row, value):
     (place / "g.fa.fai").write_text(row.format(value) + "\n")
     refused("add", "ex", "reference", "-e", '{"id": "r"}', "-s", "g.fa")
@@ -74,7 +140,9 @@ def test_a_fai_of_an_empty_sequence_is_believed_where_it_is_empty(place):
         assert "a" in str(error)  # other reasons than the sequence that follows
 
 
-@pytest.mark.parametrize("value", [value for value in NO_NUMBERS if value], ids=[name for name, value in zip(SHORT, NO_NUMBERS) if value])
+@pytest.mark.parametrize(
+    "value", [value for value in NO_NUMBERS if value], ids=[name for name, value in zip(SHORT, NO_NUMBERS) if value]
+)
 def test_numbers_in_a_sheet(place, value):
     (place / "s.tsv").write_text(f"id\tdata_path\tdata_format\tdata_size\nx\tp.txt\tTSV\t{value}\n")
     refused("update", "ex", "-c", "s.tsv", "--type", "data")
@@ -97,10 +165,19 @@ def test_json_of_elements(place, value):
 @pytest.mark.parametrize("value", NO_YAML, ids=[text[:12] for text in NO_YAML])
 def test_yaml_of_elements(place, value):
     sample = "'@type': Sample, id: x"
-    for text in (value, f"[{value}]", f"- {value}", f"- element: {value}", f"- element: {{{sample}, id: {value}}}", f"- element: {{{sample}, name: {value}}}",
-                 f"- element: {{'@type': {value}, id: x}}", f"- {{element: {{{sample}}}, args: {value}}}", f"- {{element: {{{sample}}}, args: {{part_of: {value}}}}}",
-                 f"- {{element: {{{sample}}}, args: {{source_file: {value}}}}}"):
-        if "name: \"\\x1b" in text:  # that is a text
+    for text in (
+        value,
+        f"[{value}]",
+        f"- {value}",
+        f"- element: {value}",
+        f"- element: {{{sample}, id: {value}}}",
+        f"- element: {{{sample}, name: {value}}}",
+        f"- element: {{'@type': {value}, id: x}}",
+        f"- {{element: {{{sample}}}, args: {value}}}",
+        f"- {{element: {{{sample}}}, args: {{part_of: {value}}}}}",
+        f"- {{element: {{{sample}}}, args: {{source_file: {value}}}}}",
+    ):
+        if 'name: "\\x1b' in text:  # that is a text
             continue
         (place / "d.yaml").write_text(text + "\n")
         refused("update", "ex", "-c", "d.yaml")

@@ -57,10 +57,16 @@ def test_the_answer_is_that_of_fuzon(served):
     answer = get(f"{served}/codes/top", collection="cell_type", query="leukocite", num=1)
     assert answer.status_code == 200 and answer.headers["X-Content-Type-Options"] == "nosniff"
     first = answer.json()["codes"][0]
-    assert (first["label"], first["uri"]) == ("leukocyte", "<http://purl.obolibrary.org/obo/CL_0000738>") and 0 < first["score"] <= 1
-    assert get(f"{served}/collections").json() == {"collections": ["cell_type", "source_material", "taxon_id", "data_format", "omics_type", "sex"]}
+    assert (first["label"], first["uri"]) == ("leukocyte", "<http://purl.obolibrary.org/obo/CL_0000738>") and 0 < first[
+        "score"
+    ] <= 1
+    assert get(f"{served}/collections").json() == {
+        "collections": ["cell_type", "source_material", "taxon_id", "data_format", "omics_type", "sex"]
+    }
     assert get(f"{served}/codes/top", collection="cell_type", query="nowhere near").json() == {"codes": []}
-    every, one = (get(f"{served}/codes/top", collection="cell_type", query="cell", **how).json()["codes"] for how in ({}, {"top": 1}))
+    every, one = (
+        get(f"{served}/codes/top", collection="cell_type", query="cell", **how).json()["codes"] for how in ({}, {"top": 1})
+    )
     assert one == every[:1] != every  # a version of fuzon calls it so
     assert len(get(f"{served}//codes/top/", collection="cell_type", query="cell").json()["codes"]) > 2
 
@@ -73,15 +79,26 @@ def test_discovery_names_it(served, tmp_path):
         assert get(f"{server.url}/codes/top", collection="cell_type", query="x").status_code == 404
 
 
-@pytest.mark.parametrize("params, status, words", [
-    ({"query": "x"}, 400, "collection"), ({"collection": "cell_type"}, 400, "query"), ({"collection": "cell_type", "query": ""}, 400, "query"),
-    ({"collection": "cell_type", "query": "x" * 201}, 400, "query"), ({"collection": "cell_type", "query": "x", "num": 0}, 400, "num"),
-    ({"collection": "cell_type", "query": "x", "num": 101}, 400, "num"), ({"collection": "cell_type", "query": "x", "num": "many"}, 400, "num"),
-    ({"collection": "cell_type", "query": "x", "number": 3}, 400, "no parameter number"),
-    ({"collection": "cell_type", "query": "x", "top": 3, "num": 4}, 400, "differ"), ({"collection": "cell_type", "query": "x", "top": 0}, 400, "top"), ({"collection": ["a", "b"], "query": "x"}, 400, "more than once"),
-    ({"collection": "celltype", "query": "x"}, 404, "celltype"), ({"collection": "sample_processing", "query": "x"}, 404, "sample_processing"),
-    ({"collection": "x" * 5000, "query": "x"}, 400, "collection"), ({"collection": "cell_type", "query": "  "}, 400, "words"),
-])
+@pytest.mark.parametrize(
+    "params, status, words",
+    [
+        ({"query": "x"}, 400, "collection"),
+        ({"collection": "cell_type"}, 400, "query"),
+        ({"collection": "cell_type", "query": ""}, 400, "query"),
+        ({"collection": "cell_type", "query": "x" * 201}, 400, "query"),
+        ({"collection": "cell_type", "query": "x", "num": 0}, 400, "num"),
+        ({"collection": "cell_type", "query": "x", "num": 101}, 400, "num"),
+        ({"collection": "cell_type", "query": "x", "num": "many"}, 400, "num"),
+        ({"collection": "cell_type", "query": "x", "number": 3}, 400, "no parameter number"),
+        ({"collection": "cell_type", "query": "x", "top": 3, "num": 4}, 400, "differ"),
+        ({"collection": "cell_type", "query": "x", "top": 0}, 400, "top"),
+        ({"collection": ["a", "b"], "query": "x"}, 400, "more than once"),
+        ({"collection": "celltype", "query": "x"}, 404, "celltype"),
+        ({"collection": "sample_processing", "query": "x"}, 404, "sample_processing"),
+        ({"collection": "x" * 5000, "query": "x"}, 400, "collection"),
+        ({"collection": "cell_type", "query": "  "}, 400, "words"),
+    ],
+)
 def test_what_cannot_be_asked_says_why(served, params, status, words):
     answer = get(f"{served}/codes/top", **params)
     assert answer.status_code == status and words in answer.json()["message"], answer.text
@@ -136,7 +153,9 @@ def test_many_ask_at_once(served):
     answers = []
 
     def ask(number):
-        answers.append(get(f"{served}/codes/top", collection="taxon_id", query=["human", "musculus", "homo sapiens"][number % 3]).status_code)
+        answers.append(
+            get(f"{served}/codes/top", collection="taxon_id", query=["human", "musculus", "homo sapiens"][number % 3]).status_code
+        )
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(30)]
     for thread in threads:
@@ -154,7 +173,9 @@ class Fuzon(BaseHTTPRequestHandler):
 
     def do_GET(self):
         parts = urlsplit(self.path)
-        self.server.asked.append((parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()}, self.headers.get("Authorization")))
+        self.server.asked.append(
+            (parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()}, self.headers.get("Authorization"))
+        )
         status, body = self.server.answer(parts.path.rstrip("/"))
         self.send_response(status)
         self.end_headers()
@@ -183,19 +204,29 @@ def fuzon():
 def answers(codes, collections=("cell_type",)):
     def answer(path):
         return (200, {"codes": codes}) if path.endswith("/codes/top") else (200, {"collections": list(collections)})
+
     return answer
 
 
 def test_fuzon_is_asked_in_its_own_words(fuzon, monkeypatch):
     monkeypatch.setenv("MODOS_TOKEN", TOKEN)
-    fuzon.answer = answers([
-        {"label": "T cell", "uri": "<http://purl.obolibrary.org/obo/CL_0000084>", "score": None},
-        {"label": '"say \\"T\\""@en', "uri": "http://purl.obolibrary.org/obo/GO_1", "score": 0.5},
-        {"label": "third", "uri": "<http://example.org/x>"}])
-    found = codes.search("cell_type", "t cell & more", 2, services={"fuzon": f"{fuzon.url}/fuzon/"}, endpoint="http://127.0.0.1:9")
+    fuzon.answer = answers(
+        [
+            {"label": "T cell", "uri": "<http://purl.obolibrary.org/obo/CL_0000084>", "score": None},
+            {"label": '"say \\"T\\""@en', "uri": "http://purl.obolibrary.org/obo/GO_1", "score": 0.5},
+            {"label": "third", "uri": "<http://example.org/x>"},
+        ]
+    )
+    found = codes.search(
+        "cell_type", "t cell & more", 2, services={"fuzon": f"{fuzon.url}/fuzon/"}, endpoint="http://127.0.0.1:9"
+    )
     assert [(code.value, code.label, code.score) for code in found] == [
-        ("CL:0000084", "T cell", None), ("http://purl.obolibrary.org/obo/GO_1", 'say "T"', 0.5)]
-    assert fuzon.asked == [("/fuzon/codes/top", {"collection": "cell_type", "query": "t cell & more", "num": "2", "top": "2"}, None)]
+        ("CL:0000084", "T cell", None),
+        ("http://purl.obolibrary.org/obo/GO_1", 'say "T"', 0.5),
+    ]
+    assert fuzon.asked == [
+        ("/fuzon/codes/top", {"collection": "cell_type", "query": "t cell & more", "num": "2", "top": "2"}, None)
+    ]
 
 
 def test_a_slot_that_it_does_not_have(fuzon):
@@ -207,9 +238,24 @@ def test_a_slot_that_it_does_not_have(fuzon):
         Service(fuzon.url).search("cell_type", "human")
 
 
-@pytest.mark.parametrize("body", [None, [], {}, {"codes": None}, {"codes": [None]}, {"codes": [{}]}, {"codes": [{"label": 1, "uri": "http://x/y"}]},
-                                  {"codes": [{"label": "x", "uri": "no address"}]}, {"codes": [{"label": "x", "uri": "http://x/\x1b[2J"}]},
-                                  {"codes": [{"label": "x", "uri": "<<>"}]}, b"not JSON", b"[" * 100_000, b" " * (2 << 20)])
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"codes": None},
+        {"codes": [None]},
+        {"codes": [{}]},
+        {"codes": [{"label": 1, "uri": "http://x/y"}]},
+        {"codes": [{"label": "x", "uri": "no address"}]},
+        {"codes": [{"label": "x", "uri": "http://x/\x1b[2J"}]},
+        {"codes": [{"label": "x", "uri": "<<>"}]},
+        b"not JSON",
+        b"[" * 100_000,
+        b" " * (2 << 20),
+    ],
+)
 def test_nonsense_is_told(fuzon, body):
     fuzon.answer = lambda path: (200, {"collections": ["cell_type"]}) if path.endswith("collections") else (200, body)
     with pytest.raises(ProtocolError) as error:
@@ -219,15 +265,26 @@ def test_nonsense_is_told(fuzon, body):
 
 def test_a_name_is_one_cell_of_a_table_and_a_score_is_a_number(fuzon, tmp_path):
     """What a server says adds no rows, and JSON stays JSON."""
-    fuzon.answer = lambda path: (200, b'{"codes": [{"label": "a\\nCL:9\\tb", "uri": "http://x/y", "score": NaN, "synonym": "c\\r\\nd"},'
-                                      b'{"label": "e", "uri": "http://x/z", "score": 1e999}, {"label": "f", "uri": "http://x/z", "score": -7}]}')
+    fuzon.answer = lambda path: (
+        200,
+        b'{"codes": [{"label": "a\\nCL:9\\tb", "uri": "http://x/y", "score": NaN, "synonym": "c\\r\\nd"},'
+        b'{"label": "e", "uri": "http://x/z", "score": 1e999}, {"label": "f", "uri": "http://x/z", "score": -7}]}',
+    )
     search = ("codes", "search", "cell_type", "x")
     config = {"MODOS_ENDPOINT": fuzon.url}
     found = Service(fuzon.url).search("cell_type", "x")
-    assert [(code.label, code.synonym, code.score) for code in found] == [("a CL:9 b", "c d", None), ("e", None, None), ("f", None, None)]
+    assert [(code.label, code.synonym, code.score) for code in found] == [
+        ("a CL:9 b", "c d", None),
+        ("e", None, None),
+        ("f", None, None),
+    ]
     answer = fuzon.answer
     fuzon.answer = lambda path: (200, {"status": "success", "fuzon": fuzon.url}) if not path else answer(path)
-    assert good(*search, cwd=tmp_path, **config).stdout.splitlines() == ["http://x/y\ta CL:9 b\tc d", "http://x/z\te", "http://x/z\tf"]
+    assert good(*search, cwd=tmp_path, **config).stdout.splitlines() == [
+        "http://x/y\ta CL:9 b\tc d",
+        "http://x/z\te",
+        "http://x/z\tf",
+    ]
     assert json.loads(good(*search, "--json", cwd=tmp_path, **config).stdout, parse_constant=pytest.fail)[0]["score"] is None
 
 
@@ -251,8 +308,15 @@ def test_the_clients_of_the_peer_are_served(served):
 
 
 def modos(*arguments, cwd, **settings):
-    return subprocess.run([*MODOS, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-                          env=os.environ | settings)
+    return subprocess.run(
+        [*MODOS, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | settings,
+    )
 
 
 def good(*arguments, cwd, **settings):
@@ -264,16 +328,32 @@ def good(*arguments, cwd, **settings):
 def test_build_search_and_list(index, tmp_path):
     made = good("codes", "build", "cl.obo", "taxa.obo", cwd=tmp_path)
     assert made.stdout == "" and made.stderr.splitlines() == [
-        "cl.obo: 8 terms, 1 obsolete one left out, 1 of other ontologies left out", "taxa.obo: 3 terms",
-        f"built {tmp_path}/cache/codes/codes.index: cell_type 7 terms, source_material 1 term, taxon_id 3 terms"]
+        "cl.obo: 8 terms, 1 obsolete one left out, 1 of other ontologies left out",
+        "taxa.obo: 3 terms",
+        f"built {tmp_path}/cache/codes/codes.index: cell_type 7 terms, source_material 1 term, taxon_id 3 terms",
+    ]
     assert good("codes", "search", "cell_type", "leukocite", "-n", "1", cwd=tmp_path).stdout == "CL:0000738\tleukocyte\n"
-    assert good("codes", "search", "cell_type", "white", "cell", "--top", "1", cwd=tmp_path).stdout == "CL:0000738\tleukocyte\twhite blood cell\n"
+    assert (
+        good("codes", "search", "cell_type", "white", "cell", "--top", "1", cwd=tmp_path).stdout
+        == "CL:0000738\tleukocyte\twhite blood cell\n"
+    )
     assert json.loads(good("codes", "search", "taxon_id", "human", "--json", cwd=tmp_path).stdout) == [
-        {"value": "NCBITaxon:9606", "label": "Homo sapiens", "uri": "http://purl.obolibrary.org/obo/NCBITaxon_9606", "score": 0.99, "synonym": "human"}]
+        {
+            "value": "NCBITaxon:9606",
+            "label": "Homo sapiens",
+            "uri": "http://purl.obolibrary.org/obo/NCBITaxon_9606",
+            "score": 0.99,
+            "synonym": "human",
+        }
+    ]
     nothing = good("codes", "search", "cell_type", "zebrafish", cwd=tmp_path)
     assert nothing.stdout == "" and "zebrafish" in nothing.stderr
     assert json.loads(good("codes", "search", "cell_type", "zebrafish", "--json", cwd=tmp_path).stdout) == []
-    assert good("codes", "list", cwd=tmp_path).stdout.splitlines()[:3] == ["cell_type\t7 terms", "source_material\t1 term", "taxon_id\t3 terms"]
+    assert good("codes", "list", cwd=tmp_path).stdout.splitlines()[:3] == [
+        "cell_type\t7 terms",
+        "source_material\t1 term",
+        "taxon_id\t3 terms",
+    ]
     told = json.loads(good("codes", "list", "--json", "--index", "site.index", cwd=tmp_path).stdout)
     assert told["place"] == "site.index" and told["counts"]["taxon_id"] == {"terms": 3, "names": 5}
     summary = json.loads(good("codes", "build", "taxa.obo", "-o", "new.index", "--json", cwd=tmp_path).stdout)
@@ -286,24 +366,38 @@ def test_a_pipe_is_a_file(tmp_path):
     assert good("codes", "search", "cell_type", "neuron", cwd=tmp_path).stdout == "CL:0000540\tneuron\n"
 
 
-@pytest.mark.parametrize("arguments, code, words", [
-    (("search", "celltype", "x"), 3, "did you mean cell_type"), (("search", "cell_type"), 2, "no words"), (("search", "cell_type", "x", "-n", "0"), 2, "greater"),
-    (("search", "cell_type", "x"), 3, "codes build"), (("search", "cell_type", "x", "--index", "none"), 3, "no index of codes none"),
-    (("search", "cell_type", "x", "--index", "cl.obo"), 2, "cl.obo is no index"), (("build", "none.obo"), 3, "none.obo"),
-    (("build", "text.txt"), 2, "no file of terms"), (("build", "cl.obo", "-o", "text.txt"), 1, "is no index"), (("build", "slot=cl.obo"), 2, "no codes for slot"),
-    (("build", "cl.obo", "-o", "cl.obo/x"), 4, "cannot write"), (("build", "taxa.obo", "-o", "site.index"), 1, "cl.obo"),
-])
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (("search", "celltype", "x"), 3, "did you mean cell_type"),
+        (("search", "cell_type"), 2, "no words"),
+        (("search", "cell_type", "x", "-n", "0"), 2, "greater"),
+        (("search", "cell_type", "x"), 3, "codes build"),
+        (("search", "cell_type", "x", "--index", "none"), 3, "no index of codes none"),
+        (("search", "cell_type", "x", "--index", "cl.obo"), 2, "cl.obo is no index"),
+        (("build", "none.obo"), 3, "none.obo"),
+        (("build", "text.txt"), 2, "no file of terms"),
+        (("build", "cl.obo", "-o", "text.txt"), 1, "is no index"),
+        (("build", "slot=cl.obo"), 2, "no codes for slot"),
+        (("build", "cl.obo", "-o", "cl.obo/x"), 4, "cannot write"),
+        (("build", "taxa.obo", "-o", "site.index"), 1, "cl.obo"),
+    ],
+)
 def test_errors_are_a_line_and_a_hint(index, tmp_path, arguments, code, words):
     (tmp_path / "text.txt").write_text("hello\n")
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     result = modos("codes", *arguments, cwd=tmp_path)
-    assert result.returncode == code and words in result.stderr and "Traceback" not in result.stderr and result.stdout == "", result.stderr
+    assert result.returncode == code and words in result.stderr and "Traceback" not in result.stderr and result.stdout == "", (
+        result.stderr
+    )
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_what_the_index_loses_is_asked_about(index, tmp_path):
     refused = modos("codes", "build", "taxa.obo", "-o", index.path, cwd=tmp_path)
-    assert refused.returncode == 1 and "--yes" in refused.stderr and Index(index.path).slots[:2] == ["cell_type", "source_material"]
+    assert (
+        refused.returncode == 1 and "--yes" in refused.stderr and Index(index.path).slots[:2] == ["cell_type", "source_material"]
+    )
     good("codes", "build", "taxa.obo", "-o", index.path, "--yes", cwd=tmp_path)
     assert Index(index.path).slots[0] == "taxon_id"
     for answer, code, name in (("n", 130, "taxa.obo"), ("y", 0, "cl.obo")):
@@ -312,9 +406,15 @@ def test_what_the_index_loses_is_asked_about(index, tmp_path):
 
 
 def test_an_endpoint_is_searched(served, tmp_path):
-    assert good("--endpoint", served, "codes", "search", "cell_type", "nerve cell", "-n", "1", cwd=tmp_path).stdout == "CL:0000540\tneuron\tnerve cell\n"
+    assert (
+        good("--endpoint", served, "codes", "search", "cell_type", "nerve cell", "-n", "1", cwd=tmp_path).stdout
+        == "CL:0000540\tneuron\tnerve cell\n"
+    )
     assert "taxon_id" in good("codes", "list", cwd=tmp_path, MODOS_ENDPOINT=served).stdout
-    assert good("--endpoint", "http://127.0.0.1:9", "codes", "search", "sex", "woman", cwd=tmp_path).stdout == "Female\tfemale\twoman\n"
+    assert (
+        good("--endpoint", "http://127.0.0.1:9", "codes", "search", "sex", "woman", cwd=tmp_path).stdout
+        == "Female\tfemale\twoman\n"
+    )
     assert modos("--endpoint", "http://127.0.0.1:9", "codes", "search", "cell_type", "x", cwd=tmp_path).returncode == 5
 
 
@@ -341,7 +441,9 @@ def asked_of_a_sample():
     """The slots in the order in which they are asked for."""
     asked = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("modos.cli.input.read_answer", lambda prompt: asked.append(prompt.split()[0]) or ("s" if asked == ["id"] else ""))
+        patch.setattr(
+            "modos.cli.input.read_answer", lambda prompt: asked.append(prompt.split()[0]) or ("s" if asked == ["id"] else "")
+        )
         ask_element("Sample", {})
     return asked
 
@@ -359,11 +461,20 @@ def test_words_are_looked_up_and_a_number_is_taken(ex):
     assert "1  leukocyte  CL:0000738" in said and "2  myeloid leukocyte  CL:0000766" in said
 
 
-@pytest.mark.parametrize("typed, value", [
-    (["CL:0000084"], "CL:0000084"), (["http://example.org/own"], "http://example.org/own"), (["t cell", "CL:0000236"], "CL:0000236"),
-    (["leukocite", "neuron", "1"], "CL:0000540"), (["lab cell 7", "="], "lab cell 7"), (["t cell", ""], None), ([""], None),
-    (["cellule nerveuse", "99", "1"], None), (["zebrafish", "hepatocyte", "1"], "CL:0000182"),
-])
+@pytest.mark.parametrize(
+    "typed, value",
+    [
+        (["CL:0000084"], "CL:0000084"),
+        (["http://example.org/own"], "http://example.org/own"),
+        (["t cell", "CL:0000236"], "CL:0000236"),
+        (["leukocite", "neuron", "1"], "CL:0000540"),
+        (["lab cell 7", "="], "lab cell 7"),
+        (["t cell", ""], None),
+        ([""], None),
+        (["cellule nerveuse", "99", "1"], None),
+        (["zebrafish", "hepatocyte", "1"], "CL:0000182"),
+    ],
+)
 def test_a_code_other_words_the_same_or_nothing(ex, typed, value):
     lines = [*typed, ""] if typed[-1] == "1" and "99" in typed else typed
     assert sample(ex, cell_type=lines)[0].get("cell_type") == value
@@ -386,6 +497,7 @@ def test_without_codes_what_is_typed_stays(ex):
 
 def test_a_service_that_went_away_is_asked_once(ex, fuzon):
     """Who types on does not wait for it at each answer."""
+
     def answer(path):
         if path.endswith("/codes/top"):
             raise ConnectionError  # no answer
@@ -399,7 +511,13 @@ def test_a_service_that_went_away_is_asked_once(ex, fuzon):
 
 def test_a_service_that_fails_is_told_and_stops_nobody(ex, fuzon):
     def answer(path):
-        return (200, {"status": "success", "fuzon": fuzon.url}) if not path else (200, {"collections": ["cell_type"]}) if "coll" in path else (503, b"")
+        return (
+            (200, {"status": "success", "fuzon": fuzon.url})
+            if not path
+            else (200, {"collections": ["cell_type"]})
+            if "coll" in path
+            else (503, b"")
+        )
 
     fuzon.answer = answer
     found, said = sample(ex, cell_type=["t cell"], MODOS_ENDPOINT=fuzon.url)

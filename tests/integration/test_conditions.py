@@ -38,19 +38,26 @@ def serving(request, example, folder, refs):  # noqa: F811
         stack = request.getfixturevalue("stack")
         references = open_store(f"s3://{BUCKET}/conditions", stack.endpoint, CREDENTIALS)
         push(refs, references, "mini")
-        app = create_app(S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=stack.s3, s3_kwargs=CREDENTIALS), references=references)
+        app = create_app(
+            S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=stack.s3, s3_kwargs=CREDENTIALS), references=references
+        )
     with BackgroundServer(app) as server:
         yield server.url
 
 
 def addresses_at(url, refs):  # noqa: F811
     contig = refs.assembly("mini").contigs[0]
-    return {"files": f"{url}/files/ex/demo2.bam", "references": f"{url}/references/index.json",
-            "sequence": f"{url}/refget/sequence/{contig.md5}"}
+    return {
+        "files": f"{url}/files/ex/demo2.bam",
+        "references": f"{url}/references/index.json",
+        "sequence": f"{url}/refget/sequence/{contig.md5}",
+    }
 
 
 def get(address, method="GET", **headers):
-    return requests.request(method, address, headers={name.replace("_", "-"): value for name, value in headers.items()}, timeout=20)
+    return requests.request(
+        method, address, headers={name.replace("_", "-"): value for name, value in headers.items()}, timeout=20
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)

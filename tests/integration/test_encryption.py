@@ -50,13 +50,17 @@ def modo(request, example, tmp_path, stack):
         return MODO.open(tmp_path / "ex")
     from modos.demo.stack import CREDENTIALS
 
-    return MODO.open(example / "ex").upload(f"s3://modos-demo/encrypted/{tmp_path.name}", services={"s3": stack.s3},
-                                            s3_kwargs=CREDENTIALS)
+    return MODO.open(example / "ex").upload(
+        f"s3://modos-demo/encrypted/{tmp_path.name}", services={"s3": stack.s3}, s3_kwargs=CREDENTIALS
+    )
 
 
 def content(modo):
-    return {info.key: modo.storage.read(info.key)[0] for info in modo.storage.iter_files()
-            if not info.key.startswith(("data.zarr/", ".modos/"))}
+    return {
+        info.key: modo.storage.read(info.key)[0]
+        for info in modo.storage.iter_files()
+        if not info.key.startswith(("data.zarr/", ".modos/"))
+    }
 
 
 def texts(records):
@@ -117,7 +121,8 @@ def test_the_package_reads_our_files_and_we_its(modo, key, tmp_path, example):
     folder.add_element({"id": "theirs", "@type": "AlignmentSet"}, theirs)
     assert "theirs.bam.bai.c4gh" in {path.name for path in folder.list_files()}
     assert folder.count("theirs.bam", "chr1:1-9000", secret_key=secret) == MODO.open(example / "ex").count(
-        "demo2.bam", "chr1:1-9000")
+        "demo2.bam", "chr1:1-9000"
+    )
     folder.decrypt(secret)
     assert (tmp_path / "other/theirs.bam").read_bytes() == (example / "ex/demo2.bam").read_bytes()
 
@@ -169,8 +174,9 @@ def test_sharing_and_revoking(modo, key, example):
 def test_a_sealed_source_may_have_any_name(tmp_path, key):
     """What counts for its checksum is told by the name that it gets."""
     (tmp_path / "far").mkdir()
-    (tmp_path / "far/blob").write_bytes(encrypt_header(bytes(32), [load_secret_key(key[0]).public]) + b"".join(
-        encrypt(iter([b"a\tb\n"]), bytes(32))))
+    (tmp_path / "far/blob").write_bytes(
+        encrypt_header(bytes(32), [load_secret_key(key[0]).public]) + b"".join(encrypt(iter([b"a\tb\n"]), bytes(32)))
+    )
     (tmp_path / "link").symlink_to(tmp_path / "far/blob")
     modo = MODO(tmp_path / "ex")
     modo.add_element({"id": "a", "@type": "DataEntity", "data_format": "TSV", "data_path": "a.tsv.c4gh"}, tmp_path / "link")
@@ -225,8 +231,12 @@ def test_the_plain_files_may_stay(modo, key):
 
 def test_what_cannot_be_encrypted_changes_nothing(modo, key, tmp_path):
     before = content(modo), modo.metadata
-    for keys, elements, error in (([], None, InvalidInputError), (key[1], ["sample/sample1"], NotFoundError),
-                                  (key[1], ["nothing"], NotFoundError), (key[0], None, InvalidInputError)):
+    for keys, elements, error in (
+        ([], None, InvalidInputError),
+        (key[1], ["sample/sample1"], NotFoundError),
+        (key[1], ["nothing"], NotFoundError),
+        (key[0], None, InvalidInputError),
+    ):
         with pytest.raises(error):
             modo.encrypt(keys, elements=elements)
     assert (content(modo), modo.metadata) == before
@@ -253,12 +263,16 @@ def test_an_encrypted_file_that_was_changed_is_not_decrypted(modo, key, change):
     modo.encrypt(public)
     data = modo.storage.read("demo2.bam.c4gh")[0]
     head, body = data[:124], data[124:]
-    parts = [body[at:at + SEALED] for at in range(0, len(body), SEALED)]
+    parts = [body[at : at + SEALED] for at in range(0, len(body), SEALED)]
     assert len(parts) > 3
     changed = {
-        "bit": head + body[:70_000] + bytes([body[70_000] ^ 1]) + body[70_001:], "cut": data[:-1000],
-        "segment": head + b"".join(parts[:-1]), "swap": head + b"".join([parts[1], parts[0], *parts[2:]]),
-        "repeat": head + b"".join([parts[0], *parts]), "trailing": data + b"more", "header": b"crypt4gh" + bytes(116) + body,
+        "bit": head + body[:70_000] + bytes([body[70_000] ^ 1]) + body[70_001:],
+        "cut": data[:-1000],
+        "segment": head + b"".join(parts[:-1]),
+        "swap": head + b"".join([parts[1], parts[0], *parts[2:]]),
+        "repeat": head + b"".join([parts[0], *parts]),
+        "trailing": data + b"more",
+        "header": b"crypt4gh" + bytes(116) + body,
     }[change]
     put(modo, "demo2.bam.c4gh", changed)
     before = content(modo)
@@ -292,14 +306,20 @@ def test_no_plain_file_is_written_on_the_way(example, tmp_path, key, stack, monk
     """Neither for a region nor for S3."""
     from modos.demo.stack import CREDENTIALS
 
-    modo = MODO.open(example / "ex").upload(f"s3://modos-demo/nothing/{tmp_path.name}", services={"s3": stack.s3},
-                                            s3_kwargs=CREDENTIALS)
+    modo = MODO.open(example / "ex").upload(
+        f"s3://modos-demo/nothing/{tmp_path.name}", services={"s3": stack.s3}, s3_kwargs=CREDENTIALS
+    )
     monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
     opened = []
     real = os.open
-    monkeypatch.setattr(os, "open", lambda path, flags, *a, **k: (
-        opened.append(path) if flags & (os.O_WRONLY | os.O_RDWR) and "/dev/" not in str(path) else None) or real(
-            path, flags, *a, **k))
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda path, flags, *a, **k: (
+            (opened.append(path) if flags & (os.O_WRONLY | os.O_RDWR) and "/dev/" not in str(path) else None)
+            or real(path, flags, *a, **k)
+        ),
+    )
     modo.encrypt(key[1])
     assert modo.count("demo2.bam", "chr1", secret_key=key[0]) > 0
     modo.decrypt(key[0])
@@ -345,7 +365,7 @@ class Sealing:
         padded = before + data + after
         body = b"".join(encrypt(iter([padded]), key))
         content = encrypt_header(key, [recipient], None, (len(before), len(data))) + body
-        self.ticket = Ticket("BAM", tuple(Block("", content=content[at:at + 50_000]) for at in range(0, len(content), 50_000)))
+        self.ticket = Ticket("BAM", tuple(Block("", content=content[at : at + 50_000]) for at in range(0, len(content), 50_000)))
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":

@@ -94,8 +94,12 @@ def test_an_object_of_others(shared_data, tmp_path):
     modo.enrich_metadata()
     assert sequences_ids(modo) == ["sequence/BA000007.3_bd7522"]
     assert modo.metadata["reference/reference1"]["has_sequence"] == ["sequence/BA000007.3_bd7522"]
-    digest = base64.urlsafe_b64encode(hashlib.sha512(b"".join((tmp_path / "ex/reference.fa").read_bytes().split(b"\n")[1:]).upper()).digest()[:24])
-    assert modo.metadata["sequence/BA000007.3_bd7522"] == before["sequence/BA000007.3_bd7522"] | {"refget_digest": f"SQ.{digest.decode()}"}
+    digest = base64.urlsafe_b64encode(
+        hashlib.sha512(b"".join((tmp_path / "ex/reference.fa").read_bytes().split(b"\n")[1:]).upper()).digest()[:24]
+    )
+    assert modo.metadata["sequence/BA000007.3_bd7522"] == before["sequence/BA000007.3_bd7522"] | {
+        "refget_digest": f"SQ.{digest.decode()}"
+    }
 
 
 def test_a_file_that_cannot_be_read_is_told(modo):
@@ -112,12 +116,22 @@ def test_mztab_gives_samples_and_an_assay(modo, tmp_path):
     modo.enrich_metadata()
     metadata = modo.metadata
     assert metadata["sample/sample_1"] == {
-        "@type": "Sample", "name": "sample_1", "description": "first", "taxon_id": ["NCBITaxon:9606"],
-        "cell_type": "CL:0000182", "source_material": "BTO:0000759"}
+        "@type": "Sample",
+        "name": "sample_1",
+        "description": "first",
+        "taxon_id": ["NCBITaxon:9606"],
+        "cell_type": "CL:0000182",
+        "source_material": "BTO:0000759",
+    }
     assert metadata["data/liver"]["has_sample"] == ["sample/sample_1", "sample/known"]
     assert metadata["assay/liver"] == {
-        "@type": "Assay", "omics_type": ["PROTEOMICS"], "has_data": ["data/liver"], "name": "Liver proteome",
-        "has_sample": ["sample/sample_1", "sample/known"], "description": "Two livers"}
+        "@type": "Assay",
+        "omics_type": ["PROTEOMICS"],
+        "has_data": ["data/liver"],
+        "name": "Liver proteome",
+        "has_sample": ["sample/sample_1", "sample/known"],
+        "description": "Two livers",
+    }
     assert metadata["ex"]["has_assay"] == ["assay/liver"]
     before = (modo.path / "data.zarr/zarr.json").read_bytes()
     modo.enrich_metadata()

@@ -40,8 +40,13 @@ if not shutil.which("samtools"):
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 ALICE, BOB = "the-token-of-alice", "the-token-of-bobby"
 QUERIES = [
-    Query(fields=("QNAME", "FLAG", "SEQ")), Query(fields=("RNAME", "POS", "CIGAR", "MAPQ"), tags=()), Query(tags=("NM", "RG")),
-    Query(notags=("NM", "MD")), Query(fields=("QUAL",), notags=("NM",)), Query(tags=()), Query(fields=("TLEN", "RNEXT", "PNEXT")),
+    Query(fields=("QNAME", "FLAG", "SEQ")),
+    Query(fields=("RNAME", "POS", "CIGAR", "MAPQ"), tags=()),
+    Query(tags=("NM", "RG")),
+    Query(notags=("NM", "MD")),
+    Query(fields=("QUAL",), notags=("NM",)),
+    Query(tags=()),
+    Query(fields=("TLEN", "RNEXT", "PNEXT")),
 ]
 SOME = (Region("chr1", 20_000, 25_000), Region("chr1", 30_000, 31_000), Region("chr2", 0, 3_000))
 
@@ -96,13 +101,18 @@ def test_many_regions_are_many_addresses(url, tmp_path, monkeypatch):
 
     monkeypatch.setattr(partial, "_MOST", 1)
     monkeypatch.setattr("modos.genomics.index.slices._GAP", 1)
-    client, regions = HtsgetClient(f"{url}/htsget"), tuple(Region(contig, at, at + 10) for contig in ("chr1", "chr2") for at in (100, 35_000))
+    client, regions = (
+        HtsgetClient(f"{url}/htsget"),
+        tuple(Region(contig, at, at + 10) for contig in ("chr1", "chr2") for at in (100, 35_000)),
+    )
     ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", regions, fields=("QNAME", "POS")))
     made = [block for block in ticket.blocks if "/htsget/data/" in block.url]
     assert len(made) > 2 and ["last=1" in block.url for block in made] == [False] * (len(made) - 1) + [True]
     out = fetched(client, Query("BAM", regions, fields=("QNAME", "POS")), tmp_path / "out.bam")
     assert out.read_bytes().count(BGZF_EOF) == 1
-    assert sam(out) == [left(line, ("QNAME", "POS")) for line in sam(fetched(client, Query("BAM", regions), tmp_path / "all.bam"))]
+    assert sam(out) == [
+        left(line, ("QNAME", "POS")) for line in sam(fetched(client, Query("BAM", regions), tmp_path / "all.bam"))
+    ]
 
 
 @pytest.mark.parametrize("regions", [(), (Region("chr1"),), SOME])
@@ -134,18 +144,34 @@ def test_no_tags_and_all_tags_are_two_things(url, tmp_path):
         assert any("/htsget/data/" in block["url"] for block in ticket["urls"])
     posted = requests.post(f"{url}/htsget/reads/ex/demo2", json.dumps({"tags": []}), timeout=20).json()["htsget"]
     assert any("tags=&" in block["url"] or block["url"].endswith("tags=") for block in posted["urls"])
-    assert sam(fetched(HtsgetClient(f"{url}/htsget"), Query("BAM", tags=()), tmp_path / "none.bam")) == [left(line, tags=()) for line in every]
+    assert sam(fetched(HtsgetClient(f"{url}/htsget"), Query("BAM", tags=()), tmp_path / "none.bam")) == [
+        left(line, tags=()) for line in every
+    ]
     for content in ({"tags": None}, {"fields": None, "notags": []}):
         plain = requests.post(f"{url}/htsget/reads/ex/demo2", json.dumps(content), timeout=20).json()["htsget"]
         assert not any("/htsget/data/" in block["url"] for block in plain["urls"])
 
 
-@pytest.mark.parametrize("params", [{"fields": "QNAME,XYZ"}, {"fields": "qname"}, {"fields": ""}, {"tags": "NMX"}, {"notags": "1A"},
-                                    {"tags": "NM", "notags": "MD,NM"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"fields": "QNAME,XYZ"},
+        {"fields": "qname"},
+        {"fields": ""},
+        {"tags": "NMX"},
+        {"notags": "1A"},
+        {"tags": "NM", "notags": "MD,NM"},
+    ],
+)
 def test_what_there_is_not_is_refused(url, params):
-    for answer in (requests.get(f"{url}/htsget/reads/ex/demo2", params, timeout=20),
-                   requests.post(f"{url}/htsget/reads/ex/demo2", timeout=20, data=json.dumps(
-                       {name: [word for word in text.split(",") if word] for name, text in params.items()}))):
+    for answer in (
+        requests.get(f"{url}/htsget/reads/ex/demo2", params, timeout=20),
+        requests.post(
+            f"{url}/htsget/reads/ex/demo2",
+            timeout=20,
+            data=json.dumps({name: [word for word in text.split(",") if word] for name, text in params.items()}),
+        ),
+    ):
         assert (answer.status_code, answer.json()["htsget"]["error"]) == (400, "InvalidInput")
 
 
@@ -167,19 +193,38 @@ def test_variants_come_whole(url, root, tmp_path):
     assert answer.status_code == 200 and "/htsget/data/" not in answer.text
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text.replace("demo2.bam", "demo1.cram"), lambda text: text.replace("demo2.bam", "demo2.bam.bai"),
-    lambda text: text.replace("demo2.bam", "none.bam"), lambda text: text.replace("ex/demo2.bam", "..%2Fdemo2.bam"),
-    lambda text: text.replace("ex/demo2.bam", "ex/data.zarr/zarr.json"),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("demo2.bam", "demo1.cram"),
+        lambda text: text.replace("demo2.bam", "demo2.bam.bai"),
+        lambda text: text.replace("demo2.bam", "none.bam"),
+        lambda text: text.replace("ex/demo2.bam", "..%2Fdemo2.bam"),
+        lambda text: text.replace("ex/demo2.bam", "ex/data.zarr/zarr.json"),
+    ],
+)
 def test_nothing_else_is_given_out(url, change):
     ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
     assert requests.get(made_url(ticket), timeout=20).status_code == 200
     assert requests.get(change(made_url(ticket)), timeout=20).status_code == 404
 
 
-@pytest.mark.parametrize("chunks", ["", "0-f0000", "f50000", "f50000-f50000", "aee820000-f50000", "f50000-aee820000,f50000-aee820000",
-                                    "f50000-ffffffffffffffff", "f50001-aee820000", "-1-5", "x-y", ",".join(["f50000-f60000"] * 5_000)])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        "",
+        "0-f0000",
+        "f50000",
+        "f50000-f50000",
+        "aee820000-f50000",
+        "f50000-aee820000,f50000-aee820000",
+        "f50000-ffffffffffffffff",
+        "f50001-aee820000",
+        "-1-5",
+        "x-y",
+        ",".join(["f50000-f60000"] * 5_000),
+    ],
+)
 def test_places_that_are_not_in_the_file_are_refused(url, chunks):
     ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
     address, _, query = made_url(ticket).partition("?")
@@ -202,8 +247,12 @@ def test_access_is_checked_each_time(root):
         ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
         address = made_url(ticket)
         assert ALICE not in address and len(b"".join(client.iter_bytes(ticket))) > 1000
-        for headers, status in (({}, 403), ({"Authorization": f"Bearer {BOB}"}, 403), ({"Authorization": "Bearer wrong"}, 401),
-                                ({"Authorization": f"Bearer {ALICE}"}, 200)):
+        for headers, status in (
+            ({}, 403),
+            ({"Authorization": f"Bearer {BOB}"}, 403),
+            ({"Authorization": "Bearer wrong"}, 401),
+            ({"Authorization": f"Bearer {ALICE}"}, 200),
+        ):
             assert requests.get(address, headers=headers, timeout=20).status_code == status
         with pytest.raises(AccessError):
             HtsgetClient(f"{server.url}/htsget", token=BOB).fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
@@ -355,8 +404,14 @@ def test_less_goes_over_the_network(url, example):
 
 
 def run(*arguments, code=0, **environment):
-    result = subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
-                            env=os.environ | environment)
+    result = subprocess.run(
+        [*MODOS, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
+    )
     assert result.returncode == code, result.stderr
     return result
 
@@ -368,19 +423,28 @@ def test_the_command(example, url, where, file):
     reference = ("-T", example / "ex/reference.fa") if file == "demo1.cram" and where == "htsget" else ()
     whole = run("stream", *reference, "-r", "chr1:20,001-25,000", "-O", "sam", source).stdout.splitlines()
     whole = [line for line in whole if not line.startswith("@")]
-    for options, kept in ((("--fields", "QNAME,SEQ", "--tags", ""), {"fields": ("QNAME", "SEQ"), "tags": ()}),
-                          (("--notags", "NM, MD"), {"notags": ("NM", "MD")}), (("--tags", "RG"), {"tags": ("RG",)})):
+    for options, kept in (
+        (("--fields", "QNAME,SEQ", "--tags", ""), {"fields": ("QNAME", "SEQ"), "tags": ()}),
+        (("--notags", "NM, MD"), {"notags": ("NM", "MD")}),
+        (("--tags", "RG"), {"tags": ("RG",)}),
+    ):
         got = run("stream", *reference, "-r", "chr1:20,001-25,000", "-O", "sam", *options, source).stdout.splitlines()
         wanted = [left(line, **kept) for line in whole]
         assert [line for line in got if not line.startswith("@")] == wanted and len(wanted) == 969
         assert run("stream", *reference, "-c", "-r", "chr1:20,001-25,000", *options, source).stdout == "969\n"
 
 
-@pytest.mark.parametrize(("options", "word"), [
-    (("--fields", "QNAM"), "did you mean QNAME"), (("--fields", ""), "names no field"), (("--tags", "NMX"), "NMX"),
-    (("--tags", "NM", "--notags", "NM"), "both tags and notags"), (("--raw", "--fields", "QNAME"), "do not go together"),
-    (("--raw", "--tags", ""), "do not go together"),
-])
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--fields", "QNAM"), "did you mean QNAME"),
+        (("--fields", ""), "names no field"),
+        (("--tags", "NMX"), "NMX"),
+        (("--tags", "NM", "--notags", "NM"), "both tags and notags"),
+        (("--raw", "--fields", "QNAME"), "do not go together"),
+        (("--raw", "--tags", ""), "do not go together"),
+    ],
+)
 def test_the_command_refuses(example, options, word):
     assert word in run("stream", *options, example / "ex/demo2.bam", code=2).stderr
 

@@ -36,8 +36,9 @@ def url(folder):
 
 
 def modos(*words, text=True):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=text,
-                          timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=text, timeout=120
+    )
 
 
 def test_what_is_listed_is_read_everywhere(url, folder, tmp_path):
@@ -64,8 +65,10 @@ def test_tracks_are_downloaded(folder, tmp_path):
     modo.add_track("noise", {"chr1": values})
     with BackgroundServer(create_app(open_storage(tmp_path / "served"))) as server:
         MODO.open(f"{server.url}/files/t").download(tmp_path / "copy")
-    files = [sorted(path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file() and "/c/" in str(path))
-             for top in (tmp_path / "served/t", tmp_path / "copy")]
+    files = [
+        sorted(path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file() and "/c/" in str(path))
+        for top in (tmp_path / "served/t", tmp_path / "copy")
+    ]
     assert files[0] == files[1] and files[0]
     np.testing.assert_array_equal(MODO.open(tmp_path / "copy").genome["chr1"][0:90_000, "noise"], values)
 
@@ -86,8 +89,11 @@ def test_a_served_object_itself(folder):
 
 
 def test_what_is_not_there_is_said(url):
-    for call in (lambda: MODO.open(f"{url}/files/none"), lambda: MODO.locate(f"{url}/files/none/x.bam"),
-                 lambda: MODO.locate(f"{url}/files/ex/x.bam")):
+    for call in (
+        lambda: MODO.open(f"{url}/files/none"),
+        lambda: MODO.locate(f"{url}/files/none/x.bam"),
+        lambda: MODO.locate(f"{url}/files/ex/x.bam"),
+    ):
         with pytest.raises(NotFoundError):
             call()
 

@@ -34,7 +34,10 @@ def name(store, assembly, *contigs):
     """Write an assembly as a forger would, with a seqcol digest that fits."""
     made = Assembly(assembly, contigs, seqcol_digest([vars(contig) for contig in contigs]))
     store.storage.write(assembly_key(assembly), made.to_bytes())
-    store.change_index("assemblies", lambda index: index.update({assembly: {"seqcol": made.seqcol, "contigs": len(contigs), "bases": made.bases}}))
+    store.change_index(
+        "assemblies",
+        lambda index: index.update({assembly: {"seqcol": made.seqcol, "contigs": len(contigs), "bases": made.bases}}),
+    )
     return made
 
 
@@ -101,8 +104,13 @@ def test_refget_gives_no_sequence_that_is_only_called_so(served):
 def test_a_poisoned_sequence_is_not_given_out(served, before):
     store, url = served
     md5 = digests(TRUE).md5
-    paths = [f"refget/sequence/{md5}", f"refget/sequence/{digests(TRUE).ga4gh}", f"refget/sequence/{md5}?start=0&end=3", f"refget/sequence/{md5}/metadata",
-             f"references/{sequence_key(md5)}"]
+    paths = [
+        f"refget/sequence/{md5}",
+        f"refget/sequence/{digests(TRUE).ga4gh}",
+        f"refget/sequence/{md5}?start=0&end=3",
+        f"refget/sequence/{md5}/metadata",
+        f"references/{sequence_key(md5)}",
+    ]
     if before:
         assert all(requests.get(f"{url}/{path}", timeout=20).ok for path in paths)
     poison(store)
@@ -138,8 +146,16 @@ def test_digests_in_the_metadata_of_an_object_do_not_mix_its_sequences(tmp_path)
     subprocess.run(["samtools", "faidx", str(tmp_path / "x.fa")], check=True)
     modo.add_element({"@type": "ReferenceGenome", "id": "mini", "data_path": "x.fa"}, tmp_path / "x.fa")
     for contig in ("chr1", "chr2"):
-        modo.add_element({"@type": "ReferenceSequence", "id": contig, "name": contig, "sequence_md5": md5, "refget_digest": digests(TRUE).ga4gh},
-                         part_of="reference/mini")
+        modo.add_element(
+            {
+                "@type": "ReferenceSequence",
+                "id": contig,
+                "name": contig,
+                "sequence_md5": md5,
+                "refget_digest": digests(TRUE).ga4gh,
+            },
+            part_of="reference/mini",
+        )
     reference = MODO.open(tmp_path / "ex").reference("mini")
     assert reference.dna("chr1") == TRUE and reference.dna("chr2") == OTHER
 
@@ -147,16 +163,26 @@ def test_digests_in_the_metadata_of_an_object_do_not_mix_its_sequences(tmp_path)
 def run(*words, **environment):
     import os
 
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=True, timeout=60,
-                          env=os.environ | environment)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
 
 
 @pytest.mark.parametrize("forge", [forge_name, poison])
 def test_commands_give_out_no_digest_that_the_bases_do_not_have(store, tmp_path, forge):
     forge(store)
     assembly, refs = ("a" if forge is forge_name else "true"), str(tmp_path / "refs")
-    for words in (["show", assembly], ["show", assembly, "--json"], ["verify", assembly], ["push", assembly, str(tmp_path / "clean")],
-                  ["dna", assembly, "chr1:1-20"]):
+    for words in (
+        ["show", assembly],
+        ["show", assembly, "--json"],
+        ["verify", assembly],
+        ["push", assembly, str(tmp_path / "clean")],
+        ["dna", assembly, "chr1:1-20"],
+    ):
         done = run("reference", *words, "--store", refs)
         assert done.returncode == 6 and digests(TRUE).ga4gh not in done.stdout and "GATTAC" not in done.stdout, (words, done)
     assert not (tmp_path / "clean" / "index.json").exists()
@@ -167,7 +193,9 @@ def test_enrich_records_no_digest_that_the_bases_do_not_have(store, tmp_path):
     modo = MODO.create(tmp_path / "ex")
     modo.add_element({"@type": "ReferenceGenome", "id": "r", "assembly": "a"})
     done = run("enrich", str(tmp_path / "ex"), MODOS_REFERENCE_STORE=str(tmp_path / "refs"))
-    assert "GA4GH" in done.stderr and digests(TRUE).ga4gh not in json.dumps(dict(MODO.open(tmp_path / "ex").metadata), default=str)
+    assert "GA4GH" in done.stderr and digests(TRUE).ga4gh not in json.dumps(
+        dict(MODO.open(tmp_path / "ex").metadata), default=str
+    )
 
 
 def test_names_by_their_content_are_those_of_hashlib():

@@ -25,16 +25,24 @@ if not shutil.which("samtools") or not shutil.which("bcftools"):
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 GENES = [  # contig, start (1-based), end, id, name
-    ("1", 20_001, 25_000, "ENSG01.7", "BRCA1"), ("1", 30_001, 31_000, "ENSG02.1", "TWIN"), ("2", 101, 3_000, "ENSG03.1", "TWIN"),
-    ("2", 5_001, 6_000, "ENSG04.2", "SAME"), ("2", 5_001, 6_000, "ENSG05.2", "SAME"), ("2", 1, 500, "ENSG06.3_PAR_Y", "PARY"),
-    ("1", 1, 900, "ENSG06.3", "PARX"), ("2", 7_001, 8_000, "ENSG07.1", "chr1"), ("3", 11, 400, "ENSG08.1", "AWAY"),
+    ("1", 20_001, 25_000, "ENSG01.7", "BRCA1"),
+    ("1", 30_001, 31_000, "ENSG02.1", "TWIN"),
+    ("2", 101, 3_000, "ENSG03.1", "TWIN"),
+    ("2", 5_001, 6_000, "ENSG04.2", "SAME"),
+    ("2", 5_001, 6_000, "ENSG05.2", "SAME"),
+    ("2", 1, 500, "ENSG06.3_PAR_Y", "PARY"),
+    ("1", 1, 900, "ENSG06.3", "PARX"),
+    ("2", 7_001, 8_000, "ENSG07.1", "chr1"),
+    ("3", 11, 400, "ENSG08.1", "AWAY"),
 ]
 
 
 def gff3(path, genes=GENES):
-    rows = [f"{contig}\tT\tgene\t{start}\t{end}\t.\t+\t.\tID={id};gene_id={id};gene_name={name};gene_type=x\n"
-            f"{contig}\tT\ttranscript\t{start}\t{end}\t.\t+\t.\tID=T{id};Parent={id}\n{contig}\tT\texon\t{start}\t{end}\t.\t+\t.\tParent=T{id}\n"
-            for contig, start, end, id, name in genes]
+    rows = [
+        f"{contig}\tT\tgene\t{start}\t{end}\t.\t+\t.\tID={id};gene_id={id};gene_name={name};gene_type=x\n"
+        f"{contig}\tT\ttranscript\t{start}\t{end}\t.\t+\t.\tID=T{id};Parent={id}\n{contig}\tT\texon\t{start}\t{end}\t.\t+\t.\tParent=T{id}\n"
+        for contig, start, end, id, name in genes
+    ]
     path.write_text("".join(rows))
     return str(path)
 
@@ -53,7 +61,9 @@ def refs(example, tmp_path_factory):
     (folder / "other.fa").write_text(">chr1\n" + "ACGT" * 10_000 + "\n>chr2\n" + "ACGT" * 5_000 + "\n")
     other = open_store(folder / "other")
     add_files(other, "other", [str(folder / "other.fa")])
-    add_annotation(other, "genes.other", other.assembly("other"), gff3(folder / "other.gff3", [("chr1", 5, 100, "ENSG01.7", "BRCA1")]))
+    add_annotation(
+        other, "genes.other", other.assembly("other"), gff3(folder / "other.gff3", [("chr1", 5, 100, "ENSG01.7", "BRCA1")])
+    )
     return folder
 
 
@@ -62,22 +72,39 @@ def modo(example, refs, tmp_path, monkeypatch):
     """The demo's files with a reference that names the assembly."""
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(refs / "refs"))
     modo = MODO.create(tmp_path / "own")
-    modo.add_element({"id": "demo", "@type": "ReferenceGenome", "assembly": "demo",
-                      "seqcol_digest": open_store(refs / "refs").assembly("demo").seqcol})
-    for name, kind in (("demo2.bam", "AlignmentSet"), ("demo1.cram", "AlignmentSet"), ("calls.vcf.gz", "VariantSet"), ("cohort.bcf", "VariantSet")):
-        modo.add_element({"id": name.partition(".")[0], "@type": kind, "data_path": name, "has_reference": ["reference/demo"]},
-                         example / "ex" / name)
+    modo.add_element(
+        {
+            "id": "demo",
+            "@type": "ReferenceGenome",
+            "assembly": "demo",
+            "seqcol_digest": open_store(refs / "refs").assembly("demo").seqcol,
+        }
+    )
+    for name, kind in (
+        ("demo2.bam", "AlignmentSet"),
+        ("demo1.cram", "AlignmentSet"),
+        ("calls.vcf.gz", "VariantSet"),
+        ("cohort.bcf", "VariantSet"),
+    ):
+        modo.add_element(
+            {"id": name.partition(".")[0], "@type": kind, "data_path": name, "has_reference": ["reference/demo"]},
+            example / "ex" / name,
+        )
     return modo
 
 
 def counted(path, region):
-    command = ["samtools", "view", "-c", path, region] if path.suffix == ".bam" else ["bcftools", "view", "-H", "-r", region, path]
+    command = (
+        ["samtools", "view", "-c", path, region] if path.suffix == ".bam" else ["bcftools", "view", "-H", "-r", region, path]
+    )
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return int(text) if path.suffix == ".bam" else len(text.splitlines())
 
 
 def run(*arguments, code=0, **options):
-    result = subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **options)
+    result = subprocess.run(
+        [*MODOS, *map(str, arguments)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **options
+    )
     assert result.returncode == code, result.stderr
     return result
 
@@ -141,9 +168,16 @@ def test_what_there_is_not_is_said_with_what_is_near(modo):
 def test_two_annotations_that_differ_are_told(modo, refs, tmp_path, monkeypatch):
     shutil.copytree(refs / "refs", tmp_path / "two")
     store = open_store(tmp_path / "two")
-    add_annotation(store, "genes.v2", store.assembly("demo"), gff3(tmp_path / "v2.gff3", [("1", 20_001, 26_000, "ENSG01.8", "BRCA1"), *GENES[1:2]]))
+    add_annotation(
+        store,
+        "genes.v2",
+        store.assembly("demo"),
+        gff3(tmp_path / "v2.gff3", [("1", 20_001, 26_000, "ENSG01.8", "BRCA1"), *GENES[1:2]]),
+    )
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(tmp_path / "two"))
-    with pytest.raises(RegionError, match=r"ENSG01.7 at chr1:20001-25000 \(genes.v1\), ENSG01.8 at chr1:20001-26000 \(genes.v2\)"):
+    with pytest.raises(
+        RegionError, match=r"ENSG01.7 at chr1:20001-25000 \(genes.v1\), ENSG01.8 at chr1:20001-26000 \(genes.v2\)"
+    ):
         modo.count("demo2.bam", "BRCA1")
     assert modo.count("demo2.bam", "ENSG01.7") == 969 and modo.count("demo2.bam", "ENSG02") > 0
 
@@ -173,16 +207,27 @@ def test_contigs_have_to_fit_where_nothing_is_stated(plain, refs, monkeypatch):
 def test_a_stated_assembly_has_to_fit_too(modo, refs, monkeypatch):
     """The metadata say one thing and the header another: no answer."""
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(refs / "other"))
-    modo.update_element("reference/demo", {"assembly": "other", "seqcol_digest": open_store(refs / "other").assembly("other").seqcol})
+    modo.update_element(
+        "reference/demo", {"assembly": "other", "seqcol_digest": open_store(refs / "other").assembly("other").seqcol}
+    )
     with pytest.raises(NotFoundError, match="no annotation is of the assembly of the file"):
         modo.count("demo2.bam", "BRCA1")
 
 
 def test_digests_of_contigs_count(plain, refs, tmp_path, example, monkeypatch):
     """The same lengths and other bases are another assembly."""
-    lines = subprocess.run(["samtools", "view", "-H", example / "ex/demo2.bam"], capture_output=True, text=True, check=True).stdout.splitlines()
-    header = "\n".join("\t".join([*(f for f in line.split("\t") if not f.startswith("M5:")), "M5:" + "0" * 32]) if line.startswith("@SQ") else line
-                       for line in lines) + "\n"
+    lines = subprocess.run(
+        ["samtools", "view", "-H", example / "ex/demo2.bam"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    header = (
+        "\n".join(
+            "\t".join([*(f for f in line.split("\t") if not f.startswith("M5:")), "M5:" + "0" * 32])
+            if line.startswith("@SQ")
+            else line
+            for line in lines
+        )
+        + "\n"
+    )
     (tmp_path / "header.sam").write_text(header)
     with open(tmp_path / "others.bam", "wb") as out:
         subprocess.run(["samtools", "reheader", tmp_path / "header.sam", example / "ex/demo2.bam"], stdout=out, check=True)
@@ -204,9 +249,14 @@ def test_a_gff3_of_the_object(example, tmp_path, stack, compressed):
         subprocess.run(["bgzip", path], check=True)
         path = tmp_path / "genes.gff3.gz"
     modo.add_element({"id": "r", "@type": "ReferenceGenome", "data_path": "reference.fa"}, example / "ex/reference.fa")
-    modo.add_element({"id": "genes", "@type": "DataEntity", "data_format": "GFF3", "data_path": path.name, "has_reference": ["reference/r"]}, path)
+    modo.add_element(
+        {"id": "genes", "@type": "DataEntity", "data_format": "GFF3", "data_path": path.name, "has_reference": ["reference/r"]},
+        path,
+    )
     for name, links in (("a.bam", ["reference/r"]), ("b.bam", [])):
-        modo.add_element({"id": name[0], "@type": "AlignmentSet", "data_path": name, "has_reference": links}, example / "ex/demo2.bam")
+        modo.add_element(
+            {"id": name[0], "@type": "AlignmentSet", "data_path": name, "has_reference": links}, example / "ex/demo2.bam"
+        )
     assert modo.count("a.bam", "BRCA1") == modo.count("a.bam", "ENSG01") == 969
     with pytest.raises(RegionError, match="ENSG02.1"):
         modo.count("a.bam", "TWIN")
@@ -222,9 +272,19 @@ def test_a_gff3_that_goes_beyond_the_contigs_is_of_another_assembly(example, tmp
     modo = MODO.create(tmp_path / "ex")
     gff3(tmp_path / "genes.gff3", [("chr1", 1, 900, "G1", "A"), ("chr1", 1, 900_000_000, "G2", "B")])
     modo.add_element({"id": "r", "@type": "ReferenceGenome", "data_path": "reference.fa"}, example / "ex/reference.fa")
-    modo.add_element({"id": "genes", "@type": "DataEntity", "data_format": "GFF3", "data_path": "genes.gff3", "has_reference": ["reference/r"]},
-                     tmp_path / "genes.gff3")
-    modo.add_element({"id": "a", "@type": "AlignmentSet", "data_path": "a.bam", "has_reference": ["reference/r"]}, example / "ex/demo2.bam")
+    modo.add_element(
+        {
+            "id": "genes",
+            "@type": "DataEntity",
+            "data_format": "GFF3",
+            "data_path": "genes.gff3",
+            "has_reference": ["reference/r"],
+        },
+        tmp_path / "genes.gff3",
+    )
+    modo.add_element(
+        {"id": "a", "@type": "AlignmentSet", "data_path": "a.bam", "has_reference": ["reference/r"]}, example / "ex/demo2.bam"
+    )
     with pytest.raises(InvalidInputError, match="900,000,000, and chr1 of the assembly has"):
         modo.count("a.bam", "A")
 
@@ -235,16 +295,23 @@ def test_genes_of_gencode(shared_data, tmp_path, monkeypatch, name):
     source = shared_data / "genomekit-mini/gencode.v29.annotation.gff3"
     (tmp_path / "a.fa").write_text(">chr2\n" + "ACGTA" * 2_100 + "\n")
     reads = [f"r{at}\t0\tchr2\t{at}\t60\t20M\t*\t0\t0\t{'ACGTA' * 4}\t*" for at in range(1, 10_480, 3)]
-    subprocess.run(["samtools", "view", "-b", "--write-index", "-o", f"{tmp_path}/a.bam##idx##{tmp_path}/a.bam.bai", "-"], text=True, check=True,
-                   input="@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:10500\n" + "\n".join(reads) + "\n")
+    subprocess.run(
+        ["samtools", "view", "-b", "--write-index", "-o", f"{tmp_path}/a.bam##idx##{tmp_path}/a.bam.bai", "-"],
+        text=True,
+        check=True,
+        input="@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:10500\n" + "\n".join(reads) + "\n",
+    )
     store = open_store(tmp_path / "refs")
     add_files(store, "a", [str(tmp_path / "a.fa")])
     add_annotation(store, "v29", store.assembly("a"), str(source))
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(tmp_path / "refs"))
     modo = MODO.create(tmp_path / "ex")
     modo.add_element({"id": "a", "@type": "AlignmentSet", "data_path": "a.bam"}, tmp_path / "a.bam")
-    (place,) = [line.split("\t")[3:5] for line in source.read_text().splitlines() if "\tgene\t" in line
-                and any(f"{key}={name}{end}" in line for key in ("gene_name", "ID") for end in (";", "."))]
+    (place,) = [
+        line.split("\t")[3:5]
+        for line in source.read_text().splitlines()
+        if "\tgene\t" in line and any(f"{key}={name}{end}" in line for key in ("gene_name", "ID") for end in (";", "."))
+    ]
     assert modo.count("a.bam", name) == counted(tmp_path / "a.bam", "chr2:{}-{}".format(*place)) > 0
 
 
@@ -260,7 +327,9 @@ def endpoint(example, refs):
 
 def test_an_address_on_a_server_with_annotations(endpoint, refs, example):
     assert open_served_file(f"{endpoint}/htsget/reads/ex/demo2", endpoint).count("BRCA1") == 969
-    assert open_served_file(f"{endpoint}/htsget/variants/ex/calls", endpoint).count("ENSG01") == counted(example / "ex/calls.vcf.gz", "chr1:20001-25000")
+    assert open_served_file(f"{endpoint}/htsget/variants/ex/calls", endpoint).count("ENSG01") == counted(
+        example / "ex/calls.vcf.gz", "chr1:20001-25000"
+    )
     with pytest.raises(NotFoundError, match="neither a contig nor a gene BRCA9"):
         open_served_file(f"{endpoint}/htsget/reads/ex/demo2", endpoint).count("BRCA9")
 
@@ -273,6 +342,7 @@ def test_an_address_on_a_server_with_annotations_of_another_assembly(example, re
 
 def test_a_region_asks_for_nothing_more(endpoint):
     """No request is added where no gene is meant; and an endpoint that is away does not hide what was wrong."""
+
     def requests_of(region, find_gene):
         with Proxy(endpoint) as proxy:
             file = open_served_file(f"{proxy.url}/htsget/reads/ex/demo2", proxy.url)
@@ -297,7 +367,12 @@ def test_the_commands(modo, refs, endpoint, plain, tmp_path, monkeypatch):
     assert run("stream", "-c", "-r", "BRCA1", f"{own}/demo2.bam").stdout == "969\n"
     run("stream", "-r", "BRCA1", "-r", "ENSG03", "-o", tmp_path / "out.bam", f"{own}/demo2.bam")
     assert counted_all(tmp_path / "out.bam") == modo.count("demo2.bam", ["chr1:20,001-25,000", "chr2:101-3,000"])
-    assert run("coverage", "-r", "BRCA1", f"{own}/demo1.cram").stdout.splitlines()[1].split("\t")[:4] == ["chr1", "20001", "25000", "956"]
+    assert run("coverage", "-r", "BRCA1", f"{own}/demo1.cram").stdout.splitlines()[1].split("\t")[:4] == [
+        "chr1",
+        "20001",
+        "25000",
+        "956",
+    ]
     assert "TWIN is at 2 places" in run("stream", "-r", "TWIN", f"{own}/demo2.bam", code=2).stderr
     assert "did you mean BRCA1?" in run("stream", "-r", "BRCA2", f"{own}/demo2.bam", code=3).stderr
     monkeypatch.delenv("MODOS_REFERENCE_STORE")
@@ -334,12 +409,18 @@ def test_a_contig_that_only_the_index_has_wins_too(example, refs, tmp_path, monk
 
 def test_a_gene_over_the_origin_is_two_regions(example, tmp_path):
     length = MODO.open(example / "ex").file("demo2.bam").header.get_reference_length("chr2")
-    (tmp_path / "genes.gff3").write_text(f"chr2\tT\tregion\t1\t{length}\t.\t+\t.\tID=chr2;Is_circular=true\n" + "".join(
-        f"chr2\tT\t{kind}\t{length - 99}\t{length + 50}\t.\t+\t.\t{more}\n" for kind, more in (
-            ("gene", "ID=g;gene_name=AROUND"), ("mRNA", "ID=t;Parent=g"), ("exon", "ID=e;Parent=t"))))
+    (tmp_path / "genes.gff3").write_text(
+        f"chr2\tT\tregion\t1\t{length}\t.\t+\t.\tID=chr2;Is_circular=true\n"
+        + "".join(
+            f"chr2\tT\t{kind}\t{length - 99}\t{length + 50}\t.\t+\t.\t{more}\n"
+            for kind, more in (("gene", "ID=g;gene_name=AROUND"), ("mRNA", "ID=t;Parent=g"), ("exon", "ID=e;Parent=t"))
+        )
+    )
     modo = MODO(tmp_path / "ex")
     modo.add_element({"id": "genome", "@type": "ReferenceGenome"}, example / "source/reference.fa")
-    modo.add_element({"id": "reads", "@type": "AlignmentSet", "has_reference": ["reference/genome"]}, example / "source/demo2.bam")
+    modo.add_element(
+        {"id": "reads", "@type": "AlignmentSet", "has_reference": ["reference/genome"]}, example / "source/demo2.bam"
+    )
     modo.add_element({"id": "genes", "@type": "DataEntity", "has_reference": ["reference/genome"]}, tmp_path / "genes.gff3")
     with pytest.raises(RegionError, match="origin of chr2") as caught:
         list(modo.stream_genomics("demo2.bam", "AROUND"))

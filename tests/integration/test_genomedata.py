@@ -23,13 +23,18 @@ pyBigWig = pytest.importorskip("pyBigWig")
 
 TOOLS = os.path.dirname(sys.executable)
 WIGGLE = "chr1.wgEncodeDukeDNaseSeqBaseOverlapSignalK562V2.wig"
-TRACKS = {"placental": "chr1.phyloP44way.placental.short.wigFix", "primate": "chr1.phyloP44way.primate.short.wigFix",
-          "dnase": WIGGLE, "unfiltered": "unfiltered.bed"}
+TRACKS = {
+    "placental": "chr1.phyloP44way.placental.short.wigFix",
+    "primate": "chr1.phyloP44way.primate.short.wigFix",
+    "dnase": WIGGLE,
+    "unfiltered": "unfiltered.bed",
+}
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 # What Genomedata calls and is not installed by pip: a copy does for h5repack, and `bedtools intersect -a stdin -b FILE`.
-SHIMS = {"h5repack": '#!/bin/sh\nfor last; do :; done\neval "from=\\${$(($#-1))}"\ncp "$from" "$last"\n',
-         "bedtools": f"""#!{sys.executable}
+SHIMS = {
+    "h5repack": '#!/bin/sh\nfor last; do :; done\neval "from=\\${$(($#-1))}"\ncp "$from" "$last"\n',
+    "bedtools": f"""#!{sys.executable}
 import sys
 rows = [line.split() for line in open(sys.argv[5]) if line.strip()]
 for line in sys.stdin:
@@ -38,7 +43,8 @@ for line in sys.stdin:
         low, high = max(int(low), int(start)), min(int(high), int(end))
         if other == name and low < high:
             print(name, low, high, *rest, sep="\\t")
-"""}
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,9 @@ def run(tmp_path_factory, data):
 
     def call(tool, *arguments, code=0):
         command = MODOS if tool == "modos" else [f"{TOOLS}/genomedata-{tool}"]
-        result = subprocess.run([*command, *map(str, arguments)], cwd=data, env=environment, capture_output=True, text=True, timeout=120)
+        result = subprocess.run(
+            [*command, *map(str, arguments)], cwd=data, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert code is None or result.returncode == code, result.stderr
         return result
 
@@ -113,7 +121,7 @@ def load_seq(run, path, *arguments):
 
 def values_of(path, contig="chr1", end=24_950):
     with opened(path) as genome:
-        return genome[contig][0:end, 0:genome.num_tracks_continuous].copy()
+        return genome[contig][0:end, 0 : genome.num_tracks_continuous].copy()
 
 
 def same(left, right):
@@ -148,7 +156,7 @@ def test_assemblies(run, data, tmp_path, file):
     assert run("info", "contigs", tmp_path / "a.genomedata").stdout == run("modos", "genome", "contigs", tmp_path / "ex").stdout
     with opened(tmp_path / "a.genomedata") as genome:  # a gap at the end does not count there
         for contig in modo.genome.values():
-            assert genome[contig.name].end == contig.supercontigs[0:contig.end][-1].end <= contig.end
+            assert genome[contig.name].end == contig.supercontigs[0 : contig.end][-1].end <= contig.end
 
 
 def test_sizes_several_at_once_and_with_blank_lines(run, tmp_path):
@@ -206,7 +214,8 @@ def test_histogram(run, archive, loaded):
     theirs = run("histogram", "-b", 5, archive, "unfiltered", code=None)
     assert theirs.returncode  # it fails whatever is asked
     assert [n for *_, n in loaded.genome.track("unfiltered").histogram(5)] == np.histogram(
-        loaded.genome["chr1"][0:210, "unfiltered"], 5)[0].tolist()
+        loaded.genome["chr1"][0:210, "unfiltered"], 5
+    )[0].tolist()
 
 
 # --- masks ---
@@ -255,8 +264,18 @@ def test_hardmask_of_all_and_of_several_tracks(run, data, theirs, mine):
     result = run("modos", "track", "mask", copy, "dnase", "unfiltered", "filter.bed", "--scores", "lt 0.5")
     assert result.stderr == "170 values of dnase masked\n170 values of unfiltered masked\n"
     after = MODO.open(copy)
-    assert after._document.state["revision"] == revision + 1 and [t.is_masked for t in after.genome.tracks.values()] == [False, False, True, True]
-    assert before.mask_tracks(str(data / "filter.bed"), scores=Condition("ge", 0.4)) == ["data/placental", "data/primate", "data/dnase", "data/unfiltered"]
+    assert after._document.state["revision"] == revision + 1 and [t.is_masked for t in after.genome.tracks.values()] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert before.mask_tracks(str(data / "filter.bed"), scores=Condition("ge", 0.4)) == [
+        "data/placental",
+        "data/primate",
+        "data/dnase",
+        "data/unfiltered",
+    ]
 
 
 def test_masks_by_the_tracks_own_values_are_ours(run, mine):
@@ -280,21 +299,39 @@ def test_masks_that_genomedata_takes_wrongly_or_not_at_all(run, theirs, mine, tm
         (tmp_path / name).write_text(text)
         score = ["--hardmask", "lt0.5"] if name == "named.bed" else []
         assert run("hardmask", tmp_path / name, theirs, *score, code=None).returncode
-        ours = run("modos", "track", "mask", mine.path, "dnase", tmp_path / name, *(["--scores", "lt0.5"] if score else []), code=2)
+        ours = run(
+            "modos", "track", "mask", mine.path, "dnase", tmp_path / name, *(["--scores", "lt0.5"] if score else []), code=2
+        )
         assert ours.stderr.startswith("error: ")
     (tmp_path / "bare.bed").write_text("chr1\t0\t5\n")  # no score: Genomedata takes it, whatever is asked for
     run("hardmask", tmp_path / "bare.bed", theirs, "-t", "dnase", "--hardmask", "lt0.5")
     assert np.isnan(values_of(theirs)[:5, 2]).all()
-    assert "line 1: no score in column 5" in run("modos", "track", "mask", mine.path, "dnase", tmp_path / "bare.bed", "--scores", "lt0.5", code=2).stderr
+    assert (
+        "line 1: no score in column 5"
+        in run("modos", "track", "mask", mine.path, "dnase", tmp_path / "bare.bed", "--scores", "lt0.5", code=2).stderr
+    )
     (tmp_path / "some.bed").write_text("\nchr1\t0\t5\n\nchr9\t0\t5\n")
-    assert run("modos", "track", "mask", mine.path, "dnase", tmp_path / "some.bed").stderr == "5 values of dnase masked; not in the genome: chr9\n"
+    assert (
+        run("modos", "track", "mask", mine.path, "dnase", tmp_path / "some.bed").stderr
+        == "5 values of dnase masked; not in the genome: chr9\n"
+    )
 
 
 def test_maskfile_keeps_what_is_in_it(run, data, tmp_path):
     """Genomedata's --maskfile is our --keep; our --mask is what its name says."""
     (tmp_path / "a.sizes").write_text("chr1\t300\n")
     (tmp_path / "m.bed").write_text("chr1\t50\t105\nchr1\t195\t300\n")
-    run("load", "--sizes", "-s", tmp_path / "a.sizes", "-t", "t=unfiltered.bed", "-m", tmp_path / "m.bed", tmp_path / "a.genomedata")
+    run(
+        "load",
+        "--sizes",
+        "-s",
+        tmp_path / "a.sizes",
+        "-t",
+        "t=unfiltered.bed",
+        "-m",
+        tmp_path / "m.bed",
+        tmp_path / "a.genomedata",
+    )
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(sizes=tmp_path / "a.sizes")
     modo.add_track("kept", data / "unfiltered.bed", keep=str(tmp_path / "m.bed"))
@@ -314,8 +351,16 @@ def test_keys(archive, loaded):
     ours = loaded.genome["chr1"]
     with opened(archive) as genome:
         chromosome = genome["chr1"]
-        for key in ((slice(279, 285), slice(0, 3)), (300, 1), (slice(0, 5), "dnase"), (slice(0, 5), ["dnase", "primate"]), 300, slice(5, 9),
-                    (slice(279, 282), np.array([2, 0])), (281, ["dnase", "placental"])):
+        for key in (
+            (slice(279, 285), slice(0, 3)),
+            (300, 1),
+            (slice(0, 5), "dnase"),
+            (slice(0, 5), ["dnase", "primate"]),
+            300,
+            slice(5, 9),
+            (slice(279, 282), np.array([2, 0])),
+            (281, ["dnase", "placental"]),
+        ):
             assert same(np.asarray(chromosome[key]), np.asarray(ours[key])) and np.shape(chromosome[key]) == np.shape(ours[key])
         for key in (slice(None, 10), slice(-5, None), slice(0, 10, 2), np.int64(5), [1, 2]):
             with pytest.raises(NotImplementedError):
@@ -331,7 +376,7 @@ def test_reading_past_the_end_of_a_contig(archive, loaded, key):
         for tracks in (slice(None), "dnase", 1, ["dnase", "primate"]):
             assert same(genome["chr1"][key, tracks], ours[key, tracks])
         np.testing.assert_array_equal(np.char.upper(genome["chr1"].seq[key].tobytes()), np.char.upper(ours.seq[key].tobytes()))
-    assert ours[key.start:key.stop:3].shape == (len(range(key.start, key.stop, 3)), 4)
+    assert ours[key.start : key.stop : 3].shape == (len(range(key.start, key.stop, 3)), 4)
 
 
 def test_one_base_past_the_end_is_an_error_here(archive, loaded):
@@ -341,7 +386,7 @@ def test_one_base_past_the_end_is_an_error_here(archive, loaded):
         with pytest.raises(IndexError):
             array[30_000]
     with pytest.raises(RegionError, match="past all that a contig can have"):
-        loaded.genome["chr1"][0:2**33]
+        loaded.genome["chr1"][0 : 2**33]
     with opened(archive) as genome:  # the array of a supercontig ends where it ends, in both
         theirs, ours = genome["chr1"].supercontigs[5][0], loaded.genome["chr1"].supercontigs[5][0]
         assert theirs.continuous[24_940:24_960].shape == ours.continuous[24_940:24_960].shape == (10, 4)
@@ -395,10 +440,14 @@ def test_writing(theirs, mine):
     assert mine._document.state["revision"] == revision + 1
 
 
-@pytest.mark.parametrize(("start", "end", "place"), [
-    (24_900, 30_000, "chr1: position 30,000 is not within 24,950 bases"), (30_000, 30_010, "chr1: position 30,000 is not within"),
-    (24_950, 24_951, "chr1: position 24,951 is not within"),
-])
+@pytest.mark.parametrize(
+    ("start", "end", "place"),
+    [
+        (24_900, 30_000, "chr1: position 30,000 is not within 24,950 bases"),
+        (30_000, 30_010, "chr1: position 30,000 is not within"),
+        (24_950, 24_951, "chr1: position 24,951 is not within"),
+    ],
+)
 def test_writing_past_the_end_is_an_error_in_both(theirs, mine, start, end, place):
     with opened(theirs, mode="r+") as genome, pytest.raises(ValueError):
         genome["chr1"][start:end, 0:2] = 1
@@ -417,7 +466,9 @@ def gapped(run, data, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("start", "end"), [(100, 200), (50, 150), (0, 100_050), (99_990, 100_010), (100_199, 100_201), (200_790, 200_801)])
+@pytest.mark.parametrize(
+    ("start", "end"), [(100, 200), (50, 150), (0, 100_050), (99_990, 100_010), (100_199, 100_201), (200_790, 200_801)]
+)
 def test_writing_in_a_gap_is_an_error_in_both(gapped, start, end):
     with opened(gapped / "a.genomedata", mode="r+") as genome, pytest.raises(ValueError):
         genome["chr1"][start:end, 0:1] = 1
@@ -446,7 +497,10 @@ def test_files_with_values_that_have_no_place(run, data, tmp_path):
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(agp=data / "test_chunks.agp")
     refused = run("modos", "track", "add", modo.path, f"a={tmp_path}/gaps.bedGraph", code=2).stderr
-    assert "gaps.bedGraph, line 2: position 101 of chr1 is in a gap of the genome, chr1:101-100,000" in refused and "--clip" in refused
+    assert (
+        "gaps.bedGraph, line 2: position 101 of chr1 is in a gap of the genome, chr1:101-100,000" in refused
+        and "--clip" in refused
+    )
     clipped = run("modos", "track", "add", modo.path, f"a={tmp_path}/gaps.bedGraph", "--clip").stderr
     assert "130 values past the end of a contig or in a gap left out" in clipped  # 20 + 10 + 100
     assert same(values_of(tmp_path / "a.genomedata", end=200_800), MODO.open(modo.path).genome["chr1"][:])
@@ -455,8 +509,14 @@ def test_files_with_values_that_have_no_place(run, data, tmp_path):
 # --- input ---
 
 
-@pytest.mark.parametrize("file", ["wgEncodeDukeDNaseSeqBaseOverlapSignalK562V2." + ending for ending in
-                                  ("bed", "dos.bed", "bedGraph", "dos.bedGraph", "dos.wigVar")] + ["phyloP44way.placental.short.wigFix"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "wgEncodeDukeDNaseSeqBaseOverlapSignalK562V2." + ending
+        for ending in ("bed", "dos.bed", "bedGraph", "dos.bedGraph", "dos.wigVar")
+    ]
+    + ["phyloP44way.placental.short.wigFix"],
+)
 def test_files_of_all_kinds(run, data, tmp_path, file):
     (tmp_path / "a.sizes").write_text("chr1\t24950\nchr2\t5000\nchr10\t300\n")
     whole = (data / file).read_bytes()
@@ -476,23 +536,41 @@ def test_files_of_all_kinds(run, data, tmp_path, file):
 
 def test_blank_lines(run, tmp_path):
     """Nothing, as in UCSC's tools; Genomedata takes one for a value of 0 in fixedStep, and stops in variableStep."""
-    texts = {"bedGraph": "chr1\t0\t2\t1\n\nchr1\t5\t6\t2\n\n", "wigFix": "fixedStep chrom=chr1 start=1 step=1\n1\n\n2\n3\n",
-             "wigVar": "variableStep chrom=chr1\n1 5\n\n4 7\n"}
+    texts = {
+        "bedGraph": "chr1\t0\t2\t1\n\nchr1\t5\t6\t2\n\n",
+        "wigFix": "fixedStep chrom=chr1 start=1 step=1\n1\n\n2\n3\n",
+        "wigVar": "variableStep chrom=chr1\n1 5\n\n4 7\n",
+    }
     (tmp_path / "a.sizes").write_text("chr1\t8\n")
     modo, found = MODO.create(tmp_path / "ex"), {}
     modo.add_genome(sizes=tmp_path / "a.sizes")
     for name, text in texts.items():
         (tmp_path / f"x.{name}").write_text(text)
         modo.add_track(name, tmp_path / f"x.{name}")
-        done = run("load", "--sizes", "-s", tmp_path / "a.sizes", "-t", f"t={tmp_path}/x.{name}", tmp_path / f"{name}.genomedata", code=None)
+        done = run(
+            "load",
+            "--sizes",
+            "-s",
+            tmp_path / "a.sizes",
+            "-t",
+            f"t={tmp_path}/x.{name}",
+            tmp_path / f"{name}.genomedata",
+            code=None,
+        )
         found[name] = values_of(tmp_path / f"{name}.genomedata", end=8)[:, 0] if done.returncode == 0 else None
     ours = {name: np.nan_to_num(modo.genome["chr1"][:, name], nan=-1).tolist() for name in texts}
-    assert ours == {"bedGraph": [1, 1, -1, -1, -1, 2, -1, -1], "wigFix": [1, 2, 3, -1, -1, -1, -1, -1], "wigVar": [5, -1, -1, 7, -1, -1, -1, -1]}
+    assert ours == {
+        "bedGraph": [1, 1, -1, -1, -1, 2, -1, -1],
+        "wigFix": [1, 2, 3, -1, -1, -1, -1, -1],
+        "wigVar": [5, -1, -1, 7, -1, -1, -1, -1],
+    }
     assert np.nan_to_num(found["bedGraph"], nan=-1).tolist() == ours["bedGraph"]
     assert found["wigFix"][:4].tolist() == [1, 0, 2, 3] and found["wigVar"] is None
 
 
-@pytest.mark.parametrize(("text", "words"), [("chr1\t0\t5\t1\nchrUn\t0\t5\t1\n", "chrUn"), ("chr1\t0\t5\t1\nchr1\t3\t8\t2\n", "line 2")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("chr1\t0\t5\t1\nchrUn\t0\t5\t1\n", "chrUn"), ("chr1\t0\t5\t1\nchr1\t3\t8\t2\n", "line 2")]
+)
 def test_what_genomedata_takes_without_a_word(run, tmp_path, text, words):
     (tmp_path / "x.bedGraph").write_text(text)
     (tmp_path / "a.sizes").write_text("chr1\t50\n")
@@ -523,7 +601,7 @@ def test_a_bigwig_alone(bigwig):
             theirs = genome[contig]
             assert (theirs.start, theirs.end) == (ours[contig].start, ours[contig].end)
             assert [(s.start, s.end) for s in theirs] == [(s.start, s.end) for s in ours[contig]]
-            assert same(theirs[theirs.start:theirs.end, 0], ours[contig][theirs.start:theirs.end, 0])
+            assert same(theirs[theirs.start : theirs.end, 0], ours[contig][theirs.start : theirs.end, 0])
         assert (ours["chr1"].start, ours["chr1"].end, ours["chr2"].start) == (10, 1950, 100)
         assert genome["chr1"][8:12].shape == (4,) and ours["chr1"][8:12].shape == (4, 1)  # a track's axis is an axis here
         assert [str(name) for name in genome.tracknames_continuous] == [str(bigwig)] and ours.tracknames_continuous == ["x"]
@@ -543,10 +621,14 @@ def test_statistics_of_a_bigwig(bigwig):
     ours = open_bigwig(bigwig)
     np.testing.assert_allclose(ours.sums_squares, [(everything**2).sum()], rtol=1e-12)
     np.testing.assert_allclose(ours.vars, [everything.var()], rtol=1e-12)
-    np.testing.assert_allclose([*ours.sums, *ours.mins, *ours.maxs, *ours.means], [everything.sum(), -3.75, 3.5, everything.mean()])
+    np.testing.assert_allclose(
+        [*ours.sums, *ours.mins, *ours.maxs, *ours.means], [everything.sum(), -3.75, 3.5, everything.mean()]
+    )
     for name, numbers in values.items():
         assert ours[name].num_datapoints == [len(numbers)]
-        np.testing.assert_allclose([*ours[name].sums, *ours[name].sums_squares], [np.sum(numbers), np.sum(np.square(numbers))], rtol=1e-12)
+        np.testing.assert_allclose(
+            [*ours[name].sums, *ours[name].sums_squares], [np.sum(numbers), np.sum(np.square(numbers))], rtol=1e-12
+        )
     with opened(bigwig) as genome:
         for name in ("num_datapoints", "mins", "maxs", "sums", "sums_squares"):
             assert getattr(genome, name).tolist() == np.trunc(getattr(ours, name)).tolist(), name

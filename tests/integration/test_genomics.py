@@ -77,10 +77,17 @@ def test_depth_of_spliced_and_deleted_reads(tmp_path, monkeypatch):
         assert modo.coverage("a.bam", region).tolist() == depths(path, region.replace(",", ""))
 
 
-@pytest.mark.parametrize(("region", "bins", "error"), [
-    ("chr1:1-10", 0, InvalidInputError), ("chr1:1-10", -1, InvalidInputError), ("chr1:999999-", None, RegionError),
-    ("*", None, InvalidInputError), ("chr9", None, NotFoundError), ("chr1:9-3", None, RegionError),
-])
+@pytest.mark.parametrize(
+    ("region", "bins", "error"),
+    [
+        ("chr1:1-10", 0, InvalidInputError),
+        ("chr1:1-10", -1, InvalidInputError),
+        ("chr1:999999-", None, RegionError),
+        ("*", None, InvalidInputError),
+        ("chr9", None, NotFoundError),
+        ("chr1:9-3", None, RegionError),
+    ],
+)
 def test_a_depth_that_cannot_be(modo, region, bins, error):
     with pytest.raises(error):
         modo.coverage("demo2.bam", region, bins=bins)

@@ -74,7 +74,9 @@ def test_the_package_reads_the_key_as_it_is_sent(app):
     """It is a key file, as `crypt4gh` has them."""
     HtsgetClient(app.url, public_key=ME.public.to_pem()).fetch_ticket("reads", "a", Query())
     code = "import sys; from crypt4gh.keys import get_public_key; sys.stdout.write(get_public_key(sys.argv[1]).hex())"
-    told = subprocess.run([sys.executable, "-c", code, app.folder / "their.pub"], check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code, app.folder / "their.pub"], check=True, capture_output=True, text=True
+    ).stdout
     assert bytes.fromhex(told) == ME.public.raw
 
 
@@ -89,9 +91,18 @@ def test_the_key_is_not_told_to_another_host(app, example, tmp_path):
         assert "htsget-context-public-key" not in other.headers["reads"][0]
 
 
-@pytest.mark.parametrize("said", [{"encryptionScheme": "c4gh"}, {"encryptionScheme": "C4GH"}, {"encryptionScheme": "crypt4gh"},
-                                  {"encryptionScheme": "Crypt4GH"}, {"format": "C4GH"}, {"format": "crypt4gh"},
-                                  {"format": "BAM", "encryptionScheme": None}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"encryptionScheme": "c4gh"},
+        {"encryptionScheme": "C4GH"},
+        {"encryptionScheme": "crypt4gh"},
+        {"encryptionScheme": "Crypt4GH"},
+        {"format": "C4GH"},
+        {"format": "crypt4gh"},
+        {"format": "BAM", "encryptionScheme": None},
+    ],
+)
 def test_the_scheme_has_two_names(app, example, said):
     app.ticket |= said
     wanted = MODO.open(example / "ex").count("demo2.bam", "chr1:1-9000")

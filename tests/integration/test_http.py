@@ -17,8 +17,10 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
 FILES = {
-    "BAM": ("reads", "ex/demo2", "demo2.bam"), "CRAM": ("reads", "ex/demo1", "demo1.cram"),
-    "VCF": ("variants", "ex/calls", "calls.vcf.gz"), "BCF": ("variants", "ex/cohort", "cohort.bcf"),
+    "BAM": ("reads", "ex/demo2", "demo2.bam"),
+    "CRAM": ("reads", "ex/demo1", "demo1.cram"),
+    "VCF": ("variants", "ex/calls", "calls.vcf.gz"),
+    "BCF": ("variants", "ex/cohort", "cohort.bcf"),
 }
 
 
@@ -66,8 +68,18 @@ def bytes_of(block: Block) -> bytes:
 
 
 def test_discovery(folder, stack):
-    assert get(folder).json() == {"status": "success", "auth": None, "s3": None, "htsget": f"{folder}/htsget",
-                                  "credentials": None, "fuzon": None, "kms": None, "refget": None, "references": None, "root": None}
+    assert get(folder).json() == {
+        "status": "success",
+        "auth": None,
+        "s3": None,
+        "htsget": f"{folder}/htsget",
+        "credentials": None,
+        "fuzon": None,
+        "kms": None,
+        "refget": None,
+        "references": None,
+        "root": None,
+    }
     answer = get(stack.endpoint).json()
     assert answer["s3"] == stack.s3 and answer["root"] == "s3://modos-demo"
 
@@ -113,8 +125,7 @@ def test_the_whole_file_is_its_own_bytes(url, example, format):
 def test_a_region_holds_all_of_its_records(url, example, tmp_path, format):
     kind, file_id, file = FILES[format]
     path = tmp_path / file
-    path.write_bytes(body_of(get(f"{url}/htsget/{kind}/{file_id}", format=format, referenceName="chr2", start=3000,
-                                 end=9000)))
+    path.write_bytes(body_of(get(f"{url}/htsget/{kind}/{file_id}", format=format, referenceName="chr2", start=3000, end=9000)))
     got, wanted = records(path, example), records(example / "ex" / file, example, ("chr2", 3000, 9000))
     assert wanted and set(wanted) <= set(got)
     assert path.stat().st_size < (example / "ex" / file).stat().st_size
@@ -146,11 +157,15 @@ def test_a_format_that_is_not_there_is_refused(url):
     assert get(f"{url}/htsget/reads/ex/demo1").json()["htsget"]["format"] == "CRAM"
 
 
-@pytest.mark.parametrize(("params", "expected"), [
-    ({"referenceName": "chr9"}, (404, "NotFound")),
-    ({"referenceName": "chr1", "start": 10, "end": 10}, (400, "InvalidRange")),
-    ({"start": 10}, (400, "InvalidInput")), ({"class": "header", "referenceName": "chr1"}, (400, "InvalidInput")),
-])
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"referenceName": "chr9"}, (404, "NotFound")),
+        ({"referenceName": "chr1", "start": 10, "end": 10}, (400, "InvalidRange")),
+        ({"start": 10}, (400, "InvalidInput")),
+        ({"class": "header", "referenceName": "chr1"}, (400, "InvalidInput")),
+    ],
+)
 def test_a_request_that_cannot_be_met_says_why(url, params, expected):
     assert refusal(get(f"{url}/htsget/reads/ex/demo2", **params)) == expected
 
@@ -165,9 +180,23 @@ def test_unknown_ids(folder, file_id):
 
 
 SECRETS = [
-    "ex/secret.bam", "ex/secret.txt", "secret.bam", "secret.txt", "../secret.bam", "ex/../secret.bam", "ex/../../secret.txt",
-    "%2e%2e/secret.bam", "ex%2f..%2f..%2fsecret.bam", "ex/%2e%2e/%2e%2e/secret.txt", "..%5csecret.bam", "/etc/passwd",
-    "%2fetc%2fpasswd", "ex/data.zarr/data/zarr.json", "ex/data.zarr/../secret.bam", "ex/./secret.bam", "ex/secret.bam%00",
+    "ex/secret.bam",
+    "ex/secret.txt",
+    "secret.bam",
+    "secret.txt",
+    "../secret.bam",
+    "ex/../secret.bam",
+    "ex/../../secret.txt",
+    "%2e%2e/secret.bam",
+    "ex%2f..%2f..%2fsecret.bam",
+    "ex/%2e%2e/%2e%2e/secret.txt",
+    "..%5csecret.bam",
+    "/etc/passwd",
+    "%2fetc%2fpasswd",
+    "ex/data.zarr/data/zarr.json",
+    "ex/data.zarr/../secret.bam",
+    "ex/./secret.bam",
+    "ex/secret.bam%00",
 ]
 
 
@@ -207,5 +236,3 @@ def test_files_by_range(folder, example):
     head = requests.head(url, timeout=20)
     assert head.status_code == 200 and int(head.headers["content-length"]) == len(data)
     assert get(f"{url}.bai").content == (example / "ex/demo2.bam.bai").read_bytes()
-
-

@@ -21,8 +21,12 @@ DATES = {"creation_date": "2024-01-01", "last_update_date": "2024-01-01"}
 
 
 def run(*command):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)], capture_output=True,
-                          text=True, timeout=100)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
 
 
 @pytest.fixture
@@ -36,7 +40,9 @@ def old(tmp_path):
     def change(document):
         for element_id in IDS:
             document.nodes[element_id] = group_node({"@type": "Sample", "name": "n"})
-        document.nodes["data/d\x9b"] = group_node({"@type": "DataEntity", "data_path": "a.txt", "data_format": "TSV", "has_sample": IDS[:2]})
+        document.nodes["data/d\x9b"] = group_node(
+            {"@type": "DataEntity", "data_path": "a.txt", "data_format": "TSV", "has_sample": IDS[:2]}
+        )
 
     commits.commit(storage, change)
     return path
@@ -49,11 +55,16 @@ def test_none_comes_in(tmp_path, bad):
     (tmp_path / "file.yaml").write_text(yaml.safe_dump([{"element": sample}]))
     (tmp_path / "own.json").write_text(json.dumps([{"element": {"@type": "MODO", "id": named}}]))
     (tmp_path / "a.sizes").write_text("chr1\t10\n")
-    for add in (lambda: modo.add_element(sample), lambda: MODO.from_file(tmp_path / "file.yaml", tmp_path / "ex"),
-                lambda: MODO.from_file(tmp_path / "file.yaml", tmp_path / "new"), lambda: MODO.from_file(tmp_path / "own.json", tmp_path / "new"),
-                lambda: MODO.create(tmp_path / "new", id=named), lambda: MODO(tmp_path / "new", id=named),
-                lambda: modo.add_genome(sizes=[str(tmp_path / "a.sizes")], id=named),
-                lambda: modo.update_element("ex", {"id": named})):
+    for add in (
+        lambda: modo.add_element(sample),
+        lambda: MODO.from_file(tmp_path / "file.yaml", tmp_path / "ex"),
+        lambda: MODO.from_file(tmp_path / "file.yaml", tmp_path / "new"),
+        lambda: MODO.from_file(tmp_path / "own.json", tmp_path / "new"),
+        lambda: MODO.create(tmp_path / "new", id=named),
+        lambda: MODO(tmp_path / "new", id=named),
+        lambda: modo.add_genome(sizes=[str(tmp_path / "a.sizes")], id=named),
+        lambda: modo.update_element("ex", {"id": named}),
+    ):
         with pytest.raises(InvalidInputError) as raised:
             add()
         assert bad not in str(raised.value)
@@ -67,10 +78,13 @@ def test_none_comes_in(tmp_path, bad):
 def test_the_command_line_says_so_in_a_line(tmp_path):
     run("create", tmp_path / "ex")
     (tmp_path / "sheet.tsv").write_text("id\nfine\na\x1b[2Jb\n")
-    for command in (["add", tmp_path / "ex", "sample", "-e", json.dumps({"id": "a\u202eb"})],
-                    ["create", tmp_path / "new", "-m", json.dumps({"id": "a\x9bb"})], ["create", tmp_path / "a\x1bb"],
-                    ["update", tmp_path / "ex", "-c", tmp_path / "sheet.tsv", "--type", "sample"],
-                    ["create", tmp_path / "new", "-f", tmp_path / "sheet.tsv", "--type", "sample"]):
+    for command in (
+        ["add", tmp_path / "ex", "sample", "-e", json.dumps({"id": "a\u202eb"})],
+        ["create", tmp_path / "new", "-m", json.dumps({"id": "a\x9bb"})],
+        ["create", tmp_path / "a\x1bb"],
+        ["update", tmp_path / "ex", "-c", tmp_path / "sheet.tsv", "--type", "sample"],
+        ["create", tmp_path / "new", "-f", tmp_path / "sheet.tsv", "--type", "sample"],
+    ):
         done = run(*command)
         assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 2, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ex", "sheet.tsv"]
@@ -79,9 +93,20 @@ def test_the_command_line_says_so_in_a_line(tmp_path):
 def test_an_upgrade_brings_none(tmp_path):
     (tmp_path / "v2/data.zarr").mkdir(parents=True)
     group = {"zarr_format": 2}
-    (tmp_path / "v2/data.zarr/.zmetadata").write_text(json.dumps({"zarr_consolidated_format": 1, "metadata": {
-        ".zgroup": group, ".zattrs": {"@type": "MODO", "id": "ex", **DATES}, "sample/.zgroup": group,
-        "sample/a\u202eb/.zgroup": group, "sample/a\u202eb/.zattrs": {"@type": "Sample", "name": "n"}}}))
+    (tmp_path / "v2/data.zarr/.zmetadata").write_text(
+        json.dumps(
+            {
+                "zarr_consolidated_format": 1,
+                "metadata": {
+                    ".zgroup": group,
+                    ".zattrs": {"@type": "MODO", "id": "ex", **DATES},
+                    "sample/.zgroup": group,
+                    "sample/a\u202eb/.zgroup": group,
+                    "sample/a\u202eb/.zattrs": {"@type": "Sample", "name": "n"},
+                },
+            }
+        )
+    )
     assert "sample/a\u202eb" in MODO(tmp_path / "v2").metadata
     done = run("upgrade", tmp_path / "v2")
     assert done.returncode == 2 and "cannot be an id" in done.stderr and not (tmp_path / "v2/data.zarr/zarr.json").exists()

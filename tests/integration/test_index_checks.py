@@ -107,7 +107,11 @@ def test_a_stream_is_not_empty_where_it_is_the_index_that_has_nothing(modo, made
     assert list(modo.stream_genomics(file.path.name, "empty")) == []
     for contig in ("chr1", "HLA-A*01:01", "chr10"):
         modo.storage.write(index_name, lacking(file, contig))
-        again = MODO.open(modo.path) if where == "folder" else MODO.open(modo.storage.url, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
+        again = (
+            MODO.open(modo.path)
+            if where == "folder"
+            else MODO.open(modo.storage.url, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
+        )
         with pytest.raises(IntegrityError, match="the index does not fit the file"):
             list(again.stream_genomics(file.path.name, contig))
         with pytest.raises(IntegrityError if where == "folder" else (IntegrityError, RemoteError)):  # an htsget server says 500
@@ -119,8 +123,11 @@ def test_an_empty_answer_costs_one_look_for_all(modo, made, monkeypatch):
     modo.add_element(element(file), file.path)
     genomic, seen = modo.file("a.bam"), []
     original = type(modo.storage).read_part
-    monkeypatch.setattr(type(modo.storage), "read_part", lambda self, key, start, end, **given: seen.append((key, start)) or original(
-        self, key, start, end, **given))
+    monkeypatch.setattr(
+        type(modo.storage),
+        "read_part",
+        lambda self, key, start, end, **given: seen.append((key, start)) or original(self, key, start, end, **given),
+    )
     list(genomic.fetch("chr1:1-1,000"))
     usual = len(seen)
     list(genomic.fetch("empty"))
@@ -152,7 +159,9 @@ def test_where_no_index_is_of_the_file_all_are_named(modo, made, tmp_path):
     shutil.copy(made("cram", 3000).index_path, tmp_path / "a.bai")
     with pytest.raises(IntegrityError) as caught:
         modo.add_element(element(file), source)
-    assert [name in caught.value.message for name in ("a.bam.bai does not fit", "a.bam.csi does not fit", "a.bai does not fit")] == [True] * 3
+    assert [
+        name in caught.value.message for name in ("a.bam.bai does not fit", "a.bam.csi does not fit", "a.bai does not fit")
+    ] == [True] * 3
     assert modo.list_files() == []
 
 
@@ -190,8 +199,11 @@ def test_the_command_line_names_it(modo, made, tmp_path):
     file = made("bam", 3000)
     modos = [sys.executable, "-c", "from modos.cli import main; main()"]
     source = beside(file, tmp_path, lacking(file, "chr10"))
-    added = subprocess.run([*modos, "add", str(modo.path), "data", "-e", '{"id": "a", "@type": "AlignmentSet"}', "-s", str(source)],
-                           capture_output=True, text=True)
+    added = subprocess.run(
+        [*modos, "add", str(modo.path), "data", "-e", '{"id": "a", "@type": "AlignmentSet"}', "-s", str(source)],
+        capture_output=True,
+        text=True,
+    )
     assert added.returncode == 6 and added.stderr.startswith("error: a.bam.bai does not fit a.bam: it ends before chr10:")
     assert "hint: make the index again (`samtools index" in added.stderr and added.stderr.count("\n") == 2
     modo.add_element(element(file), file.path)
@@ -199,8 +211,14 @@ def test_the_command_line_names_it(modo, made, tmp_path):
     assert whole.returncode == 0 and "is whole" in whole.stderr
     counts = file.index.counts(0)
     data = file.index_path.read_bytes()
-    modo.storage.write("a.bam.bai", data.replace(counts[0].to_bytes(8, "little") + counts[1].to_bytes(8, "little"),
-                                                 (counts[0] - 1).to_bytes(8, "little") + counts[1].to_bytes(8, "little"), 1))
+    modo.storage.write(
+        "a.bam.bai",
+        data.replace(
+            counts[0].to_bytes(8, "little") + counts[1].to_bytes(8, "little"),
+            (counts[0] - 1).to_bytes(8, "little") + counts[1].to_bytes(8, "little"),
+            1,
+        ),
+    )
     assert subprocess.run([*modos, "check", str(modo.path)], capture_output=True).returncode == 0
     found = subprocess.run([*modos, "check", str(modo.path), "--thorough"], capture_output=True, text=True)
     assert found.returncode == 6 and "index    data/a: a.bam.bai does not fit a.bam: it counts" in found.stdout
@@ -219,7 +237,7 @@ def fasta(path, contigs: dict[str, int], width: int, end: str = "\n"):
     with open(path, "w", newline="") as out:
         for name, length in contigs.items():
             bases = ("ACGTTGCA" * (length // 8 + 1))[:length]
-            out.write(f">{name} of a test{end}" + "".join(bases[at:at + width] + end for at in range(0, length, width)))
+            out.write(f">{name} of a test{end}" + "".join(bases[at : at + width] + end for at in range(0, length, width)))
     subprocess.run(["samtools", "faidx", path], check=True)
     return path
 
@@ -234,10 +252,17 @@ def test_the_index_of_a_fasta_fits(modo, tmp_path, width, end):
     assert modo.find_problems(thorough=True) == []
 
 
-@pytest.mark.parametrize("change", [
-    lambda contigs: dict(reversed(contigs.items())), lambda contigs: {"new": 50} | contigs,
-    lambda contigs: contigs | {"c0": 99}, lambda contigs: contigs | {"c39": 5000}, lambda contigs: contigs | {"c39": 20},
-], ids=["other order", "one more", "first shorter", "last longer", "last shorter"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda contigs: dict(reversed(contigs.items())),
+        lambda contigs: {"new": 50} | contigs,
+        lambda contigs: contigs | {"c0": 99},
+        lambda contigs: contigs | {"c39": 5000},
+        lambda contigs: contigs | {"c39": 20},
+    ],
+    ids=["other order", "one more", "first shorter", "last longer", "last shorter"],
+)
 @pytest.mark.parametrize("width", [50, 60])
 def test_the_index_of_another_fasta_is_refused_and_named(modo, tmp_path, change, width):
     """Wrong offsets would give wrong bases, in silence."""

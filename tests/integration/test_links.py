@@ -45,11 +45,22 @@ def url(root):
         yield server.url
 
 
-@pytest.mark.parametrize("path", [
-    "/files/open/ex/demo1.cram", "/files/open/ex/demo1.cram.crai", "/files/open/alias/demo1.cram", "/files/open/alias/demo2.bam",
-    "/files/open/alias/data.zarr/zarr.json", "/files/open/root/data.zarr/zarr.json", "/files/open/root/demo2.bam",
-    "/htsget/reads/open/ex/demo1", "/htsget/reads/open/ex/demo1?referenceName=chr1", "/htsget/reads/open/alias/demo2",
-    "/htsget/reads/open/root/demo2"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/files/open/ex/demo1.cram",
+        "/files/open/ex/demo1.cram.crai",
+        "/files/open/alias/demo1.cram",
+        "/files/open/alias/demo2.bam",
+        "/files/open/alias/data.zarr/zarr.json",
+        "/files/open/root/data.zarr/zarr.json",
+        "/files/open/root/demo2.bam",
+        "/htsget/reads/open/ex/demo1",
+        "/htsget/reads/open/ex/demo1?referenceName=chr1",
+        "/htsget/reads/open/alias/demo2",
+        "/htsget/reads/open/root/demo2",
+    ],
+)
 def test_links_do_not_lead_into_another_object(url, path):
     answer = requests.get(url + path, timeout=20)
     assert answer.status_code == 404, answer.text[:200]
@@ -78,11 +89,29 @@ def test_what_is_linked_is_not_listed(url):
     assert paths == ["open/ex"]
 
 
-@pytest.mark.parametrize(("host", "status"), [
-    (None, 200), ("localhost", 200), ("LOCALHOST:80", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("x.localhost", 200),
-    ("modos.example.org", 200), ("modos.example.org:443", 200),
-    ("evil.example.org", 421), ("evil.example.org:8080", 421), ("localhost.evil.example.org", 421), ("127.0.0.1.evil.org", 421),
-    ("", 421), ("0.0.0.0:80", 200), ("10.0.0.1", 200), ("[::ffff:127.0.0.1]:80", 200), ("[evil]", 421), ("localhost@evil.org", 421)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (None, 200),
+        ("localhost", 200),
+        ("LOCALHOST:80", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:80", 200),
+        ("x.localhost", 200),
+        ("modos.example.org", 200),
+        ("modos.example.org:443", 200),
+        ("evil.example.org", 421),
+        ("evil.example.org:8080", 421),
+        ("localhost.evil.example.org", 421),
+        ("127.0.0.1.evil.org", 421),
+        ("", 421),
+        ("0.0.0.0:80", 200),
+        ("10.0.0.1", 200),
+        ("[::ffff:127.0.0.1]:80", 200),
+        ("[evil]", 421),
+        ("localhost@evil.org", 421),
+    ],
+)
 @pytest.mark.parametrize("path", ["/", "/list", "/files/ex/data.zarr/zarr.json", "/metrics"])
 def test_a_page_whose_name_leads_here_gets_nothing(tmp_path, host, status, path):
     MODO.create(tmp_path / "ex")
@@ -96,16 +125,21 @@ def test_a_page_whose_name_leads_here_gets_nothing(tmp_path, host, status, path)
 def test_the_machine_is_known_by_its_own_name(tmp_path):
     name = socket.gethostname()
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
-        found = [requests.get(server.url, headers={"Host": host}, timeout=20).status_code
-                 for host in (name, f"{name.upper()}:8080", name.partition(".")[0], f"{name}.evil.org", f"x.{name}")]
+        found = [
+            requests.get(server.url, headers={"Host": host}, timeout=20).status_code
+            for host in (name, f"{name.upper()}:8080", name.partition(".")[0], f"{name}.evil.org", f"x.{name}")
+        ]
     assert found == [200, 200, 200, 421, 421]
 
 
 @pytest.mark.parametrize("listening", ["127.0.0.1", "::", "0.0.0.0"])
 def test_a_server_on_all_addresses_knows_the_loopback_one(tmp_path, listening):
     """Also where a socket of IPv6 takes what comes by IPv4; and it answers at the address that it says it has."""
-    served = subprocess.Popen([sys.executable, "-c", "from modos.cli import main; main()", "serve", str(tmp_path), "--host", listening,
-                               "--port", "0"], stderr=subprocess.PIPE, text=True)
+    served = subprocess.Popen(
+        [sys.executable, "-c", "from modos.cli import main; main()", "serve", str(tmp_path), "--host", listening, "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         url = re.search(r"http://\S+:(\d+)", served.stderr.readline())
         for address in ("127.0.0.1", "[::1]") if listening == "::" else ("127.0.0.1",):

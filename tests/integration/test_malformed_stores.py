@@ -28,7 +28,10 @@ def change(path, edit):
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("name", ["../good", "a b", "\x1b[2J", "\ud800", "", "x" * 5000, "x" * 10_000_000, "caf\udcff", "a\x00b", "a\nb", "a/b", "\u202egood"])
+@pytest.mark.parametrize(
+    "name",
+    ["../good", "a b", "\x1b[2J", "\ud800", "", "x" * 5000, "x" * 10_000_000, "caf\udcff", "a\x00b", "a\nb", "a/b", "\u202egood"],
+)
 def test_one_bad_name_in_an_index_does_not_stop_refget(store, tmp_path, name, caplog):
     change(tmp_path / "store" / INDEX, lambda index: index["assemblies"].update({name: index["assemblies"]["good"]}))
     md5 = store.assembly("good").contigs[0].md5
@@ -42,12 +45,18 @@ def test_one_bad_name_in_an_index_does_not_stop_refget(store, tmp_path, name, ca
 
 
 ASSEMBLIES = {
-    "alias is half a pair": lambda a: a["contigs"][0].update(aliases=["\ud800"]), "aliases are null": lambda a: a["contigs"][0].update(aliases=None),
-    "length is negative": lambda a: a["contigs"][0].update(length=-3), "length is infinite": lambda a: a["contigs"][0].update(length=float("inf")),
-    "length is 10^400": lambda a: a["contigs"][0].update(length=10**400), "contigs are a number": lambda a: a.update(contigs=3),
-    "name is half a pair": lambda a: a["contigs"][0].update(name="\udfff"), "md5 is a list": lambda a: a["contigs"][0].update(md5=[]),
-    "masked is a text": lambda a: a.update(masked="xyz"), "masked leads out": lambda a: a.update(masked=["../x", 1, "0" * 64]),
-    "a contig twice": lambda a: a.update(contigs=a["contigs"] * 2), "no contigs": lambda a: a.update(contigs=[]),
+    "alias is half a pair": lambda a: a["contigs"][0].update(aliases=["\ud800"]),
+    "aliases are null": lambda a: a["contigs"][0].update(aliases=None),
+    "length is negative": lambda a: a["contigs"][0].update(length=-3),
+    "length is infinite": lambda a: a["contigs"][0].update(length=float("inf")),
+    "length is 10^400": lambda a: a["contigs"][0].update(length=10**400),
+    "contigs are a number": lambda a: a.update(contigs=3),
+    "name is half a pair": lambda a: a["contigs"][0].update(name="\udfff"),
+    "md5 is a list": lambda a: a["contigs"][0].update(md5=[]),
+    "masked is a text": lambda a: a.update(masked="xyz"),
+    "masked leads out": lambda a: a.update(masked=["../x", 1, "0" * 64]),
+    "a contig twice": lambda a: a.update(contigs=a["contigs"] * 2),
+    "no contigs": lambda a: a.update(contigs=[]),
 }
 
 
@@ -62,8 +71,18 @@ def test_a_malformed_assembly_is_a_line_and_the_others_are_served(store, tmp_pat
         assert requests.get(f"{server.url}/refget/sequence/{md5}/metadata", timeout=20).status_code == 200
 
 
-INDEXES = [[], 3, None, {"format": "x"}, {"format": 1, "assemblies": []}, {"format": 1, "assemblies": {"a": 3}}, {"format": float("inf")},
-           {"format": 1, "assemblies": {"a": {"seqcol": [], "contigs": "x", "bases": {}}}}, {"format": 10**400}, {"format": [1]}]
+INDEXES = [
+    [],
+    3,
+    None,
+    {"format": "x"},
+    {"format": 1, "assemblies": []},
+    {"format": 1, "assemblies": {"a": 3}},
+    {"format": float("inf")},
+    {"format": 1, "assemblies": {"a": {"seqcol": [], "contigs": "x", "bases": {}}}},
+    {"format": 10**400},
+    {"format": [1]},
+]
 
 
 @pytest.mark.parametrize("content", INDEXES, ids=lambda content: json.dumps(content)[:40])

@@ -75,9 +75,18 @@ def test_one_track_that_does_not_fit_is_told_of_and_blocks_nothing_else(place, n
     assert np.array_equal(genome.track(good).values("chr1:1-60000"), expected, equal_nan=True)
     assert np.array_equal(genome["chr1"][:60_000, good], expected, equal_nan=True)
     track = genome.track(bad)
-    for read in (lambda: track.values("chr1:1-9"), lambda: track.mean(), lambda: genome["chr1"][:9], lambda: genome["chr1"][:9, bad], lambda: genome.means,
-                 lambda: track.describe(), lambda: track.is_masked, lambda: genome.windows(["chr1:1-9"]), lambda: track.zoom("chr1", 5),
-                 lambda: list(track.iter_data())):
+    for read in (
+        lambda: track.values("chr1:1-9"),
+        lambda: track.mean(),
+        lambda: genome["chr1"][:9],
+        lambda: genome["chr1"][:9, bad],
+        lambda: genome.means,
+        lambda: track.describe(),
+        lambda: track.is_masked,
+        lambda: genome.windows(["chr1:1-9"]),
+        lambda: track.zoom("chr1", 5),
+        lambda: list(track.iter_data()),
+    ):
         with pytest.raises((IntegrityError, InvalidInputError)):
             read()
     found = [finding for finding in findings(modo) if finding.kind == "array"]
@@ -119,11 +128,15 @@ def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, ch
     root.write_text(json.dumps(document))
     url, options = put()
     found = findings(MODO.open(url, **options))
-    assert [(finding.kind, finding.where) for finding in found] == [("array", path)] and "has a chunk that is damaged" in found[0].message
+    assert [(finding.kind, finding.where) for finding in found] == [("array", path)] and "has a chunk that is damaged" in found[
+        0
+    ].message
 
 
 def run(*words):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=True, timeout=60
+    )
 
 
 def test_commands_tell_of_it_in_a_line(strange, tmp_path):  # noqa: F811
@@ -163,19 +176,22 @@ def whole(tmp_path):
     return change
 
 
-@pytest.mark.parametrize("element, slots, kind", [
-    ("data/t", {"data_checksum": "0" * 128}, "checksum"),
-    ("data/t", {"data_size": 1}, "size"),
-    ("data/t", {"data_path": "data.zarr/data/u"}, "missing"),
-    ("data/t", {"data_path": "data.zarr/data/notes"}, "path"),
-    ("data/copy", {}, "path"),
-    ("data/copy", {"data_path": "data.zarr/data/copy"}, "missing"),
-    ("data/notes", {"data_path": "data.zarr/zarr.json"}, "missing"),
-    ("data/notes", {"data_path": "data.zarr/data/t"}, "path"),
-    ("data/notes", {"data_path": ""}, "path"),
-    ("data/notes", {"data_path": "notes.bam/"}, "path"),
-    ("data/notes", {"data_path": "notes.bam/."}, "path"),
-])
+@pytest.mark.parametrize(
+    "element, slots, kind",
+    [
+        ("data/t", {"data_checksum": "0" * 128}, "checksum"),
+        ("data/t", {"data_size": 1}, "size"),
+        ("data/t", {"data_path": "data.zarr/data/u"}, "missing"),
+        ("data/t", {"data_path": "data.zarr/data/notes"}, "path"),
+        ("data/copy", {}, "path"),
+        ("data/copy", {"data_path": "data.zarr/data/copy"}, "missing"),
+        ("data/notes", {"data_path": "data.zarr/zarr.json"}, "missing"),
+        ("data/notes", {"data_path": "data.zarr/data/t"}, "path"),
+        ("data/notes", {"data_path": ""}, "path"),
+        ("data/notes", {"data_path": "notes.bam/"}, "path"),
+        ("data/notes", {"data_path": "notes.bam/."}, "path"),
+    ],
+)
 def test_an_element_that_does_not_have_what_it_records_is_a_finding(whole, element, slots, kind):
     """Arrays of another element or of none, other arrays than were recorded, no file where one was: in one finding, not in silence."""
     assert whole("data/t") == []

@@ -60,8 +60,21 @@ def crams(example, tmp_path_factory) -> list[Path]:
     made = []
     for number in range(5):
         folder = tmp_path_factory.mktemp("crams")
-        subprocess.run(["samtools", "view", "-C", "--output-fmt-option", "no_ref=1", "-s", f"{number}.{9 - number}", "-o",
-                        folder / "demo1.cram", example / "source/demo2.bam"], check=True)
+        subprocess.run(
+            [
+                "samtools",
+                "view",
+                "-C",
+                "--output-fmt-option",
+                "no_ref=1",
+                "-s",
+                f"{number}.{9 - number}",
+                "-o",
+                folder / "demo1.cram",
+                example / "source/demo2.bam",
+            ],
+            check=True,
+        )
         subprocess.run(["samtools", "index", folder / "demo1.cram"], check=True)
         made.append(folder / "demo1.cram")
     assert len({wanted(path) for path in made}) == 5
@@ -96,7 +109,10 @@ def place(request, tmp_path, crams):
     else:
         stack = request.getfixturevalue("stack")
         prefix, options = f"{tmp_path.name}/", {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}
-        storage, path = S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=stack.s3, s3_kwargs=CREDENTIALS), f"s3://{BUCKET}/{prefix}ex"
+        storage, path = (
+            S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=stack.s3, s3_kwargs=CREDENTIALS),
+            f"s3://{BUCKET}/{prefix}ex",
+        )
     modo = MODO.create(path, **options)
     modo.add_element({"id": "r", "@type": "AlignmentSet"}, crams[0])
     with BackgroundServer(create_app(storage)) as server:
@@ -116,11 +132,15 @@ def check_named(place, path, tmp_path, secret=None, name="demo1.cram") -> None:
     count, modo = wanted(path), place.open()
     assert modo.count(name, "chr1:20,001-30,000", secret_key=secret) == count
     assert modo.count(f"{place.path}/{name}", "chr1:20,001-30,000", secret_key=secret) == count
-    assert modo.file_name("r") == name == modo["data/r"].file_name and not [f for f in modo.find_problems() if f.kind != "unknown"]
+    assert modo.file_name("r") == name == modo["data/r"].file_name and not [
+        f for f in modo.find_problems() if f.kind != "unknown"
+    ]
     with pytest.raises(NotFoundError) as caught:
         modo.find_file(name.replace("1", "l"))
     assert f"did you mean {name}?" in caught.value.hint
-    told = place.run("stream", "-c", "-r", "chr1:20,001-30,000", *(["--secret-key", secret] if secret else []), f"{place.path}/{name}")
+    told = place.run(
+        "stream", "-c", "-r", "chr1:20,001-30,000", *(["--secret-key", secret] if secret else []), f"{place.path}/{name}"
+    )
     assert told.stdout == f"{count}\n", told.stderr
     if secret:
         return
@@ -150,9 +170,12 @@ def test_a_file_keeps_its_name(place, crams, tmp_path, own, secret_file):
         check_named(place, crams[number], tmp_path)
         with pytest.raises(ModosError):
             place.open().storage.read(old)
-    steps = [(lambda modo: modo.encrypt([own.public]), "demo1~4.cram.c4gh"), (lambda modo: modo.share(own, OTHER.public), "demo1~5.cram.c4gh"),
-             (lambda modo: modo.revoke(own, OTHER.public), "demo1~6.cram.c4gh"),
-             (lambda modo: modo.revoke(own, [], rotate=True), "demo1~7.cram.c4gh")]
+    steps = [
+        (lambda modo: modo.encrypt([own.public]), "demo1~4.cram.c4gh"),
+        (lambda modo: modo.share(own, OTHER.public), "demo1~5.cram.c4gh"),
+        (lambda modo: modo.revoke(own, OTHER.public), "demo1~6.cram.c4gh"),
+        (lambda modo: modo.revoke(own, [], rotate=True), "demo1~7.cram.c4gh"),
+    ]
     for step, wanted_key in steps:
         step(place.open())
         assert key(place) == wanted_key
@@ -174,7 +197,11 @@ def test_who_goes_by_a_key_is_given_no_other_file(place, crams, monkeypatch):
     with pytest.raises(NotFoundError):
         by_key.fetch_ticket("reads", old_id, Query("CRAM"))
     by_key.fetch_ticket("reads", f"{place.id}/demo1~2", Query("CRAM"))
-    led = [requests.get(block.url, headers=block.headers, timeout=20).status_code for block in ticket.blocks if block.decode_inline() is None]
+    led = [
+        requests.get(block.url, headers=block.headers, timeout=20).status_code
+        for block in ticket.blocks
+        if block.decode_inline() is None
+    ]
     assert led and set(led) == {404}
     with pytest.raises(ModosError):
         b"".join(by_key.iter_bytes(ticket))
@@ -197,7 +224,11 @@ def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams, monke
         stale = old.file("demo1.cram")
         assert stale.count("chr1:20,001-30,000") == before
         modo.update_element("r", {}, crams[1 if before == wanted(crams[0]) else 2])
-        for read in (lambda: stale.count("chr1:20,001-30,000"), lambda: list(stale.fetch("chr1:20,001-30,000")), lambda: list(stale.fetch())):
+        for read in (
+            lambda: stale.count("chr1:20,001-30,000"),
+            lambda: list(stale.fetch("chr1:20,001-30,000")),
+            lambda: list(stale.fetch()),
+        ):
             with pytest.raises(NotFoundError):
                 read()
         assert MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS).count("demo1.cram", "chr1:20,001-30,000") != before
@@ -205,7 +236,9 @@ def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams, monke
 
 def test_an_address_is_of_the_kind_that_comes_first_and_may_be_escaped(place, example):
     """A name can have blanks, and a folder of variants can be called `reads`."""
-    place.open().add_element({"id": "v", "@type": "VariantSet", "data_path": "reads/v 100%25 é.vcf.gz"}, example / "source/calls.vcf.gz")
+    place.open().add_element(
+        {"id": "v", "@type": "VariantSet", "data_path": "reads/v 100%25 é.vcf.gz"}, example / "source/calls.vcf.gz"
+    )
     count = place.open().count("reads/v 100%25 é.vcf.gz")
     address = f"{place.url}/htsget/variants/{quote(f'{place.id}/reads/v 100%25 é')}"
     assert count > 0 and open_served_file(address, None).count() == count
@@ -225,7 +258,10 @@ def test_a_file_is_renamed(place, crams, tmp_path, own, secret_file):
     before, data = place.open().metadata["data/r"], modo.storage.read("demo1~2.cram")[0]
     revision = modo._document.state["revision"]
     modo.update_element("r", {"data_path": "reads/patient 1.cram"})
-    assert stored(place) == {"reads/patient 1.cram", "reads/patient 1.cram.crai"} and place.open()._document.state["revision"] == revision + 1
+    assert (
+        stored(place) == {"reads/patient 1.cram", "reads/patient 1.cram.crai"}
+        and place.open()._document.state["revision"] == revision + 1
+    )
     assert place.open().metadata["data/r"] == before | {"data_path": "reads/patient 1.cram"}
     assert modo.storage.read("reads/patient 1.cram")[0] == data
     check_named(place, crams[1], tmp_path, name="reads/patient 1.cram")
@@ -270,12 +306,24 @@ def modo(tmp_path, crams, example) -> MODO:
     return modo
 
 
-@pytest.mark.parametrize(("path", "words"), [
-    ("x.bam", "is CRAM, and x.bam says BAM"), ("x", "of no format that is known"), ("demo1.cram.c4gh", "not encrypted"), ("x~2.cram", "call it x.cram"),
-    ("demo1~2.cram", "call it demo1.cram"), ("demo2.bam", "belongs to data/b"), ("../x.cram", "not a path inside"), ("data.zarr/x.cram", "in the metadata"),
-    ("demo1.cram.crai", "no format that is known"), ("demo2.bam/x.cram", "a folder of the name of demo2.bam, a file of data/b"),
-    ("demo2.bam.csi/x.cram", "a folder of the name of demo2.bam.csi, a file of data/b"), (5, "data_path 5 does not fit"), (["x.cram"], "does not fit"),
-])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("x.bam", "is CRAM, and x.bam says BAM"),
+        ("x", "of no format that is known"),
+        ("demo1.cram.c4gh", "not encrypted"),
+        ("x~2.cram", "call it x.cram"),
+        ("demo1~2.cram", "call it demo1.cram"),
+        ("demo2.bam", "belongs to data/b"),
+        ("../x.cram", "not a path inside"),
+        ("data.zarr/x.cram", "in the metadata"),
+        ("demo1.cram.crai", "no format that is known"),
+        ("demo2.bam/x.cram", "a folder of the name of demo2.bam, a file of data/b"),
+        ("demo2.bam.csi/x.cram", "a folder of the name of demo2.bam.csi, a file of data/b"),
+        (5, "data_path 5 does not fit"),
+        (["x.cram"], "does not fit"),
+    ],
+)
 def test_names_that_a_file_cannot_get(modo, path, words):
     before = modo.metadata, set(os.listdir(modo.path))
     with pytest.raises((InvalidInputError, AlreadyExistsError)) as caught:
@@ -307,12 +355,17 @@ def test_a_file_is_not_called_as_an_index_of_another_or_as_its_folder(place, tmp
     modo = place.open()
     modo.update_element("r", {"data_path": "reads/a.cram"})
     (tmp_path / "notes.txt").write_text("notes")
-    for name, words in (("reads/a.cram.crai", "an index of reads/a.cram, the file of data/r"), ("reads/a.crai", "an index of reads/a.cram"),
-                        ("reads", "reads/a.cram lies in a folder of the name of reads, a file of data/n"),
-                        ("reads/a.cram/notes.txt", "a folder of the name of reads/a.cram, a file of data/r")):
+    for name, words in (
+        ("reads/a.cram.crai", "an index of reads/a.cram, the file of data/r"),
+        ("reads/a.crai", "an index of reads/a.cram"),
+        ("reads", "reads/a.cram lies in a folder of the name of reads, a file of data/n"),
+        ("reads/a.cram/notes.txt", "a folder of the name of reads/a.cram, a file of data/r"),
+    ):
         with pytest.raises(AlreadyExistsError, match=words):
             modo.add_element({"id": "n", "@type": "DataEntity", "data_format": "TSV", "data_path": name}, tmp_path / "notes.txt")
-    modo.add_element({"id": "n", "@type": "DataEntity", "data_format": "TSV", "data_path": "reads/notes.txt"}, tmp_path / "notes.txt")
+    modo.add_element(
+        {"id": "n", "@type": "DataEntity", "data_format": "TSV", "data_path": "reads/notes.txt"}, tmp_path / "notes.txt"
+    )
     assert place.open().find_problems() == []
 
 
@@ -329,8 +382,12 @@ def test_a_path_that_is_given_counts_though_it_is_that_of_before(modo, example):
     """A file of another format is not put at another place than was said."""
     with pytest.raises(InvalidInputError, match="is VCF, and its data_path demo2.bam says BAM"):
         modo.update_element("b", {"data_path": "demo2.bam"}, example / "source/calls.vcf.gz")
-    described = [{"element": {"id": "b", "@type": "AlignmentSet", "data_path": "demo2.bam"},
-                  "args": {"source_file": str(example / "source/calls.vcf.gz")}}]
+    described = [
+        {
+            "element": {"id": "b", "@type": "AlignmentSet", "data_path": "demo2.bam"},
+            "args": {"source_file": str(example / "source/calls.vcf.gz")},
+        }
+    ]
     (modo.path.parent / "described.json").write_text(json.dumps(described))
     with pytest.raises(InvalidInputError, match="is VCF, and its data_path demo2.bam says BAM"):
         MODO.from_file(modo.path.parent / "described.json", modo.path)
@@ -444,7 +501,10 @@ def test_the_fasta_of_a_reference_is_renamed(tmp_path, example):
     before = modo.metadata
     modo.update_element("reference/g", {"data_path": "genomes/g1.fasta"})
     assert modo.metadata["reference/g"] == before["reference/g"] | {"data_path": "genomes/g1.fasta"}
-    assert sorted(path.name for path in (modo.path / "genomes").iterdir()) == ["g1.fasta", "g1.fasta.fai"] and modo.find_problems() == []
+    assert (
+        sorted(path.name for path in (modo.path / "genomes").iterdir()) == ["g1.fasta", "g1.fasta.fai"]
+        and modo.find_problems() == []
+    )
     with pytest.raises(InvalidInputError, match="not compressed alike"):
         modo.update_element("reference/g", {"data_path": "g1.fa.gz"})
 
@@ -468,7 +528,9 @@ def test_a_description_goes_by_names(modo, crams, tmp_path):
             (tmp_path / "d.yaml").write_text(f"- {{element: {{id: r, '@type': AlignmentSet, data_path: {path}}}{arguments}}}\n")
             assert MODO.compare_with_file(tmp_path / "d.yaml", modo.path) == []
             assert MODO.from_file(tmp_path / "d.yaml", modo.path).metadata == before
-    (tmp_path / "d.yaml").write_text(f"- {{element: {{id: r, '@type': AlignmentSet, data_path: reads/demo1~3.cram.c4gh}}, args: {{source_file: {crams[2]}}}}}\n")
+    (tmp_path / "d.yaml").write_text(
+        f"- {{element: {{id: r, '@type': AlignmentSet, data_path: reads/demo1~3.cram.c4gh}}, args: {{source_file: {crams[2]}}}}}\n"
+    )
     made = MODO.from_file(tmp_path / "d.yaml", tmp_path / "new")
     assert made.metadata["data/r"]["data_path"] == "reads/demo1.cram" and made.find_problems() == []
 
@@ -480,7 +542,9 @@ def test_people_are_shown_names(modo, crams, tmp_path):
     assert "<td>demo1.cram</td>" in modo._repr_html_() and "~2" not in modo._repr_html_()
     entity = {entity["@id"]: entity for entity in modo.ro_crate()["@graph"]}["demo1~2.cram"]
     assert entity["name"] == "demo1.cram"
-    shown = subprocess.run([MODOS, "show", "--files", str(modo.path)], capture_output=True, text=True, check=True).stdout.splitlines()
+    shown = subprocess.run(
+        [MODOS, "show", "--files", str(modo.path)], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert f"{modo.path}/demo1.cram  (stored as demo1~2.cram)" in shown and f"{modo.path}/demo2.bam" in shown
     copy = modo.download(tmp_path / "copy", include=["demo1.cram"])
     assert (tmp_path / "copy/demo1~2.cram").exists() and not (tmp_path / "copy/demo2.bam").exists(), copy
@@ -488,7 +552,10 @@ def test_people_are_shown_names(modo, crams, tmp_path):
 
 def test_what_stays_is_told(modo, tmp_path):
     (modo.path / "there.cram").write_bytes((modo.path / "demo1.cram").read_bytes())
-    told = subprocess.run([MODOS, "update", str(modo.path), "r", "-e", '{"data_path": "there.cram"}'], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [MODOS, "update", str(modo.path), "r", "-e", '{"data_path": "there.cram"}'], capture_output=True, text=True, check=True
+    )
     assert "demo1.cram stays, and belongs to no element: data/r has there.cram now" in told.stderr
-    assert (modo.path / "demo1.cram").exists() and {name_of(a["data_path"]) for a in MODO.open(modo.path).metadata.values() if "data_path" in a} == {
-        "there.cram", "demo2.bam"}
+    assert (modo.path / "demo1.cram").exists() and {
+        name_of(a["data_path"]) for a in MODO.open(modo.path).metadata.values() if "data_path" in a
+    } == {"there.cram", "demo2.bam"}

@@ -81,10 +81,16 @@ def test_an_index_named_as_picard_does_gets_its_usual_name(modo, source, tmp_pat
     assert names(modo) == ["reads.bam", "reads.bam.bai"]
 
 
-@pytest.mark.parametrize(("file", "index", "class_name"), [
-    ("demo1.cram", "crai", "AlignmentSet"), ("demo2.bam", "bai", "AlignmentSet"),
-    ("calls.vcf.gz", "tbi", "VariantSet"), ("cohort.bcf", "csi", "VariantSet"), ("reference.fa", "fai", "ReferenceGenome"),
-])
+@pytest.mark.parametrize(
+    ("file", "index", "class_name"),
+    [
+        ("demo1.cram", "crai", "AlignmentSet"),
+        ("demo2.bam", "bai", "AlignmentSet"),
+        ("calls.vcf.gz", "tbi", "VariantSet"),
+        ("cohort.bcf", "csi", "VariantSet"),
+        ("reference.fa", "fai", "ReferenceGenome"),
+    ],
+)
 def test_a_missing_index_is_built(modo, source, tmp_path, file, index, class_name):
     shutil.copy(source / file, tmp_path)
     modo.add_element({"id": "x", "@type": class_name}, tmp_path / file)
@@ -92,15 +98,29 @@ def test_a_missing_index_is_built(modo, source, tmp_path, file, index, class_nam
     assert not (tmp_path / f"{file}.{index}").exists(), "the folder of the source stays as it was"
 
 
-@pytest.mark.parametrize("command", [
-    [sys.executable, "-c", "import sys; from modos.api import MODO; MODO(sys.argv[1]).add_element("
-     "{'id': 'x', '@type': sys.argv[2]}, sys.argv[3])"],
-    [sys.executable, "-c", "from modos.cli import main; main()", "add"],
-], ids=["python", "command"])
-@pytest.mark.parametrize(("file", "type"), [
-    ("demo1.cram", "AlignmentSet"), ("demo2.bam", "AlignmentSet"), ("calls.vcf.gz", "VariantSet"), ("cohort.bcf", "VariantSet"),
-    ("reference.fa", "ReferenceGenome"),
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [
+            sys.executable,
+            "-c",
+            "import sys; from modos.api import MODO; MODO(sys.argv[1]).add_element("
+            "{'id': 'x', '@type': sys.argv[2]}, sys.argv[3])",
+        ],
+        [sys.executable, "-c", "from modos.cli import main; main()", "add"],
+    ],
+    ids=["python", "command"],
+)
+@pytest.mark.parametrize(
+    ("file", "type"),
+    [
+        ("demo1.cram", "AlignmentSet"),
+        ("demo2.bam", "AlignmentSet"),
+        ("calls.vcf.gz", "VariantSet"),
+        ("cohort.bcf", "VariantSet"),
+        ("reference.fa", "ReferenceGenome"),
+    ],
+)
 def test_a_missing_index_is_built_in_a_process_that_did_nothing_else(modo, source, tmp_path, command, file, type):
     shutil.copy(source / file, tmp_path)
     words = [modo.path, type, tmp_path / file]
@@ -159,8 +179,10 @@ def refusals(source, tmp_path):
     truncated = tmp_path / "cut.bam"
     truncated.write_bytes((source / "demo2.bam").read_bytes()[:-40])
     unsorted = tmp_path / "unsorted.bam"
-    with pysam.AlignmentFile(str(source / "demo2.bam")) as file, \
-            pysam.AlignmentFile(str(unsorted), "wb", header=file.header) as out:
+    with (
+        pysam.AlignmentFile(str(source / "demo2.bam")) as file,
+        pysam.AlignmentFile(str(unsorted), "wb", header=file.header) as out,
+    ):
         for read in reversed(list(file)[:50]):
             out.write(read)
     good = source / "demo2.bam"
@@ -183,10 +205,26 @@ def refusals(source, tmp_path):
     }
 
 
-@pytest.mark.parametrize("case", [
-    "missing source", "truncated", "unsorted", "outside", "absolute", "in the metadata", "unknown slot", "unknown class",
-    "no such parent", "parent that cannot hold it", "dangling link", "id taken", "file taken", "id with a slash", "no id",
-])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "missing source",
+        "truncated",
+        "unsorted",
+        "outside",
+        "absolute",
+        "in the metadata",
+        "unknown slot",
+        "unknown class",
+        "no such parent",
+        "parent that cannot hold it",
+        "dangling link",
+        "id taken",
+        "file taken",
+        "id with a slash",
+        "no id",
+    ],
+)
 def test_what_is_refused_leaves_nothing_behind(modo, source, tmp_path, case):
     modo.add_element({"id": "s", "@type": "Sample"})
     modo.add_element({"id": "taken", "@type": "AlignmentSet", "data_path": "taken.bam"}, source / "demo2.bam")
@@ -202,8 +240,10 @@ def test_a_description_becomes_an_object_or_nothing(source, tmp_path):
     entries = [
         {"element": {"id": "mine", "@type": "MODO", "creation_date": "2024-01-01", "last_update_date": "2024-01-02"}},
         {"element": {"id": "a", "@type": "Assay", "omics_type": "GENOMICS"}},
-        {"element": {"id": "r", "@type": "AlignmentSet", "has_sample": "s"},
-         "args": {"source_file": str(source / "demo2.bam"), "part_of": "a"}},
+        {
+            "element": {"id": "r", "@type": "AlignmentSet", "has_sample": "s"},
+            "args": {"source_file": str(source / "demo2.bam"), "part_of": "a"},
+        },
         {"element": {"id": "s", "@type": "Sample"}, "args": {"part_of": "assay/a"}},
     ]
     good, bad = tmp_path / "good.json", tmp_path / "bad.yaml"
@@ -217,14 +257,17 @@ def test_a_description_becomes_an_object_or_nothing(source, tmp_path):
     assert not (tmp_path / "broken").exists()
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("- element: {id: a\n  x: ]", "line 2"),
-    ("just words", "not a list"),
-    ("- {id: a}", "entry 1"),
-    ("- element: {id: a, '@type': Sample}\n  args: {sourcefile: x}", "unknown argument sourcefile"),
-    ("- element: {id: a, '@type': Sample}\n- element: {id: sample/a, '@type': Sample}", "twice"),
-    ("- element: {id: a, '@type': Sample}\n  args: {source_file: nowhere.bam}", "nowhere.bam"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- element: {id: a\n  x: ]", "line 2"),
+        ("just words", "not a list"),
+        ("- {id: a}", "entry 1"),
+        ("- element: {id: a, '@type': Sample}\n  args: {sourcefile: x}", "unknown argument sourcefile"),
+        ("- element: {id: a, '@type': Sample}\n- element: {id: sample/a, '@type': Sample}", "twice"),
+        ("- element: {id: a, '@type': Sample}\n  args: {source_file: nowhere.bam}", "nowhere.bam"),
+    ],
+)
 def test_a_bad_description_says_where(tmp_path, text, words):
     (tmp_path / "modo.yaml").write_text(text)
     with pytest.raises(ModosError, match=words):

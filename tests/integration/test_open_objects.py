@@ -95,7 +95,14 @@ def test_an_object_that_is_removed_is_not_found(opened):
     reader = opened()
     again(reader).remove_object()
     time.sleep(opened.wait)
-    for ask in (lambda: reader.metadata, reader.show_contents, reader.list_samples, lambda: reader["x"], reader.refresh, reader._repr_html_):
+    for ask in (
+        lambda: reader.metadata,
+        reader.show_contents,
+        reader.list_samples,
+        lambda: reader["x"],
+        reader.refresh,
+        reader._repr_html_,
+    ):
         with pytest.raises(NotFoundError, match="no MODO at"):
             ask()
 
@@ -182,8 +189,10 @@ def test_files_of_one_moment_and_one_size_and_one_inode_are_told_apart(tmp_path,
     def same(descriptor: int) -> os.stat_result:
         found = real(descriptor)
         now = time.time_ns()
-        return os.stat_result((found.st_mode, 7, 1, 1, 0, 0, found.st_size, 0, 0, 0), {
-            "st_mtime_ns": fixed or now, "st_ctime_ns": fixed or now, "st_atime_ns": 0})
+        return os.stat_result(
+            (found.st_mode, 7, 1, 1, 0, 0, found.st_size, 0, 0, 0),
+            {"st_mtime_ns": fixed or now, "st_ctime_ns": fixed or now, "st_atime_ns": 0},
+        )
 
     fixed = time.time_ns() // 1000 * 1000 + 1
     monkeypatch.setattr("modos.storage.local.os.fstat", same)
@@ -219,8 +228,13 @@ def test_a_file_that_was_opened_is_not_another_one(opened, tmp_path):
     assert old.count("chr1")
     replaced(writer, tmp_path)
     reader.refresh()
-    for ask in (lambda: old.count("chr1"), lambda: list(old.fetch()), lambda: b"".join(old.iter_bytes("chr1")), lambda: element.file,
-                lambda: element.count("chr1")):
+    for ask in (
+        lambda: old.count("chr1"),
+        lambda: list(old.fetch()),
+        lambda: b"".join(old.iter_bytes("chr1")),
+        lambda: element.file,
+        lambda: element.count("chr1"),
+    ):
         with pytest.raises(ConflictError, match="since it was opened"):
             ask()
     new = reader.file("a.vcf.gz")
@@ -263,7 +277,8 @@ def test_a_sealed_file_that_was_replaced_is_opened_anew(tmp_path):
     planner.forget("a.vcf.gz")
     assert planner.contigs("a.vcf.gz") == Planner(fresh).contigs("a.vcf.gz")
     assert modo.file("a.vcf.gz", secret_key=tmp_path / "key.sec").count("chr2") == MODO.open(tmp_path / "ex").file(
-        "a.vcf.gz", secret_key=tmp_path / "key.sec").count("chr2")
+        "a.vcf.gz", secret_key=tmp_path / "key.sec"
+    ).count("chr2")
 
 
 def test_a_genome_is_the_newest_when_it_is_opened_and_stays_as_it_is(opened, tmp_path):

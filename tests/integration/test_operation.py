@@ -68,20 +68,38 @@ def test_the_pages_are_the_whole(url, path, limit):
     assert pages == whole and len(whole) >= COUNT
 
 
-@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": "x"}, {"limit": 10**9}, {"after": "x" * 2000},
-                                    {"search": "x" * 2000}])
+@pytest.mark.parametrize(
+    "params", [{"limit": 0}, {"limit": "x"}, {"limit": 10**9}, {"after": "x" * 2000}, {"search": "x" * 2000}]
+)
 def test_pages_that_cannot_be_are_refused(url, params):
     answer = requests.get(f"{url}/list", params=params, timeout=20)
     assert answer.status_code == 400 and answer.json()["error"] == "invalid_input"
 
 
-@pytest.mark.parametrize(("words", "found"), [
-    ("female", {n for n in range(COUNT) if not n % 2}), ("sex=Female", {n for n in range(COUNT) if not n % 2}),
-    ("sex=male", {n for n in range(COUNT) if n % 2}), ("sex~male", set(range(COUNT))), ("sex=mal", set()),
-    ('collector="dr. ä7"', {7}), ('collector="dr. ä"', set()), ("collector~ä11", {11}), ("@type=sample sex=MALE S13", {13}),
-    ('"study s19"', {19}), ("id=sample/s collector~ä5", {5}), ("id=s", set()), ('"sex=male"', set()),
-    ("S7", {7}), ("cohort s7", {7}), ("description=female", set()), ("dr. ä3", {3}), ("sample/s sex=female s2", {2, 20, 22, 24}),
-    ("nothing-like-it", set())])
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("female", {n for n in range(COUNT) if not n % 2}),
+        ("sex=Female", {n for n in range(COUNT) if not n % 2}),
+        ("sex=male", {n for n in range(COUNT) if n % 2}),
+        ("sex~male", set(range(COUNT))),
+        ("sex=mal", set()),
+        ('collector="dr. ä7"', {7}),
+        ('collector="dr. ä"', set()),
+        ("collector~ä11", {11}),
+        ("@type=sample sex=MALE S13", {13}),
+        ('"study s19"', {19}),
+        ("id=sample/s collector~ä5", {5}),
+        ("id=s", set()),
+        ('"sex=male"', set()),
+        ("S7", {7}),
+        ("cohort s7", {7}),
+        ("description=female", set()),
+        ("dr. ä3", {3}),
+        ("sample/s sex=female s2", {2, 20, 22, 24}),
+        ("nothing-like-it", set()),
+    ],
+)
 def test_search_in_the_metadata(url, words, found):
     expected = {n for n in range(COUNT) if n in found}
     listed = {int(key[-2:]) for key in get(f"{url}/list", search=words)["data"]}
@@ -90,9 +108,16 @@ def test_search_in_the_metadata(url, words, found):
 
 
 @pytest.mark.parametrize("path", ["/list", "/meta"])
-@pytest.mark.parametrize(("words", "message"), [
-    ("gender=male", "no slot gender"), ("sexx~male", "did you mean sex?"), ("sex=", "SLOT=VALUE"), ("=male", "SLOT=VALUE"),
-    ('collector="dr.', "not closed")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("gender=male", "no slot gender"),
+        ("sexx~male", "did you mean sex?"),
+        ("sex=", "SLOT=VALUE"),
+        ("=male", "SLOT=VALUE"),
+        ('collector="dr.', "not closed"),
+    ],
+)
 def test_a_search_that_cannot_be_meant_is_refused(url, path, words, message):
     answer = requests.get(url + path, params={"search": words}, timeout=20)
     assert answer.status_code == 400
@@ -111,9 +136,22 @@ def test_parameters_that_are_not_known_or_given_twice_are_refused(url, path, que
 def test_a_list_of_what_was_searched_for(url, root):
     females = list_remote(None, url, None, "sex=female")
     assert len(females) == (COUNT + 1) // 2 and len(list_remote(None, url, None, "sex=male")) == COUNT // 2
-    listed = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", url, "remote", "list",
-                             "--search", "sex=female"],
-                            capture_output=True, text=True, timeout=60)
+    listed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from modos.cli import main; main()",
+            "--endpoint",
+            url,
+            "remote",
+            "list",
+            "--search",
+            "sex=female",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert listed.stdout.split() == females
 
 
@@ -176,8 +214,12 @@ def test_each_request_has_an_id(url):
 
 
 def serve(folder, *words, **environment):
-    process = subprocess.Popen([sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0", *words],
-                               env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0", *words],
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     line = process.stderr.readline()
     assert line.startswith("serving "), line + process.stderr.read()
     return process, re.search(r"http://\S+", line)[0]
@@ -203,15 +245,24 @@ def test_the_log_has_a_line_for_each_request_and_no_secret(root, tmp_path):
     text = process.stderr.read()
     assert process.wait(20) in (0, 143, -15)
     line = next(json.loads(line) for line in text.splitlines() if "request_id" in line)
-    assert (line["request_id"], line["method"], line["path"], line["status"], line["caller"]) == ("seen", "GET", "/list", 200,
-                                                                                               "alice")
+    assert (line["request_id"], line["method"], line["path"], line["status"], line["caller"]) == (
+        "seen",
+        "GET",
+        "/list",
+        200,
+        "alice",
+    )
     assert line["seconds"] >= 0 and line["bytes"] > 0
     assert "a-token-of-many-letters" not in text and "BRCA1" not in text
 
 
 def test_settings_come_from_the_environment(root):
-    process, url = serve(root, MODOS_SERVE_LOG="text", MODOS_SERVE_PUBLIC_URL="https://modos.example.org",
-                         MODOS_SERVE_HTSGET_URL="https://htsget.example.org")
+    process, url = serve(
+        root,
+        MODOS_SERVE_LOG="text",
+        MODOS_SERVE_PUBLIC_URL="https://modos.example.org",
+        MODOS_SERVE_HTSGET_URL="https://htsget.example.org",
+    )
     found = get(url)
     assert found["htsget"] == "https://htsget.example.org"
     process.terminate()
@@ -248,23 +299,46 @@ def test_several_workers_count_together(root):
     assert process.wait(30) is not None
 
 
-@pytest.mark.parametrize("words", [["--log", "loud"], ["--workers", "0"], ["--access", "none.toml"], ["--max-age", "-1"],
-                                   ["--public-url", "modos.example.org"], ["--s3-url", "http://user:secret@s3"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--log", "loud"],
+        ["--workers", "0"],
+        ["--access", "none.toml"],
+        ["--max-age", "-1"],
+        ["--public-url", "modos.example.org"],
+        ["--s3-url", "http://user:secret@s3"],
+    ],
+)
 def test_settings_that_are_not_good_are_named(root, words):
-    result = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "serve", root, "--port", "0", *words],
-                            capture_output=True, text=True, timeout=30)
+    result = subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", "serve", root, "--port", "0", *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert result.returncode in (2, 3) and "Traceback" not in result.stderr and "secret@" not in result.stderr
 
 
 # --- rules ---
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    ("x = 1", "x is not known"), ("[[rule]]\nwho = []\nreads = []", "reads is not known"), ("[[rule]]\nread = ['a']", "who"),
-    ("[[rule]]\nwho = ['bob']", "'bob' is nobody"), ("[[rule]]\nwho = ['anyone']\nwrite = ['a']", "anyone may write"),
-    ("[[rule]]\nwho = ['user:a']\nread = ['../b']", "../b"), ("[[rule]]\nwho = ['user:a']\nread = 'b'", "not a list"),
-    ("[oidc]\nissuer = 'x'", "audience"), ("[oidc]\nissuer = 1\naudience = 'x'", "not a text"), ("rule = 3", "rule"),
-    ("[[rule", "not TOML")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("x = 1", "x is not known"),
+        ("[[rule]]\nwho = []\nreads = []", "reads is not known"),
+        ("[[rule]]\nread = ['a']", "who"),
+        ("[[rule]]\nwho = ['bob']", "'bob' is nobody"),
+        ("[[rule]]\nwho = ['anyone']\nwrite = ['a']", "anyone may write"),
+        ("[[rule]]\nwho = ['user:a']\nread = ['../b']", "../b"),
+        ("[[rule]]\nwho = ['user:a']\nread = 'b'", "not a list"),
+        ("[oidc]\nissuer = 'x'", "audience"),
+        ("[oidc]\nissuer = 1\naudience = 'x'", "not a text"),
+        ("rule = 3", "rule"),
+        ("[[rule", "not TOML"),
+    ],
+)
 def test_rules_that_are_not_clear_are_refused(tmp_path, text, word):
     (tmp_path / "access.toml").write_text(text)
     with pytest.raises(InvalidInputError, match=re.escape(word)):
@@ -295,8 +369,13 @@ def test_an_object_is_a_bundle_of_files_that_can_be_fetched(example):
         url = f"{server.url}/ga4gh/drs/v1"
         assert get(f"{url}/service-info")["type"] == {"group": "org.ga4gh", "artifact": "drs", "version": "1.4.0"}
         bundle = get(f"{url}/objects/{object_id('ex')}")
-        assert {part["name"] for part in bundle["contents"]} == {"demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf",
-                                                                "reference.fa"}
+        assert {part["name"] for part in bundle["contents"]} == {
+            "demo1.cram",
+            "demo2.bam",
+            "calls.vcf.gz",
+            "cohort.bcf",
+            "reference.fa",
+        }
         for part in bundle["contents"]:
             found = get(f"{url}/objects/{part['id']}")
             data = requests.get(get(f"{url}/objects/{part['id']}/access/file")["url"], timeout=20).content
@@ -308,7 +387,13 @@ def test_an_object_is_a_bundle_of_files_that_can_be_fetched(example):
 
 # --- parameters ---
 
-OF_OTHERS = ("/htsget/reads", "/htsget/variants", "/refget", "/ga4gh", "/authorize")  # their specifications say what unknown parameters are; a gateway describes a request of them
+OF_OTHERS = (
+    "/htsget/reads",
+    "/htsget/variants",
+    "/refget",
+    "/ga4gh",
+    "/authorize",
+)  # their specifications say what unknown parameters are; a gateway describes a request of them
 
 
 def routes_of(app):
@@ -319,10 +404,26 @@ def routes_of(app):
 
 def test_a_parameter_that_is_not_known_is_an_error_on_every_route_of_ours(example, tmp_path):
     app = create_app(open_storage(example), references=open_store(tmp_path))
-    routes = [(method, re.sub(r"\{[^}]*\}", "x", route.path)) for route in routes_of(app) for method in route.methods
-              if not route.path.startswith(OF_OTHERS)]
-    assert {path for _, path in routes} >= {"/", "/list", "/meta", "/get", "/whoami", "/credentials", "/files/x", "/references/x",
-                                            "/healthz", "/readyz", "/metrics", "/htsget/data/x"}
+    routes = [
+        (method, re.sub(r"\{[^}]*\}", "x", route.path))
+        for route in routes_of(app)
+        for method in route.methods
+        if not route.path.startswith(OF_OTHERS)
+    ]
+    assert {path for _, path in routes} >= {
+        "/",
+        "/list",
+        "/meta",
+        "/get",
+        "/whoami",
+        "/credentials",
+        "/files/x",
+        "/references/x",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/htsget/data/x",
+    }
     with BackgroundServer(app) as server:
         for method, path in routes:
             answer = requests.request(method, f"{server.url}{path}", params={"unknown": "1"}, timeout=20)
@@ -333,6 +434,10 @@ def test_a_parameter_that_is_not_known_is_an_error_on_every_route_of_ours(exampl
 def test_a_gateway_asks_with_the_parameters_of_the_request(example):
     """As Caddy's forward_auth does."""
     with BackgroundServer(create_app(open_storage(example))) as server:
-        answer = requests.get(f"{server.url}/authorize", params={"referenceName": "chr1", "start": "1"}, timeout=20,
-                              headers={"X-Forwarded-Uri": "/htsget/reads/ex/demo2?referenceName=chr1&start=1"})
+        answer = requests.get(
+            f"{server.url}/authorize",
+            params={"referenceName": "chr1", "start": "1"},
+            timeout=20,
+            headers={"X-Forwarded-Uri": "/htsget/reads/ex/demo2?referenceName=chr1&start=1"},
+        )
         assert answer.status_code == 200, answer.text

@@ -21,8 +21,9 @@ MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
 def modos(*arguments, **environment):
-    return subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, stdin=subprocess.DEVNULL,
-                          env=os.environ | environment, timeout=60)
+    return subprocess.run(
+        [*MODOS, *map(str, arguments)], capture_output=True, stdin=subprocess.DEVNULL, env=os.environ | environment, timeout=60
+    )
 
 
 def done(*arguments, **environment):
@@ -135,13 +136,24 @@ def test_is_remote_and_endpoint(ex):
 
 def test_metadata_of_an_object_that_exists_are_not_ignored(tmp_path):
     """There, other metadata than those of the object were; a program that runs twice with the same ones goes on."""
-    given = {"id": "a", "name": "A", "creation_date": "2024-05-01", "has_assay": ["x", "assay/y"], "source_uri": "https://example.org/a"}
+    given = {
+        "id": "a",
+        "name": "A",
+        "creation_date": "2024-05-01",
+        "has_assay": ["x", "assay/y"],
+        "source_uri": "https://example.org/a",
+    }
     made = MODO(tmp_path / "a", **given).metadata
     assert MODO(tmp_path / "a", **given).metadata == MODO(tmp_path / "a", name=None, has_assay=[]).metadata == made
     assert MODO(tmp_path / "a", creation_date="2024-05-01T00:00:00", has_assay=["assay/y", "assay/x"]).metadata == made
-    for other, words in (({"id": "b"}, "its id is 'a', and not 'b'"), ({"name": "B"}, "its name is 'A', and not 'B'"),
-                         ({"description": "more"}, "its description is not set, and not 'more'"), ({"has_assay": ["assay/z"]}, "its has_assay is"),
-                         ({"creation_date": "2024-05-02"}, "its creation_date is"), ({"id": "a", "source_uri": "https://x"}, "its source_uri is")):
+    for other, words in (
+        ({"id": "b"}, "its id is 'a', and not 'b'"),
+        ({"name": "B"}, "its name is 'A', and not 'B'"),
+        ({"description": "more"}, "its description is not set, and not 'more'"),
+        ({"has_assay": ["assay/z"]}, "its has_assay is"),
+        ({"creation_date": "2024-05-02"}, "its creation_date is"),
+        ({"id": "a", "source_uri": "https://x"}, "its source_uri is"),
+    ):
         with pytest.raises(AlreadyExistsError, match=words):
             MODO(tmp_path / "a", **other)
     assert MODO.open(tmp_path / "a").metadata == made
@@ -159,10 +171,20 @@ def test_has_assay(tmp_path):
     assert MODO(tmp_path / "b", has_assay=["assay/x"]).metadata["b"]["has_assay"] == ["assay/x"]
 
 
-@pytest.mark.parametrize("given", [
-    ("myid", "name"), ("myid",), (None, "name"), (None, None, "description"), (None, None, None, "2024-01-01"),
-    (None, {"anon": True}), (None, {"key": "a", "secret": "b"}), (None, {"access_key_id": "a"}), (None, None, {"s3": "http://x"}),
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("myid", "name"),
+        ("myid",),
+        (None, "name"),
+        (None, None, "description"),
+        (None, None, None, "2024-01-01"),
+        (None, {"anon": True}),
+        (None, {"key": "a", "secret": "b"}),
+        (None, {"access_key_id": "a"}),
+        (None, None, {"s3": "http://x"}),
+    ],
+)
 def test_positions_that_mean_something_else_are_refused(tmp_path, ex, given):
     for path in (tmp_path / "new", ex):
         with pytest.raises((InvalidInputError, TypeError)):
@@ -180,16 +202,29 @@ def test_positions_of_from_file_and_upload_are_refused(tmp_path, ex, description
 def test_services_by_a_name_that_none_has_are_refused(ex):
     from modos import codes
 
-    for call in (lambda: MODO(ex, services={"htsgett": "http://localhost:1"}), lambda: codes.open(services={"fuson": "http://localhost:1"})):
+    for call in (
+        lambda: MODO(ex, services={"htsgett": "http://localhost:1"}),
+        lambda: codes.open(services={"fuson": "http://localhost:1"}),
+    ):
         with pytest.raises(InvalidInputError, match="there is no service"):
             call()
-    told = {"status": "success", "auth": None, "s3": None, "htsget": "http://localhost:1/htsget", "fuzon": None, "kms": None, "refget": None}
+    told = {
+        "status": "success",
+        "auth": None,
+        "s3": None,
+        "htsget": "http://localhost:1/htsget",
+        "fuzon": None,
+        "kms": None,
+        "refget": None,
+    }
     assert MODO(ex, services=told).endpoint.htsget == "http://localhost:1/htsget"
 
 
 def test_list_arrays_of_an_element_and_a_group(ex):
     modo = MODO.open(ex)
-    assert str(modo.list_arrays("data/")) == str(modo.list_arrays("data")) and str(modo.list_arrays("/")) == str(modo.list_arrays())
+    assert str(modo.list_arrays("data/")) == str(modo.list_arrays("data")) and str(modo.list_arrays("/")) == str(
+        modo.list_arrays()
+    )
     assert "demo1" in str(modo.list_arrays("data")) and "sample1" not in str(modo.list_arrays("data"))
     assert str(modo.list_arrays("data/demo1")).strip() == str(modo.list_arrays("demo1")).strip() == "/data/demo1"
     with pytest.raises(NotFoundError):
@@ -238,13 +273,17 @@ def test_rows_of_a_query_are_gone_through_as_rdflib_has_them(ex):
     theirs = [tuple(map(str, row)) for row in modo.knowledge_graph().query(query)]
     rows = modo.query(query)
     assert [tuple(row) for row in rows] == [(s, type) for s, type in rows] == [(row.s, row.type) for row in rows] == theirs
-    assert [(row[0], row[-1]) for row in rows] == [(row["s"], row["type"]) for row in rows] == theirs and rows[0][:1] == theirs[0][:1]
+    assert [(row[0], row[-1]) for row in rows] == [(row["s"], row["type"]) for row in rows] == theirs and rows[0][:1] == theirs[
+        0
+    ][:1]
     assert [dict(row) for row in rows] == json.loads(json.dumps(rows)) == pickle.loads(pickle.dumps([{**row} for row in rows]))
     assert rows.vars == [rdflib.Variable("s"), rdflib.Variable("type")] and len(rows.bindings) == len(rows)
     with pytest.raises(AttributeError, match="no variable nothing"):
         rows[0].nothing
     assert modo.query("ASK { ?s a modos:Sample }") and not modo.query("ASK { ?s a modos:Nothing }")
-    assert not modo.query("SELECT ?s WHERE { ?s a modos:Nothing }") and modo.query("CONSTRUCT { ?s a ?o } WHERE { ?s a ?o }").graph
+    assert (
+        not modo.query("SELECT ?s WHERE { ?s a modos:Nothing }") and modo.query("CONSTRUCT { ?s a ?o } WHERE { ?s a ?o }").graph
+    )
 
 
 def test_download_to_target_path(ex, tmp_path):
@@ -282,18 +321,26 @@ def test_upload_to_an_s3_endpoint_with_arguments_of_obstore(stack, ex):
             list_remote_modos(other)
 
 
-@pytest.mark.parametrize(("given", "meant"), [
-    ({"skip_signature": True}, {"anon": True}), ({"skip_signature": "false"}, {}), ({"AWS_ACCESS_KEY_ID": "a"}, {"key": "a"}),
-    ({"session_token": "t"}, {"token": "t"}), ({"region": "x", "client_kwargs": {"verify": False}}, {"client_kwargs": {"verify": False, "region_name": "x"}}),
-    ({"client_kwargs": {"verify": False}, "region": "x"}, {"client_kwargs": {"verify": False, "region_name": "x"}}),
-])
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"skip_signature": True}, {"anon": True}),
+        ({"skip_signature": "false"}, {}),
+        ({"AWS_ACCESS_KEY_ID": "a"}, {"key": "a"}),
+        ({"session_token": "t"}, {"token": "t"}),
+        ({"region": "x", "client_kwargs": {"verify": False}}, {"client_kwargs": {"verify": False, "region_name": "x"}}),
+        ({"client_kwargs": {"verify": False}, "region": "x"}, {"client_kwargs": {"verify": False, "region_name": "x"}}),
+    ],
+)
 def test_arguments_of_obstore(given, meant):
     from modos.storage.s3_arguments import as_s3fs
 
     assert as_s3fs(given) == meant
 
 
-@pytest.mark.parametrize("given", [{"key": "a", "access_key_id": "b"}, {"acces_key_id": "b"}, {"skip_signature": "perhaps"}, {"allow_http": False}])
+@pytest.mark.parametrize(
+    "given", [{"key": "a", "access_key_id": "b"}, {"acces_key_id": "b"}, {"skip_signature": "perhaps"}, {"allow_http": False}]
+)
 def test_arguments_that_nobody_knows_are_refused(given):
     from modos.storage import open_storage
 
@@ -301,7 +348,9 @@ def test_arguments_that_nobody_knows_are_refused(given):
         open_storage("s3://bucket/ex", s3_url="http://localhost:1", s3_kwargs=given)
 
 
-@pytest.mark.parametrize(("variable", "value", "signed"), [("AWS_SKIP_SIGNATURE", "true", False), ("AWS_SKIP_SIGNATURE", "false", True)])
+@pytest.mark.parametrize(
+    ("variable", "value", "signed"), [("AWS_SKIP_SIGNATURE", "true", False), ("AWS_SKIP_SIGNATURE", "false", True)]
+)
 def test_no_signature_where_the_environment_says_so(monkeypatch, variable, value, signed):
     from modos.storage import open_storage
 
@@ -327,7 +376,9 @@ def test_what_a_server_lists(stack):
             get_metadata_from_remote(url, "ex")
     with pytest.raises(NotFoundError):
         get_metadata_from_remote(url, "nothing")
-    assert "s3://modos-demo/ex" in [found["ex"]["modo_path"] for found in get_s3_path(url, "ex", exact_match=True) if "ex" in found]
+    assert "s3://modos-demo/ex" in [
+        found["ex"]["modo_path"] for found in get_s3_path(url, "ex", exact_match=True) if "ex" in found
+    ]
     assert get_s3_path(url, "exx", exact_match=True) == [] != get_s3_path(url, "exx")
 
 
@@ -343,7 +394,15 @@ def test_create_and_add_from_a_file(tmp_path, description):
 
 
 def test_add_a_source_file(ex, example):
-    done("add", ex, "data", "-e", '{"id": "again", "data_path": "again.cram", "data_format": "CRAM"}', "--source-file", example / "ex" / "demo1.cram")
+    done(
+        "add",
+        ex,
+        "data",
+        "-e",
+        '{"id": "again", "data_path": "again.cram", "data_format": "CRAM"}',
+        "--source-file",
+        example / "ex" / "demo1.cram",
+    )
     assert (ex / "again.cram.crai").exists()
 
 
@@ -374,7 +433,11 @@ def test_publish_in_an_output_format(ex):
 
 
 def test_stream_object_and_file(ex):
-    assert done("stream", "-c", ex, "demo1.cram") == done("stream", "-c", ex / "demo1.cram") == done("remote", "stream", ex / "demo1.cram", "-c")
+    assert (
+        done("stream", "-c", ex, "demo1.cram")
+        == done("stream", "-c", ex / "demo1.cram")
+        == done("remote", "stream", ex / "demo1.cram", "-c")
+    )
     assert modos("stream", "-c", ex, "demo1.cram", "chr1:1-2").returncode == 2
     assert modos("stream", "-c", "http://localhost:1/htsget/reads/ex/demo1", "chr1:1-2").returncode == 2
 
@@ -387,18 +450,35 @@ def test_stream_from_s3_and_copy_to_a_target(stack, tmp_path):
     assert done("stream", "-c", tmp_path / "copy" / "demo1.cram") == counted
     both = modos("remote", "upload", tmp_path / "copy", "s3://bucket/a", "--target", "s3://bucket/b")
     assert both.returncode == 2 and b"twice" in both.stderr
-    planned = done("remote", "upload", tmp_path / "copy", "--target", "s3://modos-demo/target", "--dry-run", MODOS_ENDPOINT=stack.endpoint,
-                   AWS_ACCESS_KEY_ID=of_obstore()["access_key_id"], AWS_SECRET_ACCESS_KEY=of_obstore()["secret_access_key"])
+    planned = done(
+        "remote",
+        "upload",
+        tmp_path / "copy",
+        "--target",
+        "s3://modos-demo/target",
+        "--dry-run",
+        MODOS_ENDPOINT=stack.endpoint,
+        AWS_ACCESS_KEY_ID=of_obstore()["access_key_id"],
+        AWS_SECRET_ACCESS_KEY=of_obstore()["secret_access_key"],
+    )
     assert b"+ demo1.cram" in planned
 
 
-@pytest.mark.parametrize("line", [
-    ("add", "{ex}", "sample", "-f", "{a}", "-f", "{b}"), ("add", "{ex}", "sample", "--from-file", "{a}", "--file", "{b}"),
-    ("add", "{ex}", "sample", "-e", '{{"id": "a"}}', "-e", '{{"id": "b"}}'), ("publish", "--output-format", "nt", "--format", "turtle", "{ex}"),
-    ("codes", "search", "-t", "3", "--top", "5", "sex", "male"), ("codes", "search", "sex", "male", "--query", "female"),
-    ("remote", "download", "{ex}", "{a}.1", "-t", "{a}.2"), ("remote", "download", "{ex}", "--target", "{a}.1", "-t", "{a}.2"),
-    ("track", "query", "{ex}", "-R", "{a}", "-R", "{b}"), ("show", "{ex}", "--progress", "--no-progress"),
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("add", "{ex}", "sample", "-f", "{a}", "-f", "{b}"),
+        ("add", "{ex}", "sample", "--from-file", "{a}", "--file", "{b}"),
+        ("add", "{ex}", "sample", "-e", '{{"id": "a"}}', "-e", '{{"id": "b"}}'),
+        ("publish", "--output-format", "nt", "--format", "turtle", "{ex}"),
+        ("codes", "search", "-t", "3", "--top", "5", "sex", "male"),
+        ("codes", "search", "sex", "male", "--query", "female"),
+        ("remote", "download", "{ex}", "{a}.1", "-t", "{a}.2"),
+        ("remote", "download", "{ex}", "--target", "{a}.1", "-t", "{a}.2"),
+        ("track", "query", "{ex}", "-R", "{a}", "-R", "{b}"),
+        ("show", "{ex}", "--progress", "--no-progress"),
+    ],
+)
 def test_what_is_given_twice_is_not_ignored(ex, tmp_path, line):
     files = {"a": tmp_path / "a.json", "b": tmp_path / "b.json", "ex": ex}
     for name in "ab":
@@ -428,7 +508,13 @@ def test_a_file_with_the_passphrase(ex, tmp_path, flag):
 
 
 def test_no_help_shows_them():
-    for command, hidden in {"create": "--from-file", "add": "--source-file", "remove": "--force", "show": " -z ", "stream": "MODOS_ANON"}.items():
+    for command, hidden in {
+        "create": "--from-file",
+        "add": "--source-file",
+        "remove": "--force",
+        "show": " -z ",
+        "stream": "MODOS_ANON",
+    }.items():
         assert hidden.encode() not in done(command, "--help", COLUMNS="200")
     assert b"MODOS_ANON" not in done("--help", COLUMNS="200") and b"stream" not in done("remote", "--help", COLUMNS="200")
 

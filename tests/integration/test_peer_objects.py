@@ -31,8 +31,12 @@ NOW = {"assay/a": {"@type": "Assay", "name": "a", "omics_type": ["GENOMICS"]}}
 
 
 def run(*command):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)], capture_output=True,
-                          text=True, timeout=100)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
 
 
 def alignment(path):
@@ -46,8 +50,14 @@ def plain(tmp_path, example):
     path.mkdir()
     for name in ("demo1.cram", "demo1.cram.crai", "reference.fa"):
         shutil.copy(example / "ex" / name, path / name)
-    write_object(path, NOW | {"data/demo1": alignment("demo1.cram") | {"data_checksum": checksum(path / "demo1.cram")},
-                              "reference/ref": {"@type": "ReferenceGenome", "name": "ref", "data_path": "reference.fa"}})
+    write_object(
+        path,
+        NOW
+        | {
+            "data/demo1": alignment("demo1.cram") | {"data_checksum": checksum(path / "demo1.cram")},
+            "reference/ref": {"@type": "ReferenceGenome", "name": "ref", "data_path": "reference.fa"},
+        },
+    )
     return path
 
 
@@ -55,7 +65,9 @@ def plain(tmp_path, example):
 def sealed(plain):
     """The same, encrypted as 0.3.4 does it: `.zattrs` say so, `.zmetadata` does not."""
     secret, folder = SecretKey.random(), plain.parent
-    MODO.create(folder / "by").add_element({"@type": "AlignmentSet", "id": "demo1", "data_path": "demo1.cram"}, source_file=plain / "demo1.cram")
+    MODO.create(folder / "by").add_element(
+        {"@type": "AlignmentSet", "id": "demo1", "data_path": "demo1.cram"}, source_file=plain / "demo1.cram"
+    )
     MODO.open(folder / "by").encrypt(secret.public, delete=True)
     attributes = MODO.open(folder / "by").metadata["data/demo1"]
     for name in (attributes["data_path"], "demo1.cram.crai.c4gh"):
@@ -63,15 +75,19 @@ def sealed(plain):
     before = json.loads((plain / "data.zarr/data/demo1/.zattrs").read_text())
     for name in ("demo1.cram", "demo1.cram.crai"):
         (plain / name).unlink()
-    (plain / "data.zarr/data/demo1/.zattrs").write_text(json.dumps(
-        before | {"data_path": "demo1.cram.c4gh", "data_checksum": checksum(plain / "demo1.cram.c4gh")}))
+    (plain / "data.zarr/data/demo1/.zattrs").write_text(
+        json.dumps(before | {"data_path": "demo1.cram.c4gh", "data_checksum": checksum(plain / "demo1.cram.c4gh")})
+    )
     return plain, secret
 
 
 def test_a_group_counts_and_not_what_lists_it(sealed):
     path, _ = sealed
     assert MODO.open(path).metadata["data/demo1"]["data_path"] == "demo1.cram.c4gh"
-    assert [str(f).rpartition("/")[2] for f in MODO.open(path).list_files() if "c4gh" in str(f)] == ["demo1.cram.c4gh", "demo1.cram.crai.c4gh"]
+    assert [str(f).rpartition("/")[2] for f in MODO.open(path).list_files() if "c4gh" in str(f)] == [
+        "demo1.cram.c4gh",
+        "demo1.cram.crai.c4gh",
+    ]
     assert [f for f in MODO.open(path).find_problems() if not f.harmless] == []
     done = run("c4gh", "recipients", path)
     assert done.returncode == 0 and done.stdout.startswith("data/demo1: 1 packet"), done.stderr
@@ -124,15 +140,23 @@ ARRAYS = {
     "missing": (np.where(np.arange(40) < 10, 5, np.arange(40)).astype("<i4"), {"chunks": (10,), "fill": 5, "skip": ((0,),)}),
     "nan": (np.random.default_rng(1).random((10, 9)).astype("<f4"), {"chunks": (4, 4), "order": "F", "fill": "NaN"}),
     "big": (np.arange(10, dtype=">i4"), {"chunks": (4,), "compressor": None}),
-    "delta": (np.arange(100, dtype="<i4"), {"chunks": (30,), "filters": [numcodecs.Delta("<i4")], "compressor": numcodecs.Zstd(3)}),
+    "delta": (
+        np.arange(100, dtype="<i4"),
+        {"chunks": (30,), "filters": [numcodecs.Delta("<i4")], "compressor": numcodecs.Zstd(3)},
+    ),
     "nested": (np.arange(60).reshape(6, 10), {"chunks": (3, 4), "separator": "/", "compressor": numcodecs.Zlib(1)}),
     "scalar": (np.array(3.5), {"chunks": ()}),
     "bool": (np.arange(9) % 2 == 0, {"chunks": (4,), "compressor": numcodecs.LZ4(), "fill": False}),
     "bytes": (np.array([b"a", b"bcd"]), {"chunks": (2,), "fill": ""}),
     "fixed": (np.array(["a", "bcé"]), {"chunks": (1,), "fill": ""}),
-    "genes": (np.array([f"g{i}é" for i in range(12)], dtype=object), {"chunks": (5,), "filters": [numcodecs.VLenUTF8()], "fill": ""}),
-    "texts": (np.array([[f"{i}{j}" for j in range(4)] for i in range(3)], dtype=object),
-              {"chunks": (2, 3), "filters": [numcodecs.JSON()], "fill": None}),
+    "genes": (
+        np.array([f"g{i}é" for i in range(12)], dtype=object),
+        {"chunks": (5,), "filters": [numcodecs.VLenUTF8()], "fill": ""},
+    ),
+    "texts": (
+        np.array([[f"{i}{j}" for j in range(4)] for i in range(3)], dtype=object),
+        {"chunks": (2, 3), "filters": [numcodecs.JSON()], "fill": None},
+    ),
 }
 
 
@@ -142,7 +166,9 @@ def matrices(plain):
     folder = plain / "data.zarr/data/rna1"
     folder.mkdir()
     (folder / ".zgroup").write_text('{"zarr_format": 2}')
-    (folder / ".zattrs").write_text(json.dumps({"@type": "Array", "name": "rna", "data_path": "data/rna1", "data_format": "Zarr"}))
+    (folder / ".zattrs").write_text(
+        json.dumps({"@type": "Array", "name": "rna", "data_path": "data/rna1", "data_format": "Zarr"})
+    )
     for name, (values, options) in ARRAYS.items():
         options = dict(options, fill=float("nan")) if options.get("fill") == "NaN" else options
         write_array(folder / name, values, **options)
@@ -164,8 +190,15 @@ def test_arrays_are_upgraded_chunk_by_chunk(matrices):
     MODO.open(matrices).upgrade()
     modo = MODO.open(matrices)
     assert modo.metadata["data/rna1"]["data_path"] == "data.zarr/data/rna1" and modo.find_problems() == []
-    assert not [p for p in matrices.rglob("*") if p.name.startswith(".z") or ("rna1" in p.parts and p.name[0].isdigit() and "c" not in p.parts)]
-    for root in (zarr.open_group(matrices / "data.zarr", mode="r"), zarr.open_group(matrices / "data.zarr", mode="r", use_consolidated=False)):
+    assert not [
+        p
+        for p in matrices.rglob("*")
+        if p.name.startswith(".z") or ("rna1" in p.parts and p.name[0].isdigit() and "c" not in p.parts)
+    ]
+    for root in (
+        zarr.open_group(matrices / "data.zarr", mode="r"),
+        zarr.open_group(matrices / "data.zarr", mode="r", use_consolidated=False),
+    ):
         for name, (values, _) in ARRAYS.items():
             found = root[f"data/rna1/{name}"]
             assert found.shape == values.shape and np.array_equal(np.asarray(found[...]).astype(values.dtype), values), name
@@ -302,7 +335,9 @@ def test_arrays_in_zarr_3_with_a_path_in_the_tree_are_no_missing_files(tmp_path)
     (tmp_path / "a.txt").write_text("text")
     MODO.create(path).add_element({"@type": "DataEntity", "id": "text", "data_format": "TSV"}, source_file=tmp_path / "a.txt")
     root = zarr.open_group(path / "data.zarr", mode="r+", use_consolidated=False)
-    group = root.create_group("data/rna1", attributes={"@type": "Array", "name": "rna", "data_path": "data/rna1", "data_format": "Zarr"})
+    group = root.create_group(
+        "data/rna1", attributes={"@type": "Array", "name": "rna", "data_path": "data/rna1", "data_format": "Zarr"}
+    )
     group.create_array("counts", data=np.arange(12).reshape(3, 4))
     whole = root.create_array("data/rna2", data=np.arange(5))
     whole.attrs.update({"@type": "Array", "name": "two", "data_path": "rna2", "data_format": "Zarr"})
@@ -312,9 +347,16 @@ def test_arrays_in_zarr_3_with_a_path_in_the_tree_are_no_missing_files(tmp_path)
     assert MODO.open(path).metadata["data/rna2"]["data_path"] == "data.zarr/data/rna2"
 
 
-@pytest.mark.parametrize("text", [
-    b">a x\nACGT\nAC\n>b\nACGTA\nACGTA\n", b">a\r\nACGT\r\nAC\r\n>b\r\nA\r\n", b">a\nACGTACGT\n>b\nA", b">a\n\n>b\nACG\nACG\n\n", b">a\nACGT\nACGT",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b">a x\nACGT\nAC\n>b\nACGTA\nACGTA\n",
+        b">a\r\nACGT\r\nAC\r\n>b\r\nA\r\n",
+        b">a\nACGTACGT\n>b\nA",
+        b">a\n\n>b\nACG\nACG\n\n",
+        b">a\nACGT\nACGT",
+    ],
+)
 @pytest.mark.parametrize("size", [1, 3, 1 << 20])
 def test_an_index_made_in_memory_is_that_of_samtools(tmp_path, text, size):
     from modos.reference.sequences import format_fai
@@ -322,7 +364,7 @@ def test_an_index_made_in_memory_is_that_of_samtools(tmp_path, text, size):
 
     (tmp_path / "a.fa").write_bytes(text)
     pysam.faidx(str(tmp_path / "a.fa"))
-    made = format_fai(index_fasta((text[i:i + size] for i in range(0, len(text), size)), "a.fa")).decode().splitlines()
+    made = format_fai(index_fasta((text[i : i + size] for i in range(0, len(text), size)), "a.fa")).decode().splitlines()
     wanted = (tmp_path / "a.fa.fai").read_text().splitlines()
     assert [line for line in made if line.split("\t")[1] != "0"] == [line for line in wanted if line.split("\t")[1] != "0"]
 
@@ -341,9 +383,15 @@ def test_an_object_in_zarr_2_is_listed_and_streamed_through_a_server(plain, stac
     for file in filter(os.path.isfile, plain.rglob("*")):
         storage.write(str(file.relative_to(plain)), file.read_bytes())
     try:
-        for place, endpoint, search in ((None, stack.endpoint, ""), (None, stack.endpoint, "name=demo1"), ("s3://modos-demo", None, "")):
+        for place, endpoint, search in (
+            (None, stack.endpoint, ""),
+            (None, stack.endpoint, "name=demo1"),
+            ("s3://modos-demo", None, ""),
+        ):
             assert url in list_remote(place, endpoint, CREDENTIALS | {"endpoint_url": stack.s3} if place else None, search)
-        ticket = requests.get(f"{stack.endpoint}/htsget/reads/peer-old/demo1?referenceName=chr1&start=20000&end=25000", timeout=60)
+        ticket = requests.get(
+            f"{stack.endpoint}/htsget/reads/peer-old/demo1?referenceName=chr1&start=20000&end=25000", timeout=60
+        )
         assert ticket.status_code == 200 and ticket.json()["htsget"]["format"] == "CRAM"
         modo = MODO.open(url, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
         assert modo.count("demo1.cram", "chr1:20,001-25,000") == 969
@@ -420,13 +468,36 @@ def test_an_object_that_its_own_program_made(tmp_path, example, encrypted):
     assert MODO.open(path).find_problems() == []
 
 
-@pytest.mark.parametrize("lie", [
-    {"filters": 3}, {"filters": ["delta"]}, {"compressor": "blosc"}, {"dtype": ["<i8"]}, {"dtype": "<i9"}, {"dtype": "|S0"}, {"dtype": "<M8[s]"},
-    {"fill_value": {"a": 1}}, {"order": "X"}, {"dimension_separator": ""}, {"chunks": [1 << 40, 1 << 40]}, {"compressor": {"id": "pickle"}},
-    {"filters": [{"id": "pickle"}]}, {"dtype": [["a", "<i4"]]}, {"dtype": "|O"}, {"fill_value": "x"}, {"fill_value": 3.5}, {"fill_value": 1 << 63},
-    {"dtype": "|u1", "fill_value": -1}, {"dtype": "|b1", "fill_value": 2}, {"dtype": "<f4", "fill_value": "x"}, {"dtype": "|S3", "fill_value": "a!"},
-    {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "fill_value": 7}, {"dtype": "<c8", "fill_value": [1, "x"]},
-], ids=str)
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"filters": 3},
+        {"filters": ["delta"]},
+        {"compressor": "blosc"},
+        {"dtype": ["<i8"]},
+        {"dtype": "<i9"},
+        {"dtype": "|S0"},
+        {"dtype": "<M8[s]"},
+        {"fill_value": {"a": 1}},
+        {"order": "X"},
+        {"dimension_separator": ""},
+        {"chunks": [1 << 40, 1 << 40]},
+        {"compressor": {"id": "pickle"}},
+        {"filters": [{"id": "pickle"}]},
+        {"dtype": [["a", "<i4"]]},
+        {"dtype": "|O"},
+        {"fill_value": "x"},
+        {"fill_value": 3.5},
+        {"fill_value": 1 << 63},
+        {"dtype": "|u1", "fill_value": -1},
+        {"dtype": "|b1", "fill_value": 2},
+        {"dtype": "<f4", "fill_value": "x"},
+        {"dtype": "|S3", "fill_value": "a!"},
+        {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "fill_value": 7},
+        {"dtype": "<c8", "fill_value": [1, "x"]},
+    ],
+    ids=str,
+)
 def test_an_array_that_says_what_none_can_be_is_refused_in_a_line(matrices, lie):
     file = matrices / "data.zarr/data/rna1/counts/.zarray"
     file.write_text(json.dumps(json.loads(file.read_text()) | lie))
@@ -436,7 +507,9 @@ def test_an_array_that_says_what_none_can_be_is_refused_in_a_line(matrices, lie)
     assert not list(matrices.rglob("zarr.json"))
 
 
-@pytest.mark.parametrize("lie", [{"shape": "x"}, {"shape": [30]}, {"chunks": [0, 1]}, {"shape": [-1, 2]}, {"chunks": None}], ids=str)
+@pytest.mark.parametrize(
+    "lie", [{"shape": "x"}, {"shape": [30]}, {"chunks": [0, 1]}, {"shape": [-1, 2]}, {"chunks": None}], ids=str
+)
 def test_an_array_without_a_shape_is_damage(matrices, lie):
     file = matrices / "data.zarr/data/rna1/counts/.zarray"
     file.write_text(json.dumps(json.loads(file.read_text()) | lie))
@@ -448,9 +521,15 @@ def test_what_a_reader_of_zarr_2_leaves_in_an_object_is_told_and_removed(tmp_pat
     """0.3.4 takes an object in Zarr v3 for a new one, and writes an empty root beside it."""
     modo = MODO.create(tmp_path / "ex")
     modo.add_element({"@type": "Sample", "id": "s"})
-    for name, text in ((".zgroup", {"zarr_format": 2}), (".zattrs", {"id": "ex"}), (".zmetadata", {"metadata": {}, "zarr_consolidated_format": 1})):
+    for name, text in (
+        (".zgroup", {"zarr_format": 2}),
+        (".zattrs", {"id": "ex"}),
+        (".zmetadata", {"metadata": {}, "zarr_consolidated_format": 1}),
+    ):
         (tmp_path / "ex/data.zarr" / name).write_text(json.dumps(text))
     [found] = modo.find_problems()
     assert found.harmless and found.where == "data.zarr/.zmetadata" and "upgrade" in found.message
     modo.upgrade()
-    assert modo.find_problems() == [] and modo.list_samples() == ["sample/s"] and not list((tmp_path / "ex/data.zarr").glob(".z*"))
+    assert (
+        modo.find_problems() == [] and modo.list_samples() == ["sample/s"] and not list((tmp_path / "ex/data.zarr").glob(".z*"))
+    )

@@ -43,11 +43,32 @@ def attributes_of(path):
 def ours(tmp_path, example):
     modo = MODO.create(tmp_path / "ex")
     modo.add_element({"@type": "Sample", "id": "s", "name": "a sample", "sex": "Female"})
-    modo.add_element({"@type": "Assay", "id": "a", "name": "an assay", "description": "of it", "omics_type": ["GENOMICS"], "has_sample": ["sample/s"]})
-    modo.add_element({"@type": "ReferenceGenome", "id": "r", "name": "ref", "data_path": "reference.fa"},
-                     source_file=example / "ex/reference.fa")
-    modo.add_element({"@type": "AlignmentSet", "id": "d", "name": "reads", "data_path": "demo1.cram", "has_reference": ["reference/r"],
-                      "has_sample": ["sample/s"]}, source_file=example / "ex/demo1.cram", part_of="assay/a")
+    modo.add_element(
+        {
+            "@type": "Assay",
+            "id": "a",
+            "name": "an assay",
+            "description": "of it",
+            "omics_type": ["GENOMICS"],
+            "has_sample": ["sample/s"],
+        }
+    )
+    modo.add_element(
+        {"@type": "ReferenceGenome", "id": "r", "name": "ref", "data_path": "reference.fa"},
+        source_file=example / "ex/reference.fa",
+    )
+    modo.add_element(
+        {
+            "@type": "AlignmentSet",
+            "id": "d",
+            "name": "reads",
+            "data_path": "demo1.cram",
+            "has_reference": ["reference/r"],
+            "has_sample": ["sample/s"],
+        },
+        source_file=example / "ex/demo1.cram",
+        part_of="assay/a",
+    )
     return modo
 
 
@@ -61,9 +82,19 @@ def test_the_peer_lists_samples_and_publishes_what_modos_made(ours, tmp_path):
         assert ("demo1.cram.c4gh" in turtle) is sealed and "a sample" in turtle
 
 
-@pytest.mark.parametrize(("steps", "is_shown"), [
-    (["OBI:0000257", "http://purl.obolibrary.org/obo/OBI_0000626#x"], True), (["DNA extraction", "OBI:0000257"], False), (["Sequencing"], False),
-    (["a:b c"], False), (["OBI:ä"], False), (["a:b#c#d"], False), (["a:%zz"], False), ([], True)])
+@pytest.mark.parametrize(
+    ("steps", "is_shown"),
+    [
+        (["OBI:0000257", "http://purl.obolibrary.org/obo/OBI_0000626#x"], True),
+        (["DNA extraction", "OBI:0000257"], False),
+        (["Sequencing"], False),
+        (["a:b c"], False),
+        (["OBI:ä"], False),
+        (["a:b#c#d"], False),
+        (["a:%zz"], False),
+        ([], True),
+    ],
+)
 def test_steps_of_an_assay_are_terms_to_the_peer_or_apart(ours, tmp_path, steps, is_shown):
     ours.update_element("assay/a", {"sample_processing": steps})
     assert MODO.open(ours.path).metadata["assay/a"].get("sample_processing", []) == steps

@@ -26,6 +26,7 @@ BEDGRAPH = "".join(f"chr1\t{at * 10}\t{at * 10 + 10}\t{value}\n" for at, value i
 @pytest.fixture
 def fifo(tmp_path):
     """Makes a FIFO that gives bytes once."""
+
     def make(data, name):
         path = tmp_path / f"fifo-{name}"
         os.mkfifo(path)
@@ -57,8 +58,14 @@ def test_a_reference_and_an_annotation(fifo, tmp_path):
     store = open_store(str(tmp_path / "refs"))
     assembly = add_files(store, "mini", [str(fifo(FASTA, "ref.fa"))], str(fifo(b"# ucsc\trefseq\nchr1\tNC_1.1\n", "alias.txt")))
     assert [(c.name, c.length, c.aliases) for c in assembly.contigs] == [("chr1", 150_000, ("NC_1.1",)), ("chr2", 7, ())]
-    gff3 = b"##gff-version 3\n" + b"#\n" * 100_000 + b"".join(b"chr1\tT\t%s\t2\t6\t.\t-\t.\t%s\n" % row for row in (
-        (b"gene", b"ID=g1;gene_name=ABC"), (b"mRNA", b"ID=t1;Parent=g1"), (b"exon", b"ID=e1;Parent=t1")))
+    gff3 = (
+        b"##gff-version 3\n"
+        + b"#\n" * 100_000
+        + b"".join(
+            b"chr1\tT\t%s\t2\t6\t.\t-\t.\t%s\n" % row
+            for row in ((b"gene", b"ID=g1;gene_name=ABC"), (b"mRNA", b"ID=t1;Parent=g1"), (b"exon", b"ID=e1;Parent=t1"))
+        )
+    )
     made = add_annotation(store, "genes", assembly, str(fifo(gff3, "genes.gff3")))
     assert made.rows["gene"] == made.rows["transcript"] == made.rows["exon"] == 1
 

@@ -209,8 +209,14 @@ def test_tracks(stack, tmp_path):
 # --- what is pickled ---
 
 
-@pytest.mark.parametrize("given", [{"key": "AK", "secret": "hidden"}, {"key": "AK", "secret": "no", "token": "hidden"},
-                                   {"client_kwargs": {"aws_access_key_id": "AK", "aws_secret_access_key": "hidden"}}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"key": "AK", "secret": "hidden"},
+        {"key": "AK", "secret": "no", "token": "hidden"},
+        {"client_kwargs": {"aws_access_key_id": "AK", "aws_secret_access_key": "hidden"}},
+    ],
+)
 def test_no_secret_is_in_a_pickle(stack, given):
     modo = MODO.open(URL, services={"s3": stack.s3}, s3_kwargs=given)
     for what in (modo, modo.file("demo2.bam")):

@@ -38,20 +38,34 @@ def test_a_store_on_this_machine(place, monkeypatch):
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(place / "refs"))
     assert sum(1 for _ in MODO.open(place / "own").stream_genomics("reads.cram", "chr1:20,001-25,000")) == 969
     assert list(cached_files()) == []  # it is read where it is
-    result = subprocess.run(f"{sys.executable} -c 'from modos.cli import main; main()' stream -r chr1:20,001-25,000 own/reads.cram | samtools view -c",
-                            shell=True, cwd=place, capture_output=True, text=True)
+    result = subprocess.run(
+        f"{sys.executable} -c 'from modos.cli import main; main()' stream -r chr1:20,001-25,000 own/reads.cram | samtools view -c",
+        shell=True,
+        cwd=place,
+        capture_output=True,
+        text=True,
+    )
     assert result.stdout == "969\n", result.stderr
 
 
 def test_a_store_far_away_gives_the_contig_of_the_region_alone(place, stack, monkeypatch):
-    keys = {"AWS_ACCESS_KEY_ID": CREDENTIALS["key"], "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"], "MODOS_ENDPOINT": stack.endpoint}
+    keys = {
+        "AWS_ACCESS_KEY_ID": CREDENTIALS["key"],
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"],
+        "MODOS_ENDPOINT": stack.endpoint,
+    }
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
     target = f"s3://{BUCKET}/refs-{place.name}"
     push(open_store(place / "refs"), open_store(target), "demo")
     monkeypatch.setenv("MODOS_REFERENCE_STORE", target)
-    result = subprocess.run([*MODOS, "stream", "-c", "-r", "chr1:20,001-25,000", "own/reads.cram"], cwd=place, capture_output=True, text=True,
-                            env=dict(os.environ))
+    result = subprocess.run(
+        [*MODOS, "stream", "-c", "-r", "chr1:20,001-25,000", "own/reads.cram"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
     assert result.stdout == "969\n", result.stderr
     assert len(list(cached_files())) == 1
     modo = MODO.open(place / "own")
@@ -76,11 +90,15 @@ def named(place, monkeypatch):
     names.write_text("".join(f"chr{n}\t{n}\tNC_{n}.1\n" for n in range(1, 5)))
     store = open_store(place / "refs")
     contigs = store.assembly("demo").contigs
-    (place / "named.fa").write_text("".join(f">{c.name}\n{open_reference('demo', place / 'refs').dna(c.name)}\n" for c in contigs))
+    (place / "named.fa").write_text(
+        "".join(f">{c.name}\n{open_reference('demo', place / 'refs').dna(c.name)}\n" for c in contigs)
+    )
     add_files(store, "named", [str(place / "named.fa")], str(names))
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(place / "refs"))
     modo = MODO.open(place / "own")
-    modo.add_element({"id": "named", "@type": "ReferenceGenome", "assembly": "named", "seqcol_digest": store.assembly("named").seqcol})
+    modo.add_element(
+        {"id": "named", "@type": "ReferenceGenome", "assembly": "named", "seqcol_digest": store.assembly("named").seqcol}
+    )
     modo.update_element("data/reads", {"has_reference": ["reference/named"]})
     return modo
 
@@ -99,10 +117,17 @@ def test_an_element_names_an_assembly_of_the_store(named, place):
 def test_other_names_of_contigs_are_understood_in_streams(named, place):
     wanted = [read.query_name for read in named.stream_genomics("reads.cram", "chr1:20,001-25,000")]
     assert len(wanted) == 969
-    for region in ("1:20,001-25,000", "NC_1.1:20,001-25,000", Region("1", 20_000, 25_000), ["NC_1.1:20,001-22,000", "1:22,001-25,000"]):
+    for region in (
+        "1:20,001-25,000",
+        "NC_1.1:20,001-25,000",
+        Region("1", 20_000, 25_000),
+        ["NC_1.1:20,001-22,000", "1:22,001-25,000"],
+    ):
         assert [read.query_name for read in named.stream_genomics("reads.cram", region)] == wanted, region
     assert named.count("reads.cram", "1:20,001-25,000") == 969 and named.coverage("reads.cram", "1:20,001-20,100").shape == (100,)
-    result = subprocess.run([*MODOS, "stream", "-c", "-r", "NC_1.1:20,001-25,000", "own/reads.cram"], cwd=place, capture_output=True, text=True)
+    result = subprocess.run(
+        [*MODOS, "stream", "-c", "-r", "NC_1.1:20,001-25,000", "own/reads.cram"], cwd=place, capture_output=True, text=True
+    )
     assert result.stdout == "969\n", result.stderr
     with pytest.raises(NotFoundError, match="chr99"):
         named.count("reads.cram", "chr99:1-5")
@@ -117,7 +142,10 @@ def test_enrich_fills_sequences_with_their_digests(named):
     assert named.enrich_metadata() == []
     assembly = open_store().assembly("named")
     links = named.metadata["reference/named"]["has_sequence"]
-    found = {named.metadata[link]["name"]: (named.metadata[link]["sequence_md5"], named.metadata[link]["refget_digest"]) for link in links}
+    found = {
+        named.metadata[link]["name"]: (named.metadata[link]["sequence_md5"], named.metadata[link]["refget_digest"])
+        for link in links
+    }
     assert found == {contig.name: (contig.md5, contig.ga4gh) for contig in assembly.contigs} and named.find_problems() == []
     before = named.metadata
     named.enrich_metadata()

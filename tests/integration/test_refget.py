@@ -30,8 +30,10 @@ from tests.support.proxy import Proxy
 BASES = {"chr1": "ACGTNRYacgtn" * 900, "chr2": "TTGACCA" * 700}
 MD5 = {name: hashlib.md5(bases.upper().encode()).hexdigest() for name, bases in BASES.items()}
 TOKEN = "a-token-that-is-long-enough"
-GFF3 = ("chr1\tT\tgene\t11\t90\t.\t+\t.\tID=g1;gene_name=ABC\nchr1\tT\tmRNA\t11\t90\t.\t+\t.\tID=t1;Parent=g1\n"
-        "chr1\tT\texon\t11\t90\t.\t+\t.\tID=e1;Parent=t1\n")
+GFF3 = (
+    "chr1\tT\tgene\t11\t90\t.\t+\t.\tID=g1;gene_name=ABC\nchr1\tT\tmRNA\t11\t90\t.\t+\t.\tID=t1;Parent=g1\n"
+    "chr1\tT\texon\t11\t90\t.\t+\t.\tID=e1;Parent=t1\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,19 +75,42 @@ def get(url, name="", headers=None, **params):
 def test_a_sequence_by_each_of_its_names(url):
     whole = BASES["chr1"].upper()
     ga4gh = sha512t24u(whole.encode())
-    for name in (MD5["chr1"], MD5["chr1"].upper(), f"md5:{MD5['chr1']}", f"SQ.{ga4gh}", f"ga4gh:SQ.{ga4gh}", trunc512_of(f"SQ.{ga4gh}")):
+    for name in (
+        MD5["chr1"],
+        MD5["chr1"].upper(),
+        f"md5:{MD5['chr1']}",
+        f"SQ.{ga4gh}",
+        f"ga4gh:SQ.{ga4gh}",
+        trunc512_of(f"SQ.{ga4gh}"),
+    ):
         answer = get(url, name)
         assert (answer.status_code, answer.text) == (200, whole), name
-        assert answer.headers["content-type"].startswith("text/vnd.ga4gh.refget.v2.0.0+plain") and answer.headers["accept-ranges"] == "bytes"
+        assert (
+            answer.headers["content-type"].startswith("text/vnd.ga4gh.refget.v2.0.0+plain")
+            and answer.headers["accept-ranges"] == "bytes"
+        )
     for name in ("0" * 32, "nonsense", "SQ." + "A" * 32):
         assert get(url, name).status_code == 404
 
 
-@pytest.mark.parametrize(("params", "status", "part"), [
-    ({"start": 0, "end": 5}, 200, slice(0, 5)), ({"start": 7}, 200, slice(7, None)), ({"end": 7}, 200, slice(0, 7)), ({"start": 5, "end": 5}, 200, slice(5, 5)),
-    ({"start": 10799, "end": 10800}, 200, slice(10799, None)), ({"start": 10800}, 416, None), ({"end": 10801}, 416, None), ({"start": 9, "end": 5}, 501, None),
-    ({"start": 20000, "end": 5}, 416, None), ({"start": -1}, 400, None), ({"start": "x"}, 400, None), ({"start": 1.5}, 400, None), ({"end": ""}, 400, None),
-])
+@pytest.mark.parametrize(
+    ("params", "status", "part"),
+    [
+        ({"start": 0, "end": 5}, 200, slice(0, 5)),
+        ({"start": 7}, 200, slice(7, None)),
+        ({"end": 7}, 200, slice(0, 7)),
+        ({"start": 5, "end": 5}, 200, slice(5, 5)),
+        ({"start": 10799, "end": 10800}, 200, slice(10799, None)),
+        ({"start": 10800}, 416, None),
+        ({"end": 10801}, 416, None),
+        ({"start": 9, "end": 5}, 501, None),
+        ({"start": 20000, "end": 5}, 416, None),
+        ({"start": -1}, 400, None),
+        ({"start": "x"}, 400, None),
+        ({"start": 1.5}, 400, None),
+        ({"end": ""}, 400, None),
+    ],
+)
 def test_sub_sequences(url, params, status, part):
     answer = get(url, MD5["chr1"], **params)
     assert answer.status_code == status
@@ -93,10 +118,19 @@ def test_sub_sequences(url, params, status, part):
         assert answer.text == BASES["chr1"].upper()[part] and answer.headers["accept-ranges"] == "none"
 
 
-@pytest.mark.parametrize(("range", "status", "part"), [
-    ("bytes=5-9", 206, slice(5, 10)), ("bytes=10790-99999", 206, slice(10790, None)), ("bytes=5-", 206, slice(5, None)), ("bytes=-7", 206, slice(-7, None)),
-    ("bytes=10800-", 416, None), ("bytes=9-5", 416, None), ("units=1-5", 400, None), ("bytes=1-2,4-5", 400, None),
-])
+@pytest.mark.parametrize(
+    ("range", "status", "part"),
+    [
+        ("bytes=5-9", 206, slice(5, 10)),
+        ("bytes=10790-99999", 206, slice(10790, None)),
+        ("bytes=5-", 206, slice(5, None)),
+        ("bytes=-7", 206, slice(-7, None)),
+        ("bytes=10800-", 416, None),
+        ("bytes=9-5", 416, None),
+        ("units=1-5", 400, None),
+        ("bytes=1-2,4-5", 400, None),
+    ],
+)
 def test_ranges(url, range, status, part):
     answer = get(url, MD5["chr1"], {"Range": range})
     assert answer.status_code == status
@@ -107,10 +141,19 @@ def test_ranges(url, range, status, part):
 
 def test_metadata_service_info_and_head(url):
     found = get(url, f"{MD5['chr1']}/metadata").json()["metadata"]
-    assert found["md5"] == MD5["chr1"] and found["length"] == 10800 and found["ga4gh"] == f"SQ.{sha512t24u(BASES['chr1'].upper().encode())}"
-    assert {"alias": "NC_1.1", "naming_authority": "mini"} in found["aliases"] and found["trunc512"] == trunc512_of(found["ga4gh"])
+    assert (
+        found["md5"] == MD5["chr1"]
+        and found["length"] == 10800
+        and found["ga4gh"] == f"SQ.{sha512t24u(BASES['chr1'].upper().encode())}"
+    )
+    assert {"alias": "NC_1.1", "naming_authority": "mini"} in found["aliases"] and found["trunc512"] == trunc512_of(
+        found["ga4gh"]
+    )
     info = get(url, "service-info").json()
-    assert info["type"] == {"group": "org.ga4gh", "artifact": "refget", "version": "2.0.0"} and info["refget"]["circular_supported"] is False
+    assert (
+        info["type"] == {"group": "org.ga4gh", "artifact": "refget", "version": "2.0.0"}
+        and info["refget"]["circular_supported"] is False
+    )
     assert set(info["refget"]["algorithms"]) == {"md5", "ga4gh", "trunc512"}
     head = requests.head(f"{url}/refget/sequence/{MD5['chr2']}", timeout=20)
     assert head.headers["content-length"] == "4900" and head.text == ""
@@ -119,7 +162,14 @@ def test_metadata_service_info_and_head(url):
 
 
 def test_only_the_store_is_given_out(url):
-    for key in ("%2e%2e/secret", "index.json/%2e%2e", "sequences/%2e%2e/index.json", "x", "assemblies/..%2f..%2fx", "assemblies/%2e%2e/index.json"):
+    for key in (
+        "%2e%2e/secret",
+        "index.json/%2e%2e",
+        "sequences/%2e%2e/index.json",
+        "x",
+        "assemblies/..%2f..%2fx",
+        "assemblies/%2e%2e/index.json",
+    ):
         assert requests.get(f"{url}/references/{key}", timeout=20).status_code in (400, 404), key
     assert requests.get(f"{url}/references/index.json", timeout=20).json()["assemblies"]["mini"]["contigs"] == 2
 
@@ -128,13 +178,16 @@ def test_htslib_takes_it_as_ref_path(url, tmp_path):
     """samtools decodes a CRAM with the sequences of refget, and those of the store's layout."""
     (tmp_path / "c.fa").write_text(f">chr2\n{BASES['chr2']}\n")
     sam = "@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:4900\n" + "".join(
-        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10:n * 10 + 20]}\t{'I' * 20}\n" for n in range(100))
+        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10 : n * 10 + 20]}\t{'I' * 20}\n" for n in range(100)
+    )
     subprocess.run(["samtools", "view", "-C", "-T", "c.fa", "-o", "x.cram", "-"], input=sam.encode(), check=True, cwd=tmp_path)
     for file in tmp_path.glob("c.fa*"):
         file.unlink()
     for number, place in enumerate((f"{url}/refget/sequence/%s", f"{url}/references/sequences/%2s/%2s/%s")):
         environment = {"REF_PATH": place.replace(":", "::"), "REF_CACHE": str(tmp_path / f"cache{number}" / "%2s/%2s/%s")}
-        result = subprocess.run(["samtools", "view", "-c", "x.cram"], capture_output=True, text=True, env={**os.environ, **environment}, cwd=tmp_path)
+        result = subprocess.run(
+            ["samtools", "view", "-c", "x.cram"], capture_output=True, text=True, env={**os.environ, **environment}, cwd=tmp_path
+        )
         assert result.stdout == "100\n", (place, result.stderr)
 
 
@@ -154,7 +207,10 @@ def test_a_store_over_http(served, monkeypatch):
     monkeypatch.setattr("fsspec.implementations.http.HTTPFileSystem._info", None)
     monkeypatch.setenv("MODOS_OFFLINE", "1")
     offline = open_reference("mini")
-    assert offline.dna("chr1", 3, 9) == BASES["chr1"].upper()[3:9] and offline.annotation("genes").transcripts["t1"].gene.name == "ABC"
+    assert (
+        offline.dna("chr1", 3, 9) == BASES["chr1"].upper()[3:9]
+        and offline.annotation("genes").transcripts["t1"].gene.name == "ABC"
+    )
     with pytest.raises(NotFoundError, match=r"chr2 \(MD5 .* is not in the cache"):
         offline.dna("chr2", 0, 5)
 
@@ -232,7 +288,9 @@ def test_a_server_that_sends_more_or_no_ranges(refs, tmp_path):
     def endless(proxy, handler, answer):
         if handler.command == "GET":
             answer.status, answer.body = 200, b"A" * 50_000_000
-            answer.headers = [(name, value) for name, value in answer.headers if name.lower() not in ("content-length", "content-range")]
+            answer.headers = [
+                (name, value) for name, value in answer.headers if name.lower() not in ("content-length", "content-range")
+            ]
 
     with BackgroundServer(create_app(open_storage(tmp_path), references=refs)) as server, Proxy(server.url) as proxy:
         store = open_store(f"{proxy.url}/references")
@@ -266,7 +324,10 @@ def test_other_places_by_fsspec_and_by_entry_point(refs, monkeypatch):
         def load(self):
             return lambda url: AnywhereStorage(url.replace("vault", "memory"))
 
-    monkeypatch.setattr("modos.reference.locate.entry_points", lambda group, name: [Found()] if (group, name) == ("modos.reference_stores", "vault") else [])
+    monkeypatch.setattr(
+        "modos.reference.locate.entry_points",
+        lambda group, name: [Found()] if (group, name) == ("modos.reference_stores", "vault") else [],
+    )
     assert open_reference("mini", "vault://refs").dna("chr2", 0, 7) == "TTGACCA"
 
 
@@ -274,8 +335,14 @@ def test_a_cram_is_streamed_with_the_references_of_the_endpoint(refs, tmp_path, 
     """The object has no FASTA; the server that gives it out has the store; no flag is given, and samtools reads what comes."""
     (tmp_path / "c.fa").write_text(f">chr2\n{BASES['chr2']}\n")
     sam = "@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:4900\n" + "".join(
-        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10:n * 10 + 20]}\t{'I' * 20}\n" for n in range(100))
-    subprocess.run(["samtools", "view", "-C", "-T", "c.fa", "-o", "x.cram", "--write-index", "-"], input=sam.encode(), check=True, cwd=tmp_path)
+        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10 : n * 10 + 20]}\t{'I' * 20}\n" for n in range(100)
+    )
+    subprocess.run(
+        ["samtools", "view", "-C", "-T", "c.fa", "-o", "x.cram", "--write-index", "-"],
+        input=sam.encode(),
+        check=True,
+        cwd=tmp_path,
+    )
     for file in tmp_path.glob("c.fa*"):
         file.unlink()
     modo = MODO.create(tmp_path / "objects/ex")
@@ -284,6 +351,11 @@ def test_a_cram_is_streamed_with_the_references_of_the_endpoint(refs, tmp_path, 
     with BackgroundServer(create_app(open_storage(tmp_path / "objects"), references=refs)) as server:
         monkeypatch.setenv("MODOS_ENDPOINT", server.url)
         assert sum(1 for _ in modo.stream_genomics("x.cram", "chr2:1-100")) == 10
-        result = subprocess.run(f"{sys.executable} -c 'from modos.cli import main; main()' stream objects/ex/x.cram | samtools view -c", shell=True,
-                                cwd=tmp_path, capture_output=True, text=True)
+        result = subprocess.run(
+            f"{sys.executable} -c 'from modos.cli import main; main()' stream objects/ex/x.cram | samtools view -c",
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert result.stdout == "100\n", result.stderr

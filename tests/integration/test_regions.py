@@ -51,8 +51,7 @@ def test_variants_are_those_of_bcftools(modo, example, file, region):
 
 
 def test_without_a_region_all_records_come(modo, example):
-    assert sum(1 for _ in modo.stream_genomics("demo2.bam")) == int(run("samtools", "view", "-c",
-                                                                       example / "ex/demo2.bam")[0])
+    assert sum(1 for _ in modo.stream_genomics("demo2.bam")) == int(run("samtools", "view", "-c", example / "ex/demo2.bam")[0])
 
 
 def test_a_file_is_found_as_it_is_listed(modo):
@@ -81,10 +80,12 @@ def test_stopping_early_leaves_no_thread(modo):
 
 
 def test_contigs_with_colons_are_told_apart(tmp_path):
-    header = pysam.AlignmentHeader.from_dict({
-        "HD": {"VN": "1.6", "SO": "coordinate"},
-        "SQ": [{"SN": "HLA:01", "LN": 1000}, {"SN": "HLA", "LN": 1000}, {"SN": "chr1:5-9", "LN": 1000}],
-    })
+    header = pysam.AlignmentHeader.from_dict(
+        {
+            "HD": {"VN": "1.6", "SO": "coordinate"},
+            "SQ": [{"SN": "HLA:01", "LN": 1000}, {"SN": "HLA", "LN": 1000}, {"SN": "chr1:5-9", "LN": 1000}],
+        }
+    )
     with pysam.AlignmentFile(tmp_path / "hla.bam", "wb", header=header) as file:
         for target, start in ((0, 10), (0, 500), (1, 10), (2, 10)):
             read = pysam.AlignedSegment(header)
@@ -105,10 +106,20 @@ def test_contigs_with_colons_are_told_apart(tmp_path):
         names("HLA:01")
 
 
-@pytest.mark.parametrize("name", [
-    "1400_index_simple", "1402_index_3ref", "1403_index_multiref", "1404_index_multislice",
-    "1405_index_multisliceref", "1406_index_long", "level-1", "level-2", "level-4",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1400_index_simple",
+        "1402_index_3ref",
+        "1403_index_multiref",
+        "1404_index_multislice",
+        "1405_index_multisliceref",
+        "1406_index_long",
+        "level-1",
+        "level-2",
+        "level-4",
+    ],
+)
 def test_real_crams_give_what_samtools_gives(tmp_path, shared_data, name):
     source = shared_data / "hts-specs/cram-3.0/passed" / f"{name}.cram"
     compare_five_regions(tmp_path, source, shared_data / "hts-specs/ce.fa")
@@ -134,8 +145,13 @@ def compare_five_regions(tmp_path, source, reference):
     modo = MODO(tmp_path / "ex")
     modo.add_element({"id": "x", "@type": "AlignmentSet"}, data)
     contig, length = max(contigs.items(), key=lambda item: item[1])
-    regions = [contig, f"{contig}:1-{length // 2}", f"{contig}:{length // 3}-{length // 3 + 50}", f"{contig}:100-100",
-               list(contigs)[-1]]
+    regions = [
+        contig,
+        f"{contig}:1-{length // 2}",
+        f"{contig}:{length // 3}-{length // 3 + 50}",
+        f"{contig}:100-100",
+        list(contigs)[-1],
+    ]
     for region in regions:
         got = [record.to_string().split("\t")[:11] for record in modo.stream_genomics(data.name, region, fasta)]
         assert got == sam(data, region, fasta), region

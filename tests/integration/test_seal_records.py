@@ -92,6 +92,7 @@ def warnings(caplog):
 
 # -- whose packets are --------------------------------------------------------------------------------------------------
 
+
 def test_packets_of_nobody_who_is_recorded_are_counted(example, tmp_path):
     modo = added(tmp_path, foreign(example, tmp_path, ME, STRANGER))
     (told,) = modo.recipients()
@@ -122,7 +123,7 @@ def test_packets_that_are_missing_are_told(modo):
     forget(modo, "header_digests")
     data = modo.storage.read("demo2.bam.c4gh")[0]
     header = header_of(modo, "demo2.bam.c4gh")
-    put(modo, "demo2.bam.c4gh", header.reencrypt_for_others(ME, []) + data[header.size:])
+    put(modo, "demo2.bam.c4gh", header.reencrypt_for_others(ME, []) + data[header.size :])
     found = {one.element_id: one for one in modo.recipients(ME)}
     assert (found["data/demo2"].missing, found["data/demo2"].unknown, found["data/demo1"].missing) == (1, 0, 0)
     with modo.transaction() as transaction:
@@ -156,7 +157,7 @@ def test_revoking_who_is_recorded_takes_strangers_along_and_says_so(modo, caplog
     forget(modo, "header_digests")
     for name in FILES:
         data, header = modo.storage.read(f"{name}.c4gh")[0], header_of(modo, f"{name}.c4gh")
-        put(modo, f"{name}.c4gh", header.reencrypt(ME, [STRANGER.public], keep=True) + data[header.size:])
+        put(modo, f"{name}.c4gh", header.reencrypt(ME, [STRANGER.public], keep=True) + data[header.size :])
     with modo.transaction() as transaction:
         for name, element_id in FILES.items():
             transaction.update_element(element_id, {"data_size": modo.storage.stat(f"{name}.c4gh").size})
@@ -190,6 +191,7 @@ def test_sharing_records_who_shares(example, tmp_path):
 
 # -- what was sealed there ----------------------------------------------------------------------------------------------
 
+
 def substitute(modo, name, path=None, recipients=(ME,)):
     """Another file of the same size, for the same recipients: whoever can write there can make it."""
     path = path or f"{name}.c4gh"
@@ -198,7 +200,7 @@ def substitute(modo, name, path=None, recipients=(ME,)):
     opened = header.decrypt(ME)
     from modos.encryption.body import decrypt
 
-    data = b"".join(decrypt(iter([plain[header.size:]]), opened.keys))
+    data = b"".join(decrypt(iter([plain[header.size :]]), opened.keys))
     put(modo, path, sealed(data, *recipients))
     assert modo.storage.stat(path).size == len(plain)
 
@@ -211,8 +213,12 @@ def test_another_file_in_its_place_is_refused_on_every_way(modo, name):
     for region in ("chr1:1-9000", None):
         with pytest.raises(ChecksumMismatch, match="header"):
             modo.count(name, region, secret_key=ME)
-    for change in (lambda: modo.verify_encryption(ME), lambda: modo.decrypt(ME), lambda: modo.share(ME, FRIEND.public),
-                   lambda: modo.revoke(ME, [], rotate=True)):
+    for change in (
+        lambda: modo.verify_encryption(ME),
+        lambda: modo.decrypt(ME),
+        lambda: modo.share(ME, FRIEND.public),
+        lambda: modo.revoke(ME, [], rotate=True),
+    ):
         with pytest.raises(IntegrityError):
             change()
     assert [(finding.kind, finding.where) for finding in modo.find_problems()] == [("seal", FILES[name])]
@@ -255,8 +261,8 @@ def test_segments_of_a_foreign_file_are_compared_as_a_whole(example, tmp_path, c
     caplog.clear()
     assert modo.count("demo2.bam", secret_key=ME) == MODO.open(example / "ex").count("demo2.bam") and warnings(caplog) == ""
     data, header = modo.storage.read("demo2.bam.c4gh")[0], header_of(modo, "demo2.bam.c4gh")
-    body = data[header.size:]
-    put(modo, "demo2.bam.c4gh", data[:header.size] + body[SEALED:2 * SEALED] + body[:SEALED] + body[2 * SEALED:])
+    body = data[header.size :]
+    put(modo, "demo2.bam.c4gh", data[: header.size] + body[SEALED : 2 * SEALED] + body[:SEALED] + body[2 * SEALED :])
     with pytest.raises(DecryptError, match="moved"):
         b"".join(MODO.open(tmp_path / "own").file("demo2.bam", secret_key=ME).iter_bytes())
 
@@ -300,6 +306,7 @@ def test_another_file_that_is_there_already_has_a_header_of_its_own(modo):
 
 # -- who sealed it ------------------------------------------------------------------------------------------------------
 
+
 def test_the_sender_is_recorded_and_survives(modo):
     modo.encrypt([ME.public, FRIEND.public], MALLORY, elements=["demo2"])
     modo.encrypt([ME.public])
@@ -317,10 +324,14 @@ def ways(modo, reader, sender):
     """Every way to read with a sender, as functions."""
     name = modo.metadata["data/demo2"]["data_path"].removesuffix(".c4gh")
     given = {"secret_key": reader, "sender_pubkey": sender}
-    return [lambda: modo.count(name, "chr1:1-9000", **given), lambda: modo.count(name, **given),
-            lambda: sum(1 for _ in modo.stream_genomics(name, "chr1:1-9000", **given)),
-            lambda: modo.coverage(name, "chr1:1-9000", **given), lambda: modo.file(name, **given).count("chr2"),
-            lambda: modo.verify_encryption(reader, ["demo2"], sender_pubkey=sender)]
+    return [
+        lambda: modo.count(name, "chr1:1-9000", **given),
+        lambda: modo.count(name, **given),
+        lambda: sum(1 for _ in modo.stream_genomics(name, "chr1:1-9000", **given)),
+        lambda: modo.coverage(name, "chr1:1-9000", **given),
+        lambda: modo.file(name, **given).count("chr2"),
+        lambda: modo.verify_encryption(reader, ["demo2"], sender_pubkey=sender),
+    ]
 
 
 def test_a_sender_is_asked_for_on_every_way(modo):
@@ -330,9 +341,14 @@ def test_a_sender_is_asked_for_on_every_way(modo):
     for way in ways(modo, bob, alice.public):
         way()
     modo.share(bob, STRANGER.public)
-    for reader, sender, holds in ((bob, alice.public, True), (bob, bob.public, False), (STRANGER, alice.public, False),
-                                  (STRANGER, bob.public, True), (STRANGER, [alice.public, bob.public], True),
-                                  (STRANGER, [MALLORY.public], False)):
+    for reader, sender, holds in (
+        (bob, alice.public, True),
+        (bob, bob.public, False),
+        (STRANGER, alice.public, False),
+        (STRANGER, bob.public, True),
+        (STRANGER, [alice.public, bob.public], True),
+        (STRANGER, [MALLORY.public], False),
+    ):
         for way in ways(modo, reader, sender):
             if holds:
                 way()
@@ -370,6 +386,7 @@ def read_all(data) -> Header:
 
 # -- indexes that are not sealed ----------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_plain_index_beside_a_sealed_source_is_taken_and_sealed(example, tmp_path, name):
     """As htsget-rs has them; for all recipients, though nobody knows who the others are."""
@@ -391,8 +408,9 @@ def test_a_plain_index_beside_a_sealed_source_is_taken_and_sealed(example, tmp_p
 def test_a_description_may_name_sealed_sources_with_plain_indexes(example, tmp_path):
     source = foreign(example, tmp_path, ME, sealed_index=False)
     described = tmp_path / "modo.yaml"
-    described.write_text(f"- element: {{id: own, '@type': MODO}}\n- element: {{id: a, '@type': AlignmentSet}}\n"
-                         f"  args: {{source_file: {source}}}\n")
+    described.write_text(
+        f"- element: {{id: own, '@type': MODO}}\n- element: {{id: a, '@type': AlignmentSet}}\n  args: {{source_file: {source}}}\n"
+    )
     with pytest.raises(AccessError, match="is not sealed"):
         MODO.from_file(described, tmp_path / "own")
     assert not MODO.exists(tmp_path / "own")
@@ -406,12 +424,20 @@ def test_the_package_opens_an_index_that_was_sealed_so(example, tmp_path, monkey
     generate(tmp_path / "me.sec", tmp_path / "me.pub", None)
     source = tmp_path / "demo2.bam.c4gh"
     package = [sys.executable, "-m", "crypt4gh"]
-    source.write_bytes(subprocess.run([*package, "encrypt", "--recipient_pk", tmp_path / "me.pub"], check=True, capture_output=True,
-                                      input=(example / "ex/demo2.bam").read_bytes()).stdout)
+    source.write_bytes(
+        subprocess.run(
+            [*package, "encrypt", "--recipient_pk", tmp_path / "me.pub"],
+            check=True,
+            capture_output=True,
+            input=(example / "ex/demo2.bam").read_bytes(),
+        ).stdout
+    )
     shutil.copy(example / "ex/demo2.bam.bai", tmp_path / "demo2.bam.c4gh.bai")
     modo = added(tmp_path, source, tmp_path / "me.sec")
     data = modo.storage.read("demo2.bam.bai.c4gh")[0]
-    opened = subprocess.run([*package, "decrypt", "--sk", tmp_path / "me.sec"], input=data, check=True, capture_output=True).stdout
+    opened = subprocess.run(
+        [*package, "decrypt", "--sk", tmp_path / "me.sec"], input=data, check=True, capture_output=True
+    ).stdout
     assert opened == (example / "ex/demo2.bam.bai").read_bytes()
 
 
@@ -486,16 +512,17 @@ def test_decrypting_keeps_a_plain_index(example, tmp_path):
 
 # -- indexes that nobody recorded ---------------------------------------------------------------------------------------
 
+
 def leaving_out(bam, bai):
     """An index whose first bin of the first contig ends with the second block of the file."""
     blocks, data, at = [0], bytearray(bai), 12
     while blocks[-1] < len(bam):
         blocks.append(blocks[-1] + struct.unpack_from("<H", bam, blocks[-1] + 16)[0] + 1)
-    bins, = struct.unpack_from("<i", data, 8)
+    (bins,) = struct.unpack_from("<i", data, 8)
     for _ in range(bins):
         number, chunks = struct.unpack_from("<Ii", data, at)
         if number == 4681:
-            begin, = struct.unpack_from("<Q", data, at + 8)
+            (begin,) = struct.unpack_from("<Q", data, at + 8)
             struct.pack_into("<Q", data, at + 16, [block for block in blocks if block > begin >> 16][1] << 16)
         at += 8 + 16 * chunks
     return bytes(data)

@@ -25,7 +25,9 @@ NOT_KNOWN = {"plain_checksum", "plain_size", "recipients"}  # of a file that som
 
 
 def sealed_bytes(plain, *readers):
-    return encrypt_header(bytes(32), [reader.public for reader in readers or (ME,)]) + b"".join(map(bytes, encrypt([plain], bytes(32))))
+    return encrypt_header(bytes(32), [reader.public for reader in readers or (ME,)]) + b"".join(
+        map(bytes, encrypt([plain], bytes(32)))
+    )
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -37,8 +39,9 @@ def modo(request, example, tmp_path, stack):
     else:
         from modos.demo.stack import CREDENTIALS
 
-        modo = MODO.open(example / "ex").upload(f"s3://modos-demo/changes/{tmp_path.name}", services={"s3": stack.s3},
-                                                s3_kwargs=CREDENTIALS)
+        modo = MODO.open(example / "ex").upload(
+            f"s3://modos-demo/changes/{tmp_path.name}", services={"s3": stack.s3}, s3_kwargs=CREDENTIALS
+        )
     modo.encrypt([ME.public, HER.public])
     return modo
 
@@ -64,8 +67,11 @@ def counted(path, *regions):
 
 
 def files(modo):
-    return {info.key: modo.storage.read(info.key)[0] for info in modo.storage.iter_files()
-            if not info.key.startswith(("data.zarr/", ".modos/"))}
+    return {
+        info.key: modo.storage.read(info.key)[0]
+        for info in modo.storage.iter_files()
+        if not info.key.startswith(("data.zarr/", ".modos/"))
+    }
 
 
 def state(modo):
@@ -198,7 +204,7 @@ def test_another_header_on_the_same_body_is_another_file(ex, tmp_path):
     ex.update_element("demo2", {}, source)
     assert state(ex) == before
     header = read_stored_header(open_storage(tmp_path), source.name)[0]
-    source.write_bytes(header.reencrypt(ME, [NEW.public, HER.public], keep=False) + data[header.size:])
+    source.write_bytes(header.reencrypt(ME, [NEW.public, HER.public], keep=False) + data[header.size :])
     ex.update_element("demo2", {}, source)
     told = ex.metadata["data/demo2"]
     assert not NOT_KNOWN & set(told) and [one.opens for one in ex.recipients(NEW) if one.element_id == "data/demo2"] == [True]
@@ -222,8 +228,14 @@ def test_another_file_of_the_object_takes_the_digests_away(ex, other_reads):
 @pytest.mark.parametrize("slot", OF_SEALED)
 def test_nobody_sets_by_hand_what_is_told_of_encrypted_files(ex, slot):
     before = state(ex)
-    wrong = {"plain_checksum": "0" * 128, "plain_size": 7, "seal_digest": "0" * 128, "recipients": [str(NEW.public)],
-             "header_digests": ["0" * 128], "sender": str(NEW.public)}[slot]
+    wrong = {
+        "plain_checksum": "0" * 128,
+        "plain_size": 7,
+        "seal_digest": "0" * 128,
+        "recipients": [str(NEW.public)],
+        "header_digests": ["0" * 128],
+        "sender": str(NEW.public),
+    }[slot]
     for value in (wrong, None) if slot in ex.metadata["data/demo2"] else (wrong,):
         with pytest.raises(InvalidInputError, match=f"{slot} cannot be set"):
             ex.update_element("demo2", {slot: value})
@@ -246,15 +258,25 @@ def test_somebody_who_shares_meanwhile_does_not_lose(ex, other_reads):
 PLAIN = b"a\tb\n" * 40_000
 WHOLE = sealed_bytes(PLAIN)
 BROKEN = {
-    "plain": PLAIN, "empty": b"", "magic": b"crypt4gx" + WHOLE[8:], "version": WHOLE[:8] + b"\2" + WHOLE[9:],
-    "no packets": WHOLE[:12] + bytes(4) + WHOLE[16:], "many packets": WHOLE[:12] + b"\xff" * 4 + WHOLE[16:],
-    "in magic": WHOLE[:5], "in start": WHOLE[:14], "in length": WHOLE[:18], "in packet": WHOLE[:60],
-    "a packet more": WHOLE[:12] + b"\2" + WHOLE[13:], "short packet": WHOLE[:16] + struct.pack("<I", 20) + WHOLE[20:],
-    "long packet": WHOLE[:16] + struct.pack("<I", 1 << 30) + WHOLE[20:], "endless packet": WHOLE[:16] + b"\xff" * 4 + WHOLE[20:],
+    "plain": PLAIN,
+    "empty": b"",
+    "magic": b"crypt4gx" + WHOLE[8:],
+    "version": WHOLE[:8] + b"\2" + WHOLE[9:],
+    "no packets": WHOLE[:12] + bytes(4) + WHOLE[16:],
+    "many packets": WHOLE[:12] + b"\xff" * 4 + WHOLE[16:],
+    "in magic": WHOLE[:5],
+    "in start": WHOLE[:14],
+    "in length": WHOLE[:18],
+    "in packet": WHOLE[:60],
+    "a packet more": WHOLE[:12] + b"\2" + WHOLE[13:],
+    "short packet": WHOLE[:16] + struct.pack("<I", 20) + WHOLE[20:],
+    "long packet": WHOLE[:16] + struct.pack("<I", 1 << 30) + WHOLE[20:],
+    "endless packet": WHOLE[:16] + b"\xff" * 4 + WHOLE[20:],
     "no key": WHOLE[:16] + struct.pack("<I", 76) + WHOLE[20:92] + WHOLE[124:],
     "unknown method": WHOLE[:20] + b"\7" + WHOLE[21:],
-    "one byte in a segment": WHOLE[:124 + SEALED + 1], "no byte in a segment": WHOLE[:124 + SEALED + 28],
-    "trailing": WHOLE[:124 + 2 * SEALED] + b"more",
+    "one byte in a segment": WHOLE[: 124 + SEALED + 1],
+    "no byte in a segment": WHOLE[: 124 + SEALED + 28],
+    "trailing": WHOLE[: 124 + 2 * SEALED] + b"more",
 }
 
 
@@ -265,8 +287,11 @@ def test_what_is_no_crypt4gh_is_refused_and_told_of(modo, tmp_path, how):
     source.write_bytes(BROKEN[how])
     element = {"id": "t", "@type": "DataEntity", "data_format": "TSV", "data_path": "t.tsv.c4gh"}
     before = state(modo)
-    for change in (lambda: modo.add_element(element, source), lambda: modo.update_element("demo2", {}, source),
-                   lambda: modo.update_element("demo2", {}, source, plain=True)):
+    for change in (
+        lambda: modo.add_element(element, source),
+        lambda: modo.update_element("demo2", {}, source),
+        lambda: modo.update_element("demo2", {}, source, plain=True),
+    ):
         with pytest.raises(DecryptError, match="no whole Crypt4GH file"):
             change()
     assert state(modo) == before
@@ -319,8 +344,11 @@ def test_crypt4gh_under_another_name_is_refused(ex, tmp_path, name):
     before = state(ex)
     ex.decrypt(ME, elements=["demo1"])
     ex.encrypt([ME.public, HER.public])
-    for change in (lambda: ex.add_element(element, source), lambda: ex.add_element(element | {"data_path": "y"}, source),
-                   lambda: ex.update_element("reference1", {}, source)):
+    for change in (
+        lambda: ex.add_element(element, source),
+        lambda: ex.add_element(element | {"data_path": "y"}, source),
+        lambda: ex.update_element("reference1", {}, source),
+    ):
         with pytest.raises(InvalidInputError, match=r"encrypted \(Crypt4GH\)") as refused:
             change()
         assert ".c4gh" in refused.value.hint
@@ -352,13 +380,20 @@ def test_what_others_make_is_taken(tmp_path, other_reads):
     generate(tmp_path / "me.sec", tmp_path / "me.pub", None)
     package = [sys.executable, "-m", "crypt4gh"]
     modo = MODO(tmp_path / "ex")
-    for name, plain, options in (("a", PLAIN, []), ("empty", b"", []), ("exact", bytes(1 << 17), []), ("one", b"x", []),
-                                 ("ranged", PLAIN, ["--range", "70000-80000"])):
-        sealed = subprocess.run([*package, "encrypt", "--recipient_pk", tmp_path / "me.pub"], input=plain, capture_output=True,
-                                check=True).stdout
+    for name, plain, options in (
+        ("a", PLAIN, []),
+        ("empty", b"", []),
+        ("exact", bytes(1 << 17), []),
+        ("one", b"x", []),
+        ("ranged", PLAIN, ["--range", "70000-80000"]),
+    ):
+        sealed = subprocess.run(
+            [*package, "encrypt", "--recipient_pk", tmp_path / "me.pub"], input=plain, capture_output=True, check=True
+        ).stdout
         if options:
-            sealed = subprocess.run([*package, "rearrange", "--sk", tmp_path / "me.sec", *options], input=sealed,
-                                    capture_output=True, check=True).stdout
+            sealed = subprocess.run(
+                [*package, "rearrange", "--sk", tmp_path / "me.sec", *options], input=sealed, capture_output=True, check=True
+            ).stdout
         source = tmp_path / f"{name}.tsv.c4gh"
         source.write_bytes(sealed)
         modo.add_element({"id": name, "@type": "DataEntity", "data_format": "TSV"}, source)

@@ -86,8 +86,11 @@ def test_the_same_from_the_storage_as_from_s3(endpoint, stack, example):
 
 def test_nothing_is_listed_written_or_read_elsewhere(endpoint):
     modo = MODO(path=f"s3://{BUCKET}/ex", endpoint=endpoint)
-    for refused in (lambda: modo.add_element({"id": "s", "@type": "Sample"}), modo.list_files,
-                    lambda: MODO.open(f"s3://{BUCKET}/other", endpoint=endpoint)):
+    for refused in (
+        lambda: modo.add_element({"id": "s", "@type": "Sample"}),
+        modo.list_files,
+        lambda: MODO.open(f"s3://{BUCKET}/other", endpoint=endpoint),
+    ):
         with pytest.raises(AccessError) as error:
             refused()
         assert error.value.hint
@@ -112,8 +115,10 @@ def test_a_proxy_of_the_environment_is_used_and_netrc_is_not(example, tmp_path, 
     (tmp_path / "netrc").write_text("machine far.example login me password secret\n")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with BackgroundServer(create_app(open_storage(example), public_url="http://far.example")) as server, \
-            Proxy(server.url, fault=note) as proxy:
+    with (
+        BackgroundServer(create_app(open_storage(example), public_url="http://far.example")) as server,
+        Proxy(server.url, fault=note) as proxy,
+    ):
         monkeypatch.setenv("http_proxy", proxy.url)
         modo = MODO(path="http://far.example/files/ex", endpoint="http://far.example")
         assert isinstance(modo.storage, ServedStorage) and modo.metadata == MODO.open(example / "ex").metadata

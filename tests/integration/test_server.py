@@ -65,18 +65,25 @@ def test_a_post_without_regions_is_the_whole_file(url, example):
     assert b"".join(client.iter_bytes(Ticket.from_json(answer.content, "BAM"))) == (example / "ex/demo2.bam").read_bytes()
 
 
-@pytest.mark.parametrize(("content", "expected"), [
-    (b"{", (400, "InvalidInput")), (b"[]", (400, "InvalidInput")), (b"[" * 100_000, (400, "InvalidInput")),
-    ({"regions": []}, (400, "InvalidInput")), ({"regions": [{}]}, (400, "InvalidInput")),
-    ({"regions": [{"referenceName": "chr1", "start": 5, "end": 5}]}, (400, "InvalidRange")),
-    ({"regions": [{"referenceName": "chr1", "start": "5"}]}, (400, "InvalidInput")),
-    ({"regions": [{"referenceName": "chr1", "start": True}]}, (400, "InvalidInput")),
-    ({"regions": [{"referenceName": "*", "start": 5}]}, (400, "InvalidInput")),
-    ({"regions": [{"referenceName": "chr9"}]}, (404, "NotFound")),
-    ({"tags": ["NM"], "notags": ["NM"]}, (400, "InvalidInput")),
-    ({"format": "VCF"}, (400, "UnsupportedFormat")), ({"format": 5}, (400, "InvalidInput")),
-    (b" " * (MAX_REQUEST + 1), (413, "PayloadTooLarge")),
-])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"{", (400, "InvalidInput")),
+        (b"[]", (400, "InvalidInput")),
+        (b"[" * 100_000, (400, "InvalidInput")),
+        ({"regions": []}, (400, "InvalidInput")),
+        ({"regions": [{}]}, (400, "InvalidInput")),
+        ({"regions": [{"referenceName": "chr1", "start": 5, "end": 5}]}, (400, "InvalidRange")),
+        ({"regions": [{"referenceName": "chr1", "start": "5"}]}, (400, "InvalidInput")),
+        ({"regions": [{"referenceName": "chr1", "start": True}]}, (400, "InvalidInput")),
+        ({"regions": [{"referenceName": "*", "start": 5}]}, (400, "InvalidInput")),
+        ({"regions": [{"referenceName": "chr9"}]}, (404, "NotFound")),
+        ({"tags": ["NM"], "notags": ["NM"]}, (400, "InvalidInput")),
+        ({"format": "VCF"}, (400, "UnsupportedFormat")),
+        ({"format": 5}, (400, "InvalidInput")),
+        (b" " * (MAX_REQUEST + 1), (413, "PayloadTooLarge")),
+    ],
+)
 def test_a_post_that_cannot_be_met_says_why(url, content, expected):
     assert refusal(post(f"{url}/htsget/reads/ex/demo2", content)) == expected
 
@@ -114,9 +121,15 @@ def test_a_page_may_ask_for_tickets_and_data(url):
 
 @pytest.mark.parametrize("which", ["url", "guarded"])
 def test_a_page_may_ask_first(which, request):
-    answer = requests.options(request.getfixturevalue(which) + "/htsget/reads/ex/demo2", timeout=20, headers={
-        "Origin": "https://viewer.example", "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization, content-type"})
+    answer = requests.options(
+        request.getfixturevalue(which) + "/htsget/reads/ex/demo2",
+        timeout=20,
+        headers={
+            "Origin": "https://viewer.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, content-type",
+        },
+    )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://viewer.example"
     assert set(answer.headers["access-control-allow-headers"].lower().split(", ")) >= {"authorization", "content-type"}
@@ -126,18 +139,32 @@ def test_a_page_may_ask_first(which, request):
 # --- tokens ---
 
 
-@pytest.mark.parametrize("path", ["/list", "/meta", "/get?query=ex", "/htsget/reads/ex/demo2", "/files/ex/demo2.bam",
-                                  "/files/none", "/htsget/reads/none", "/files/ex/data.zarr/zarr.json"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/list",
+        "/meta",
+        "/get?query=ex",
+        "/htsget/reads/ex/demo2",
+        "/files/ex/demo2.bam",
+        "/files/none",
+        "/htsget/reads/none",
+        "/files/ex/data.zarr/zarr.json",
+    ],
+)
 def test_without_a_token_no_data_are_told(guarded, path):
-    for headers, expected in (({}, (403, "PermissionDenied")),
-                              ({"Authorization": "Bearer wrong"}, (401, "InvalidAuthentication")),
-                              ({"Authorization": f"Basic {TOKEN}"}, (401, "InvalidAuthentication"))):
+    for headers, expected in (
+        ({}, (403, "PermissionDenied")),
+        ({"Authorization": "Bearer wrong"}, (401, "InvalidAuthentication")),
+        ({"Authorization": f"Basic {TOKEN}"}, (401, "InvalidAuthentication")),
+    ):
         answer = requests.get(guarded + path, headers=headers, timeout=20)
         assert refusal(answer) == expected and "Bearer" in answer.headers["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/whoami", "/htsget/reads/service-info",
-                                  "/ga4gh/drs/v1/service-info", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/readyz", "/whoami", "/htsget/reads/service-info", "/ga4gh/drs/v1/service-info", "/openapi.json"]
+)
 def test_what_holds_no_data_is_open_and_a_wrong_token_is_refused_all_the_same(guarded, path):
     assert requests.get(guarded + path, timeout=20).status_code == 200
     assert requests.get(guarded + path, headers={"Authorization": "Bearer wrong"}, timeout=20).status_code == 401
@@ -163,11 +190,18 @@ def test_the_token_comes_from_the_environment(guarded, monkeypatch):
         open_served_file(address, "http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize(("text", "mode", "error"), [
-    (TOKEN, 0o644, AccessError), ("", 0o600, InvalidInputError), ("# nothing\n", 0o600, InvalidInputError),
-    ("short\n", 0o600, InvalidInputError), ("with blanks in it is none\n", 0o600, InvalidInputError),
-    ("tökentökentökentöken", 0o600, InvalidInputError), (None, 0, NotFoundError),
-])
+@pytest.mark.parametrize(
+    ("text", "mode", "error"),
+    [
+        (TOKEN, 0o644, AccessError),
+        ("", 0o600, InvalidInputError),
+        ("# nothing\n", 0o600, InvalidInputError),
+        ("short\n", 0o600, InvalidInputError),
+        ("with blanks in it is none\n", 0o600, InvalidInputError),
+        ("tökentökentökentöken", 0o600, InvalidInputError),
+        (None, 0, NotFoundError),
+    ],
+)
 def test_a_token_file_that_is_not_safe_is_refused(tmp_path, text, mode, error):
     path = tmp_path / "tokens"
     if text is not None:

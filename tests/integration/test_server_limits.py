@@ -124,8 +124,9 @@ def trickling(head):
             stop.set()
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n{",
-                                  b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n{", b"HTTP/1.1 200 OK\r\n\r\n"]
+)
 @pytest.mark.parametrize("which", ["what it says of itself", "its keys"])
 def test_a_provider_that_trickles_meets_a_deadline(away, tmp_path, monkeypatch, head, which):
     """No socket waits long for a byte of it, and yet nobody waits longer for it than for one that is silent."""
@@ -179,15 +180,33 @@ def test_failures_are_remembered_with_growing_pauses(monkeypatch):
     assert pauses[:8] == [2, 4, 8, 16, 32, 64, 128, 256] and set(pauses[8:]) == {300}
 
 
-@pytest.mark.parametrize("path", ["/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/metrics%2F%2F", "/metrics/%2f"])
+@pytest.mark.parametrize(
+    "path", ["/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/metrics%2F%2F", "/metrics/%2f"]
+)
 def test_what_is_for_peers_has_one_spelling(plain, path):
     """Here, where a gateway that knows one spelling lets all others through."""
     status, body = spelled(plain, path)
     assert status == 404 and b"modos_requests" not in body
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/METRICS", "/metrics/x",
-                                  "/authorize", "/authorize/", "/authorize%2f", "/x/../metrics", "/x/%2e%2e/metrics/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics/",
+        "/metrics//",
+        "//metrics",
+        "/metrics%2f",
+        "/%6detrics",
+        "/METRICS",
+        "/metrics/x",
+        "/authorize",
+        "/authorize/",
+        "/authorize%2f",
+        "/x/../metrics",
+        "/x/%2e%2e/metrics/",
+    ],
+)
 def test_the_gateway_passes_on_nothing_that_is_for_peers(gateway, path):
     """The server behind it answers each spelling, so that it is the gateway that is looked at."""
     assert spelled(gateway, "/list")[1] == b"seen"
@@ -228,10 +247,17 @@ def gateway_before(server, folder):
     if shutil.which("caddy") is None:
         pytest.skip("no caddy")
     ports = free_ports(2)
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": server.url.removeprefix("http://"),
-                   "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
-    caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
-                             stderr=subprocess.DEVNULL)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "MODOS_ADDRESS": server.url.removeprefix("http://"),
+        "SITE_ADDRESS": f":{ports[0]}",
+        "GATEWAY_BIND": "127.0.0.1",
+        "GATEWAY_HEALTH_PORT": str(ports[1]),
+    }
+    caddy = subprocess.Popen(
+        ["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         url = f"http://127.0.0.1:{ports[0]}"
         wait_for(url)
@@ -244,6 +270,7 @@ def gateway_before(server, folder):
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
     """A gateway before a server that answers everything."""
+
     async def echo(scope, receive, send):
         await PlainTextResponse("seen")(scope, receive, send)
 
@@ -269,14 +296,18 @@ def wait_for(url):
     raise AssertionError(f"{url} does not answer")
 
 
-@pytest.mark.parametrize("authorization", ["", "Authorization: Bearer a-token-of-many-letters\r\n", "Authorization: Bearer x\r\n"])
+@pytest.mark.parametrize(
+    "authorization", ["", "Authorization: Bearer a-token-of-many-letters\r\n", "Authorization: Bearer x\r\n"]
+)
 def test_a_request_for_credentials_is_short(tmp_path, authorization):
     """200 MB are announced; the server answers, and ends the connection, after a small part of them."""
     with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
         sent = 0
         with socket.create_connection(address(server.url), 20) as connection:
-            connection.sendall(f"POST /credentials HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: application/json\r\n"
-                               "Content-Length: 200000000\r\n\r\n".encode())
+            connection.sendall(
+                f"POST /credentials HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: application/json\r\n"
+                "Content-Length: 200000000\r\n\r\n".encode()
+            )
             try:
                 while sent < 200_000_000:
                     sent += connection.send(b" " * 65536)
@@ -285,12 +316,15 @@ def test_a_request_for_credentials_is_short(tmp_path, authorization):
         assert sent < 30_000_000  # what the buffers of two sockets hold, and some
 
 
-@pytest.mark.parametrize(("head", "status"), [("POST /credentials", b"403"), ("POST /htsget/reads/ex/demo2", b"403"),
-                                               ("P\0ST /list", b"400")])
+@pytest.mark.parametrize(
+    ("head", "status"), [("POST /credentials", b"403"), ("POST /htsget/reads/ex/demo2", b"403"), ("P\0ST /list", b"400")]
+)
 def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, head, status):
     """The rest of the request is taken, and what it is for is read after that: a connection that is reset would lose it."""
-    with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server, \
-            socket.create_connection(address(server.url), 20) as connection:
+    with (
+        BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server,
+        socket.create_connection(address(server.url), 20) as connection,
+    ):
         connection.sendall(f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n".encode())
         answer = connection.recv(12)
         time.sleep(0.2)
@@ -304,8 +338,9 @@ def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, 
 def test_credentials_are_asked_for_with_a_document(tmp_path):
     with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
         for body in (b"", b"{", b"[]", b'{"prefix": 5}', b'{"write": "maybe"}'):
-            answer = requests.post(f"{server.url}/credentials", data=body, timeout=20,
-                                   headers={"Authorization": "Bearer a-token-of-many-letters"})
+            answer = requests.post(
+                f"{server.url}/credentials", data=body, timeout=20, headers={"Authorization": "Bearer a-token-of-many-letters"}
+            )
             assert answer.status_code == 400 and answer.json()["message"].startswith("the request"), answer.text
 
 
@@ -314,6 +349,7 @@ def test_a_place_is_no_beginning_of_a_file_beside_it(tmp_path):
     rules = Rules((Rule(frozenset({"user:alice"}), read=("ex",)),))
     app = create_app(open_storage(tmp_path), access=Access({"a-token-of-many-letters": "alice"}, rules))
     with BackgroundServer(app) as server:
+
         def status(path, forwarded=None):
             headers = {"Authorization": "Bearer a-token-of-many-letters"} | ({"X-Forwarded-Uri": forwarded} if forwarded else {})
             return requests.get(server.url + path, headers=headers, timeout=20).status_code
@@ -332,14 +368,22 @@ def test_a_slow_body_has_an_end(plain, monkeypatch):
         assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
 
 
-@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
-                                    b"POST /list HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /list HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+    ],
+)
 @pytest.mark.parametrize("half", [b"", b"GET /list HT", b"GET /list HTTP/1.1\r\nHost: localhost\r\nX-A: "])
 def test_half_a_request_has_an_end(example, monkeypatch, before, half):
     """On a new connection and on a used one, also where another byte comes now and then."""
     monkeypatch.setattr("modos.server.connections.HEADERS", 1.0, raising=False)
-    with BackgroundServer(create_app(open_storage(example))) as server, \
-            socket.create_connection(address(server.url), 20) as connection:
+    with (
+        BackgroundServer(create_app(open_storage(example))) as server,
+        socket.create_connection(address(server.url), 20) as connection,
+    ):
         connection.sendall(before)
         time.sleep(0.3)
         connection.sendall(half)
@@ -372,8 +416,10 @@ def test_an_answer_may_take_longer_than_the_head_of_a_request(monkeypatch):
 @pytest.fixture
 def small(example):
     """A server that may open 256 files, and its process."""
-    program = ("import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
-               "from modos.cli import main; sys.argv = ['modos', 'serve', sys.argv[1], '--port', '0']; main()")
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+        "from modos.cli import main; sys.argv = ['modos', 'serve', sys.argv[1], '--port', '0']; main()"
+    )
     with subprocess.Popen([sys.executable, "-c", program, example], stderr=subprocess.PIPE, text=True) as process:
         try:
             yield re.search(r"http://[0-9.:]+", process.stderr.readline())[0], process
@@ -423,7 +469,7 @@ def test_an_answer_that_nobody_takes_has_an_end(monkeypatch):
     async def large(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(whole))]})
         for at in range(0, len(whole), 1 << 18):
-            await send({"type": "http.response.body", "body": whole[at:at + (1 << 18)], "more_body": True})
+            await send({"type": "http.response.body", "body": whole[at : at + (1 << 18)], "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         if (await receive())["type"] == "http.disconnect" and scope["path"] == "/stalled":
             gone.set()
@@ -449,16 +495,26 @@ def test_methods_that_strangers_make_up_are_one_number(plain):
     assert "MADEUP" not in text and 'method="other"' in text
 
 
-@pytest.mark.parametrize("path", ["/files/" + "a/" * 480 + "a", "/htsget/reads/" + "a/" * 480 + "a", "/files/ex/" + "a/" * 480 + "a",
-                                  "/ga4gh/drs/v1/objects/" + object_id("a/" * 250 + "a"),
-                                  "/files/ex/data.zarr/data/" + "a/" * 400 + "a"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/files/" + "a/" * 480 + "a",
+        "/htsget/reads/" + "a/" * 480 + "a",
+        "/files/ex/" + "a/" * 480 + "a",
+        "/ga4gh/drs/v1/objects/" + object_id("a/" * 250 + "a"),
+        "/files/ex/data.zarr/data/" + "a/" * 400 + "a",
+    ],
+)
 def test_a_deep_path_makes_few_requests_to_the_storage(example, monkeypatch, path):
     storage = open_storage(example)
     asked = []
     for name in ("stat", "exists", "read", "iter_files", "list_folders"):
         original = getattr(type(storage), name)
-        monkeypatch.setattr(type(storage), name,
-                            lambda self, *words, _original=original, **options: asked.append(words) or _original(self, *words, **options))
+        monkeypatch.setattr(
+            type(storage),
+            name,
+            lambda self, *words, _original=original, **options: asked.append(words) or _original(self, *words, **options),
+        )
     with BackgroundServer(create_app(storage)) as server:
         assert ask(server.url, path=path)[0] == 404
     assert len(asked) <= 8, asked[:12]
@@ -497,8 +553,10 @@ def test_slow_bodies_hold_neither_the_gateway_nor_what_is_behind_it(example, tmp
     with BackgroundServer(counted) as server, gateway_before(server, tmp_path) as url, ExitStack() as held:
         connections = [held.enter_context(socket.create_connection(address(url), 20)) for _ in range(200)]
         for connection in connections:
-            connection.sendall(b"POST /credentials HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n"
-                               b"Authorization: Bearer a-token-of-many-letters\r\n\r\n{")
+            connection.sendall(
+                b"POST /credentials HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n"
+                b"Authorization: Bearer a-token-of-many-letters\r\n\r\n{"
+            )
         wait_until(lambda: len(running) > 100)
         for path in ("/healthz", "/list", "/whoami"):
             status, seconds = ask(url, "a-token-of-many-letters", path)

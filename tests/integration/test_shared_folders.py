@@ -73,10 +73,20 @@ def run_as(user: int, action: Callable[[], object], groups: tuple[int, ...] = (L
     assert os.waitpid(child, 0)[1] == 0, message
 
 
-@pytest.mark.parametrize("folder, expected", [
-    (0o2775, 0o664), (0o775, 0o664), (0o750, 0o640), (0o700, 0o600), (0o777, 0o666), (0o1777, 0o644), (0o711, 0o600),
-    (0o733, 0o600), (0o755, 0o644),
-])
+@pytest.mark.parametrize(
+    "folder, expected",
+    [
+        (0o2775, 0o664),
+        (0o775, 0o664),
+        (0o750, 0o640),
+        (0o700, 0o600),
+        (0o777, 0o666),
+        (0o1777, 0o644),
+        (0o711, 0o600),
+        (0o733, 0o600),
+        (0o755, 0o644),
+    ],
+)
 def test_a_new_file_can_be_used_by_those_who_can_use_its_folder(tmp_path, umask, folder, expected):
     assert file_mode(folder) == expected
     (tmp_path / "ex").mkdir()
@@ -100,10 +110,18 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path):
         assert mode(tmp_path / "a") == kept and tag
 
 
-@pytest.mark.parametrize("above, mask, top", [
-    (0o755, 0o077, 0o700), (0o755, 0o022, 0o755), (0o1777, 0o022, 0o755), (0o2775, 0o077, 0o2770), (0o2775, 0o022, 0o2775),
-    (0o2755, 0o077, 0o2700), (0o777, 0o002, 0o775),
-])
+@pytest.mark.parametrize(
+    "above, mask, top",
+    [
+        (0o755, 0o077, 0o700),
+        (0o755, 0o022, 0o755),
+        (0o1777, 0o022, 0o755),
+        (0o2775, 0o077, 0o2770),
+        (0o2775, 0o022, 0o2775),
+        (0o2755, 0o077, 0o2700),
+        (0o777, 0o002, 0o775),
+    ],
+)
 def test_the_folder_of_a_new_object_is_as_mkdir_makes_it_and_a_groups_in_a_folder_that_a_group_shares(tmp_path, above, mask, top):
     folder = tmp_path / "above"
     folder.mkdir()
@@ -145,10 +163,12 @@ def test_sealing_and_opening_keep_the_modes_of_files_and_indexes(tmp_path, umask
     (tmp_path / "ex/a.vcf.gz.tbi").chmod(0o444)
     (tmp_path / "ex/data.zarr/zarr.json").chmod(0o664)
     expected = {"a.vcf.gz": 0o640, "a.vcf.gz.tbi": 0o444}
-    for change in (lambda: modo.encrypt([tmp_path / "key.pub"]),
-                   lambda: modo.share(tmp_path / "key.sec", [tmp_path / "other.pub"]),
-                   lambda: modo.revoke(tmp_path / "key.sec", [tmp_path / "other.pub"], rotate=True),
-                   lambda: modo.decrypt(tmp_path / "key.sec")):
+    for change in (
+        lambda: modo.encrypt([tmp_path / "key.pub"]),
+        lambda: modo.share(tmp_path / "key.sec", [tmp_path / "other.pub"]),
+        lambda: modo.revoke(tmp_path / "key.sec", [tmp_path / "other.pub"], rotate=True),
+        lambda: modo.decrypt(tmp_path / "key.sec"),
+    ):
         assert change() == ["data/a"]
         assert modes() == expected and mode(tmp_path / "ex/data.zarr/zarr.json") == 0o664
 

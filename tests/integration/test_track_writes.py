@@ -74,19 +74,31 @@ def test_arrays(modo, case):
     assert MODO.open(modo.path)._document.state["revision"] == revision
 
 
-@pytest.mark.parametrize(("number", "key", "words"), [
-    (0, slice(1990, 2001), "a:1-2,000: position 2,001 is not within 2,000 bases"), (1, slice(0, 1001), "a:102,001-103,000: position 1,001"),
-    (1, slice(5000, 5001), "position 5,000"), (0, 2000, "position 2,000"),
-])
+@pytest.mark.parametrize(
+    ("number", "key", "words"),
+    [
+        (0, slice(1990, 2001), "a:1-2,000: position 2,001 is not within 2,000 bases"),
+        (1, slice(0, 1001), "a:102,001-103,000: position 1,001"),
+        (1, slice(5000, 5001), "position 5,000"),
+        (0, 2000, "position 2,000"),
+    ],
+)
 def test_arrays_of_supercontigs(modo, number, key, words):
     with pytest.raises(RegionError, match=words):
         modo.genome["a"].supercontigs[:][number].continuous[key, 0] = 1
 
 
-@pytest.mark.parametrize(("start", "values", "words"), [
-    (102_990, np.ones(20), "103,010 is past the end of a"), (10**9, [1], "past the end of a"), (-5, np.ones(3), "position -5 is before the start of a"),
-    (1999, [1, 2], "position 2,001 of a is in a gap"), (5, [[1, 2]], "2 dimensions"), (5, 1.0, "0 dimensions"),
-])
+@pytest.mark.parametrize(
+    ("start", "values", "words"),
+    [
+        (102_990, np.ones(20), "103,010 is past the end of a"),
+        (10**9, [1], "past the end of a"),
+        (-5, np.ones(3), "position -5 is before the start of a"),
+        (1999, [1, 2], "position 2,001 of a is in a gap"),
+        (5, [[1, 2]], "2 dimensions"),
+        (5, 1.0, "0 dimensions"),
+    ],
+)
 def test_transactions(modo, start, values, words):
     with pytest.raises(InvalidInputError, match=words):
         with modo.track_changes() as tracks:
@@ -127,8 +139,10 @@ def write_bigwig(path, rows, length):
 
 
 TEXTS = {
-    "x.bedGraph": "a\t10\t20\t1\na\t1990\t2010\t2\n", "x.bed": "a 10 20 1\na 1990 2010 2\n",
-    "x.wigFix": "fixedStep chrom=a start=1991\n" + "2\n" * 20, "x.wigVar": "variableStep chrom=a span=10\n1991 2\n2001 2\n",
+    "x.bedGraph": "a\t10\t20\t1\na\t1990\t2010\t2\n",
+    "x.bed": "a 10 20 1\na 1990 2010 2\n",
+    "x.wigFix": "fixedStep chrom=a start=1991\n" + "2\n" * 20,
+    "x.wigVar": "variableStep chrom=a span=10\n1991 2\n2001 2\n",
     "x5.wig": "fixedStep chrom=a start=1991 step=5 span=5\n" + "2\n" * 4,
 }
 LINES = {"x.bedGraph": 2, "x.bed": 2, "x.wigFix": 12, "x.wigVar": 3, "x5.wig": 4}
@@ -138,7 +152,9 @@ LINES = {"x.bedGraph": 2, "x.bed": 2, "x.wigFix": 12, "x.wigVar": 3, "x5.wig": 4
 def test_text_with_values_in_a_gap(modo, tmp_path, name):
     """The line and the place are named; `clip` leaves out, and counts."""
     path = write(tmp_path, name, TEXTS[name])
-    with pytest.raises(InvalidInputError, match=f"{name}, line {LINES[name]}: position 2,001 of a is in a gap of the genome, a:2,001-102,000") as error:
+    with pytest.raises(
+        InvalidInputError, match=f"{name}, line {LINES[name]}: position 2,001 of a is in a gap of the genome, a:2,001-102,000"
+    ) as error:
         modo.add_track("new", path)
     assert "--clip" in error.value.hint
     with pytest.raises(InvalidInputError, match="in a gap"):
@@ -146,15 +162,21 @@ def test_text_with_values_in_a_gap(modo, tmp_path, name):
     with modo.track_changes() as tracks:
         tracks.add(f"clipped {name}", path, clip=True)
     assert tracks.reports[f"clipped {name}"].outside == 10
-    assert np.isnan(modo.genome["a"][2000:2010, f"clipped {name}"]).all() and (modo.genome["a"][1990:2000, f"clipped {name}"] == 2).all()
+    assert (
+        np.isnan(modo.genome["a"][2000:2010, f"clipped {name}"]).all()
+        and (modo.genome["a"][1990:2000, f"clipped {name}"] == 2).all()
+    )
     modo.remove_track(f"clipped {name}")
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("a 102990 103010 1\n", "line 1: position 103,010 is past the end of a, which has 103,000 bases"),
-    ("a 0 5 1\na 200000 200001 1\n", "line 2: position 200,001 is past the end"),
-    ("fixedStep chrom=a start=102999\n1\n2\n3\n", "line 4: position 103,001 is past the end"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a 102990 103010 1\n", "line 1: position 103,010 is past the end of a, which has 103,000 bases"),
+        ("a 0 5 1\na 200000 200001 1\n", "line 2: position 200,001 is past the end"),
+        ("fixedStep chrom=a start=102999\n1\n2\n3\n", "line 4: position 103,001 is past the end"),
+    ],
+)
 def test_text_with_values_past_the_end(modo, tmp_path, text, words):
     path = write(tmp_path, "x.txt", text)
     with pytest.raises(InvalidInputError, match=words):
@@ -166,7 +188,9 @@ def test_text_with_values_past_the_end(modo, tmp_path, text, words):
 
 
 def test_values_that_are_nan_there_are_no_error(modo, tmp_path):
-    for number, text in enumerate(("fixedStep chrom=a start=1999\n1\n2\nnan\nnan\n", "a 0 5 1\na 5000 6000 nan\na 102999 103000 4\n")):
+    for number, text in enumerate(
+        ("fixedStep chrom=a start=1999\n1\n2\nnan\nnan\n", "a 0 5 1\na 5000 6000 nan\na 102999 103000 4\n")
+    ):
         assert modo.add_track(f"n{number}", write(tmp_path, f"{number}.txt", text)).outside == 0
         modo.remove_track(f"n{number}")
 
@@ -176,8 +200,10 @@ def test_bigwig_with_values_that_have_no_place(modo, tmp_path, monkeypatch, dens
     """Read as intervals, or as a value per base."""
     monkeypatch.setattr("modos.tracks.bigwig._DENSE", 0 if dense else 1)
     fill = [(0, 5, 1.0), (1995, 2000, 4.0)]
-    for rows, length, words in (([(5000, 5010, 2.0)], LENGTH, "a:5,001: position 5,001 of a is in a gap"),
-                                ([(103_005, 103_010, 2.0)], LENGTH + 50, "past the end of a")):
+    for rows, length, words in (
+        ([(5000, 5010, 2.0)], LENGTH, "a:5,001: position 5,001 of a is in a gap"),
+        ([(103_005, 103_010, 2.0)], LENGTH + 50, "past the end of a"),
+    ):
         path = write_bigwig(tmp_path / "x.bw", fill + rows, length)
         with pytest.raises(InvalidInputError, match=words):
             modo.add_track("new", path)
@@ -197,7 +223,9 @@ def test_the_command_line(base, tmp_path):
     write(tmp_path, "x.bedGraph", TEXTS["x.bedGraph"])
     refused = run("track", "add", base / "ex", "x=x.bedGraph", code=2)
     assert refused.startswith("error: x.bedGraph, line 2: position 2,001 of a is in a gap") and len(refused.splitlines()) == 2
-    assert "; 10 values past the end of a contig or in a gap left out" in run("track", "add", base / "ex", "cli=x.bedGraph", "--clip")
+    assert "; 10 values past the end of a contig or in a gap left out" in run(
+        "track", "add", base / "ex", "cli=x.bedGraph", "--clip"
+    )
     assert "10 values" in run("track", "replace", base / "ex", "cli=x.bedGraph", "--clip")
     run("track", "replace", base / "ex", "cli=x.bedGraph", code=2)
     run("track", "remove", base / "ex", "cli", "--yes")
@@ -260,23 +288,31 @@ def test_what_is_not_text_is_named(modo, tmp_path, kind):
                 work()
 
 
-@pytest.mark.parametrize(("name", "text", "read"), [
-    ("x.bed", "a\t4_0\t50\n", MaskFile), ("x.sizes", "a\t1_0\n", lambda path: read_sizes([path])),
-    ("x.agp", "a\t1\t1_0\t1\tW\tx\t1\t10\t+\n", lambda path: read_agp([path])),
-    ("x.wig", "fixedStep chrom=a start=1_0\n1\n", lambda path: list(read_text(path))),
-    ("x.wig", "fixedStep chrom=a start=1 step=1_0\n1\n", lambda path: list(read_text(path))),
-    ("x.bed", "a\t4\t50\tn\t1_0\n", lambda path: MaskFile(path, Condition("gt", 5))),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("x.bed", "a\t4_0\t50\n", MaskFile),
+        ("x.sizes", "a\t1_0\n", lambda path: read_sizes([path])),
+        ("x.agp", "a\t1\t1_0\t1\tW\tx\t1\t10\t+\n", lambda path: read_agp([path])),
+        ("x.wig", "fixedStep chrom=a start=1_0\n1\n", lambda path: list(read_text(path))),
+        ("x.wig", "fixedStep chrom=a start=1 step=1_0\n1\n", lambda path: list(read_text(path))),
+        ("x.bed", "a\t4\t50\tn\t1_0\n", lambda path: MaskFile(path, Condition("gt", 5))),
+    ],
+)
 def test_numbers_are_not_those_of_python(tmp_path, name, text, read):
     """4_0 is no number in a file, though int() takes it."""
     with pytest.raises(InvalidInputError, match=f"{name}, line 1: "):
         read(str(write(tmp_path, name, text)))
 
 
-@pytest.mark.parametrize(("name", "text", "line"), [
-    ("x.bed", "b 0 5\na 0 2\na 102990 103001\na 5 7\n", 3), ("x.wig", "fixedStep chrom=a start=102999\n1\n2\n3\n", 4),
-    ("x.wig", "variableStep chrom=a\n5 nan\n102999 1\n103001 2\n", 4),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("x.bed", "b 0 5\na 0 2\na 102990 103001\na 5 7\n", 3),
+        ("x.wig", "fixedStep chrom=a start=102999\n1\n2\n3\n", 4),
+        ("x.wig", "variableStep chrom=a\n5 nan\n102999 1\n103001 2\n", 4),
+    ],
+)
 def test_a_mask_past_the_end_names_its_line(modo, tmp_path, name, text, line):
     path = write(tmp_path, name, text)
     with pytest.raises(RegionError, match=f"{name}, line {line}: position 103,001 is past the end of a, which has 103,000 bases"):
@@ -284,8 +320,10 @@ def test_a_mask_past_the_end_names_its_line(modo, tmp_path, name, text, line):
 
 
 def test_contigs_that_are_there_twice_are_input_that_is_wrong(tmp_path):
-    for name, text, read in (("x.sizes", "a\t5\na\t5\n", lambda path: read_sizes([path])),
-                             ("x.fa", ">a\nAC\n>a\nAC\n", lambda path: measure_fasta([path]))):
+    for name, text, read in (
+        ("x.sizes", "a\t5\na\t5\n", lambda path: read_sizes([path])),
+        ("x.fa", ">a\nAC\n>a\nAC\n", lambda path: measure_fasta([path])),
+    ):
         with pytest.raises(InvalidInputError, match="twice|two sequences a") as error:
             read(str(write(tmp_path, name, text)))
         assert error.value.exit_code == 2

@@ -41,21 +41,28 @@ def make_truth():
     random = np.random.default_rng(7)
     noise = {name: random.normal(size=n).round(3).astype(np.float32) for name, n in LENGTHS.items()}
     steps = {name: np.repeat(random.integers(0, 9, n // 50 + 1), 50)[:n].astype(np.float32) for name, n in LENGTHS.items()}
-    points = {name: np.where(random.random(n) < 0.02, random.random(n).round(2), np.nan).astype(np.float32) for name, n in LENGTHS.items()}
+    points = {
+        name: np.where(random.random(n) < 0.02, random.random(n).round(2), np.nan).astype(np.float32)
+        for name, n in LENGTHS.items()
+    }
     noise["chr1"][1000:3000] = np.nan
     return {"noise": noise, "steps": steps, "points": points}
 
 
 TRUTH = make_truth()
-BASES = {name: np.frombuffer(np.random.default_rng(n).choice(list(b"ACGTNacgtnRYM"), n).astype(np.uint8).tobytes(), np.uint8)
-         for name, n in LENGTHS.items()}
+BASES = {
+    name: np.frombuffer(np.random.default_rng(n).choice(list(b"ACGTNacgtnRYM"), n).astype(np.uint8).tobytes(), np.uint8)
+    for name, n in LENGTHS.items()
+}
 
 
 def write_fasta(path, bases=BASES, width=61, note=" with words behind"):
     with (gzip.open if path.suffix == ".gz" else open)(path, "wb") as file:
         for name, sequence in bases.items():
             text = sequence.tobytes()
-            file.write(f">{name}{note}\n".encode() + b"\n".join(text[at:at + width] for at in range(0, len(text), width)) + b"\n")
+            file.write(
+                f">{name}{note}\n".encode() + b"\n".join(text[at : at + width] for at in range(0, len(text), width)) + b"\n"
+            )
     return path
 
 
@@ -91,14 +98,21 @@ def whole(name):
 
 
 BASE_KEYS = st.one_of(
-    st.integers(-900, 899), st.integers(-900, 899).map(np.int32), st.integers(0, 899).map(np.uint64),
+    st.integers(-900, 899),
+    st.integers(-900, 899).map(np.int32),
+    st.integers(0, 899).map(np.uint64),
     st.builds(slice, *[st.none() | st.integers(-1500, 1500)] * 2, st.none() | st.sampled_from([1, 2, 7, -1, -3])),
-    st.lists(st.integers(-900, 899), max_size=6), st.lists(st.integers(-900, 899), min_size=1, max_size=6).map(np.array),
-    st.lists(st.booleans(), min_size=900, max_size=900).map(np.array), st.just(Ellipsis),
+    st.lists(st.integers(-900, 899), max_size=6),
+    st.lists(st.integers(-900, 899), min_size=1, max_size=6).map(np.array),
+    st.lists(st.booleans(), min_size=900, max_size=900).map(np.array),
+    st.just(Ellipsis),
 )
 TRACK_KEYS = st.one_of(
-    st.integers(-3, 2), st.integers(0, 2).map(np.int64), st.builds(slice, *[st.none() | st.integers(-4, 4)] * 2),
-    st.lists(st.integers(-3, 2), min_size=1, max_size=3), st.lists(st.booleans(), min_size=3, max_size=3).map(np.array),
+    st.integers(-3, 2),
+    st.integers(0, 2).map(np.int64),
+    st.builds(slice, *[st.none() | st.integers(-4, 4)] * 2),
+    st.lists(st.integers(-3, 2), min_size=1, max_size=3),
+    st.lists(st.booleans(), min_size=3, max_size=3).map(np.array),
 )
 
 
@@ -107,9 +121,14 @@ TRACK_KEYS = st.one_of(
 def test_indices_mean_what_they_mean_to_numpy(genome, bases, tracks):
     truth, contig = whole("scaffold"), genome["scaffold"]
     sequence = BASES["scaffold"]
-    if isinstance(bases, slice) and (bases.step or 1) > 0 and (bases.stop or 0) > 900:  # past the end is nothing, as in Genomedata
+    if (
+        isinstance(bases, slice) and (bases.step or 1) > 0 and (bases.stop or 0) > 900
+    ):  # past the end is nothing, as in Genomedata
         more = bases.stop - 900
-        truth, sequence = np.pad(truth, ((0, more), (0, 0)), constant_values=np.nan), np.pad(sequence, (0, more), constant_values=ord("N"))
+        truth, sequence = (
+            np.pad(truth, ((0, more), (0, 0)), constant_values=np.nan),
+            np.pad(sequence, (0, more), constant_values=ord("N")),
+        )
         bases = slice(bases.start if bases.start is None or bases.start >= 0 else bases.start - more, bases.stop, bases.step)
         given = slice(bases.start if bases.start is None or bases.start >= 0 else bases.start + more, bases.stop, bases.step)
     else:
@@ -128,8 +147,23 @@ def test_indices_mean_what_they_mean_to_numpy(genome, bases, tracks):
         np.testing.assert_array_equal(contig[given], truth[bases])
 
 
-@pytest.mark.parametrize("key", [999_999, -901, (0, 3), (0, -4), ([0, 900],), ([0, 1], [0, 1, 2]), (np.ones(5, bool),), "x", (0.5,),
-                                 (slice("a"),), (0, np.ones(2, bool)), True])
+@pytest.mark.parametrize(
+    "key",
+    [
+        999_999,
+        -901,
+        (0, 3),
+        (0, -4),
+        ([0, 900],),
+        ([0, 1], [0, 1, 2]),
+        (np.ones(5, bool),),
+        "x",
+        (0.5,),
+        (slice("a"),),
+        (0, np.ones(2, bool)),
+        True,
+    ],
+)
 def test_indices_that_are_none(genome, key):
     with pytest.raises((IndexError, NotFoundError)) as error:
         genome["scaffold"][key]
@@ -138,7 +172,9 @@ def test_indices_that_are_none(genome, key):
 
 def test_names_and_text(genome):
     np.testing.assert_array_equal(genome["chr2"][5:25, "points"], TRUTH["points"]["chr2"][5:25])
-    np.testing.assert_array_equal(genome["chr2"][5:25, ["points", "noise"]], np.stack([TRUTH["points"]["chr2"][5:25], TRUTH["noise"]["chr2"][5:25]], 1))
+    np.testing.assert_array_equal(
+        genome["chr2"][5:25, ["points", "noise"]], np.stack([TRUTH["points"]["chr2"][5:25], TRUTH["noise"]["chr2"][5:25]], 1)
+    )
     np.testing.assert_array_equal(genome["chr2:1,424-1,433", "steps"], TRUTH["steps"]["chr2"][1423:1433])
     np.testing.assert_array_equal(genome["chr2:39,991-"], whole("chr2")[39_990:])
     np.testing.assert_array_equal(genome[Region("chr1", 10, 12), 0], TRUTH["noise"]["chr1"][10:12])
@@ -167,7 +203,10 @@ def test_large_keys_with_steps_lists_and_masks(genome):
 
 
 def test_statistics_are_those_of_the_values(genome):
-    for prefix, values in (("", [np.concatenate([TRUTH[t][c] for c in LENGTHS]) for t in TRUTH]), ("chr2", [TRUTH[t]["chr2"] for t in TRUTH])):
+    for prefix, values in (
+        ("", [np.concatenate([TRUTH[t][c] for c in LENGTHS]) for t in TRUTH]),
+        ("chr2", [TRUTH[t]["chr2"] for t in TRUTH]),
+    ):
         found = genome[prefix] if prefix else genome
         wide = [v[~np.isnan(v)].astype(np.float64) for v in values]
         np.testing.assert_array_equal(found.num_datapoints, [len(v) for v in wide])
@@ -180,7 +219,9 @@ def test_statistics_are_those_of_the_values(genome):
             np.testing.assert_allclose(found.vars, [v.var() for v in wide], rtol=1e-9)
     part = TRUTH["noise"]["chr1"][900:65_000].astype(np.float64)
     assert genome.track("noise").mean("chr1:901-65,000") == pytest.approx(np.nanmean(part), rel=1e-12)
-    assert math.isnan(genome.track("noise").mean("chr1:1,501-1,600")) and genome.track("noise").mean() == pytest.approx(genome.means[0])
+    assert math.isnan(genome.track("noise").mean("chr1:1,501-1,600")) and genome.track("noise").mean() == pytest.approx(
+        genome.means[0]
+    )
 
 
 def test_windows(genome):
@@ -188,7 +229,7 @@ def test_windows(genome):
     found = genome.windows(regions, ["steps", 0])
     assert found.shape == (4, 2, 100) and found.dtype == np.float32
     for row, (name, start) in zip(found, [("chr1", 1000), ("chr2", 39_900), ("scaffold", 0), ("chr1", 32_750)]):
-        np.testing.assert_array_equal(row, np.stack([TRUTH["steps"][name], TRUTH["noise"][name]])[:, start:start + 100])
+        np.testing.assert_array_equal(row, np.stack([TRUTH["steps"][name], TRUTH["noise"][name]])[:, start : start + 100])
     assert genome.windows(regions).shape == (4, 3, 100) and genome.windows([]).shape == (0, 3, 0)
     assert genome.windows(regions, "noise").shape == (4, 1, 100)
     for wrong in (["chr1:1-5", "chr1:1-6"], [("chr1", 69_950, 70_050)], [("chr1", -5, 5)], [("chr1", 5, 5)]):
@@ -205,18 +246,26 @@ def test_supercontigs_and_what_is_outside(tmp_path):
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(write_fasta(tmp_path / "g.fa.gz", bases))
     values = {name: np.arange(len(found)) % 50 for name, found in bases.items()}
-    with pytest.raises(InvalidInputError, match="value 2,000 of a: position 2,001 of a is in a gap of the genome, a:2,001-102,000"):
+    with pytest.raises(
+        InvalidInputError, match="value 2,000 of a: position 2,001 of a is in a gap of the genome, a:2,001-102,000"
+    ):
         modo.add_track("t", values)
     report = modo.add_track("t", values, clip=True)
     genome = modo.genome
     a, b = genome["a"], genome["b"]
-    assert [(s.start, s.end) for s in a] == [(0, 2000), (102_000, 203_276)] and [(s.start, s.end) for s in b.supercontigs] == [(120_000, 120_040)]
+    assert [(s.start, s.end) for s in a] == [(0, 2000), (102_000, 203_276)] and [(s.start, s.end) for s in b.supercontigs] == [
+        (120_000, 120_040)
+    ]
     assert report.outside == 220_000 and genome.num_datapoints.tolist() == [2000 + 101_276 + 40]
     assert np.isnan(a[2000:102_000]).all() and not np.isnan(a[:2000]).any() and np.isnan(b[:120_000]).all()
     (first, values), (second, more) = a.itercontinuous()
     assert values.shape == (2000, 1) and np.asarray(values)[:, 0].tolist() == (np.arange(2000) % 50).tolist()
     assert more[-1, "t"] == 203_275 % 50 and bytes(first.seq) == b"ACGT" * 500 and second.project(102_005) == 5
-    assert [s.start for s in a.supercontigs[1990:102_001]] == [0, 102_000] and a.supercontigs[50_000] == [] and len(a.supercontigs) == 2
+    assert (
+        [s.start for s in a.supercontigs[1990:102_001]] == [0, 102_000]
+        and a.supercontigs[50_000] == []
+        and len(a.supercontigs) == 2
+    )
     assert a.start == 0 and a.end == a.size == len(a) == 203_276 and a.num_tracks_continuous == 1
 
 
@@ -274,9 +323,14 @@ def test_several_changes_are_one_commit(modo):
             tracks.replace("a", {"chr1": np.ones(6)})
     modo.remove_track("a")
     assert modo.find_problems() == [] and not any("data/a/" in info.key for info in modo.storage.iter_files())
-    for wrong, error in ((lambda: modo.add_track("steps", {}), AlreadyExistsError), (lambda: modo.rename_track("steps", "phases"), AlreadyExistsError),
-                         (lambda: modo.remove_track("none"), NotFoundError), (lambda: modo.add_track("", {}), InvalidInputError),
-                         (lambda: modo.replace_track("none", {}), NotFoundError), (lambda: modo.unmask_track("steps"), InvalidInputError)):
+    for wrong, error in (
+        (lambda: modo.add_track("steps", {}), AlreadyExistsError),
+        (lambda: modo.rename_track("steps", "phases"), AlreadyExistsError),
+        (lambda: modo.remove_track("none"), NotFoundError),
+        (lambda: modo.add_track("", {}), InvalidInputError),
+        (lambda: modo.replace_track("none", {}), NotFoundError),
+        (lambda: modo.unmask_track("steps"), InvalidInputError),
+    ):
         with pytest.raises(error):
             wrong()
 
@@ -294,9 +348,18 @@ def test_a_genome_with_tracks_stays(modo):
 
 
 def test_attributes_of_a_track_are_the_users_but_for_what_it_is(modo):
-    modo.add_track("t", {"chr1": np.ones(5)}, attributes={"description": "d", "data_path": "x", "@type": "VariantSet", "name": "y", "id": "z"})
+    modo.add_track(
+        "t",
+        {"chr1": np.ones(5)},
+        attributes={"description": "d", "data_path": "x", "@type": "VariantSet", "name": "y", "id": "z"},
+    )
     element = modo.metadata["data/t"]
-    assert (element["@type"], element["data_path"], element["name"], element["description"]) == ("Array", "data.zarr/data/t", "t", "d")
+    assert (element["@type"], element["data_path"], element["name"], element["description"]) == (
+        "Array",
+        "data.zarr/data/t",
+        "t",
+        "d",
+    )
     modo.update_element("data/t", {"name": "steps"})
     assert set(modo.genome.tracks) == {"steps", "data/t"}
 
@@ -330,6 +393,7 @@ def test_masks_come_and_go(modo, tmp_path):
     genome = modo.genome
     wanted = {name: values.copy() for name, values in TRUTH["steps"].items()}
     wanted["chr1"][100:300], wanted["chr2"][:] = np.nan, np.nan
+
     def check():
         genome = MODO.open(modo.path).genome
         track = genome.track("steps")
@@ -339,6 +403,7 @@ def test_masks_come_and_go(modo, tmp_path):
             assert np.nansum(track.zoom(name, 10)[0]) == np.count_nonzero(~np.isnan(values))
         windows = genome.windows([("chr1", 90, 190), ("chr2", 0, 100)])
         assert are_same_values(windows[:, 0].copy(), np.stack([wanted["chr1"][90:190], wanted["chr2"][:100]]))
+
     check()
     modo.mask_track("steps", Condition("ge", 7))
     for values in wanted.values():
@@ -358,13 +423,22 @@ def test_masks_come_and_go(modo, tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["chr1", "chr2"]), st.integers(0, 999), st.integers(0, 40), st.sampled_from([np.nan, 1.0, 2.5])), max_size=8),
-       st.booleans())
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["chr1", "chr2"]), st.integers(0, 999), st.integers(0, 40), st.sampled_from([np.nan, 1.0, 2.5])
+        ),
+        max_size=8,
+    ),
+    st.booleans(),
+)
 def test_any_writes_are_those_to_an_array(tmp_path_factory, patches, dense):
     folder = tmp_path_factory.mktemp("p")
     (folder / "sizes").write_text("chr1\t1500\nchr2\t1100\n")
-    truth = {name: (np.random.default_rng(1).normal(size=n) if dense else np.repeat(np.arange(n // 100) % 3, 100)).astype(np.float32)
-             for name, n in (("chr1", 1500), ("chr2", 1100))}
+    truth = {
+        name: (np.random.default_rng(1).normal(size=n) if dense else np.repeat(np.arange(n // 100) % 3, 100)).astype(np.float32)
+        for name, n in (("chr1", 1500), ("chr2", 1100))
+    }
     truth["chr1"][400:700] = np.nan
     modo = MODO.create(folder / "ex")
     modo.add_genome(sizes=folder / "sizes")
@@ -372,14 +446,23 @@ def test_any_writes_are_those_to_an_array(tmp_path_factory, patches, dense):
     with modo.track_changes() as tracks:
         for name, start, length, value in patches:
             tracks.write("t", name, start, np.full(length, value))
-            truth[name][start:start + length] = value
+            truth[name][start : start + length] = value
     for name, values in truth.items():
         assert are_same_values(modo.genome[name][:, "t"].copy(), values)
         assert modo.genome[name].num_datapoints == [np.count_nonzero(~np.isnan(values))]
 
 
-@pytest.mark.parametrize(("comparison", "function"), [("lt", np.less), ("le", np.less_equal), ("gt", np.greater), ("ge", np.greater_equal),
-                                                      ("eq", np.equal), ("ne", np.not_equal)])
+@pytest.mark.parametrize(
+    ("comparison", "function"),
+    [
+        ("lt", np.less),
+        ("le", np.less_equal),
+        ("gt", np.greater),
+        ("ge", np.greater_equal),
+        ("eq", np.equal),
+        ("ne", np.not_equal),
+    ],
+)
 def test_conditions(modo, comparison, function):
     modo.mask_track("steps", Condition(comparison, 4))
     wanted = np.where(function(TRUTH["steps"]["chr1"], 4), np.nan, TRUTH["steps"]["chr1"])
@@ -433,12 +516,14 @@ def test_an_unknown_contig_is_an_error_where_that_is_asked(modo, tmp_path):
 def test_a_load_that_is_killed_leaves_the_old_state(modo, tmp_path):
     text = tmp_path / "t.wig"
     text.write_text("fixedStep chrom=chr1 start=1\n" + "0.5\n" * 70_000)
-    code = ("import sys; from modos.api import MODO; import os, signal\n"
-            "from modos.tracks.wiggle import read_text\n"
-            "def slow():\n"
-            "    yield from read_text(sys.argv[2])\n"
-            "    print('loaded', flush=True); import time; time.sleep(60)\n"
-            "MODO.open(sys.argv[1]).replace_track('steps', slow())")
+    code = (
+        "import sys; from modos.api import MODO; import os, signal\n"
+        "from modos.tracks.wiggle import read_text\n"
+        "def slow():\n"
+        "    yield from read_text(sys.argv[2])\n"
+        "    print('loaded', flush=True); import time; time.sleep(60)\n"
+        "MODO.open(sys.argv[1]).replace_track('steps', slow())"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, str(modo.path), str(text)], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"loaded\n"
     time.sleep(0.2)
@@ -472,12 +557,12 @@ def test_plain_zarr_reads_a_track(folder):
     array = root[f"data/noise/{name}"]
     attributes, contigs = array.attrs, root["reference/genome/genome"].attrs
     offset, length = contigs["offsets"][1], contigs["lengths"][1]
-    stored = array[offset:offset + length]
+    stored = array[offset : offset + length]
     values = np.where(stored == attributes["missing"], np.nan, stored.astype(np.float32) / np.float32(attributes["divisor"]))
     values[stored == attributes["negative_zero"]] = -0.0
     np.testing.assert_array_equal(values, TRUTH["noise"]["chr2"])
     (name,) = list(root["reference/genome"].array_keys())
-    assert (root[f"reference/genome/{name}"][offset:offset + length] == BASES["chr2"]).all()
+    assert (root[f"reference/genome/{name}"][offset : offset + length] == BASES["chr2"]).all()
 
 
 def test_a_copy_has_the_tracks_and_only_what_changed_is_sent(folder, stack, tmp_path):
@@ -515,7 +600,11 @@ def test_requests_from_afar(folder, stack, tmp_path, monkeypatch):
     genome = remote.genome
     asked = []
     original = type(remote.storage).read_part
-    monkeypatch.setattr(type(remote.storage), "read_part", lambda self, key, start, end, **k: asked.append(key) or original(self, key, start, end, **k))
+    monkeypatch.setattr(
+        type(remote.storage),
+        "read_part",
+        lambda self, key, start, end, **k: asked.append(key) or original(self, key, start, end, **k),
+    )
     np.testing.assert_array_equal(genome["chr1"][5000:6000], whole("chr1")[5000:6000])
     assert len(asked) == 6
     asked.clear()
@@ -538,18 +627,23 @@ def test_dask_computes_it_elsewhere(folder):
 
 
 def test_a_genome_from_agp_sizes_and_reports(tmp_path):
-    (tmp_path / "a.agp").write_text("# AGP\nc1\t1\t500\t1\tW\tx\t1\t500\t+\nc1\t501\t900\t2\tF\ty\t1\t400\t+\nc1\t901\t1000\t3\tN\t100\tscaffold\tyes\tna\n"
-                                    "c1\t1001\t1500\t4\tW\tz\t1\t500\t-\nc2\t1\t50\t1\tU\t50\tcontig\tno\tna\nc2\t51\t80\t2\tW\tq\t1\t30\t+\n")
+    (tmp_path / "a.agp").write_text(
+        "# AGP\nc1\t1\t500\t1\tW\tx\t1\t500\t+\nc1\t501\t900\t2\tF\ty\t1\t400\t+\nc1\t901\t1000\t3\tN\t100\tscaffold\tyes\tna\n"
+        "c1\t1001\t1500\t4\tW\tz\t1\t500\t-\nc2\t1\t50\t1\tU\t50\tcontig\tno\tna\nc2\t51\t80\t2\tW\tq\t1\t30\t+\n"
+    )
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(agp=tmp_path / "a.agp", id="agp")
     genome = modo.open_genome("agp")
-    assert [(s.start, s.end) for s in genome["c1"]] == [(0, 900), (1000, 1500)] and [(s.start, s.end) for s in genome["c2"]] == [(50, 80)]
+    assert [(s.start, s.end) for s in genome["c1"]] == [(0, 900), (1000, 1500)] and [(s.start, s.end) for s in genome["c2"]] == [
+        (50, 80)
+    ]
     (tmp_path / "sizes").write_text("CM1.1\t300\nKI2.1\t20\nMT9.1\t10\n")
     (tmp_path / "report.txt").write_text(
         "# Assembly name: x\r\n# Sequence-Name\tSequence-Role\tAssigned-Molecule\tAssigned-Molecule-Location/Type\tGenBank-Accn\tRelationship\tRefSeq-Accn\t"
         "Assembly-Unit\tSequence-Length\tUCSC-style-name\r\n1\tassembled-molecule\t1\tChromosome\tCM1.1\t=\tNC_1.1\tPrimary\t300\tchr1\r\n"
         "HSCHR1_1\tunlocalized-scaffold\t1\tChromosome\tKI2.1\t=\tNT_2.1\tPrimary\t20\tchr1_KI2v1_random\r\nMT\tassembled-molecule\tMT\t"
-        "Mitochondrion\tMT9.1\t=\tna\tnon-nuclear\t10\tna\r\n")
+        "Mitochondrion\tMT9.1\t=\tna\tnon-nuclear\t10\tna\r\n"
+    )
     modo.add_genome(sizes=tmp_path / "sizes", assembly_report=tmp_path / "report.txt", id="ucsc")
     contigs = modo.open_genome("ucsc").contigs
     assert list(contigs) == ["chr1", "chr1_KI2v1_random", "MT"]
@@ -563,11 +657,16 @@ def test_a_genome_from_agp_sizes_and_reports(tmp_path):
     assert modo.open_genome("mapped")["one"][299, "t"] == 299
     with pytest.raises(InvalidInputError, match="several genomes"):
         modo.genome
-    for options, error in (({"sizes": tmp_path / "none"}, NotFoundError), ({}, InvalidInputError), ({"fasta": "*.nothing"}, NotFoundError),
-                           ({"sizes": tmp_path / "report.txt"}, InvalidInputError), ({"agp": tmp_path / "sizes"}, InvalidInputError),
-                           ({"sizes": tmp_path / "sizes", "chromosome_map": tmp_path / "a.agp"}, InvalidInputError),
-                           ({"sizes": tmp_path / "sizes", "assembly_report": tmp_path / "map"}, InvalidInputError),
-                           ({"sizes": tmp_path / "sizes", "assembly_report": tmp_path / "report.txt", "name_style": "x"}, InvalidInputError)):
+    for options, error in (
+        ({"sizes": tmp_path / "none"}, NotFoundError),
+        ({}, InvalidInputError),
+        ({"fasta": "*.nothing"}, NotFoundError),
+        ({"sizes": tmp_path / "report.txt"}, InvalidInputError),
+        ({"agp": tmp_path / "sizes"}, InvalidInputError),
+        ({"sizes": tmp_path / "sizes", "chromosome_map": tmp_path / "a.agp"}, InvalidInputError),
+        ({"sizes": tmp_path / "sizes", "assembly_report": tmp_path / "map"}, InvalidInputError),
+        ({"sizes": tmp_path / "sizes", "assembly_report": tmp_path / "report.txt", "name_style": "x"}, InvalidInputError),
+    ):
         with pytest.raises(error):
             modo.add_genome(**options, id="new")
     with pytest.raises(AlreadyExistsError):
@@ -591,9 +690,17 @@ def test_a_reference_of_the_object_becomes_a_genome(tmp_path, folder, stack):
         remote.add_genome(reference="own", id="again")
 
 
-@pytest.mark.parametrize(("text", "words"), [(b"ACGT\n", "does not begin with >"), (b">\nAC\n", "no name"), (b">a\nAC1GT\n", "sequence a has"),
-                                             (b">a\n>b\nAC\n", "sequence a is empty"), (b">a\nA\n>a\nC\n", "two sequences a"),
-                                             (b"", "at least one contig")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"ACGT\n", "does not begin with >"),
+        (b">\nAC\n", "no name"),
+        (b">a\nAC1GT\n", "sequence a has"),
+        (b">a\n>b\nAC\n", "sequence a is empty"),
+        (b">a\nA\n>a\nC\n", "two sequences a"),
+        (b"", "at least one contig"),
+    ],
+)
 def test_what_is_no_fasta(tmp_path, text, words):
     (tmp_path / "x.fa").write_bytes(text)
     modo = MODO.create(tmp_path / "ex")
@@ -642,8 +749,9 @@ def test_a_bigwig_alone_is_a_genome(bigwigs):
     assert genome["chr2"][5:8].shape == (3, 1) and [(s.start, s.end) for s in genome["chr1"]] == [(0, 70_000)]
     assert genome.num_datapoints.tolist() == [sum(np.count_nonzero(~np.isnan(v)) for v in TRUTH["noise"].values())]
     assert genome["chr1"].maxs[0] == np.nanmax(TRUTH["noise"]["chr1"]) and genome.track("noise").zoom("chr1", 7).shape == (4, 7)
-    np.testing.assert_array_equal(genome.windows([("chr1", 5, 9), ("chr2", 5, 9)])[:, 0],
-                                  [TRUTH["noise"]["chr1"][5:9], TRUTH["noise"]["chr2"][5:9]])
+    np.testing.assert_array_equal(
+        genome.windows([("chr1", 5, 9), ("chr2", 5, 9)])[:, 0], [TRUTH["noise"]["chr1"][5:9], TRUTH["noise"]["chr2"][5:9]]
+    )
     assert genome.to_xarray()["chr2"].sum().compute() == pytest.approx(np.nansum(TRUTH["noise"]["chr2"]), rel=1e-4)
     with pytest.raises(InvalidInputError, match="only be read"):
         genome["chr1"][0:2, 0] = 1
@@ -653,7 +761,7 @@ def test_a_bigwig_alone_is_a_genome(bigwigs):
 
 def test_bigwigs_that_cannot_be_taken(modo, bigwigs, tmp_path):
     whole_file = (bigwigs / "noise.bw").read_bytes()
-    for number, data in enumerate((whole_file[:50], whole_file[:len(whole_file) // 2], whole_file[:4] + bytes(400))):
+    for number, data in enumerate((whole_file[:50], whole_file[: len(whole_file) // 2], whole_file[:4] + bytes(400))):
         (tmp_path / f"{number}.bw").write_bytes(data)
         with pytest.raises(ModosError):
             modo.add_track("new", tmp_path / f"{number}.bw")
@@ -699,13 +807,22 @@ def archive(tmp_path_factory):
     pytest.importorskip("genomedata")
     folder = tmp_path_factory.mktemp("gd")
     rng = np.random.default_rng(2)
-    bases = {"chr1": rng.choice(list(b"ACGT"), 30_000), "chr2": np.concatenate([rng.choice(list(b"ACGT"), 5000), np.full(110_000, 78), rng.choice(list(b"acgt"), 7000)])}
+    bases = {
+        "chr1": rng.choice(list(b"ACGT"), 30_000),
+        "chr2": np.concatenate([rng.choice(list(b"ACGT"), 5000), np.full(110_000, 78), rng.choice(list(b"acgt"), 7000)]),
+    }
     write_fasta(folder / "g.fa", {name: b.astype(np.uint8) for name, b in bases.items()}, note="")
-    dense = ["fixedStep chrom=chr1 start=101", *(f"{v:.3f}" for v in rng.normal(size=20_000)),
-             "fixedStep chrom=chr2 start=115001 step=1", *(f"{v:.3f}" for v in rng.normal(size=7000))]
+    dense = [
+        "fixedStep chrom=chr1 start=101",
+        *(f"{v:.3f}" for v in rng.normal(size=20_000)),
+        "fixedStep chrom=chr2 start=115001 step=1",
+        *(f"{v:.3f}" for v in rng.normal(size=7000)),
+    ]
     (folder / "dense.wigFix").write_text("\n".join(dense) + "\n")
     starts = np.unique(rng.integers(0, 4900, 400))
-    (folder / "peaks.bedGraph").write_text("".join(f"chr2\t{a}\t{b}\t{v}\n" for a, b, v in zip(starts, starts[1:], rng.random(len(starts)))))
+    (folder / "peaks.bedGraph").write_text(
+        "".join(f"chr2\t{a}\t{b}\t{v}\n" for a, b, v in zip(starts, starts[1:], rng.random(len(starts))))
+    )
     points = np.unique(rng.integers(1, 29_000, 500))
     (folder / "points.wigVar").write_text("variableStep chrom=chr1 span=1\n" + "".join(f"{p} {p / 7:.5f}\n" for p in points))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
@@ -715,10 +832,27 @@ def archive(tmp_path_factory):
     (shim / "h5repack").write_text('#!/bin/sh\nfor last; do :; done\neval "from=\\${$(($#-1))}"\ncp "$from" "$last"\n')
     (shim / "h5repack").chmod(0o755)
     environment["PATH"] = f"{tools}:{environment['PATH']}:{shim}"
-    load = subprocess.run([f"{tools}/genomedata-load", "-s", "g.fa", "-t", "dense=dense.wigFix", "-t", "peaks=peaks.bedGraph",
-                           "-t", "points=points.wigVar", "a.genomedata"], cwd=folder, env=environment, capture_output=True, text=True)
+    load = subprocess.run(
+        [
+            f"{tools}/genomedata-load",
+            "-s",
+            "g.fa",
+            "-t",
+            "dense=dense.wigFix",
+            "-t",
+            "peaks=peaks.bedGraph",
+            "-t",
+            "points=points.wigVar",
+            "a.genomedata",
+        ],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert load.returncode == 0, load.stderr
     return folder
+
 
 @pytest.fixture(scope="module")
 def ours(archive):
@@ -728,6 +862,7 @@ def ours(archive):
         for name, ending in (("dense", "wigFix"), ("peaks", "bedGraph"), ("points", "wigVar")):
             tracks.add(name, archive / f"{name}.{ending}")
     return modo
+
 
 def opened_by_genomedata(archive):
     import genomedata

@@ -31,15 +31,19 @@ def remote_files(stack, url):
 
 
 def files(modo):
-    return {path.relative_to(modo.path).as_posix(): path.read_bytes() for path in modo.path.rglob("*")
-            if path.is_file() and not path.name.endswith(".lock")}
+    return {
+        path.relative_to(modo.path).as_posix(): path.read_bytes()
+        for path in modo.path.rglob("*")
+        if path.is_file() and not path.name.endswith(".lock")
+    }
 
 
 def test_there_and_back_is_the_same(ex, stack, target, tmp_path):
     remote = ex.upload(target, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
     assert remote.metadata == ex.metadata
     assert [str(p).removeprefix(target[5:]) for p in remote.list_files()] == [
-        str(p).removeprefix(str(ex.path)) for p in ex.list_files()]
+        str(p).removeprefix(str(ex.path)) for p in ex.list_files()
+    ]
     back = remote.download(tmp_path / "back")
     assert files(back) == files(ex)
 
@@ -97,8 +101,15 @@ def test_an_upload_that_breaks_is_no_object_and_can_go_on(ex, stack, target, mon
 
 def test_what_broke_is_cleaned_up_where_somebody_asks_for_it(ex, stack, target, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(S3Storage, "write", lambda self, key, *args, original=S3Storage.write, **kwargs: original(
-            self, key, *args, **kwargs) if key.startswith(".modos") else (_ for _ in ()).throw(TransportError("broke")))
+        broken.setattr(
+            S3Storage,
+            "write",
+            lambda self, key, *args, original=S3Storage.write, **kwargs: (
+                original(self, key, *args, **kwargs)
+                if key.startswith(".modos")
+                else (_ for _ in ()).throw(TransportError("broke"))
+            ),
+        )
         with pytest.raises(TransportError):
             ex.upload(target, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
     assert "demo1.cram" in remote_files(stack, target)
@@ -120,8 +131,9 @@ def test_a_download_that_breaks_is_no_object_and_can_go_on(ex, stack, target, tm
             remote.download(tmp_path / "back")
     assert not MODO.exists(tmp_path / "back")
     begun = []
-    monkeypatch.setattr(S3Storage, "iter_range", lambda self, key, start, *rest: begun.append(start) or whole(
-        self, key, start, *rest))
+    monkeypatch.setattr(
+        S3Storage, "iter_range", lambda self, key, start, *rest: begun.append(start) or whole(self, key, start, *rest)
+    )
     assert files(remote.download(tmp_path / "back")) == files(ex)
     assert 1000 in begun  # what was there did not come again
 
@@ -129,6 +141,7 @@ def test_a_download_that_breaks_is_no_object_and_can_go_on(ex, stack, target, tm
 def test_what_is_kept_of_a_download_is_not_believed(ex, stack, target, tmp_path, monkeypatch):
     remote = ex.upload(target, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
     with monkeypatch.context() as broken:
+
         def faulty(self, key, start, end, unit=1):
             yield b"other bytes"
             raise TransportError("the line broke")
@@ -189,11 +202,24 @@ def test_what_others_changed_at_the_target_is_not_undone(ex, stack, target):
 
 def test_some_files_and_none(ex, stack, target, tmp_path):
     remote = ex.upload(target, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
-    data = {"demo1.cram", "demo1.cram.crai", "demo2.bam", "demo2.bam.bai", "calls.vcf.gz", "calls.vcf.gz.tbi", "cohort.bcf",
-            "cohort.bcf.csi", "reference.fa", "reference.fa.fai"}
-    for chosen, expected in (({"data": False}, set()), ({"include": ["*.bam"]}, {"demo2.bam", "demo2.bam.bai"}),
-                             ({"include": ["demo*"], "exclude": ["*.bam"]}, {"demo2.bam", "demo2.bam.bai", "demo1.cram",
-                                                                            "demo1.cram.crai"}), ({}, data)):
+    data = {
+        "demo1.cram",
+        "demo1.cram.crai",
+        "demo2.bam",
+        "demo2.bam.bai",
+        "calls.vcf.gz",
+        "calls.vcf.gz.tbi",
+        "cohort.bcf",
+        "cohort.bcf.csi",
+        "reference.fa",
+        "reference.fa.fai",
+    }
+    for chosen, expected in (
+        ({"data": False}, set()),
+        ({"include": ["*.bam"]}, {"demo2.bam", "demo2.bam.bai"}),
+        ({"include": ["demo*"], "exclude": ["*.bam"]}, {"demo2.bam", "demo2.bam.bai", "demo1.cram", "demo1.cram.crai"}),
+        ({}, data),
+    ):
         copy = remote.download(tmp_path / "back", **chosen)  # each brings what is missing, and takes nothing away
         assert set(files(copy)) & data == expected
         assert copy.metadata == ex.metadata

@@ -66,8 +66,10 @@ def test_a_class_can_become_a_narrower_one(modo):
 
 
 def test_a_replaced_file_gets_a_new_name(modo, source, tmp_path):
-    with pysam.AlignmentFile(str(source / "demo2.bam")) as file, \
-            pysam.AlignmentFile(str(tmp_path / "demo2.bam"), "wb", header=file.header) as out:
+    with (
+        pysam.AlignmentFile(str(source / "demo2.bam")) as file,
+        pysam.AlignmentFile(str(tmp_path / "demo2.bam"), "wb", header=file.header) as out,
+    ):
         out.write(next(file))
     modo.update_element("r", {}, tmp_path / "demo2.bam")
     assert names(modo) == ["demo2~2.bam", "demo2~2.bam.bai"] and modo.find_problems() == []
@@ -121,11 +123,14 @@ def test_a_link_out_of_the_object_is_never_followed(modo, tmp_path):
     assert outside.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("path", ["/etc/hosts", "../x.bam", "a/../../x.bam", "data.zarr/x.bam", ".modos/x.bam", "a//b.bam",
-                                  "", "a\\b.bam", "x\n.bam"])
+@pytest.mark.parametrize(
+    "path", ["/etc/hosts", "../x.bam", "a/../../x.bam", "data.zarr/x.bam", ".modos/x.bam", "a//b.bam", "", "a\\b.bam", "x\n.bam"]
+)
 def test_paths_that_lead_elsewhere_are_refused(modo, source, path):
-    for change in (lambda: modo.update_element("r", {"data_path": path}, source / "demo1.cram"),
-                   lambda: modo.add_element({"id": "n", "@type": "AlignmentSet", "data_path": path}, source / "demo1.cram")):
+    for change in (
+        lambda: modo.update_element("r", {"data_path": path}, source / "demo1.cram"),
+        lambda: modo.add_element({"id": "n", "@type": "AlignmentSet", "data_path": path}, source / "demo1.cram"),
+    ):
         if path == "":
             continue
         with pytest.raises(InvalidInputError):
@@ -184,10 +189,16 @@ def test_impossible_ids_say_the_rule(modo, name):
         modo.add_element({"id": name, "@type": "Sample"})
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"sexx": "Male"}, "did you mean sex"), ({"sex": "male"}, "did you mean Male"), ({"nonsense": None}, "nonsense"),
-    ({"id": "other"}, "cannot be changed"), ({"@type": "Nothing"}, "no class Nothing"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sexx": "Male"}, "did you mean sex"),
+        ({"sex": "male"}, "did you mean Male"),
+        ({"nonsense": None}, "nonsense"),
+        ({"id": "other"}, "cannot be changed"),
+        ({"@type": "Nothing"}, "no class Nothing"),
+    ],
+)
 def test_updates_are_validated(modo, change, words):
     before = modo.metadata
     with pytest.raises(InvalidInputError) as caught:
@@ -233,8 +244,11 @@ def test_from_file_creates_then_brings_up_to_date(tmp_path, source):
     assert root.read_bytes() == before, "nothing to change, nothing written"
     second = describe(tmp_path / "2.json", [(sample | {"name": "T"}, {}), (reads, {"source_file": str(source / "demo1.cram")})])
     changes = MODO.compare_with_file(second, tmp_path / "ex", no_remove=False)
-    assert sorted((c.element_id, c.kind) for c in changes) == [("data/r", "changed"), ("sample/o", "removed"),
-                                                              ("sample/s", "changed")]
+    assert sorted((c.element_id, c.kind) for c in changes) == [
+        ("data/r", "changed"),
+        ("sample/o", "removed"),
+        ("sample/s", "changed"),
+    ]
     assert root.read_bytes() == before
     kept = MODO.from_file(second, tmp_path / "ex")
     assert kept.metadata["sample/s"]["name"] == "T" and "sample/o" in kept.metadata
@@ -247,7 +261,7 @@ def test_plain_zarr_sees_every_element_in_whatever_order_they_came(modo):
         class_name = model.default_class(group)
         slots = {"omics_type": "GENOMICS"} if group == "assay" else {}
         slots |= {"data_path": f"{number}.json", "data_format": "JSON"} if group == "data" else {}
-        modo.add_element({"id": f"x{number}\"{{", "@type": class_name} | slots)
+        modo.add_element({"id": f'x{number}"{{', "@type": class_name} | slots)
     for consolidated in (True, False):
         root = zarr.open_group(str(modo.path / "data.zarr"), mode="r", use_consolidated=consolidated)
         seen = {f"{group}/{name}" for group in root for name in root[group]}
@@ -265,8 +279,12 @@ def test_checksums_tell_content_not_place(modo, tmp_path):
 @pytest.mark.parametrize("damage", [b"", b"{", b"null"])
 def test_a_damaged_root_is_named(modo, damage):
     (modo.path / "data.zarr/zarr.json").write_bytes(damage)
-    for use in (lambda: MODO.open(modo.path), lambda: modo.add_element({"id": "n", "@type": "Sample"}),
-                lambda: modo.find_problems(), lambda: MODO(modo.path)):
+    for use in (
+        lambda: MODO.open(modo.path),
+        lambda: modo.add_element({"id": "n", "@type": "Sample"}),
+        lambda: modo.find_problems(),
+        lambda: MODO(modo.path),
+    ):
         with pytest.raises(IntegrityError, match="damaged"):
             use()
     assert (modo.path / "demo2.bam").exists()

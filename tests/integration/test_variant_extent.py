@@ -13,18 +13,48 @@ from hypothesis import strategies as st
 from modos.api import MODO
 
 DECLARATIONS = {
-    "END": "##INFO=<ID=END,Number=1,Type=Integer,Description=\"End\">",
-    "SVLEN": "##INFO=<ID=SVLEN,Number=A,Type=Integer,Description=\"Length, of <X,y>\">",
-    "LEN": "##FORMAT=<Description=\"Length\",ID=LEN,Type=Integer,Number=1>",
+    "END": '##INFO=<ID=END,Number=1,Type=Integer,Description="End">',
+    "SVLEN": '##INFO=<ID=SVLEN,Number=A,Type=Integer,Description="Length, of <X,y>">',
+    "LEN": '##FORMAT=<Description="Length",ID=LEN,Type=Integer,Number=1>',
 }
 OTHERWISE = {
-    "END": "##INFO=<ID=END,Number=1,Type=String,Description=\"End\">",
-    "SVLEN": "##INFO=<ID=SVLEN,Number=.,Type=Float,Description=\"Length\">",
-    "LEN": "##FORMAT=<ID=LEN,Number=1,Type=String,Description=\"Length\">",
+    "END": '##INFO=<ID=END,Number=1,Type=String,Description="End">',
+    "SVLEN": '##INFO=<ID=SVLEN,Number=.,Type=Float,Description="Length">',
+    "LEN": '##FORMAT=<ID=LEN,Number=1,Type=String,Description="Length">',
 }
-ALLELES = ["C", "<DEL>", "<DEL:ME>", "<INS>", "<DUP>", "<DUP:TANDEM>", "<INV>", "<CNV>", "<CN0>", "<del>", "<DELX>", "*", "<*>", "<NON_REF>",
-           "A[1:900[", "."]
-INFO = ["DP=3", "END={}", "SVLEN={}", "SVLEN=-{},{}", "SVTYPE=DEL", "XEND={}", "IMPRECISE", "END=.", "SVLEN=.", "END=2", "END=7,9", "END={}.0", "END={}x"]
+ALLELES = [
+    "C",
+    "<DEL>",
+    "<DEL:ME>",
+    "<INS>",
+    "<DUP>",
+    "<DUP:TANDEM>",
+    "<INV>",
+    "<CNV>",
+    "<CN0>",
+    "<del>",
+    "<DELX>",
+    "*",
+    "<*>",
+    "<NON_REF>",
+    "A[1:900[",
+    ".",
+]
+INFO = [
+    "DP=3",
+    "END={}",
+    "SVLEN={}",
+    "SVLEN=-{},{}",
+    "SVTYPE=DEL",
+    "XEND={}",
+    "IMPRECISE",
+    "END=.",
+    "SVLEN=.",
+    "END=2",
+    "END=7,9",
+    "END={}.0",
+    "END={}x",
+]
 CODE = """
 import sys
 from pysam import bcftools
@@ -36,20 +66,31 @@ for region in regions:
 
 @st.composite
 def documents(draw):
-    lines = ["##fileformat=VCFv4.4", "##contig=<ID=1,length=100000>", '##FORMAT=<ID=GT,Number=1,Type=String,Description="">',
-             '##INFO=<ID=DP,Number=1,Type=Integer,Description="">', '##INFO=<ID=XEND,Number=1,Type=Integer,Description="">',
-             '##INFO=<ID=SVTYPE,Number=1,Type=String,Description="">', '##INFO=<ID=IMPRECISE,Number=0,Type=Flag,Description="">']
+    lines = [
+        "##fileformat=VCFv4.4",
+        "##contig=<ID=1,length=100000>",
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="">',
+        '##INFO=<ID=DP,Number=1,Type=Integer,Description="">',
+        '##INFO=<ID=XEND,Number=1,Type=Integer,Description="">',
+        '##INFO=<ID=SVTYPE,Number=1,Type=String,Description="">',
+        '##INFO=<ID=IMPRECISE,Number=0,Type=Flag,Description="">',
+    ]
     for name in DECLARATIONS:
         lines += draw(st.sampled_from([[DECLARATIONS[name]]] * 3 + [[OTHERWISE[name]], []]))
     lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb")
     number = st.integers(1, 400)
     for at, position in enumerate(sorted(draw(st.lists(st.integers(1, 300), min_size=3, max_size=12)))):
-        alleles = ",".join(draw(st.lists(st.sampled_from(ALLELES[:-1]), min_size=1, max_size=3, unique=True))) if draw(st.booleans()) else draw(
-            st.sampled_from(ALLELES))
+        alleles = (
+            ",".join(draw(st.lists(st.sampled_from(ALLELES[:-1]), min_size=1, max_size=3, unique=True)))
+            if draw(st.booleans())
+            else draw(st.sampled_from(ALLELES))
+        )
         keys = draw(st.lists(st.sampled_from(INFO), max_size=4, unique_by=lambda text: text.partition("=")[0]))
         info = ";".join(key.format(*(draw(number) for _ in range(key.count("{}")))) for key in keys) or "."
         reference = "A" * draw(st.sampled_from([1, 1, 1, 4, 30]))
-        format, samples = draw(st.sampled_from([("GT", "0/1\t1/1"), ("GT:LEN", "0/1:{}\t1/1"), ("LEN:GT", "{}:0/0\t{}:0/0"), ("LEN", ".\t{}")]))
+        format, samples = draw(
+            st.sampled_from([("GT", "0/1\t1/1"), ("GT:LEN", "0/1:{}\t1/1"), ("LEN:GT", "{}:0/0\t{}:0/0"), ("LEN", ".\t{}")])
+        )
         samples = samples.format(*(draw(number) for _ in range(samples.count("{}"))))
         lines.append(f"1\t{position}\tv{at}\t{reference}\t{alleles}\t.\t.\t{info}\t{format}\t{samples}")
     newline, last = draw(st.sampled_from(["\n", "\n", "\r\n"])), draw(st.booleans())
@@ -76,7 +117,11 @@ def test_the_same_variants_overlap(text, form, tmp_path_factory):
     modo = MODO(folder / "ex")
     modo.add_element({"id": "a", "@type": "VariantSet"}, path)
     edges = sorted({1, 2, 90, 299, 300, 400, *(int(line.split("\t")[1]) for line in text.splitlines() if line[0] != "#")})
-    spans = [(p + d, p + d) for p, d in itertools.product(edges[:8], (0, 1, 3, 18, 60, 150)) if p + d > 0] + [(250, 320), (1, 100_000), (650, 700)]
+    spans = [(p + d, p + d) for p, d in itertools.product(edges[:8], (0, 1, 3, 18, 60, 150)) if p + d > 0] + [
+        (250, 320),
+        (1, 100_000),
+        (650, 700),
+    ]
     regions = [f"1:{start}-{end}" for start, end in spans]
     index = next(folder.joinpath("ex").glob("a.*i"))
     (folder / (path.name + index.suffix)).write_bytes(index.read_bytes())

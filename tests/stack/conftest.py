@@ -27,13 +27,21 @@ class Native:
         self.url = f"http://localhost:{port}"
         self.s3 = f"http://127.0.0.1:{port + 1}"  # MinIO, without the gateway
         cache = os.environ.get("STACK_CACHE") or Path(os.environ["HOME"]) / ".cache/modos/stack"
-        self.environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings | {
-            "MODOS_STACK_CACHE": str(cache), "MODOS_STACK_STATE": str(state), "MODOS_STACK_PORT": str(port)}
+        self.environment = (
+            {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+            | settings
+            | {"MODOS_STACK_CACHE": str(cache), "MODOS_STACK_STATE": str(state), "MODOS_STACK_PORT": str(port)}
+        )
 
     def run(self, *words: str) -> str:
         """Call `deploy/native/stack`."""
-        done = subprocess.run([sys.executable, ROOT / "deploy/native/stack", *words], env=self.environment, text=True,
-                              capture_output=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, ROOT / "deploy/native/stack", *words],
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=120,
+        )
         assert done.returncode == 0, f"stack {' '.join(words)}: {done.stderr}"
         return done.stdout
 
@@ -110,10 +118,18 @@ def private(tmp_path_factory, worker, provider, example) -> Iterator[Native]:
     (folder / "access.toml").write_text(ACCESS.format(issuer=provider.url))
     (folder / "tokens").write_text(f"alice {ALICE}\nbob {BOB}\n")
     (folder / "tokens").chmod(0o600)
-    started = _native(tmp_path_factory, worker, 1, MODOS_ACCESS=str(folder / "access.toml"), MODOS_DEMO="0",
-                      MODOS_MAX_AGE="0", MODOS_REFERENCES="s3://modos-demo/refs")
+    started = _native(
+        tmp_path_factory,
+        worker,
+        1,
+        MODOS_ACCESS=str(folder / "access.toml"),
+        MODOS_DEMO="0",
+        MODOS_MAX_AGE="0",
+        MODOS_REFERENCES="s3://modos-demo/refs",
+    )
     for stack in started:
         for place in ("lab-a", "lab-b", "open"):
-            MODO.open(example / "ex").upload(f"s3://modos-demo/{place}/ex", services={"s3": stack.s3},
-                                             s3_kwargs=stack.credentials("server"))
+            MODO.open(example / "ex").upload(
+                f"s3://modos-demo/{place}/ex", services={"s3": stack.s3}, s3_kwargs=stack.credentials("server")
+            )
         yield stack

@@ -43,14 +43,24 @@ def get(private, path, token=None, **options):
 
 
 def modos(private, *words, env=None, **options):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", private.url, *words],
-                          env=os.environ | (env or {}), capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", private.url, *words],
+        env=os.environ | (env or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
+    )
 
 
 def temporary(private, token, prefix, write=False):
     """Credentials of S3 for somebody."""
-    answer = requests.post(f"{private.url}/credentials", json={"prefix": prefix, "write": write}, timeout=20,
-                           headers={"Authorization": f"Bearer {token}"})
+    answer = requests.post(
+        f"{private.url}/credentials",
+        json={"prefix": prefix, "write": write},
+        timeout=20,
+        headers={"Authorization": f"Bearer {token}"},
+    )
     answer.raise_for_status()
     found = answer.json()
     return {"key": found["access_key"], "secret": found["secret_key"], "token": found["session_token"]}
@@ -95,23 +105,58 @@ def test_whoami(private, provider):
 # --- what is not ---
 
 
-PATHS = ["/htsget/reads/lab-b/ex/demo2", "/htsget/reads/lab-b/ex/demo2?class=header", "/files/lab-b/ex/demo2.bam",
-         f"/ga4gh/drs/v1/objects/{object_id('lab-b/ex/demo2.bam')}",
-         f"/ga4gh/drs/v1/objects/{object_id('lab-b/ex/demo2.bam')}/access/file",
-         "/modos-demo/lab-b/ex/demo2.bam", "/s3/modos-demo/lab-b/ex/demo2.bam", "/s3/modos-demo/?list-type=2",
-         "/modos-demo?list-type=2&prefix=lab-b"]
-TRICKS = ["/htsget/reads/lab-a/../lab-b/ex/demo2", "/htsget/reads/lab-a/%2e%2e/lab-b/ex/demo2",
-          "/htsget/reads/lab-a%2f..%2flab-b%2fex%2fdemo2", "/htsget/reads/lab%2Db/ex/demo2", "/htsget/reads//lab-b/ex/demo2",
-          "/htsget//reads/lab-b/ex/demo2", "/htsget/reads/lab-b%2fex/demo2", "/htsget/reads/%6cab-b/ex/demo2",
-          "/htsget/reads/lab-a%252f..%252flab-b/ex/demo2", "/htsget/reads/lab\u2010b/ex/demo2",
-          "/htsget/reads/l\uff41b-b/ex/demo2", "/htsget/reads/lab-a\\..\\lab-b\\ex\\demo2", "/htsget/reads/./lab-b/ex/demo2",
-          "/htsget/reads/lab-a/ex/../../lab-b/ex/demo2", "/HTSGET/reads/lab-b/ex/demo2", "/htsget/reads/lab-b/ex/demo2/",
-          "/htsget/reads/lab-b/ex/demo2%00", "/htsget/reads/lab-b/ex/demo2;x=1", "/htsget/reads/LAB-B/ex/demo2",
-          "/htsget/../htsget/reads/lab-b/ex/demo2", "/files/lab-a/../lab-b/ex/demo2.bam", "/files/lab-a/..%2flab-b/ex/demo2.bam",
-          "/files//lab-b/ex/demo2.bam", "/files/%6cab-b/ex/demo2.bam", "/s3/../files/lab-b/ex/demo2.bam",
-          "/authorize", "/metrics", "/metrics/", "/metrics//", "/metrics%2f", "/authorize/", "/htsget/reads/lab-b",
-          "/minio/health/live", "/s3/minio/health/live", "/s3//minio/health/live",
-          "/s3/%6dinio/health/live", "/s3/x/../minio/health/live", "/minio/v2/metrics/cluster", "/s3/minio/v2/metrics/cluster"]
+PATHS = [
+    "/htsget/reads/lab-b/ex/demo2",
+    "/htsget/reads/lab-b/ex/demo2?class=header",
+    "/files/lab-b/ex/demo2.bam",
+    f"/ga4gh/drs/v1/objects/{object_id('lab-b/ex/demo2.bam')}",
+    f"/ga4gh/drs/v1/objects/{object_id('lab-b/ex/demo2.bam')}/access/file",
+    "/modos-demo/lab-b/ex/demo2.bam",
+    "/s3/modos-demo/lab-b/ex/demo2.bam",
+    "/s3/modos-demo/?list-type=2",
+    "/modos-demo?list-type=2&prefix=lab-b",
+]
+TRICKS = [
+    "/htsget/reads/lab-a/../lab-b/ex/demo2",
+    "/htsget/reads/lab-a/%2e%2e/lab-b/ex/demo2",
+    "/htsget/reads/lab-a%2f..%2flab-b%2fex%2fdemo2",
+    "/htsget/reads/lab%2Db/ex/demo2",
+    "/htsget/reads//lab-b/ex/demo2",
+    "/htsget//reads/lab-b/ex/demo2",
+    "/htsget/reads/lab-b%2fex/demo2",
+    "/htsget/reads/%6cab-b/ex/demo2",
+    "/htsget/reads/lab-a%252f..%252flab-b/ex/demo2",
+    "/htsget/reads/lab\u2010b/ex/demo2",
+    "/htsget/reads/l\uff41b-b/ex/demo2",
+    "/htsget/reads/lab-a\\..\\lab-b\\ex\\demo2",
+    "/htsget/reads/./lab-b/ex/demo2",
+    "/htsget/reads/lab-a/ex/../../lab-b/ex/demo2",
+    "/HTSGET/reads/lab-b/ex/demo2",
+    "/htsget/reads/lab-b/ex/demo2/",
+    "/htsget/reads/lab-b/ex/demo2%00",
+    "/htsget/reads/lab-b/ex/demo2;x=1",
+    "/htsget/reads/LAB-B/ex/demo2",
+    "/htsget/../htsget/reads/lab-b/ex/demo2",
+    "/files/lab-a/../lab-b/ex/demo2.bam",
+    "/files/lab-a/..%2flab-b/ex/demo2.bam",
+    "/files//lab-b/ex/demo2.bam",
+    "/files/%6cab-b/ex/demo2.bam",
+    "/s3/../files/lab-b/ex/demo2.bam",
+    "/authorize",
+    "/metrics",
+    "/metrics/",
+    "/metrics//",
+    "/metrics%2f",
+    "/authorize/",
+    "/htsget/reads/lab-b",
+    "/minio/health/live",
+    "/s3/minio/health/live",
+    "/s3//minio/health/live",
+    "/s3/%6dinio/health/live",
+    "/s3/x/../minio/health/live",
+    "/minio/v2/metrics/cluster",
+    "/s3/minio/v2/metrics/cluster",
+]
 
 
 @pytest.mark.parametrize("path", PATHS + TRICKS)
@@ -141,8 +186,9 @@ def test_the_administration_of_minio_is_not_passed_on(private):
 
     secrets = private.state / "secrets"
     who = StaticProvider((secrets / "s3-root-user").read_text(), (secrets / "s3-root-password").read_text())
-    direct, passed = (MinioAdmin(endpoint=url.removeprefix("http://"), credentials=who, secure=False)
-                      for url in (private.s3, private.url))
+    direct, passed = (
+        MinioAdmin(endpoint=url.removeprefix("http://"), credentials=who, secure=False) for url in (private.s3, private.url)
+    )
     assert "modos-server" in direct.user_list()
     with pytest.raises(Exception, match="404"):
         passed.user_list()
@@ -158,11 +204,17 @@ def test_credentials_are_good_for_their_prefix_alone(private):
     bucket = open_storage("s3://modos-demo", s3_url=private.url, s3_kwargs=mine)
     assert bucket.exists("lab-a/ex/demo2.bam")
     bucket.write("lab-a/probe", b"x")
-    for refused in (lambda: bucket.read("lab-b/ex/data.zarr/zarr.json"), lambda: bucket.write("lab-b/probe", b"x"),
-                    lambda: bucket.write("lab-ab/probe", b"x"), lambda: list(bucket.iter_files("lab-b")),
-                    lambda: list(bucket.iter_files()), lambda: bucket.delete("lab-b/ex/demo2.bam"),
-                    lambda: bucket.list_folders(), lambda: bucket.splice("lab-a/stolen", b"", "lab-b/ex/demo2.bam", 0),
-                    lambda: bucket.create_bucket()):
+    for refused in (
+        lambda: bucket.read("lab-b/ex/data.zarr/zarr.json"),
+        lambda: bucket.write("lab-b/probe", b"x"),
+        lambda: bucket.write("lab-ab/probe", b"x"),
+        lambda: list(bucket.iter_files("lab-b")),
+        lambda: list(bucket.iter_files()),
+        lambda: bucket.delete("lab-b/ex/demo2.bam"),
+        lambda: bucket.list_folders(),
+        lambda: bucket.splice("lab-a/stolen", b"", "lab-b/ex/demo2.bam", 0),
+        lambda: bucket.create_bucket(),
+    ):
         with pytest.raises(ModosError):
             refused()
     readers = open_storage("s3://modos-demo/lab-a", s3_url=private.url, s3_kwargs=temporary(private, ALICE, "lab-a"))
@@ -177,20 +229,41 @@ def test_credentials_do_not_list_the_names_beside_their_place(private):
     """Neither by the place without a slash, nor by the beginning of its name."""
     for write in (False, True):
         mine = temporary(private, ALICE, "s3://modos-demo/lab-a", write=write)
-        client = Session().create_client("s3", region_name="us-east-1", endpoint_url=private.url, aws_access_key_id=mine["key"],
-                                         aws_secret_access_key=mine["secret"], aws_session_token=mine["token"])
+        client = Session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=private.url,
+            aws_access_key_id=mine["key"],
+            aws_secret_access_key=mine["secret"],
+            aws_session_token=mine["token"],
+        )
         assert client.list_objects_v2(Bucket="modos-demo", Prefix="lab-a/")["KeyCount"]
         for prefix in ("lab-a", "lab-", "", "lab-ab/"):
             with pytest.raises(ClientError, match="AccessDenied"):
                 client.list_objects_v2(Bucket="modos-demo", Prefix=prefix)
 
 
-@pytest.mark.parametrize(("prefix", "write"), [("lab-b", False), ("lab-b", True), ("", False), ("lab", False),
-                                               ("s3://modos-demo/lab-b/ex", False), ("lab-a/../lab-b", False),
-                                               ("lab-a*", True), ("open", True), ("s3://other/lab-a", False)])
+@pytest.mark.parametrize(
+    ("prefix", "write"),
+    [
+        ("lab-b", False),
+        ("lab-b", True),
+        ("", False),
+        ("lab", False),
+        ("s3://modos-demo/lab-b/ex", False),
+        ("lab-a/../lab-b", False),
+        ("lab-a*", True),
+        ("open", True),
+        ("s3://other/lab-a", False),
+    ],
+)
 def test_credentials_for_others_places_are_refused(private, prefix, write):
-    answer = requests.post(f"{private.url}/credentials", json={"prefix": prefix, "write": write}, timeout=20,
-                           headers={"Authorization": f"Bearer {ALICE}"})
+    answer = requests.post(
+        f"{private.url}/credentials",
+        json={"prefix": prefix, "write": write},
+        timeout=20,
+        headers={"Authorization": f"Bearer {ALICE}"},
+    )
     assert answer.status_code in (400, 403) and "secret" not in answer.text
     assert requests.post(f"{private.url}/credentials", json={"prefix": "open"}, timeout=20).status_code == 403
 
@@ -199,8 +272,12 @@ def test_a_signed_address_is_good_for_its_file_alone(private):
     ticket = get(private, "/htsget/reads/lab-a/ex/demo2", ALICE).json()["htsget"]["urls"][0]
     url, headers = ticket["url"], ticket["headers"]
     assert requests.get(url, headers=headers, timeout=20).status_code == 206
-    for other in (url.replace("lab-a", "lab-b"), url.replace("/lab-a/", "/lab-a/../lab-b/"),
-                  url.replace("demo2.bam", "demo1.cram"), url.replace("/modos-demo/", "/s3/modos-demo/").replace("lab-a", "lab-b")):
+    for other in (
+        url.replace("lab-a", "lab-b"),
+        url.replace("/lab-a/", "/lab-a/../lab-b/"),
+        url.replace("demo2.bam", "demo1.cram"),
+        url.replace("/modos-demo/", "/s3/modos-demo/").replace("lab-a", "lab-b"),
+    ):
         request = requests.Request("GET", other, headers=headers).prepare()
         request.url = other
         with requests.Session() as session:
@@ -210,8 +287,11 @@ def test_a_signed_address_is_good_for_its_file_alone(private):
 
 
 def test_the_command_line_says_what_to_do(private, bob):
-    for words in (("stream", "-r", REGION, "s3://modos-demo/lab-a/ex/demo1.cram"), ("show", "s3://modos-demo/lab-a/ex"),
-                  ("update", "s3://modos-demo/lab-b/ex", "data/demo1", "-e", '{"description": "mine"}')):
+    for words in (
+        ("stream", "-r", REGION, "s3://modos-demo/lab-a/ex/demo1.cram"),
+        ("show", "s3://modos-demo/lab-a/ex"),
+        ("update", "s3://modos-demo/lab-b/ex", "data/demo1", "-e", '{"description": "mine"}'),
+    ):
         result = modos(private, *words)
         assert (result.returncode, result.stdout) == (4, ""), result
         assert result.stderr.startswith("error: ") and "hint: " in result.stderr and "Traceback" not in result.stderr
@@ -228,31 +308,45 @@ def test_a_token_of_the_provider(private, provider, monkeypatch):
 
 
 def test_a_token_that_is_not_good_is_refused(private, provider):
-    public = provider.key.public_key().public_bytes(serialization.Encoding.PEM,
-                                                    serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = provider.key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     other = jwt.utils.base64url_encode(b"x" * 256).decode()
     good = provider.token("alice")
     head, body, signature = good.split(".")
-    forged = jwt.utils.base64url_encode(json.dumps({**jwt.decode(good, options={"verify_signature": False}),
-                                                    "preferred_username": "bob"}).encode()).decode()
+    forged = jwt.utils.base64url_encode(
+        json.dumps({**jwt.decode(good, options={"verify_signature": False}), "preferred_username": "bob"}).encode()
+    ).decode()
     none = jwt.encode({"iss": provider.url, "aud": "modos", "preferred_username": "alice", "exp": time.time() + 60}, None, "none")
     hmac = f"{jwt.utils.base64url_encode(json.dumps({'alg': 'HS256', 'kid': 'one'}).encode()).decode()}.{body}"
     import hashlib
     import hmac as mac
 
     with_public = f"{hmac}.{jwt.utils.base64url_encode(mac.new(public, hmac.encode(), hashlib.sha256).digest()).decode()}"
-    for token in (provider.token("alice", exp=int(time.time()) - 120), provider.token("alice", aud="others"),
-                  provider.token("alice", iss="http://127.0.0.1:1"), provider.token("alice", exp=None),
-                  provider.token("alice", kid="two"), provider.token("", preferred_username=None),
-                  f"{head}.{forged}.{signature}", f"{head}.{body}.{other}", f"{head}.{body}.", none, with_public, "a.b.c"):
+    for token in (
+        provider.token("alice", exp=int(time.time()) - 120),
+        provider.token("alice", aud="others"),
+        provider.token("alice", iss="http://127.0.0.1:1"),
+        provider.token("alice", exp=None),
+        provider.token("alice", kid="two"),
+        provider.token("", preferred_username=None),
+        f"{head}.{forged}.{signature}",
+        f"{head}.{body}.{other}",
+        f"{head}.{body}.",
+        none,
+        with_public,
+        "a.b.c",
+    ):
         assert get(private, "/whoami", token).status_code == 401, token
         assert get(private, "/htsget/reads/open/ex/demo2", token).status_code == 401
 
 
 def test_log_in_look_and_log_out(private, provider, tmp_path):
     config = {"MODOS_CONFIG_DIR": str(tmp_path / "config")}
-    process = subprocess.Popen([sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", private.url, "login"],
-                               env=os.environ | config, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", private.url, "login"],
+        env=os.environ | config,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     line = process.stderr.readline()
     assert f"{provider.url}/confirm" in line and "WDJB-MJHT" in line
     provider.confirm("alice")

@@ -27,8 +27,9 @@ def compose(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("compose")
     bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     subprocess.run(["go", "install", LOADER], check=True, env=bare | {"GOBIN": str(folder)}, capture_output=True, timeout=300)
-    found = subprocess.run([folder / "cmd", "-format", "json", ROOT / "docker-compose.yml"], env=bare, capture_output=True,
-                           text=True, timeout=60)
+    found = subprocess.run(
+        [folder / "cmd", "-format", "json", ROOT / "docker-compose.yml"], env=bare, capture_output=True, text=True, timeout=60
+    )
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout)
 
@@ -71,7 +72,9 @@ def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tm
     words = [loader, "-format", "json", *files]
     without = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert without.returncode and "S3_URL" in without.stderr
-    files[1].write_text(re.sub(r"\$\{S3_URL(:\?[^}]*)?\}", "https://s3.example.org", files[1].read_text()))  # the loader alone reads no settings
+    files[1].write_text(
+        re.sub(r"\$\{S3_URL(:\?[^}]*)?\}", "https://s3.example.org", files[1].read_text())
+    )  # the loader alone reads no settings
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
     services = json.loads(found.stdout)["services"]
@@ -92,8 +95,12 @@ def test_there_is_no_secret_in_the_files(compose):
 def test_the_example_has_every_setting_with_its_default():
     wanted = variables((ROOT / "docker-compose.yml").read_text())
     given = dict(re.findall(r"(?m)^#?(\w+)=(.*)$", (ROOT / ".env.example").read_text()))
-    assert given == wanted | {"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_REFERENCES": "s3://modos-demo/refs",
-                              "MODOS_CODES_INDEX": "/etc/modos/codes.index", "MODOS_FUZON_URL": "https://fuzon.example.org"}
+    assert given == wanted | {
+        "MODOS_ACCESS": "/etc/modos/access.toml",
+        "MODOS_REFERENCES": "s3://modos-demo/refs",
+        "MODOS_CODES_INDEX": "/etc/modos/codes.index",
+        "MODOS_FUZON_URL": "https://fuzon.example.org",
+    }
 
 
 def test_the_native_stack_reads_the_file_as_compose_does(compose, native, monkeypatch, tmp_path):
@@ -107,14 +114,19 @@ def test_the_native_stack_reads_the_file_as_compose_does(compose, native, monkey
         assert [word for word in ours.command if word != "minio"] == theirs["command"]
         environment = theirs.get("environment") or {}
         assert {key: ours.environment[key] for key in environment} == {
-            key: value.replace("$$", "$") for key, value in environment.items()}
+            key: value.replace("$$", "$") for key, value in environment.items()
+        }
 
 
 def test_caddy_takes_the_file():
     for settings in ({}, {"SITE_ADDRESS": "modos.example.org"}, {"SITE_ADDRESS": ":8080", "GATEWAY_BIND": "127.0.0.1"}):
-        found = subprocess.run(["caddy", "validate", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
-                               env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | settings, capture_output=True,
-                               text=True, timeout=60)
+        found = subprocess.run(
+            ["caddy", "validate", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert found.returncode == 0, found.stderr
 
 

@@ -90,8 +90,9 @@ def interrupt(native, process, killed):
 def test_an_upload_goes_on_where_it_was_killed(native, server, large, url, killed):
     with Proxy(native.s3, delay=1) as proxy:  # half of it takes longer than the kill
         environment = os.environ | {"AWS_ENDPOINT_URL": proxy.url}
-        process = subprocess.Popen([*MODOS, "remote", "upload", large.path, url], env=environment, stderr=subprocess.PIPE,
-                                   text=True)
+        process = subprocess.Popen(
+            [*MODOS, "remote", "upload", large.path, url], env=environment, stderr=subprocess.PIPE, text=True
+        )
         wait_until(lambda: proxy.received > SIZE * 0.5 or process.poll() is not None)
         interrupt(native, process, killed)
         assert not is_object(native, url)
@@ -132,8 +133,13 @@ def reads(tmp_path_factory) -> MODO:
     with pysam.AlignmentFile(folder / "a.bam", "wb", reference_names=["chr1"], reference_lengths=[10_000_000]) as out:
         for number in range(30_000):
             read = pysam.AlignedSegment(out.header)
-            read.query_name, read.reference_id, read.reference_start, read.cigartuples = f"r{number}", 0, number * 300, [(0, 1000)]
-            read.query_sequence = bases[number * 30:number * 30 + 1000]
+            read.query_name, read.reference_id, read.reference_start, read.cigartuples = (
+                f"r{number}",
+                0,
+                number * 300,
+                [(0, 1000)],
+            )
+            read.query_sequence = bases[number * 30 : number * 30 + 1000]
             read.query_qualities = array("B", generator.randbytes(1000).translate(bytes(n % 40 for n in range(256))))
             out.write(read)
     modo = MODO(folder / "ex")
@@ -148,8 +154,11 @@ def test_a_stream_outlives_a_restart_or_fails_in_words(native, reads, url, serve
     whole = subprocess.run([*MODOS, "stream", *region, reads.path / "reads.bam"], capture_output=True, check=True).stdout
     assert len(whole) > 20_000_000
     with open(tmp_path / "got", "wb") as out:
-        process = subprocess.Popen([*MODOS, "--endpoint", native.url, "stream", *region, f"{url}/reads.bam"],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*MODOS, "--endpoint", native.url, "stream", *region, f"{url}/reads.bam"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         out.write(process.stdout.read(1 << 16))
         native.run("kill", "s3")
         starter = threading.Timer(pause, native.run, ("start", "s3"))
@@ -194,11 +203,29 @@ def test_what_was_committed_is_there_after_a_crash(native, server, url):
 def test_without_the_htsget_server_the_ranges_are_read(native):
     native.run("stop", "htsget")
     try:
-        result = subprocess.run([*MODOS, "--debug", "--endpoint", native.url, "stream", "-c", "-r", "chr1:20,001-25,000",
-                                 "s3://modos-demo/ex/demo1.cram"], capture_output=True, text=True, timeout=60)
+        result = subprocess.run(
+            [
+                *MODOS,
+                "--debug",
+                "--endpoint",
+                native.url,
+                "stream",
+                "-c",
+                "-r",
+                "chr1:20,001-25,000",
+                "s3://modos-demo/ex/demo1.cram",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert result.stdout == "969\n" and "is read without the htsget server" in result.stderr
-        quiet = subprocess.run([*MODOS, "--endpoint", native.url, "stream", "-c", "s3://modos-demo/ex/demo2.bam"],
-                               capture_output=True, text=True, timeout=60)
+        quiet = subprocess.run(
+            [*MODOS, "--endpoint", native.url, "stream", "-c", "s3://modos-demo/ex/demo2.bam"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert int(quiet.stdout) > 969 and quiet.stderr == ""
     finally:
         native.run("start", "htsget")
@@ -207,8 +234,9 @@ def test_without_the_htsget_server_the_ranges_are_read(native):
 def test_a_gateway_that_reaches_nothing_says_so(native):
     native.run("stop", "modos")
     try:
-        result = subprocess.run([*MODOS, "--endpoint", native.url, "show", "s3://modos-demo/ex"], capture_output=True, text=True,
-                                timeout=60)
+        result = subprocess.run(
+            [*MODOS, "--endpoint", native.url, "show", "s3://modos-demo/ex"], capture_output=True, text=True, timeout=60
+        )
         assert result.returncode == 5 and "HTTP 502" in result.stderr and "Traceback" not in result.stderr
         doctor = subprocess.run([*MODOS, "--endpoint", native.url, "doctor"], capture_output=True, text=True, timeout=60)
         assert doctor.returncode == 1 and "failed   endpoint" in doctor.stdout
@@ -221,7 +249,12 @@ def test_credentials_that_end_on_the_way_are_renewed(private, monkeypatch, tmp_p
     refused = []
 
     def expire(proxy, handler, answer: Answer) -> None:
-        if "demo2.bam" in handler.path and "X-Amz-Signature" not in handler.path and len(refused) < 2 and handler.command == "GET":
+        if (
+            "demo2.bam" in handler.path
+            and "X-Amz-Signature" not in handler.path
+            and len(refused) < 2
+            and handler.command == "GET"
+        ):
             refused.append(handler.path)
             answer.body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
             answer.status = 403
@@ -253,8 +286,10 @@ def test_two_who_write_one_object_lose_nothing(private, monkeypatch):
     url = f"s3://modos-demo/lab-a/two-{os.urandom(4).hex()}"
     monkeypatch.setenv("MODOS_TOKEN", ALICE)
     MODO.create(url, endpoint=private.url)
-    writers = [MODO.open(url, endpoint=private.url),
-               MODO.open(url, services={"s3": private.s3}, s3_kwargs=private.credentials("server"))]
+    writers = [
+        MODO.open(url, endpoint=private.url),
+        MODO.open(url, services={"s3": private.s3}, s3_kwargs=private.credentials("server")),
+    ]
 
     def write(number: int) -> None:
         for at in range(15):
@@ -278,8 +313,13 @@ def test_a_full_disk_leaves_nothing(native, server, large, url):
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], capture_output=True)
     try:
         limits = ["prlimit", "--fsize=40000000"] if mounted.returncode else []
-        result = subprocess.run([*limits, *MODOS, "remote", "download", url, folder / "copy"], capture_output=True, text=True,
-                                env=os.environ | {"AWS_ENDPOINT_URL": native.s3}, timeout=60)
+        result = subprocess.run(
+            [*limits, *MODOS, "remote", "download", url, folder / "copy"],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"AWS_ENDPOINT_URL": native.s3},
+            timeout=60,
+        )
         assert result.returncode == 1 and "Traceback" not in result.stderr
         assert "No space left" in result.stderr or "too large" in result.stderr
         assert not (folder / "copy").exists()

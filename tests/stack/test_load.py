@@ -22,8 +22,14 @@ def test_a_crowd_that_goes_away_leaves_nothing(native, tmp_path):
     push(local, open_store(PLACE, s3_kwargs=keys | {"client_kwargs": {"endpoint_url": native.s3}}), "x")
     contig = local.assembly("x").contigs[0]
     sequence = f"/refget/sequence/{contig.md5}"
-    with serving("s3://modos-demo", "--references", PLACE, AWS_ENDPOINT_URL=native.s3, AWS_ACCESS_KEY_ID=keys["key"],
-                 AWS_SECRET_ACCESS_KEY=keys["secret"]) as (url, pid):
+    with serving(
+        "s3://modos-demo",
+        "--references",
+        PLACE,
+        AWS_ENDPOINT_URL=native.s3,
+        AWS_ACCESS_KEY_ID=keys["key"],
+        AWS_SECRET_ACCESS_KEY=keys["secret"],
+    ) as (url, pid):
         good = dict.fromkeys(("/healthz", "/readyz", "/list", "/meta", "/htsget/reads/ex/demo2", f"{sequence}?start=5&end=70005"))
         large = [sequence, "/files/ex/demo2.bam", f"/references/sequences/{contig.md5[:2]}/{contig.md5[2:4]}/{contig.md5[4:]}"]
         check_flat(Load(url, good, large), pid)

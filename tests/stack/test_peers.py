@@ -80,8 +80,9 @@ def run(*command):
 def test_samtools_reads_the_server(server, example, name):
     url = f"{server}/reads/ex/{stem(name)}?format={name}"
     reference = ("-T", example / "ex/reference.fa")
-    assert run("samtools", "view", "-c", *reference, url) == run("samtools", "view", "-c", *reference,
-                                                                  example / "ex" / FILES[name])
+    assert run("samtools", "view", "-c", *reference, url) == run(
+        "samtools", "view", "-c", *reference, example / "ex" / FILES[name]
+    )
     part = run("samtools", "view", *reference, f"{url}&referenceName=chr1&start=5000&end=9000").splitlines()
     wanted = run("samtools", "view", *reference, example / "ex" / FILES[name], "chr1:5001-9000").splitlines()
     assert wanted and {line.split(b"\t", 4)[0] for line in wanted} <= {line.split(b"\t", 4)[0] for line in part}

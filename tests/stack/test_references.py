@@ -21,8 +21,10 @@ from .conftest import ALICE
 
 pytestmark = pytest.mark.stack
 
-GFF3 = ("chr1\tT\tgene\t11\t90\t.\t+\t.\tID=g1;gene_name=ABC\nchr1\tT\tmRNA\t11\t90\t.\t+\t.\tID=t1;Parent=g1\n"
-        "chr1\tT\texon\t11\t90\t.\t+\t.\tParent=t1\n")
+GFF3 = (
+    "chr1\tT\tgene\t11\t90\t.\t+\t.\tID=g1;gene_name=ABC\nchr1\tT\tmRNA\t11\t90\t.\t+\t.\tID=t1;Parent=g1\n"
+    "chr1\tT\texon\t11\t90\t.\t+\t.\tParent=t1\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,13 @@ def test_a_client_with_the_endpoint_alone(private, refs, example, tmp_path, monk
     assert reference.annotation("genes").genes.overlap("chr1:50-60")[0].name == "ABC"
     modo = MODO.create(tmp_path / "own")
     modo.add_element({"id": "reads", "@type": "AlignmentSet", "data_path": "reads.cram"}, example / "source/demo1.cram")
-    result = subprocess.run(f"{sys.executable} -c 'from modos.cli import main; main()' stream -r chr1:20,001-25,000 own/reads.cram | samtools view -c",
-                            shell=True, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "REF_PATH": "/nowhere"})
+    result = subprocess.run(
+        f"{sys.executable} -c 'from modos.cli import main; main()' stream -r chr1:20,001-25,000 own/reads.cram | samtools view -c",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "REF_PATH": "/nowhere"},
+    )
     assert result.stdout == "969\n", result.stderr
     assert len(list(cached_files("sequences"))) == 1

@@ -26,8 +26,9 @@ pytestmark = pytest.mark.stack
 @pytest.fixture(params=["directly", "through the gateway"])
 def storage(request, native, tmp_path):
     url = native.s3 if request.param == "directly" else native.url
-    return open_storage(f"s3://modos-demo/tests/{tmp_path.name}-{os.urandom(4).hex()}", s3_url=url,
-                        s3_kwargs=native.credentials("server"))
+    return open_storage(
+        f"s3://modos-demo/tests/{tmp_path.name}-{os.urandom(4).hex()}", s3_url=url, s3_kwargs=native.credentials("server")
+    )
 
 
 def test_a_header_is_put_before_a_body_on_the_server(storage):

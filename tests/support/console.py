@@ -135,11 +135,11 @@ def run(command: Command, cwd: Path, env: Mapping[str, str], replace: Mapping[st
     output, exit_code = _execute(_substitute(command.text, replace), cwd, env, where)
     output = _substitute(output, {real: documented for documented, real in replace.items()})
     if exit_code != command.exit_code:
-        raise AssertionError(f"{where}: exit code {exit_code}, expected {command.exit_code}\n"
-                             f"$ {command.text}\n{output}")
+        raise AssertionError(f"{where}: exit code {exit_code}, expected {command.exit_code}\n$ {command.text}\n{output}")
     if not matches(command.expected, output):
-        raise AssertionError(f"{where}: another output than documented\n$ {command.text}\n"
-                             f"{_difference(command.expected, output)}")
+        raise AssertionError(
+            f"{where}: another output than documented\n$ {command.text}\n{_difference(command.expected, output)}"
+        )
     return output
 
 
@@ -193,8 +193,15 @@ def _commands(first: int, lines: list[str]) -> list[Command]:
 
 def _execute(text: str, cwd: Path, env: Mapping[str, str], where: str) -> tuple[str, int]:
     shell = subprocess.Popen(
-        ["bash", "-o", "pipefail", "-c", text], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", start_new_session=True,
+        ["bash", "-o", "pipefail", "-c", text],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
     )
     try:
         output, _ = shell.communicate(timeout=TIMEOUT)

@@ -11,7 +11,9 @@ MISSING = ("*", "0", "*", "0", "255", "*", "*", "0", "0", "*", "*")
 
 def sam(path: Path | str, *regions: str) -> list[str]:
     """The records of a file as samtools prints them, with the contig of the mate in full."""
-    text = subprocess.run(["samtools", "view", *(("-M",) if regions else ()), str(path), *regions], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        ["samtools", "view", *(("-M",) if regions else ()), str(path), *regions], capture_output=True, text=True, check=True
+    ).stdout
     return [spelled_out(line) for line in text.splitlines()]
 
 

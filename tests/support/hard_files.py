@@ -46,7 +46,7 @@ class File:
         return self.data[start:end]
 
     def resolve(self, segments) -> bytes:
-        return b"".join(self.data[s.start:s.end] if isinstance(s, ByteRange) else s for s in segments)
+        return b"".join(self.data[s.start : s.end] if isinstance(s, ByteRange) else s for s in segments)
 
     def plan(self, *regions: Region):
         return list(plan_regions(self.format, self.read, self.size, self.header, self.index, regions))
@@ -102,14 +102,28 @@ def overlaps(record, region: Region) -> bool:
     return record.reference_name == region.contig and region.overlaps(start, max(record.reference_end or 0, start + 1))
 
 
-def write_reads(path: Path, contigs: dict[str, int], count: int, unplaced: int = 50, mode: str = "wb",
-                options: list[bytes] | None = None, sparse: tuple[str, ...] = ("empty",), order: list[str] | None = None) -> Path:
+def write_reads(
+    path: Path,
+    contigs: dict[str, int],
+    count: int,
+    unplaced: int = 50,
+    mode: str = "wb",
+    options: list[bytes] | None = None,
+    sparse: tuple[str, ...] = ("empty",),
+    order: list[str] | None = None,
+) -> Path:
     rng = random.Random(1)
     header = pysam.AlignmentHeader.from_references(list(contigs), list(contigs.values()))
     rank = {list(contigs).index(name): number for number, name in enumerate(order or contigs)}
-    places = sorted(((tid, rng.randrange(size - 500)) for _ in range(count)
-                     for tid, (name, size) in [rng.choice(list(enumerate(contigs.items())))] if name not in sparse),
-                    key=lambda place: (rank[place[0]], place[1]))
+    places = sorted(
+        (
+            (tid, rng.randrange(size - 500))
+            for _ in range(count)
+            for tid, (name, size) in [rng.choice(list(enumerate(contigs.items())))]
+            if name not in sparse
+        ),
+        key=lambda place: (rank[place[0]], place[1]),
+    )
     with pysam.AlignmentFile(str(path), mode, header=header, format_options=options) as out:
         for number, (tid, start) in enumerate(places + [(-1, -1)] * unplaced):
             out.write(make_read(header, rng, number, tid, start))
@@ -132,11 +146,15 @@ def make_read(header, rng: random.Random, number: int, tid: int, start: int) -> 
     return read
 
 
-def write_variants(path: Path, contigs: dict[str, int], count: int, mode: str, declare: bool = True,
-                   order: list[str] | None = None) -> Path:
+def write_variants(
+    path: Path, contigs: dict[str, int], count: int, mode: str, declare: bool = True, order: list[str] | None = None
+) -> Path:
     rng = random.Random(2)
-    lines = ["##fileformat=VCFv4.3", '##INFO=<ID=END,Number=1,Type=Integer,Description="End">',
-             '##INFO=<ID=T,Number=1,Type=String,Description="ID=x,length=y">']
+    lines = [
+        "##fileformat=VCFv4.3",
+        '##INFO=<ID=END,Number=1,Type=Integer,Description="End">',
+        '##INFO=<ID=T,Number=1,Type=String,Description="ID=x,length=y">',
+    ]
     lines += [f"##contig=<ID={name},length={size}>" for name, size in contigs.items()] if declare else []
     lines += ["#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
     for name, size in [(name, contigs[name]) for name in order or contigs]:
@@ -160,7 +178,7 @@ def run(*command, input: bytes | None = None) -> bytes:
 def reblock(path: Path, block: int) -> Path:
     """The same content in BGZF blocks of `block` bytes, so that records and header cross blocks."""
     content = gzip.decompress(path.read_bytes())
-    pieces = (bgzf.compress(content[at:at + block]) for at in range(0, len(content), block))
+    pieces = (bgzf.compress(content[at : at + block]) for at in range(0, len(content), block))
     path.write_bytes(b"".join(pieces) + BGZF_EOF)
     return path
 
@@ -181,8 +199,16 @@ def index_variants(path: Path, option: str, suffix: str) -> File:
 def cram(version: str, per_slice: int, contigs: dict[str, int] = CONTIGS, **options):
     def build(path: Path) -> File:
         settings = {"version": version, "no_ref": "1", "seqs_per_slice": str(per_slice), **options}
-        return index_reads(write_reads(path / "a.cram", contigs, 3000, mode="wc", sparse=("empty", "contig7"),
-                                       options=[f"{key}={value}".encode() for key, value in settings.items()]))
+        return index_reads(
+            write_reads(
+                path / "a.cram",
+                contigs,
+                3000,
+                mode="wc",
+                sparse=("empty", "contig7"),
+                options=[f"{key}={value}".encode() for key, value in settings.items()],
+            )
+        )
 
     return build
 
@@ -195,7 +221,9 @@ CASES = {
     "bam-reblocked-csi": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 4000), 1000), "-c"),
     "bam-full-blocks": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 3000), 0xFF00)),
     "bam-other-order": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 4000, order=OTHER_ORDER)),
-    "bam-other-order-tiny-blocks": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 600, order=OTHER_ORDER), 97), "-c"),
+    "bam-other-order-tiny-blocks": lambda p: index_reads(
+        reblock(write_reads(p / "a.bam", CONTIGS, 600, order=OTHER_ORDER), 97), "-c"
+    ),
     "bam-no-unplaced": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 1000, unplaced=0)),
     "bam-only-unplaced": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 0)),
     "bam-no-records": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 0, unplaced=0)),
@@ -205,30 +233,37 @@ CASES = {
     "cram-3.1": cram("3.1", 100),
     "cram-2.1": cram("2.1", 100),
     "cram-slices": cram("3.0", 50, slices_per_container="4"),
-    "cram-other-order": lambda p: index_reads(write_reads(
-        p / "a.cram", CONTIGS, 2000, mode="wc", options=[b"no_ref=1", b"seqs_per_slice=100"], order=OTHER_ORDER)),
+    "cram-other-order": lambda p: index_reads(
+        write_reads(p / "a.cram", CONTIGS, 2000, mode="wc", options=[b"no_ref=1", b"seqs_per_slice=100"], order=OTHER_ORDER)
+    ),
     "cram-no-contigs": lambda p: index_reads(write_reads(p / "a.cram", {}, 0, mode="wc")),
     "cram-multi-reference": cram("3.0", 200, MANY, multi_seq_per_slice="1"),
     "cram-multi-reference-2.1": cram("2.1", 200, MANY, multi_seq_per_slice="1"),
     "cram-multi-slices": cram("3.1", 60, MANY, multi_seq_per_slice="1", slices_per_container="3"),
     "vcf-tbi": lambda p: index_variants(write_variants(p / "a.vcf.gz", CONTIGS, 5000, "vcf"), "-t", ".tbi"),
     "vcf-csi": lambda p: index_variants(write_variants(p / "a.vcf.gz", CONTIGS, 5000, "vcf"), "-c -m 12", ".csi"),
-    "vcf-reblocked": lambda p: index_variants(
-        reblock(write_variants(p / "a.vcf.gz", CONTIGS, 3000, "vcf"), 200), "-t", ".tbi"),
+    "vcf-reblocked": lambda p: index_variants(reblock(write_variants(p / "a.vcf.gz", CONTIGS, 3000, "vcf"), 200), "-t", ".tbi"),
     "vcf-reblocked-csi": lambda p: index_variants(
-        reblock(write_variants(p / "a.vcf.gz", CONTIGS, 3000, "vcf"), 200), "-c", ".csi"),
+        reblock(write_variants(p / "a.vcf.gz", CONTIGS, 3000, "vcf"), 200), "-c", ".csi"
+    ),
     "vcf-other-order": lambda p: index_variants(
-        reblock(write_variants(p / "a.vcf.gz", CONTIGS, 2000, "vcf", order=OTHER_ORDER), 500), "-t", ".tbi"),
-    "vcf-no-contig-lines": lambda p: index_variants(write_variants(p / "a.vcf.gz", CONTIGS, 1000, "vcf", declare=False), "-t", ".tbi"),
+        reblock(write_variants(p / "a.vcf.gz", CONTIGS, 2000, "vcf", order=OTHER_ORDER), 500), "-t", ".tbi"
+    ),
+    "vcf-no-contig-lines": lambda p: index_variants(
+        write_variants(p / "a.vcf.gz", CONTIGS, 1000, "vcf", declare=False), "-t", ".tbi"
+    ),
     "vcf-huge-contig": lambda p: index_variants(write_variants(p / "a.vcf.gz", HUGE, 3000, "vcf"), "-c", ".csi"),
     "bcf": lambda p: index_variants(write_variants(p / "a.bcf", CONTIGS, 5000, "bcf"), "-c", ".csi"),
-    "bcf-reblocked": lambda p: index_variants(
-        reblock(write_variants(p / "a.bcf", CONTIGS, 3000, "bcf"), 300), "-c", ".csi"),
+    "bcf-reblocked": lambda p: index_variants(reblock(write_variants(p / "a.bcf", CONTIGS, 3000, "bcf"), 300), "-c", ".csi"),
     "bcf-other-order": lambda p: index_variants(
-        reblock(write_variants(p / "a.bcf", CONTIGS, 2000, "bcf", order=OTHER_ORDER), 900), "-c", ".csi"),
+        reblock(write_variants(p / "a.bcf", CONTIGS, 2000, "bcf", order=OTHER_ORDER), 900), "-c", ".csi"
+    ),
     "bcf-huge-contig": lambda p: index_variants(write_variants(p / "a.bcf", HUGE, 3000, "bcf"), "-c", ".csi"),
 }
-WITHOUT_CONTIGS = {"cram-no-contigs", "vcf-no-contig-lines"}  # in their headers: pysam adds some, or refuses to go through the file
+WITHOUT_CONTIGS = {
+    "cram-no-contigs",
+    "vcf-no-contig-lines",
+}  # in their headers: pysam adds some, or refuses to go through the file
 
 
 def some_regions(file: File, count: int = 25, seed: int = 3) -> list[Region]:

@@ -27,15 +27,15 @@ def guard():
 
 
 def at_the_edge(data):
-    ROOM[EDGE - len(data):EDGE] = data
-    return memoryview(ROOM)[EDGE - len(data):EDGE]
+    ROOM[EDGE - len(data) : EDGE] = data
+    return memoryview(ROOM)[EDGE - len(data) : EDGE]
 
 
 def hostile(good, random, rounds):
     """Each byte of the header and of the first places changed, cuts, and a few bytes changed anywhere; some with the right length."""
     for at in range(min(28, len(good))):
         for value in (*VALUES, good[at] ^ 1, good[at] ^ 4, good[at] ^ 16):
-            yield good[:at] + bytes([value]) + good[at + 1:]
+            yield good[:at] + bytes([value]) + good[at + 1 :]
     for cut in random.integers(0, len(good), 20).tolist():
         yield good[:cut]
         if cut >= 16:
@@ -55,7 +55,7 @@ def main(seed, rounds):
     for cname in ("blosclz", "lz4", "lz4hc", "zlib", "zstd"):
         for shuffle in range(3):
             for dtype in ("u1", "i2", "f4", "f8"):
-                data = np.repeat(random.integers(0, 99, 4000), 4)[:16_000 // int(dtype[1])].astype(dtype)
+                data = np.repeat(random.integers(0, 99, 4000), 4)[: 16_000 // int(dtype[1])].astype(dtype)
                 level, block = int(random.choice([1, 5, 9])), int(random.choice([0, 4096]))
                 good = Blosc(cname, level, shuffle, block).encode(data)
                 decode = decoder(blosc(cname, "shuffle", level, int(dtype[1])), data.nbytes)

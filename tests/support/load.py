@@ -32,8 +32,12 @@ _SETTLE = 10.0
 @contextmanager
 def serving(place: str | Path, *words: str | Path, **environment: str) -> Iterator[tuple[str, int]]:
     """`modos serve` as a process of its own: its URL and its number."""
-    process = subprocess.Popen([sys.executable, "-c", "from modos.cli import main; main()", "serve", place, "--port", "0", *words],
-                               env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from modos.cli import main; main()", "serve", place, "--port", "0", *words],
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         line = process.stderr.readline()
         assert line.startswith("serving "), line + process.stderr.read()
@@ -56,8 +60,11 @@ class Held:
     def by(cls, pid: int) -> Held:
         """What a process holds now."""
         status = Path(f"/proc/{pid}/status").read_text()
-        return cls(int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10, len(os.listdir(f"/proc/{pid}/fd")),
-                   int(re.search(r"Threads:\s+(\d+)", status)[1]))
+        return cls(
+            int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10,
+            len(os.listdir(f"/proc/{pid}/fd")),
+            int(re.search(r"Threads:\s+(\d+)", status)[1]),
+        )
 
     @classmethod
     def at_rest(cls, pid: int, files: int) -> Held:
@@ -127,7 +134,7 @@ class Load:
     async def _half_head(self, chance: random.Random) -> None:
         request = _request("GET", self._whole("/list"))
         async with _connected(self.url, rude=chance.random() < 0.5) as (_, writer):
-            writer.write(request[:chance.randrange(len(request))])
+            writer.write(request[: chance.randrange(len(request))])
             await asyncio.sleep(chance.random() * 0.5)
 
     async def _half_body(self, chance: random.Random) -> None:
@@ -186,8 +193,10 @@ def check_flat(load: Load, pid: int) -> None:
     warm = Held.at_rest(pid, before.files)
     load.run(SECONDS)
     after = Held.at_rest(pid, warm.files)
-    print(f"before: {before}; after {WARM_UP:g} s: {warm}; after {SECONDS:g} s more: {after}; slowest good request "
-          f"{load.slowest:.1f} s; {dict(load.done)}")
+    print(
+        f"before: {before}; after {WARM_UP:g} s: {warm}; after {SECONDS:g} s more: {after}; slowest good request "
+        f"{load.slowest:.1f} s; {dict(load.done)}"
+    )
     assert not load.wrong, (len(load.wrong), load.wrong[:5])
     assert load.done["good"] > 3 * SECONDS and load.slowest < SLOWEST
     assert min(load.done[kind] for kind in ("half_head", "half_body", "half_answer", "slow_reader")) > 2 * SECONDS

@@ -28,7 +28,9 @@ def _find_python() -> str | None:
 _PYTHON = _find_python()  # before a test's settings are cleared
 
 
-def write_object(path: Path, elements: Mapping[str, Mapping[str, Any]], stale: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+def write_object(
+    path: Path, elements: Mapping[str, Mapping[str, Any]], stale: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
     """Groups with `.zgroup` and `.zattrs`, and `.zmetadata` over all; `stale` is what that says instead of some of them."""
     tree = path / "data.zarr"
     own = {"@type": "MODO", "id": path.name, "has_assay": sorted(id for id in elements if id.startswith("assay/")), **DATES}
@@ -43,18 +45,40 @@ def write_object(path: Path, elements: Mapping[str, Mapping[str, Any]], stale: M
 def consolidate(path: Path, stale: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Write `.zmetadata` anew."""
     tree = path / "data.zarr"
-    found = {str(file.relative_to(tree)): json.loads(file.read_text()) for file in sorted(tree.rglob(".z*")) if file.name != ".zmetadata"}
+    found = {
+        str(file.relative_to(tree)): json.loads(file.read_text())
+        for file in sorted(tree.rglob(".z*"))
+        if file.name != ".zmetadata"
+    }
     found |= {f"{place}/.zattrs": dict(attributes) for place, attributes in (stale or {}).items()}
     (tree / ".zmetadata").write_text(json.dumps({"zarr_consolidated_format": 1, "metadata": found}))
 
 
-def write_array(folder: Path, values: np.ndarray, chunks: tuple[int, ...], *, order: str = "C", compressor: Any = numcodecs.Blosc(),
-                filters: list[Any] | None = None, fill: Any = 0, separator: str = ".", skip: tuple[tuple[int, ...], ...] = ()) -> None:
+def write_array(
+    folder: Path,
+    values: np.ndarray,
+    chunks: tuple[int, ...],
+    *,
+    order: str = "C",
+    compressor: Any = numcodecs.Blosc(),
+    filters: list[Any] | None = None,
+    fill: Any = 0,
+    separator: str = ".",
+    skip: tuple[tuple[int, ...], ...] = (),
+) -> None:
     """An array of Zarr v2, chunk by chunk; those of `skip` are left out."""
     folder.mkdir(parents=True)
-    meta = {"zarr_format": 2, "shape": values.shape, "chunks": chunks, "dtype": values.dtype.str, "order": order, "fill_value": fill,
-            "compressor": compressor and compressor.get_config(), "filters": filters and [one.get_config() for one in filters],
-            "dimension_separator": separator}
+    meta = {
+        "zarr_format": 2,
+        "shape": values.shape,
+        "chunks": chunks,
+        "dtype": values.dtype.str,
+        "order": order,
+        "fill_value": fill,
+        "compressor": compressor and compressor.get_config(),
+        "filters": filters and [one.get_config() for one in filters],
+        "dimension_separator": separator,
+    }
     (folder / ".zarray").write_text(json.dumps(meta))
     for place in np.ndindex(*(-(-size // chunk) for size, chunk in zip(values.shape, chunks, strict=True))):
         if place in skip:

@@ -58,17 +58,37 @@ class Provider:
 
     def documents(self) -> dict[str, Any]:
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
-        return {"/jwks": {"keys": [public | {"kid": "one", "use": "sig", "alg": "RS256"}]},
-                "/.well-known/openid-configuration": {
-                    "issuer": self.url, "jwks_uri": f"{self.url}/jwks", "token_endpoint": f"{self.url}/token",
-                    "device_authorization_endpoint": f"{self.url}/device"}}
+        return {
+            "/jwks": {"keys": [public | {"kid": "one", "use": "sig", "alg": "RS256"}]},
+            "/.well-known/openid-configuration": {
+                "issuer": self.url,
+                "jwks_uri": f"{self.url}/jwks",
+                "token_endpoint": f"{self.url}/token",
+                "device_authorization_endpoint": f"{self.url}/device",
+            },
+        }
 
-    def token(self, name: str, groups: tuple[str, ...] = (), *, key: Any = None, algorithm: str = "RS256", kid: str = "one",
-              **claims: Any) -> str:
+    def token(
+        self,
+        name: str,
+        groups: tuple[str, ...] = (),
+        *,
+        key: Any = None,
+        algorithm: str = "RS256",
+        kid: str = "one",
+        **claims: Any,
+    ) -> str:
         """A token for somebody; what is given by name is other than it should be."""
         now = int(time.time())
-        content = {"iss": self.url, "aud": "modos", "sub": name, "preferred_username": name, "groups": list(groups),
-                   "iat": now, "exp": now + self.lifetime} | claims
+        content = {
+            "iss": self.url,
+            "aud": "modos",
+            "sub": name,
+            "preferred_username": name,
+            "groups": list(groups),
+            "iat": now,
+            "exp": now + self.lifetime,
+        } | claims
         content = {claim: value for claim, value in content.items() if value is not None}
         return jwt.encode(content, self.key if key is None else key, algorithm=algorithm, headers={"kid": kid})
 
@@ -81,8 +101,13 @@ class Provider:
         if path == "/device":
             code = secrets.token_hex(8)
             self._pending[code] = None
-            return 200, {"device_code": code, "user_code": "WDJB-MJHT", "verification_uri": f"{self.url}/confirm",
-                         "interval": 0.1, "expires_in": 20}
+            return 200, {
+                "device_code": code,
+                "user_code": "WDJB-MJHT",
+                "verification_uri": f"{self.url}/confirm",
+                "interval": 0.1,
+                "expires_in": 20,
+            }
         if form.get("grant_type") == "refresh_token":
             person = self._refresh.pop(form["refresh_token"], None)
             self.refreshed += 1
@@ -97,5 +122,9 @@ class Provider:
     def _grant(self, person: Any) -> tuple[int, dict[str, Any]]:
         refresh = secrets.token_hex(8)
         self._refresh[refresh] = person
-        return 200, {"access_token": self.token(person["name"], person["groups"]), "token_type": "Bearer",
-                     "expires_in": self.lifetime, "refresh_token": refresh}
+        return 200, {
+            "access_token": self.token(person["name"], person["groups"]),
+            "token_type": "Bearer",
+            "expires_in": self.lifetime,
+            "refresh_token": refresh,
+        }

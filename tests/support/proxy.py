@@ -115,7 +115,9 @@ class Proxy:
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=60)
         try:
             headers = {k: v for k, v in handler.headers.items() if k.lower() != "connection"}
-            path = handler.path.removeprefix(f"http://{handler.headers['Host']}")  # a client that knows of a proxy writes all of it
+            path = handler.path.removeprefix(
+                f"http://{handler.headers['Host']}"
+            )  # a client that knows of a proxy writes all of it
             connection.request(handler.command, path, body or None, headers)
             answer = connection.getresponse()
             data = answer.read()
@@ -127,14 +129,14 @@ class Proxy:
             connection.close()
 
     def _send(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
-        data = answer.body if answer.cut is None else answer.body[:answer.cut]
+        data = answer.body if answer.cut is None else answer.body[: answer.cut]
         if answer.stall and answer.cut is None:
             time.sleep(answer.stall)
         begin = time.monotonic()
         for at in range(0, len(data), PIECE):
-            handler.wfile.write(data[at:at + PIECE])
+            handler.wfile.write(data[at : at + PIECE])
             with self._lock:
-                self.answered += len(data[at:at + PIECE])
+                self.answered += len(data[at : at + PIECE])
             if self.rate:
                 time.sleep(max((at + PIECE) / self.rate - (time.monotonic() - begin), 0))
         if answer.cut is not None or answer.reset:

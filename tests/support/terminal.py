@@ -14,7 +14,9 @@ MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 def on_a_terminal(*arguments, answers, cwd, **settings):
     """Run a command whose input and messages are a terminal; returns the exit code, what was said, and the output."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=os.environ | settings)
+    process = subprocess.Popen(
+        [*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=os.environ | settings
+    )
     os.close(theirs)
     said = bytearray()
 

@@ -20,9 +20,25 @@ import modos
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-TEXTS = [ROOT / "README.md", ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "deploy/modos/Containerfile", ROOT / "deploy/native/stack",
-         *(ROOT / "modos").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
-BRINGS = {"h5py": "genomedata", "matplotlib": "plot", "xarray": "xarray", "dask": "xarray", "moto": "demo", "minio": "stack", "openpyxl": "xlsx"}
+TEXTS = [
+    ROOT / "README.md",
+    ROOT / "Makefile",
+    ROOT / "pyproject.toml",
+    ROOT / "deploy/modos/Containerfile",
+    ROOT / "deploy/native/stack",
+    *(ROOT / "modos").rglob("*.py"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "deploy").rglob("*.md"),
+]
+BRINGS = {
+    "h5py": "genomedata",
+    "matplotlib": "plot",
+    "xarray": "xarray",
+    "dask": "xarray",
+    "moto": "demo",
+    "minio": "stack",
+    "openpyxl": "xlsx",
+}
 
 
 def test_the_name_is_not_somebody_elses():
@@ -45,11 +61,18 @@ def test_every_extra_that_is_named_is_there():
 def test_an_extra_brings_what_is_said_to_be_missing():
     for package, extra in BRINGS.items():
         assert any(re.match(rf"{package}\b", wanted) for wanted in EXTRAS[extra]), package
-    hints = [found for path in (ROOT / "modos").rglob("*.py")
-             for found in re.findall(r'"([\w ]+?) (?:is|are) not installed", "pip install \'modos-store\[(\w+)\]\'"', path.read_text())]
+    hints = [
+        found
+        for path in (ROOT / "modos").rglob("*.py")
+        for found in re.findall(r'"([\w ]+?) (?:is|are) not installed", "pip install \'modos-store\[(\w+)\]\'"', path.read_text())
+    ]
     assert len(hints) >= 3
     for packages, extra in hints:
-        assert {BRINGS[package] for package in packages.split(" and ")} == {extra} if packages in BRINGS or " and " in packages else extra in EXTRAS
+        assert (
+            {BRINGS[package] for package in packages.split(" and ")} == {extra}
+            if packages in BRINGS or " and " in packages
+            else extra in EXTRAS
+        )
 
 
 def test_the_table_of_extras_is_that_of_the_project():
@@ -62,7 +85,9 @@ def test_a_tree_that_is_run_as_it_lies_knows_its_version(tmp_path):
     code = "import modos; print(modos.__version__)"
     (tmp_path / "modos-0.3.4.dist-info").mkdir()
     (tmp_path / "modos-0.3.4.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: modos\nVersion: 0.3.4\n")
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"})
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    )
     assert done.stdout.strip() == PROJECT["version"], done.stderr
 
 
@@ -92,7 +117,11 @@ def project(tmp_path_factory):
     shutil.copytree(ROOT / "modos", folder / "modos", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder)
-    for words in (["init", "-q", "-b", "main"], ["add", "."], ["-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qm", "All"]):
+    for words in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        ["-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qm", "All"],
+    ):
         subprocess.run(["git", "-C", folder, *words], check=True, env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull})
     return folder
 
@@ -129,14 +158,18 @@ def test_what_the_page_of_installing_says(project, tmp_path, way):
 
     def modos(*words):
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        done = subprocess.run([bare / "bin/modos", *words], capture_output=True, text=True, cwd=tmp_path, timeout=120, env=environment)
+        done = subprocess.run(
+            [bare / "bin/modos", *words], capture_output=True, text=True, cwd=tmp_path, timeout=120, env=environment
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     assert modos("--version") == "modos 0.1.0\n" and "Servers and settings" in modos("--help")
     modos("demo", "--write", "source", "-q")
     modos("create", "ex", "-f", "source/modo.yaml", "-q")
-    assert "NCIT" in modos("publish", "ex") and modos("template", "sample") and modos("stream", "ex/demo1", "-c").strip().isdigit()
+    assert (
+        "NCIT" in modos("publish", "ex") and modos("template", "sample") and modos("stream", "ex/demo1", "-c").strip().isdigit()
+    )
 
 
 def test_every_page_is_linked():

@@ -24,8 +24,12 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
 BAD = "a\x1b]0;owned\x07b\x9b2Jc\u202ed\u2066e\x7ff\rg\u2028h\u200fi"
-OBEYED = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) in ("Cc", "Zl", "Zp", "Cs")
-          or unicodedata.bidirectional(chr(c)) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")]
+OBEYED = [
+    chr(c)
+    for c in range(0x110000)
+    if unicodedata.category(chr(c)) in ("Cc", "Zl", "Zp", "Cs")
+    or unicodedata.bidirectional(chr(c)) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+]
 BASE = "http://x.org/ex"
 
 
@@ -36,15 +40,22 @@ def obeyed(text):
 @pytest.fixture
 def ex(tmp_path):
     storage = open_storage(tmp_path / "ex")
-    commits.create(storage, Document({"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}))
-    commits.commit(storage, lambda d: d.add("sample/s", {"@type": "Sample", "name": BAD, "description": "été", "collector": [BAD]}))
-    commits.commit(storage, lambda d: d.add("data/d", {"@type": "DataEntity", "name": "d", "data_path": "a\u202eb.txt",
-                                                        "data_format": BAD}))
+    commits.create(
+        storage, Document({"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"})
+    )
+    commits.commit(
+        storage, lambda d: d.add("sample/s", {"@type": "Sample", "name": BAD, "description": "été", "collector": [BAD]})
+    )
+    commits.commit(
+        storage, lambda d: d.add("data/d", {"@type": "DataEntity", "name": "d", "data_path": "a\u202eb.txt", "data_format": BAD})
+    )
     return tmp_path / "ex"
 
 
 def run(*command):
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)], capture_output=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)], capture_output=True, timeout=60
+    )
 
 
 def test_every_character_that_unicode_calls_so_is_written_out():
@@ -54,10 +65,21 @@ def test_every_character_that_unicode_calls_so_is_written_out():
     assert json.loads(escape_text(json.dumps(BAD, ensure_ascii=False))) == BAD
 
 
-@pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["check"], ["check", "--json"], ["publish", "--base-uri", BASE],
-                                     ["publish", "--base-uri", BASE, "-O", "nt"], ["publish", "--base-uri", BASE, "-O", "xml"],
-                                     ["publish", "--base-uri", BASE, "-O", "json-ld"], ["publish", "--base-uri", BASE, "-O", "ro-crate"]],
-                         ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show"],
+        ["show", "--json"],
+        ["check"],
+        ["check", "--json"],
+        ["publish", "--base-uri", BASE],
+        ["publish", "--base-uri", BASE, "-O", "nt"],
+        ["publish", "--base-uri", BASE, "-O", "xml"],
+        ["publish", "--base-uri", BASE, "-O", "json-ld"],
+        ["publish", "--base-uri", BASE, "-O", "ro-crate"],
+    ],
+    ids=" ".join,
+)
 def test_no_command_shows_them_raw(ex, command):
     done = run(command[0], ex, *command[1:])
     assert not obeyed(done.stdout.decode() + done.stderr.decode())
@@ -103,8 +125,21 @@ def test_a_log_is_a_line_a_request(style):
 def test_every_answer_of_a_server_says_that_its_type_is_meant(ex):
     with BackgroundServer(create_app(open_storage(ex.parent), tokens=["a-token-that-is-long-enough"])) as server:
         token = {"Authorization": "Bearer a-token-that-is-long-enough"}
-        for path in ("/", "/healthz", "/metrics", "/list", "/meta", "/nowhere", "/files/ex/data.zarr/zarr.json", "/htsget/reads/x",
-                     "/meta?limit=x", "/docs", "/openapi.json", "/refget/sequence/service-info", "/ga4gh/drs/v1/service-info"):
+        for path in (
+            "/",
+            "/healthz",
+            "/metrics",
+            "/list",
+            "/meta",
+            "/nowhere",
+            "/files/ex/data.zarr/zarr.json",
+            "/htsget/reads/x",
+            "/meta?limit=x",
+            "/docs",
+            "/openapi.json",
+            "/refget/sequence/service-info",
+            "/ga4gh/drs/v1/service-info",
+        ):
             for headers in ({}, token, {"Authorization": "Bearer wrong"}, token | {"Origin": "http://x.org"}):
                 answer = requests.get(server.url + path, headers=headers, timeout=20)
                 assert answer.headers.get("X-Content-Type-Options") == "nosniff", path
@@ -143,5 +178,7 @@ def test_names_in_a_reference_store_are_shown_so(tmp_path):
     assert run("reference", "--help").returncode == 0
     program = "import os, sys; os.environ['MODOS_REFERENCE_STORE'] = sys.argv.pop(1); from modos.cli import main; main()"
     for command in (["add", "a", str(tmp_path / "a.fa")], ["show", "a"], ["list"]):
-        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "store"), "reference", *command], capture_output=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "store"), "reference", *command], capture_output=True, timeout=60
+        )
         assert done.returncode == 0 and not obeyed(done.stdout.decode() + done.stderr.decode())

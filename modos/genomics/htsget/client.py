@@ -60,8 +60,9 @@ class HtsgetClient:
         file that has the name.
     """
 
-    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None, public_key: bytes | None = None, *,
-                 stored: bool = False):
+    def __init__(
+        self, url: str, workers: int = WORKERS, token: str | None = None, public_key: bytes | None = None, *, stored: bool = False
+    ):
         self.url = check_url(url, "an htsget server")
         headers = {} if public_key is None else {PUBLIC_KEY_HEADER: base64.b64encode(public_key).decode()}
         self._transport = Transport(self.url, token, headers | ({STORED_KEY_HEADER: "1"} if stored else {}))
@@ -101,7 +102,7 @@ class HtsgetClient:
             return
         done = 0
         for start in range(0, len(query.regions), MAX_REGIONS):
-            part = replace(query, regions=query.regions[start:start + MAX_REGIONS])
+            part = replace(query, regions=query.regions[start : start + MAX_REGIONS])
             ticket = self._post_ticket(kind, file_id, part) if len(part.regions) > 1 else self.fetch_ticket(kind, file_id, part)
             if ticket is None:
                 break
@@ -223,8 +224,14 @@ class _Stream:
         while True:
             ticket = self._ticket
             try:
-                for piece in self._transport.pieces(partial(ticket.blocks.__getitem__, part.block), part.start + received, part.end,
-                                                    seen=self._seen, number=part.block, stop=stop):
+                for piece in self._transport.pieces(
+                    partial(ticket.blocks.__getitem__, part.block),
+                    part.start + received,
+                    part.end,
+                    seen=self._seen,
+                    number=part.block,
+                    stop=stop,
+                ):
                     received += len(piece)
                     yield piece
                 return

@@ -136,8 +136,10 @@ class Ticket:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
         if scheme is not None and str(scheme).lower() not in SCHEMES:
-            raise ProtocolError(f"the htsget server encrypts its answers in a way that is not known: {str(scheme)[:50]!r}",
-                                f"known is Crypt4GH ({' or '.join(SCHEMES)})")
+            raise ProtocolError(
+                f"the htsget server encrypts its answers in a way that is not known: {str(scheme)[:50]!r}",
+                f"known is Crypt4GH ({' or '.join(SCHEMES)})",
+            )
         if format_name.lower() in SCHEMES:
             format_name = asked or default_format
         if format_name not in FORMATS or not FORMATS[format_name].streamable:
@@ -181,8 +183,9 @@ def _block(entry: Mapping[str, Any]) -> Block:
         raise TypeError
     scheme = urlsplit(url[:2000]).scheme.lower()
     if scheme not in ("http", "https", "data"):
-        raise ProtocolError(f"the htsget ticket points to a {scheme or 'relative'} address; only http, https and data "
-                            "are followed")
+        raise ProtocolError(
+            f"the htsget ticket points to a {scheme or 'relative'} address; only http, https and data are followed"
+        )
     return Block(url, dict(headers), entry.get("class"))
 
 

@@ -59,11 +59,16 @@ class Query:
         for name in self.fields:
             if name not in FIELDS:
                 near = did_you_mean(name, FIELDS)
-                raise HtsgetError("InvalidInput", f"there is no field {name[:50]}", f"did you mean {near}?" if near else
-                                  f"the fields are {', '.join(FIELDS)}")
+                raise HtsgetError(
+                    "InvalidInput",
+                    f"there is no field {name[:50]}",
+                    f"did you mean {near}?" if near else f"the fields are {', '.join(FIELDS)}",
+                )
         for name in (*(self.tags or ()), *self.notags):
             if not _TAG.fullmatch(name):
-                raise HtsgetError("InvalidInput", f"{name[:50]!r} is not the name of a tag", "a tag is named like NM, with two letters")
+                raise HtsgetError(
+                    "InvalidInput", f"{name[:50]!r} is not the name of a tag", "a tag is named like NM, with two letters"
+                )
         if both := set(self.tags or ()) & set(self.notags):
             raise HtsgetError("InvalidInput", f"{', '.join(sorted(both))} stands in both tags and notags")
 
@@ -81,8 +86,9 @@ class Query:
             raise HtsgetError("InvalidInput", "start and end need a referenceName")
         regions = () if contig is None else (_region(contig, start, end),)
         lists = {name: tuple(item for item in params[name].split(",") if item) for name in _LISTS if name in params}
-        return cls._from_checked(kind, params.get("format"), params.get("class"), regions, lists,
-                            narrows=contig is not None or bool(lists))
+        return cls._from_checked(
+            kind, params.get("format"), params.get("class"), regions, lists, narrows=contig is not None or bool(lists)
+        )
 
     @classmethod
     def from_body(cls, body: bytes, kind: RecordKind) -> Query:
@@ -97,13 +103,26 @@ class Query:
         regions = content.get("regions")
         if regions is not None and (not isinstance(regions, list) or not regions):
             raise HtsgetError("InvalidInput", "regions is not a list of at least one region")
-        return cls._from_checked(kind, _text(content, "format"), _text(content, "class"),
-                            tuple(_region_of(entry) for entry in regions or ()), lists,
-                            narrows=regions is not None or bool(lists))
+        return cls._from_checked(
+            kind,
+            _text(content, "format"),
+            _text(content, "class"),
+            tuple(_region_of(entry) for entry in regions or ()),
+            lists,
+            narrows=regions is not None or bool(lists),
+        )
 
     @classmethod
-    def _from_checked(cls, kind: RecordKind, format_name: str | None, class_name: str | None, regions: Regions,
-                 lists: Mapping[str, tuple[str, ...]], *, narrows: bool) -> Query:
+    def _from_checked(
+        cls,
+        kind: RecordKind,
+        format_name: str | None,
+        class_name: str | None,
+        regions: Regions,
+        lists: Mapping[str, tuple[str, ...]],
+        *,
+        narrows: bool,
+    ) -> Query:
         if format_name is not None and (format_name not in FORMATS or FORMATS[format_name].kind != kind):
             raise HtsgetError("UnsupportedFormat", f"format {format_name[:50]} is not one of the {kind} formats")
         if class_name not in (None, HEADER_CLASS):

@@ -108,8 +108,16 @@ class Transport:
                 _wait_or_raise(error, wait if time.monotonic() < end else None, where, None)
         raise AssertionError
 
-    def pieces(self, find_block: Callable[[], Block], start: int = 0, end: int | None = None, *,
-               seen: Seen, number: int = 0, stop: threading.Event | None = None) -> Iterator[bytes]:
+    def pieces(
+        self,
+        find_block: Callable[[], Block],
+        start: int = 0,
+        end: int | None = None,
+        *,
+        seen: Seen,
+        number: int = 0,
+        stop: threading.Event | None = None,
+    ) -> Iterator[bytes]:
         """Bytes [start, end) of what a block stands for, or all of it, in pieces; complete, or an error.
 
         A connection that breaks, or is too slow (`modos.storage.http.pace`), is made anew
@@ -167,8 +175,12 @@ class Transport:
             tag = response.headers.get("ETag")
             if tag and seen.tags.setdefault(where, tag) != tag:
                 raise ProtocolError(f"{where} was changed while it was read", "try again")
-            if (length and "Range" not in headers and response.headers.get("Accept-Ranges") == "bytes"
-                    and "Content-Encoding" not in response.headers):
+            if (
+                length
+                and "Range" not in headers
+                and response.headers.get("Accept-Ranges") == "bytes"
+                and "Content-Encoding" not in response.headers
+            ):
                 seen.sizes[number] = length
             yield from self._body(response.raw, where, length, skip + ahead, wanted)
 
@@ -186,27 +198,35 @@ class Transport:
             if skip:
                 skip, piece = max(skip - len(piece), 0), piece[skip:]
             if wanted is not None:
-                piece = piece[:wanted - given]
+                piece = piece[: wanted - given]
             given += len(piece)
             if piece:
                 yield piece
         if (wanted is not None and given < wanted) or (wanted is None and length is not None and seen < length):
             raise TruncatedStream(f"{where} ended after {seen:,} of {length or wanted:,} bytes")
 
-    def _open(self, url: str, headers: dict[str, str], params: dict[str, str] | None = None,
-              body: bytes | None = None) -> Any:
+    def _open(self, url: str, headers: dict[str, str], params: dict[str, str] | None = None, body: bytes | None = None) -> Any:
         import requests
 
         try:
-            return self._session.request("GET" if body is None else "POST", url, params=params, data=body, stream=True,
-                                         headers={"Accept-Encoding": "identity"} | headers, timeout=TIMEOUT)
+            return self._session.request(
+                "GET" if body is None else "POST",
+                url,
+                params=params,
+                data=body,
+                stream=True,
+                headers={"Accept-Encoding": "identity"} | headers,
+                timeout=TIMEOUT,
+            )
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, requests.TooManyRedirects) as error:
             raise ProtocolError(f"{url.partition('?')[0]} leads nowhere: {transport_reason(error)}") from None
         except (requests.RequestException, OSError) as error:
             if isinstance(error, ModosError):
                 raise
-            raise TransportError(f"cannot reach {url.partition('?')[0]}: {transport_reason(error)}",
-                                 "is the server running, and is the endpoint right?") from None
+            raise TransportError(
+                f"cannot reach {url.partition('?')[0]}: {transport_reason(error)}",
+                "is the server running, and is the endpoint right?",
+            ) from None
 
     def _read(self, raw: Any, size: int, where: str) -> bytes:
         from urllib3.exceptions import HTTPError
@@ -215,8 +235,9 @@ class Transport:
             data: bytes = raw.read(size, decode_content="Content-Encoding" in raw.headers)
             return data
         except (HTTPError, OSError) as error:
-            raise TransportError(f"the connection to {where} broke: {transport_reason(error)}",
-                                 "try again; nothing of what arrived is complete") from None
+            raise TransportError(
+                f"the connection to {where} broke: {transport_reason(error)}", "try again; nothing of what arrived is complete"
+            ) from None
 
 
 def is_splittable(block: Block) -> bool:
@@ -227,8 +248,7 @@ def is_splittable(block: Block) -> bool:
     return "range" not in signed.lower().split(";")
 
 
-def check_answer(response: Any, asked: tuple[int, int | None] | None, where: str, *,
-                 whole: bool) -> tuple[int | None, int]:
+def check_answer(response: Any, asked: tuple[int, int | None] | None, where: str, *, whole: bool) -> tuple[int | None, int]:
     """Check a block's status and range; returns its length, None where nobody says, and the bytes too many ahead.
 
     Parameters
@@ -259,8 +279,9 @@ def check_answer(response: Any, asked: tuple[int, int | None] | None, where: str
         raise ProtocolError(f"{where} ignores the Range it was asked for (HTTP {status})")
     first, last = int(match[1]), int(match[2])
     if first != asked[0] or (asked[1] is not None and last + 1 != asked[1]) or length not in (None, last + 1 - first):
-        raise ProtocolError(f"{where} sends bytes {first}-{last} where {asked[0]}-"
-                            f"{asked[1] - 1 if asked[1] is not None else ''} were asked for")
+        raise ProtocolError(
+            f"{where} sends bytes {first}-{last} where {asked[0]}-{asked[1] - 1 if asked[1] is not None else ''} were asked for"
+        )
     return last + 1 - first, 0
 
 

@@ -22,6 +22,19 @@ from modos.genomics.index.plan import find_chunks, plan_regions
 from modos.genomics.index.slices import Chunk, Segment, cut, split_chunks
 
 __all__ = [
-    "BinningIndex", "Chunk", "Crai", "Header", "Index", "Opening", "Read", "Segment", "cut", "find_chunks", "open_stream",
-    "parse_index", "plan_regions", "read_header", "split_chunks",
+    "BinningIndex",
+    "Chunk",
+    "Crai",
+    "Header",
+    "Index",
+    "Opening",
+    "Read",
+    "Segment",
+    "cut",
+    "find_chunks",
+    "open_stream",
+    "parse_index",
+    "plan_regions",
+    "read_header",
+    "split_chunks",
 ]

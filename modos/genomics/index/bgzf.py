@@ -27,7 +27,7 @@ _STORED_HEADER = struct.Struct("<BHH")
 
 def compress(data: bytes) -> bytes:
     """`data` as BGZF blocks, without the end marker; nothing where there is no data."""
-    return b"".join(_compress_block(data[start:start + PAYLOAD]) for start in range(0, len(data), PAYLOAD))
+    return b"".join(_compress_block(data[start : start + PAYLOAD]) for start in range(0, len(data), PAYLOAD))
 
 
 def _compress_block(data: bytes) -> bytes:
@@ -112,10 +112,11 @@ class Blocks:
             self._fill(offset, offset + MAX_BLOCK + ahead)
             size = self._held_size(offset)
         if size is None:
-            raise TruncatedStream(f"the file ends within the BGZF block at byte {offset:,}",
-                                  "it is truncated, or its index is of another file")
+            raise TruncatedStream(
+                f"the file ends within the BGZF block at byte {offset:,}", "it is truncated, or its index is of another file"
+            )
         at = offset - self._start
-        return inflate_block(self._window[at:at + size], offset), offset + size
+        return inflate_block(self._window[at : at + size], offset), offset + size
 
     def is_end(self, offset: int) -> bool:
         """Return whether the file ends before an offset, or there."""
@@ -131,7 +132,7 @@ class Blocks:
     def raw(self, start: int, end: int) -> bytes:
         """Bytes [start, end) of the file, as they are."""
         self.hold(start, end)
-        return self._window[start - self._start:end - self._start]
+        return self._window[start - self._start : end - self._start]
 
     def _held_size(self, offset: int) -> int | None:
         """Bytes of the block at `offset`, or None where the window does not hold all of it."""
@@ -142,7 +143,7 @@ class Blocks:
         return None if size is None or at + size > len(self._window) else size
 
     def _fill(self, start: int, end: int) -> None:
-        kept = self._window[start - self._start:] if self._start <= start else b""
+        kept = self._window[start - self._start :] if self._start <= start else b""
         middle = start + len(kept)
         if self._size is not None:
             end = min(end, self._size)
@@ -160,10 +161,11 @@ def block_size(data: bytes, at: int, offset: int) -> int | None:
     offset
         The block's place in the file, for messages.
     """
-    prefix = data[at:at + 4]
-    if prefix != _MAGIC[:len(prefix)]:
-        raise InvalidInputError(f"no BGZF block at byte {offset:,}",
-                                "the file is not compressed with bgzip, or its index is of another file")
+    prefix = data[at : at + 4]
+    if prefix != _MAGIC[: len(prefix)]:
+        raise InvalidInputError(
+            f"no BGZF block at byte {offset:,}", "the file is not compressed with bgzip, or its index is of another file"
+        )
     if len(data) - at < _HEADER.size:
         return None
     extra = at + _HEADER.size
@@ -171,9 +173,9 @@ def block_size(data: bytes, at: int, offset: int) -> int | None:
     if end > len(data):
         return None
     while extra + 4 <= end:
-        tag, length = data[extra:extra + 2], int.from_bytes(data[extra + 2:extra + 4], "little")
+        tag, length = data[extra : extra + 2], int.from_bytes(data[extra + 2 : extra + 4], "little")
         if tag == b"BC" and length == 2 and extra + 6 <= end:
-            size = int.from_bytes(data[extra + 4:extra + 6], "little") + 1
+            size = int.from_bytes(data[extra + 4 : extra + 6], "little") + 1
             if size < end - at + _FOOTER.size:
                 break
             return size
@@ -205,7 +207,7 @@ def inflate_block(block: bytes | memoryview, offset: int) -> bytes:
     payload = _HEADER.size + _HEADER.unpack_from(block)[-1]
     inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
     try:
-        data = inflater.decompress(block[payload:-_FOOTER.size], MAX_BLOCK + 1)
+        data = inflater.decompress(block[payload : -_FOOTER.size], MAX_BLOCK + 1)
     except DeflateError as error:
         raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: {error}") from None
     if not inflater.eof or len(data) != length or len(data) > MAX_BLOCK or isal_zlib.crc32(data) != checksum:

@@ -162,13 +162,17 @@ class BinningIndex:
     def end_of_placed(self) -> int:
         """Virtual offset after the last record that has a position, or 0 where there is none."""
         beyond = _first_bin(self.depth + 1)  # a bin with statistics in place of chunks may follow
-        return max((end for target in self.targets for number in target.bins if number < beyond for _, end in target.chunks(number)),
-                   default=0)
+        return max(
+            (end for target in self.targets for number in target.bins if number < beyond for _, end in target.chunks(number)),
+            default=0,
+        )
 
     def starts(self) -> list[int]:
         """Virtual offsets at which records start, sorted: where the chunks begin."""
         beyond = _first_bin(self.depth + 1)
-        return sorted({start for target in self.targets for number in target.bins if number < beyond for start, _ in target.chunks(number)})
+        return sorted(
+            {start for target in self.targets for number in target.bins if number < beyond for start, _ in target.chunks(number)}
+        )
 
     def _levels(self) -> Iterator[tuple[int, int, int]]:
         """Return of each level its first bin, the bases of a bin as a power of two, and the next level's first bin."""
@@ -244,7 +248,7 @@ def _parse_csi(data: bytes) -> BinningIndex:
     if depth > _MAX_DEPTH or min_shift + 3 * depth > _MAX_WIDTH:
         raise InvalidInputError(f"the CSI index has impossible bins: min_shift {min_shift}, depth {depth}")
     (count,) = struct.unpack_from("<I", data, 16 + length)
-    names = _parse_names(data[:16 + length], 16)[0] if length >= _TABIX_FIELDS.size else ()
+    names = _parse_names(data[: 16 + length], 16)[0] if length >= _TABIX_FIELDS.size else ()
     return BinningIndex("CSI", min_shift, depth, names, _parse_targets(data, 20 + length, count, _CSI_BIN))
 
 
@@ -257,7 +261,7 @@ def _parse_names(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
     start = at + _TABIX_FIELDS.size
     if not 0 <= length <= len(data) - start:
         raise struct.error
-    text = data[start:start + length].removesuffix(b"\0")
+    text = data[start : start + length].removesuffix(b"\0")
     if text.count(b"\0") >= _MAX_TARGETS:
         raise _too_many_error()
     return tuple(text.decode("utf-8", "backslashreplace").split("\0")) if text else (), start + length

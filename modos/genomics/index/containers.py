@@ -85,6 +85,7 @@ def plan_checks(read: Read, size: int, header: Header, index: Crai, some: Iterab
     some
         Containers whose reference and bases are compared with what the index says.
     """
+
     def check_after(offset: int, following: int) -> None:
         _check_between(read, size, read_container(read, size, offset, major).end, following, major)
 

@@ -75,14 +75,16 @@ def _truncated_error() -> TruncatedStream:
 
 def read_version(data: bytes) -> tuple[int, int]:
     """The version in a file definition."""
-    if data[:4] != b"CRAM"[:len(data)]:
+    if data[:4] != b"CRAM"[: len(data)]:
         raise InvalidInputError("not a CRAM file")
     if len(data) < FILE_DEFINITION:
         raise _truncated_error()
     version = data[4], data[5]
     if version not in _VERSIONS:
-        raise InvalidInputError(f"CRAM version {version[0]}.{version[1]} is not supported",
-                                "versions 2.1, 3.0 and 3.1 are: convert it with samtools view")
+        raise InvalidInputError(
+            f"CRAM version {version[0]}.{version[1]} is not supported",
+            "versions 2.1, 3.0 and 3.1 are: convert it with samtools view",
+        )
     return version
 
 
@@ -101,7 +103,7 @@ class Cursor:
         if not 0 <= count <= len(self.data) - self.at:
             raise InvalidInputError("the CRAM header is damaged: a length beyond its end")
         self.at += count
-        return self.data[self.at - count:self.at]
+        return self.data[self.at - count : self.at]
 
     def int32(self) -> int:
         """An integer of 32 bits."""
@@ -125,7 +127,7 @@ class Cursor:
 
     def check_crc32(self, start: int) -> None:
         """Check the checksum that stands here against the bytes from `start` on."""
-        expected = zlib.crc32(self.data[start:self.at])
+        expected = zlib.crc32(self.data[start : self.at])
         if int.from_bytes(self.take(4), "little") != expected:
             raise IntegrityError("the CRAM header is damaged: its checksum does not match")
 
@@ -204,8 +206,9 @@ def decompress(method: int, payload: bytes, size: int) -> bytes:
         except (zlib.error, OSError, EOFError, lzma.LZMAError, MemoryError) as error:
             raise IntegrityError(f"the CRAM header is damaged: {error}") from None
     else:
-        raise InvalidInputError(f"the CRAM header is compressed with method {method}, which is not supported",
-                                "convert the file with samtools view")
+        raise InvalidInputError(
+            f"the CRAM header is compressed with method {method}, which is not supported", "convert the file with samtools view"
+        )
     if len(data) != size:
         raise IntegrityError("the CRAM header is damaged: it does not have its declared length")
     return data

@@ -39,8 +39,9 @@ def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
         except _TooLarge:
             raise
         except (IntegrityError, InvalidInputError):
-            raise IntegrityError(f"a CRAM container that ends after byte {seen:,} is damaged: its checksum does not "
-                                 "match") from None
+            raise IntegrityError(
+                f"a CRAM container that ends after byte {seen:,} is damaged: its checksum does not match"
+            ) from None
         seen += len(piece)
         yield piece
     if not check.is_between:
@@ -73,7 +74,7 @@ class _Check:
         while len(self._held) < len(CRAM3_EOF) and any(form.startswith(self._held) for form in _ENDS):
             self._held += yield
         if self._held.startswith(_ENDS):
-            del self._held[:len(CRAM3_EOF)]
+            del self._held[: len(CRAM3_EOF)]
             return
         container = yield from self._parse(lambda cursor: read_container_header(cursor, major))
         length, blocks, unpacked = container.length, container.blocks, 0
@@ -95,7 +96,7 @@ class _Check:
         yield from self._need(self._checksum)
         if self._checksum and int.from_bytes(self._held[:_CRC], "little") != checksum:
             raise IntegrityError("a checksum does not match")
-        del self._held[:self._checksum]
+        del self._held[: self._checksum]
         return len(head) + size + self._checksum, unpacked
 
     def _pass(self, count: int, checksum: int) -> _Walk[int]:
@@ -126,7 +127,7 @@ class _Check:
                 else:
                     size *= 4
                 continue
-            del self._held[:cursor.at]
+            del self._held[: cursor.at]
             return found
         raise IntegrityError("the head of a container has no end")
 
@@ -138,4 +139,4 @@ def _block_head(cursor: Cursor) -> tuple[bytes, int, int]:
     size, unpacked = cursor.itf8(), cursor.itf8()
     if size < 0 or unpacked < 0:
         raise IntegrityError("a block of a negative size")
-    return cursor.data[:cursor.at], size, unpacked
+    return cursor.data[: cursor.at], size, unpacked

@@ -146,7 +146,7 @@ def _read_bam(leading: _Leading) -> Header:
     for _ in range(count):
         length = leading.number(at)
         leading.need(at + 8 + length)
-        name = leading.data[at + 4:at + 4 + length]
+        name = leading.data[at + 4 : at + 4 + length]
         if name[-1:] != b"\0":
             raise InvalidInputError("the BAM header is damaged: a reference name without its end")
         _add(contigs, _text(name[:-1]), leading.number(at + 4 + length))
@@ -160,7 +160,7 @@ def _read_vcf(leading: _Leading) -> Header:
     if not leading.data.startswith(b"##fileformat=VCF"):
         raise InvalidInputError("not a VCF file", "a VCF starts with ##fileformat=VCF")
     column_line = _search(leading, lambda data, at: match.start() + 1 if (match := _NOT_META.search(data, at)) else -1)
-    if column_line < 0 or leading.data[column_line:column_line + 1] != b"#":
+    if column_line < 0 or leading.data[column_line : column_line + 1] != b"#":
         raise InvalidInputError("the VCF header is damaged: it has no #CHROM line")
     newline = _search(leading, lambda data, at: data.find(b"\n", at), column_line)
     length = newline + 1 if newline >= 0 else len(leading.data)
@@ -227,7 +227,7 @@ def header_fields(text: bytes | bytearray) -> dict[str, str]:
     for match in _FIELD.finditer(line):
         value = match["value"]
         found.setdefault(match["key"], value.strip('"'))
-        if line[match.end():match.end() + 1] == ">" and (value.startswith('"') or "<" not in value):
+        if line[match.end() : match.end() + 1] == ">" and (value.startswith('"') or "<" not in value):
             break
     return found
 

@@ -63,8 +63,10 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
     else:
         bins = list(_bins(index))
         _check_bins(index, bins, size << 16)
-        looks = [lambda: _check_covered(format, read, size, header, (chunk for bin in bins for chunk in bin.chunks)),
-                 *_plan_record_checks(format, read, size, header, index, bins)]
+        looks = [
+            lambda: _check_covered(format, read, size, header, (chunk for bin in bins for chunk in bin.chunks)),
+            *_plan_record_checks(format, read, size, header, index, bins),
+        ]
     _take(looks, workers)
 
 
@@ -185,8 +187,9 @@ def _starts_late(index: BinningIndex, number: int, bins: list[_Bin]) -> bool:
     if index.kind == "CSI":
         return any(target.loffset(bin.number) > bin.chunks[0][0] for bin in bins)
     linear = list(accumulate(target.linear, _carry_forward))
-    return any(a > b for a, b in pairwise(linear)) or (bool(linear) and any(
-        linear[min(bin.start >> index.min_shift, len(linear) - 1)] > bin.chunks[0][0] for bin in bins))
+    return any(a > b for a, b in pairwise(linear)) or (
+        bool(linear) and any(linear[min(bin.start >> index.min_shift, len(linear) - 1)] > bin.chunks[0][0] for bin in bins)
+    )
 
 
 def _carry_forward(before: int, offset: int) -> int:
@@ -198,14 +201,22 @@ def _check_gap(records: Records, start: int, end: int) -> None:
         raise misfit_error(f"it leaves out {records.place(start) or 'records'}")
 
 
-def _plan_record_checks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex,
-                      bins: list[_Bin]) -> Iterator[Callable[[], None]]:
+def _plan_record_checks(
+    format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex, bins: list[_Bin]
+) -> Iterator[Callable[[], None]]:
     chunks = sorted((start, end, bin) for bin in bins for start, end in bin.chunks)
     names = dict(enumerate(index.names)) or {number: name for name, number in header.target_ids.items()}
     known = set(names.values())
     for start, end, bin in _some(chunks):
-        yield partial(_check_chunk, Records(format, Blocks(read, size), size, header), max(start, header.end), end,
-                      names.get(bin.target, f"contig {bin.target}"), bin, known)
+        yield partial(
+            _check_chunk,
+            Records(format, Blocks(read, size), size, header),
+            max(start, header.end),
+            end,
+            names.get(bin.target, f"contig {bin.target}"),
+            bin,
+            known,
+        )
 
 
 def _check_chunk(records: Records, start: int, end: int, contig: str, bin: _Bin, known: set[str]) -> None:

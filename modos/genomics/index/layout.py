@@ -164,13 +164,13 @@ class _Vcf(Layout):
     def place(self, data: bytes, at: int) -> tuple[str, int]:
         tab = data.find(b"\t", at)
         end = data.find(b"\t", tab + 1)
-        position = data[tab + 1:end]
+        position = data[tab + 1 : end]
         if not 0 <= tab < end or not position.isdigit() or b"\n" in data[at:tab]:
             _refuse(data, at)
         return data[at:tab].decode("utf-8", "backslashreplace"), int(position) - 1
 
     def end(self, data: bytes, at: int) -> int:
-        columns = data[at:data.find(b"\n", at)].rstrip(b"\r").split(b"\t")
+        columns = data[at : data.find(b"\n", at)].rstrip(b"\r").split(b"\t")
         if len(columns) < 8:
             _refuse(data, at)
         position, reference, alleles, info = columns[1], columns[3], columns[4], columns[7]
@@ -216,6 +216,7 @@ def _drop_cut(starts: list[int], at: int, data: bytes) -> list[int]:
 
 
 def _refuse(data: bytes, at: int) -> NoReturn:
-    line = data[at:at + 60].split(b"\n")[0]
-    raise IntegrityError(f"a line of the VCF is malformed: {line.decode('utf-8', 'replace')!r}",
-                         "it has no contig and position, separated by tabs")
+    line = data[at : at + 60].split(b"\n")[0]
+    raise IntegrityError(
+        f"a line of the VCF is malformed: {line.decode('utf-8', 'replace')!r}", "it has no contig and position, separated by tabs"
+    )

@@ -27,12 +27,12 @@ class Opening:
     @property
     def records(self) -> Iterator[bytes]:
         """The stream from the block on that the first record is in; to be gone through once."""
-        return chain((self.held[self.header.end >> 16:],), self.rest)
+        return chain((self.held[self.header.end >> 16 :],), self.rest)
 
     @property
     def header_bytes(self) -> bytes:
         """The header as the first bytes of another stream."""
-        return b"".join(s if isinstance(s, bytes) else self.held[s.start:s.end] for s in self.header.segments)
+        return b"".join(s if isinstance(s, bytes) else self.held[s.start : s.end] for s in self.header.segments)
 
 
 def open_stream(format: FileFormat, pieces: Iterator[bytes]) -> Opening:

@@ -76,7 +76,7 @@ class Records:
             block, offset = self._blocks.inflate(offset)
             if within > len(block):
                 raise _no_record_error(virtual)
-            data, within = data + block[within:within + length - len(data)], 0
+            data, within = data + block[within : within + length - len(data)], 0
         return data
 
     def is_empty(self, start: int, end: int) -> bool:

@@ -20,8 +20,15 @@ INDEX_KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), 
 
 
 def plan_regions(
-    format: FileFormat, read: Read, size: int, header: Header, index: Index, regions: Iterable[Region], *,
-    inline: int = 0, workers: int = 1,
+    format: FileFormat,
+    read: Read,
+    size: int,
+    header: Header,
+    index: Index,
+    regions: Iterable[Region],
+    *,
+    inline: int = 0,
+    workers: int = 1,
 ) -> Iterator[Segment]:
     """The part of a file that holds the records of some regions, in file order, no byte twice.
 
@@ -60,8 +67,9 @@ def plan_regions(
         Also while iterating.
     """
     if index.kind not in INDEX_KINDS[format.name]:
-        raise InvalidInputError(f"a {index.kind} index is not for {format.name} files",
-                                f"give a {' or '.join(INDEX_KINDS[format.name])} index")
+        raise InvalidInputError(
+            f"a {index.kind} index is not for {format.name} files", f"give a {' or '.join(INDEX_KINDS[format.name])} index"
+        )
     if isinstance(index, Crai):
         return _inline_small(read, _plan_containers(read, size, header, index, regions), inline)
     chunks = find_chunks(format, read, size, header, index, regions)
@@ -82,8 +90,9 @@ def _with_last_newline(segments: Iterator[Segment], read: Read, size: int, heade
         yield compress(b"\n")
 
 
-def find_chunks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex | None,
-                regions: Iterable[Region] | None) -> list[Chunk]:
+def find_chunks(
+    format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex | None, regions: Iterable[Region] | None
+) -> list[Chunk]:
     """Find where in a BGZF file the records of some regions, or all, are: virtual offsets between records, in order and apart."""
     if regions is None:
         chunks = [(header.end, _check_end(read, size, header.eof) << 16)]
@@ -118,7 +127,12 @@ def _inline_small(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[
 
 
 def _find_chunks(
-    format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex, region: Region,
+    format: FileFormat,
+    read: Read,
+    size: int,
+    header: Header,
+    index: BinningIndex,
+    region: Region,
 ) -> list[Chunk]:
     if region.contig == UNMAPPED:
         if format.kind != "reads":
@@ -148,8 +162,7 @@ def _check_end(read: Read, size: int, eof: bytes) -> int:
     """File offset of the end marker, which must be there."""
     start = size - len(eof)
     if start < 0 or not _is_end_marker(read_exactly(read, start, size), eof):
-        raise TruncatedStream("the file is truncated: it does not end with its end marker",
-                              "fetch or make the file again")
+        raise TruncatedStream("the file is truncated: it does not end with its end marker", "fetch or make the file again")
     return start
 
 
@@ -158,7 +171,11 @@ def _is_end_marker(data: bytes, eof: bytes) -> bool:
 
 
 def _plan_containers(
-    read: Read, size: int, header: Header, index: Crai, regions: Iterable[Region],
+    read: Read,
+    size: int,
+    header: Header,
+    index: Crai,
+    regions: Iterable[Region],
 ) -> list[ByteRange]:
     """Whole CRAM containers."""
     starts = sorted({start for region in regions for start in _find_containers(header, index, region)})
@@ -168,8 +185,9 @@ def _plan_containers(
         if end > size:
             raise beyond_end_error(size)
         if start < header.end or start >= end:
-            raise IntegrityError(f"the index does not fit the file: no container of records starts at byte {start:,}",
-                                 "make the index again")
+            raise IntegrityError(
+                f"the index does not fit the file: no container of records starts at byte {start:,}", "make the index again"
+            )
         if ranges and ranges[-1].end == start:
             ranges[-1] = ByteRange(ranges[-1].start, end)
         else:

@@ -91,8 +91,9 @@ def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, work
 
 def beyond_end_error(size: int) -> TruncatedStream:
     """The error for an index that has more than the file."""
-    return TruncatedStream(f"the index points beyond the end of the file ({size:,} bytes)",
-                           "the file is truncated, or the index is of another file")
+    return TruncatedStream(
+        f"the index points beyond the end of the file ({size:,} bytes)", "the file is truncated, or the index is of another file"
+    )
 
 
 def _cut_chunk(blocks: Blocks, chunk: Chunk, is_inline: bool) -> list[Segment]:
@@ -103,16 +104,16 @@ def _cut_chunk(blocks: Blocks, chunk: Chunk, is_inline: bool) -> list[Segment]:
     head = tail = b""
     whole = first
     if first == last:
-        head = _inflate(blocks, first, _offset_within(end))[0][_offset_within(start):_offset_within(end)]
+        head = _inflate(blocks, first, _offset_within(end))[0][_offset_within(start) : _offset_within(end)]
     else:
         if _offset_within(start):
             data, whole = _inflate(blocks, first, _offset_within(start), last - first)
-            head = data[_offset_within(start):]
+            head = data[_offset_within(start) :]
         if whole > last:
             raise _misfit_error_at(last)
         middle: Segment = blocks.raw(whole, last) if is_inline else ByteRange(whole, last)
         if _offset_within(end):
-            tail = _inflate(blocks, last, _offset_within(end))[0][:_offset_within(end)]
+            tail = _inflate(blocks, last, _offset_within(end))[0][: _offset_within(end)]
     if whole == last or first == last:
         return [compress(head + tail)] if head or tail else []
     if isinstance(middle, bytes):

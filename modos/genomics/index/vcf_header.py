@@ -19,7 +19,7 @@ def header_text(opening: Opening, format: FileFormat) -> bytes:
 
 def sample_names(text: bytes) -> tuple[str, ...]:
     """The samples of a header, in their order."""
-    columns = text[_column_line(text):].rstrip(b"\r\n").decode("utf-8", "backslashreplace").split("\t")
+    columns = text[_column_line(text) :].rstrip(b"\r\n").decode("utf-8", "backslashreplace").split("\t")
     return tuple(columns[9:])
 
 

@@ -26,7 +26,9 @@ __all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descri
 _MAX_BYTES = 1 << 30
 
 
-def read_descriptions(paths: list[Path], type: str | None = None, *, matcher: Matcher | None = None, worksheet: str | None = None) -> list[Entry]:
+def read_descriptions(
+    paths: list[Path], type: str | None = None, *, matcher: Matcher | None = None, worksheet: str | None = None
+) -> list[Entry]:
     """Read the elements that YAML and JSON files and sheets describe.
 
     Parameters
@@ -62,4 +64,6 @@ def read_descriptions(paths: list[Path], type: str | None = None, *, matcher: Ma
 
 def _read(path: Path, class_name: str | None, problems: Problems, matcher: Matcher, worksheet: str | None) -> list[Entry]:
     data = read_whole(path, _MAX_BYTES)
-    return read_sheet(path, data, class_name, problems, matcher, worksheet) if is_table(path, data) else read_description(path, data)
+    return (
+        read_sheet(path, data, class_name, problems, matcher, worksheet) if is_table(path, data) else read_description(path, data)
+    )

@@ -70,7 +70,9 @@ def _loader() -> Any:
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                     if (key.tag, key.value) in seen:
-                        raise yaml.constructor.ConstructorError(None, None, f"{key.value[:60]!r} stands there twice", key.start_mark)
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"{key.value[:60]!r} stands there twice", key.start_mark
+                        )
                     seen.add((key.tag, key.value))
             super().flatten_mapping(node)
 
@@ -83,11 +85,15 @@ def _check_content(content: Any, path: Path) -> Any:
     while level:
         count += len(level)
         if others := [type(item).__name__ for item in level if not isinstance(item, _KINDS)]:
-            raise InvalidInputError(f"{show_path(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists")
+            raise InvalidInputError(
+                f"{show_path(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists"
+            )
         if depth > _MAX_DEPTH:
             raise _too_deep_error(path)
         if count + sum(len(item) for item in level if isinstance(item, (dict, list))) > _MAX_VALUES:
-            raise InvalidInputError(f"{show_path(path)} has more than {_MAX_VALUES:,} values, each counted where an alias repeats it")
+            raise InvalidInputError(
+                f"{show_path(path)} has more than {_MAX_VALUES:,} values, each counted where an alias repeats it"
+            )
         level, depth = [below for item in level for below in _list_children(item)], depth + 1
     return content
 
@@ -104,11 +110,14 @@ def _make_entry(item: Any, number: int, path: Path) -> Entry:
     element = item.get("element") if isinstance(item, dict) else None
     args = (item.get("args") or {}) if isinstance(item, dict) else {}
     if not isinstance(element, dict) or not isinstance(args, dict) or "@type" not in element:
-        raise InvalidInputError(f"{show_path(path)}: entry {number} is not an element",
-                                "each has `element:` with `id` and `@type`, and maybe `args:`")
+        raise InvalidInputError(
+            f"{show_path(path)}: entry {number} is not an element", "each has `element:` with `id` and `@type`, and maybe `args:`"
+        )
     if unknown := args.keys() - {"source_file", "part_of"}:
-        raise InvalidInputError(f"{show_path(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
-                                "args can have source_file and part_of")
+        raise InvalidInputError(
+            f"{show_path(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
+            "args can have source_file and part_of",
+        )
     if wrong := [name for name, value in args.items() if not isinstance(value, str | None)]:
         raise InvalidInputError(f"{show_path(path)}: entry {number}: {' and '.join(wrong)} is not a text", "put it in quotes")
     source = args.get("source_file")

@@ -25,11 +25,34 @@ ARGUMENTS = ("source_file", "part_of")
 LEFT_OUT = "-"
 _MAX_ASKED = 20  # questions about a sheet
 _WORDS = {  # what slots are called elsewhere; only ever asked about
-    "gender": "sex", "species": "taxon_id", "organism": "taxon_id", "taxon": "taxon_id", "taxonomy": "taxon_id", "tissue": "source_material",
-    "material": "source_material", "celltype": "cell_type", "file": "source_file", "filename": "source_file", "path": "source_file",
-    "filepath": "source_file", "title": "name", "label": "name", "comment": "description", "comments": "description", "notes": "description",
-    "format": "data_format", "identifier": "id", "type": "@type", "class": "@type", "parent": "part_of", "omics": "omics_type",
-    "collectedby": "collector", "treatment": "sample_processing", "processing": "sample_processing", "url": "source_uri", "uri": "source_uri",
+    "gender": "sex",
+    "species": "taxon_id",
+    "organism": "taxon_id",
+    "taxon": "taxon_id",
+    "taxonomy": "taxon_id",
+    "tissue": "source_material",
+    "material": "source_material",
+    "celltype": "cell_type",
+    "file": "source_file",
+    "filename": "source_file",
+    "path": "source_file",
+    "filepath": "source_file",
+    "title": "name",
+    "label": "name",
+    "comment": "description",
+    "comments": "description",
+    "notes": "description",
+    "format": "data_format",
+    "identifier": "id",
+    "type": "@type",
+    "class": "@type",
+    "parent": "part_of",
+    "omics": "omics_type",
+    "collectedby": "collector",
+    "treatment": "sample_processing",
+    "processing": "sample_processing",
+    "url": "source_uri",
+    "uri": "source_uri",
     "md5": "sequence_md5",
 }
 
@@ -115,8 +138,11 @@ class Matcher:
             if same != header:
                 self.tell(f"column {header} is read as {same}")
             return same
-        answer = self._put_question(f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
-                                    self.find_near_slots(header, free, class_name), [*free, LEFT_OUT])
+        answer = self._put_question(
+            f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
+            self.find_near_slots(header, free, class_name),
+            [*free, LEFT_OUT],
+        )
         if answer:
             self.tell(f"column {header} is left out" if answer == LEFT_OUT else f"column {header} is read as {answer}")
         return answer
@@ -128,8 +154,10 @@ class Matcher:
         slot = find_same(target, known)
         if slot is None:
             near = did_you_mean(target, known)
-            raise InvalidInputError(f"the column {header} cannot be {target}: there is no such slot",
-                                    f"did you mean {near}?" if near else f"there are {listing(known, 40)}")
+            raise InvalidInputError(
+                f"the column {header} cannot be {target}: there is no such slot",
+                f"did you mean {near}?" if near else f"there are {listing(known, 40)}",
+            )
         self.tell(f"column {header} is read as {slot}")
         return slot
 
@@ -139,8 +167,13 @@ class Matcher:
         own = set(model.describe(class_name)["slots"]) | {*ARGUMENTS, "@type"} if class_name else set(free)
         nouns = {fold_name(class_name), model.group_of(class_name) or ""} - {""} if class_name else set()
         found = [slot for slot in free if slot in own and any(word == noun + fold_name(slot) for noun in nouns)]
-        found += [slot for slot in free if slot in own and slot.startswith("has_")
-                  and word.removesuffix("name").removesuffix("id").rstrip("s") == fold_name(slot[4:])]
+        found += [
+            slot
+            for slot in free
+            if slot in own
+            and slot.startswith("has_")
+            and word.removesuffix("name").removesuffix("id").rstrip("s") == fold_name(slot[4:])
+        ]
         found += [slot for slot in [_WORDS.get(word)] if slot and slot in own and slot in free]
         guess = did_you_mean(header, [slot for slot in free if slot in own])
         return list(dict.fromkeys([*found, *([guess] if guess else [])]))
@@ -168,7 +201,9 @@ class Matcher:
             target = self.mapping[mapped]
             meant = find_same(target, values) if values else target
             if not meant:
-                raise InvalidInputError(f"{slot} {text} cannot be {target or 'nothing'}: it has no such value", f"it is one of {', '.join(values)}")
+                raise InvalidInputError(
+                    f"{slot} {text} cannot be {target or 'nothing'}: it has no such value", f"it is one of {', '.join(values)}"
+                )
             return meant
         same = find_same(text, values)
         near = find_near_values(text, values)

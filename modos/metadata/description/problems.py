@@ -42,9 +42,13 @@ class Problems:
         paths = list(dict.fromkeys(path for path, _ in self._shown))
         lines = [text if len(paths) == 1 else f"{show_path(path)}, {text}" for path, text in self._shown]
         more = self.count - len(self._shown)
-        raise InvalidInputError((f"{show_path(paths[0])}: " if len(paths) == 1 else "") + f"{self.count:,} bad cell{'s' if self.count > 1 else ''}: "
-                                + "; ".join(lines) + (f"; and {more:,} more" if more else ""),
-                                "nothing was changed" + self._advice())
+        raise InvalidInputError(
+            (f"{show_path(paths[0])}: " if len(paths) == 1 else "")
+            + f"{self.count:,} bad cell{'s' if self.count > 1 else ''}: "
+            + "; ".join(lines)
+            + (f"; and {more:,} more" if more else ""),
+            "nothing was changed" + self._advice(),
+        )
 
     def _advice(self) -> str:
         maps = " ".join(f"--map {_quote(text)}" for text in self._maps)

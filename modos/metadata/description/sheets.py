@@ -23,8 +23,14 @@ _SEPARATOR = "|"
 _INTEGER = re.compile("-?[0-9]{1,30}")
 
 
-def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Problems, matcher: Matcher | None = None,
-               worksheet: str | None = None) -> list[Entry]:
+def read_sheet(
+    path: Path,
+    data: bytes,
+    class_name: str | None,
+    problems: Problems,
+    matcher: Matcher | None = None,
+    worksheet: str | None = None,
+) -> list[Entry]:
     """Read the elements in a table.
 
     The first row names the slots; `@type`, `source_file` and `part_of` may be
@@ -59,7 +65,9 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     entries = [entry for number, row in rows if (entry := sheet.entry(number, row)) is not None]
     matcher.tell_values()
     if not entries and not problems.count:
-        raise InvalidInputError(f"{show_path(path)} describes no element: there is nothing below the names of its columns", "write a row for each")
+        raise InvalidInputError(
+            f"{show_path(path)} describes no element: there is nothing below the names of its columns", "write a row for each"
+        )
     return entries
 
 
@@ -68,15 +76,16 @@ def _find_noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
     return next((name for _, row in rows for cell in row if (name := class_of_note(cell)) in model.class_names()), None)
 
 
-def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems,
-                  matcher: Matcher) -> list[str | None]:
+def _match_header(
+    path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems, matcher: Matcher
+) -> list[str | None]:
     """Find the slot of each column; None where it has none. A near match is a problem, and its slot is given all the same."""
     own = list(model.describe(class_name)["slots"]) if class_name else []
     known = list(dict.fromkeys([*own, *ARGUMENTS, "@type", *sorted(model.slots())]))
     free = [name for name in (own or known) + [*ARGUMENTS, "@type"] if name not in header]
     columns: list[str | None] = []
     for at, name in enumerate(header):
-        if not name and not any(row[at:at + 1] and row[at].strip() for _, row in rows):
+        if not name and not any(row[at : at + 1] and row[at].strip() for _, row in rows):
             columns.append(None)  # a column without anything
             continue
         left = [one for one in dict.fromkeys(free) if one not in columns]
@@ -84,11 +93,19 @@ def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]
         if slot is None:
             near = matcher.find_near_slots(name, left, class_name)[:1]
             hint = f"did you mean {near[0]}?" if near else f"there are {listing(left, 40)}"
-            problems.add(path, 1, f"column {at + 1}", f"there is no slot {name or '(empty)'} for a column ({hint})", f"{name}={near[0] if near else ''}")
+            problems.add(
+                path,
+                1,
+                f"column {at + 1}",
+                f"there is no slot {name or '(empty)'} for a column ({hint})",
+                f"{name}={near[0] if near else ''}",
+            )
             slot = next(iter(near), None)  # so that its cells are looked at, too
         elif slot != LEFT_OUT and slot in columns:
             other = header[columns.index(slot)]
-            problems.add(path, 1, f"column {at + 1}", f"{slot} stands there twice" + (f": {other} and {name}" if other != name else ""))
+            problems.add(
+                path, 1, f"column {at + 1}", f"{slot} stands there twice" + (f": {other} and {name}" if other != name else "")
+            )
             slot = None
         columns.append(slot)
     if "id" not in columns:
@@ -115,8 +132,12 @@ class _Sheet:
 
     def entry(self, number: int, row: list[str]) -> Entry | None:
         """Read the element of a row; None where it is empty or bad."""
-        cells = {slot: value.strip() for slot, value in zip(self.columns, row) if slot not in (None, LEFT_OUT) and value and value.strip()}
-        for at, value in enumerate(row[len(self.header):], len(self.header) + 1):
+        cells = {
+            slot: value.strip()
+            for slot, value in zip(self.columns, row)
+            if slot not in (None, LEFT_OUT) and value and value.strip()
+        }
+        for at, value in enumerate(row[len(self.header) :], len(self.header) + 1):
             if value.strip():
                 self._refuse(number, f"column {at}", f"has no name in the first row: {value[:80]}")
         if not cells or class_of_note(cells.get("id", "")) is not None:

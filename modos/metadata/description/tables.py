@@ -37,8 +37,9 @@ def is_table(path: Path, data: bytes) -> bool:
     return data.startswith(b"PK\x03\x04") or "id" in (name.strip(' "') for name in names)
 
 
-def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None,
-               tell: Tell = logger.warning) -> tuple[list[str], Iterator[Row]]:
+def read_table(
+    path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None, tell: Tell = logger.warning
+) -> tuple[list[str], Iterator[Row]]:
     """Read the names of the columns in the first row of a table, and its other rows with their numbers.
 
     Parameters
@@ -87,7 +88,7 @@ def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
     if text is None:
         raise _encoding_error(path, data)
     separator = re.match(r"sep=([,;\t|])\r?\n", text)  # a line for spreadsheet programs, which they do not show
-    text = text[separator.end():] if separator else text
+    text = text[separator.end() :] if separator else text
     delimiter = separator[1] if separator else _delimiter(path, text, tell)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
@@ -96,7 +97,9 @@ def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
             yield number, row
     except csv.Error as error:
         reason = "a quote is opened in it and never closed" if "unexpected end" in str(error) else error
-        raise InvalidInputError(f"{show_path(path)} is not a table: row {number + 1}: {reason}", "save it again as CSV, or as XLSX") from None
+        raise InvalidInputError(
+            f"{show_path(path)} is not a table: row {number + 1}: {reason}", "save it again as CSV, or as XLSX"
+        ) from None
 
 
 def _delimiter(path: Path, text: str, tell: Tell) -> str:
@@ -116,9 +119,11 @@ def _encoding_error(path: Path, data: bytes) -> InvalidInputError:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        if b"\0" not in data[:1 << 16]:
-            return InvalidInputError(f"{show_path(path)} is not a table in UTF-8: line {line:,} has a byte that is none",
-                                     "save it as CSV UTF-8 or XLSX; in its old encoding: `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`")
+        if b"\0" not in data[: 1 << 16]:
+            return InvalidInputError(
+                f"{show_path(path)} is not a table in UTF-8: line {line:,} has a byte that is none",
+                "save it as CSV UTF-8 or XLSX; in its old encoding: `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`",
+            )
     return InvalidInputError(f"{show_path(path)} is not a table in UTF-8", "save it as XLSX, TSV or CSV")
 
 

@@ -11,8 +11,18 @@ from modos.metadata.description.matching import ARGUMENTS, values_of
 from modos.metadata.description.xlsx import import_openpyxl
 from modos.metadata.model.schema import ONTOLOGIES
 
-COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender",
-            "creation_date", "last_update_date")
+COMPUTED = (
+    "data_checksum",
+    "data_size",
+    "plain_checksum",
+    "plain_size",
+    "seal_digest",
+    "header_digests",
+    "recipients",
+    "sender",
+    "creation_date",
+    "last_update_date",
+)
 _NOTE = re.compile(r"# a row for each (\w+)")
 
 
@@ -32,11 +42,23 @@ def columns_of(class_name: str) -> list[str]:
     class_name = _class_of(class_name)
     slots = model.describe(class_name)["slots"]
     filed = ["source_file"] if "data_path" in slots else []
-    ordered = sorted(slots, key=lambda name: (name != "id", not slots[name]["required"], name != "name", name != "description",
-                                              bool(slots[name]["links_to"])))
+    ordered = sorted(
+        slots,
+        key=lambda name: (
+            name != "id",
+            not slots[name]["required"],
+            name != "name",
+            name != "description",
+            bool(slots[name]["links_to"]),
+        ),
+    )
     settled = {*COMPUTED, *(("data_path", "data_format") if filed else ())}  # by the file
-    return ["id", *filed, *(name for name in ordered if name not in settled and name != "id"),
-            *(["part_of"] if model.group_of(class_name) else [])]
+    return [
+        "id",
+        *filed,
+        *(name for name in ordered if name not in settled and name != "id"),
+        *(["part_of"] if model.group_of(class_name) else []),
+    ]
 
 
 def template(class_name: str, delimiter: str = "\t") -> str:
@@ -99,7 +121,13 @@ def _note(name: str, class_name: str) -> str:
     slot = model.describe(class_name)["slots"][name]
     values = values_of(name, class_name)
     parts = ["required"] if slot["required"] else []
-    parts += [" or ".join(values)] if values else [f"id of a {slot['links_to']}"] if slot["links_to"] else [slot["description"].rstrip(".")]
+    parts += (
+        [" or ".join(values)]
+        if values
+        else [f"id of a {slot['links_to']}"]
+        if slot["links_to"]
+        else [slot["description"].rstrip(".")]
+    )
     parts += [f"codes: `modos codes search {name} WORDS`"] if name in ONTOLOGIES else []
     parts += ["several with | between"] if slot["multivalued"] else []
     return "; ".join(parts)

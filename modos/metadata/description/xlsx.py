@@ -29,7 +29,7 @@ _MAX_COLUMNS = 1_000
 _MAX_ROW = 1 << 20
 _MAX_EXACT = 1e15  # of more digits a spreadsheet program keeps 15
 _ZEROS = re.compile("0{2,}")
-_PLAIN = re.compile(r'General|@|[#0,.?% ()_+;E*-]*', re.IGNORECASE)
+_PLAIN = re.compile(r"General|@|[#0,.?% ()_+;E*-]*", re.IGNORECASE)
 
 Row = tuple[int, list[str]]
 
@@ -39,7 +39,9 @@ def import_openpyxl(failure: str) -> Any:
     try:
         import openpyxl
     except ImportError:
-        raise InvalidInputError(f"{failure}: openpyxl, which is for XLSX, is not installed", "pip install 'modos-store[xlsx]', or take CSV") from None
+        raise InvalidInputError(
+            f"{failure}: openpyxl, which is for XLSX, is not installed", "pip install 'modos-store[xlsx]', or take CSV"
+        ) from None
     return openpyxl
 
 
@@ -70,19 +72,25 @@ def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None
     except MemoryError:
         raise InvalidInputError(f"{show_path(path)} is too large to be read", "save it as CSV") from None
     except Exception as error:  # openpyxl raises whatever it stumbles over
-        raise InvalidInputError(f"{show_path(path)} is no XLSX file that can be read: {type(error).__name__}: {str(error)[:200]}",
-                                "save it again, or as CSV") from None
+        raise InvalidInputError(
+            f"{show_path(path)} is no XLSX file that can be read: {type(error).__name__}: {str(error)[:200]}",
+            "save it again, or as CSV",
+        ) from None
 
 
 def _check_parts(path: Path, data: bytes) -> None:
     if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise InvalidInputError(f"{show_path(path)} is an old or encrypted file of Excel", "save it as XLSX without a password, or as CSV")
+        raise InvalidInputError(
+            f"{show_path(path)} is an old or encrypted file of Excel", "save it as XLSX without a password, or as CSV"
+        )
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = archive.infolist()  # a worksheet may have any name
         size = sum(part.file_size for part in parts)  # no more is ever unpacked of a part
         if size > _MAX_BYTES or len(parts) > _MAX_PARTS:
-            raise InvalidInputError(f"{show_path(path)} unpacks to more than {_MAX_BYTES >> 20} MiB or {_MAX_PARTS:,} parts",
-                                    "save the sheet alone, or as CSV")
+            raise InvalidInputError(
+                f"{show_path(path)} unpacks to more than {_MAX_BYTES >> 20} MiB or {_MAX_PARTS:,} parts",
+                "save the sheet alone, or as CSV",
+            )
         tags = 0
         for part in parts:
             text = archive.read(part)
@@ -107,7 +115,9 @@ def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> A
         answer = ask(f"{show_path(path)} has several worksheets; which one is meant?", filled, filled)
         filled = [answer] if answer else filled
     if len(filled) > 1:
-        raise InvalidInputError(f"{show_path(path)} has {len(filled)} worksheets: {listing(filled)}", f"say which one: --worksheet '{filled[0]}'")
+        raise InvalidInputError(
+            f"{show_path(path)} has {len(filled)} worksheets: {listing(filled)}", f"say which one: --worksheet '{filled[0]}'"
+        )
     return sheets[filled[0]]
 
 
@@ -128,8 +138,14 @@ def _parse_rows(workbook: Any, sheet: Any, merged: list[str] | None = None) -> I
             return cell | {"is_formula": element.find(FORMULA_TAG) is not None}
 
     with sheet._get_source() as source:
-        parser = Parser(source, sheet._shared_strings, data_only=True, epoch=workbook.epoch, date_formats=workbook._date_formats,
-                        timedelta_formats=workbook._timedelta_formats)
+        parser = Parser(
+            source,
+            sheet._shared_strings,
+            data_only=True,
+            epoch=workbook.epoch,
+            date_formats=workbook._date_formats,
+            timedelta_formats=workbook._timedelta_formats,
+        )
         for number, cells in parser.parse():
             cells = [cell for cell in cells if cell["value"] not in (None, "") or cell["is_formula"]]
             if cells:
@@ -143,15 +159,26 @@ def _rows(path: Path, workbook: Any, sheet: Any, problems: Problems) -> Iterator
     before = 0
     for number, cells in _parse_rows(workbook, sheet, merged):
         places = [0, *(cell["column"] for cell in cells), _MAX_COLUMNS + 1]
-        if not before < number <= _MAX_ROW or any(cell["row"] != number for cell in cells) or any(a >= b for a, b in pairwise(places)):
-            raise ValueError(f"row {number} or its cells are not where they should be, or it has more than {_MAX_COLUMNS:,} columns")
+        if (
+            not before < number <= _MAX_ROW
+            or any(cell["row"] != number for cell in cells)
+            or any(a >= b for a, b in pairwise(places))
+        ):
+            raise ValueError(
+                f"row {number} or its cells are not where they should be, or it has more than {_MAX_COLUMNS:,} columns"
+            )
         before = number
         row = [""] * max(cell["column"] for cell in cells)
         for cell in cells:
             row[cell["column"] - 1] = _text(path, workbook, cell, problems)
         yield number, row
     for place in merged:
-        problems.add(path, int(re.findall(r"\d+", place)[0]), f"cells {place}", "are merged: unmerge them, and write what they mean into each")
+        problems.add(
+            path,
+            int(re.findall(r"\d+", place)[0]),
+            f"cells {place}",
+            "are merged: unmerge them, and write what they mean into each",
+        )
 
 
 def _text(path: Path, workbook: Any, cell: dict[str, Any], problems: Problems) -> str:
@@ -183,7 +210,9 @@ def _number(value: float, format: str, refuse: Callable[[str], str]) -> str:
     text = str(int(value)) if value == int(value) else repr(value)
     if _ZEROS.fullmatch(format):
         return text.zfill(len(format))
-    return text if _PLAIN.fullmatch(format) else refuse(f"the number {text} is shown in the format {format[:40]}: write it as text")
+    return (
+        text if _PLAIN.fullmatch(format) else refuse(f"the number {text} is shown in the format {format[:40]}: write it as text")
+    )
 
 
 def _format(workbook: Any, cell: dict[str, Any]) -> str:

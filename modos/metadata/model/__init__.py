@@ -18,8 +18,18 @@ from modos.metadata.model.schema import GROUPS, class_names, default_class, desc
 from modos.metadata.model.validation import problems, validate
 
 __all__ = [
-    "GROUPS", "class_names", "default_class", "describe", "group_of", "link_slot", "link_slots", "normalise", "problems", "slots",
-    "to_attributes", "validate",
+    "GROUPS",
+    "class_names",
+    "default_class",
+    "describe",
+    "group_of",
+    "link_slot",
+    "link_slots",
+    "normalise",
+    "problems",
+    "slots",
+    "to_attributes",
+    "validate",
 ]
 
 

@@ -12,7 +12,10 @@ from modos.errors import InvalidInputError, SchemaError, did_you_mean, listing
 
 GROUPS = ("assay", "data", "reference", "sample", "sequence")
 _DEFAULT_CLASSES = {
-    "assay": "Assay", "data": "DataEntity", "reference": "ReferenceGenome", "sample": "Sample",
+    "assay": "Assay",
+    "data": "DataEntity",
+    "reference": "ReferenceGenome",
+    "sample": "Sample",
     "sequence": "ReferenceSequence",
 }
 
@@ -81,9 +84,13 @@ def describe(class_name: str) -> Class:
     if not isinstance(class_name, str) or class_name not in classes:
         known = class_names()
         near = did_you_mean(str(class_name), known)
-        raise SchemaError(f"there is no class {str(class_name)[:100]}", f"did you mean {near}?" if near else
-                          f"there are {listing(known, 20)}", path="@type", expected=" | ".join(known),
-                          got=str(class_name))
+        raise SchemaError(
+            f"there is no class {str(class_name)[:100]}",
+            f"did you mean {near}?" if near else f"there are {listing(known, 20)}",
+            path="@type",
+            expected=" | ".join(known),
+            got=str(class_name),
+        )
     return classes[class_name]
 
 

@@ -27,9 +27,13 @@ def validate(attributes: dict[str, Any], element_id: str) -> None:
     first = found[0]
     if len(found) == 1:
         raise first
-    raise SchemaError(f"{len(found)} problems: " + "; ".join(problem.message for problem in found),
-                      "; ".join(dict.fromkeys(problem.hint for problem in found if problem.hint)) or None,
-                      path=first.path, expected=first.expected, got=first.got)
+    raise SchemaError(
+        f"{len(found)} problems: " + "; ".join(problem.message for problem in found),
+        "; ".join(dict.fromkeys(problem.hint for problem in found if problem.hint)) or None,
+        path=first.path,
+        expected=first.expected,
+        got=first.got,
+    )
 
 
 def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
@@ -37,8 +41,11 @@ def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
     class_name = attributes["@type"]
     slots = describe(class_name)["slots"]
     content = {key: value for key, value in attributes.items() if key != "@type"} | {"id": element_id}
-    found = [problem for error in _validator(class_name).iter_errors(content)
-             for problem in _explain(error, element_id, class_name, slots)]
+    found = [
+        problem
+        for error in _validator(class_name).iter_errors(content)
+        for problem in _explain(error, element_id, class_name, slots)
+    ]
     for slot, value in content.items():
         expected = _find_other_expectation(value, slots[slot]["range"] if slot in slots else None)
         if expected:
@@ -52,7 +59,12 @@ def _find_other_expectation(value: Any, kind: str | None) -> str | None:
         return "a date, such as 2024-12-31 or 2024-12-31T08:00:00Z"
     if kind == "integer" and (isinstance(value, float) or (isinstance(value, int) and abs(value) >= 1 << 63)):
         return "a whole number of 64 bits"
-    if any("\ud800" <= c <= "\udfff" for text in (value if isinstance(value, list) else [value]) if isinstance(text, str) for c in text):
+    if any(
+        "\ud800" <= c <= "\udfff"
+        for text in (value if isinstance(value, list) else [value])
+        if isinstance(text, str)
+        for c in text
+    ):
         return "text: it has half of a surrogate pair"
     return None
 
@@ -81,12 +93,20 @@ def _explain(error: Any, element_id: str, class_name: str, slots: Mapping[str, S
                 yield _problem(element_id, slot, f"is required for the class {class_name}", "a value", "nothing")
     elif error.context and all(cause.validator == "required" for cause in error.context):
         choices = list(dict.fromkeys(slot for cause in error.context for slot in cause.validator_value))
-        yield _problem(element_id, choices[0], f"or {' or '.join(choices[1:])} is required for the class {class_name}", "a value", "nothing")
+        yield _problem(
+            element_id, choices[0], f"or {' or '.join(choices[1:])} is required for the class {class_name}", "a value", "nothing"
+        )
     elif error.validator == "additionalProperties":
         for slot in sorted(error.instance.keys() - slots.keys()):
             near = did_you_mean(slot, slots)
-            yield _problem(element_id, slot, f"is not a slot of the class {class_name}", "a slot of the class", slot,
-                           f"did you mean {near}?" if near else f"its slots are {', '.join(slots)}")
+            yield _problem(
+                element_id,
+                slot,
+                f"is not a slot of the class {class_name}",
+                "a slot of the class",
+                slot,
+                f"did you mean {near}?" if near else f"its slots are {', '.join(slots)}",
+            )
     elif not error.context:
         slot = str(error.absolute_path[0]) if error.absolute_path else ""
         yield _wrong_value(element_id, slot, slots.get(slot), error)
@@ -102,8 +122,14 @@ def _wrong_value(element_id: str, slot: str, description: Slot | None, error: An
     values = list(tables()["enums"].get(description["range"], ())) if description else []
     if error.validator == "enum":
         near = did_you_mean(got, values)
-        return _problem(element_id, slot, f"cannot be {got!r}", " | ".join(values), got,
-                        f"did you mean {near}?" if near else f"it is one of {', '.join(values)}")
+        return _problem(
+            element_id,
+            slot,
+            f"cannot be {got!r}",
+            " | ".join(values),
+            got,
+            f"did you mean {near}?" if near else f"it is one of {', '.join(values)}",
+        )
     if error.validator == "pattern":
         return _problem(element_id, slot, f"{got!r} does not match {error.validator_value}", error.validator_value, got)
     expected = f"{error.validator} {error.validator_value}"

@@ -41,8 +41,15 @@ _MAX_SHOWN = 20
 _PIECE = 1 << 20
 
 
-def survey(transaction: Transaction, files: Sequence[str | Path], references: Sequence[str | Path] = (), *, part_of: str | None = None,
-           matcher: Matcher | None = None, endpoint: str | None = None) -> None:
+def survey(
+    transaction: Transaction,
+    files: Sequence[str | Path],
+    references: Sequence[str | Path] = (),
+    *,
+    part_of: str | None = None,
+    matcher: Matcher | None = None,
+    endpoint: str | None = None,
+) -> None:
     """Add files to an object, each as an element with what its header says.
 
     Parameters
@@ -107,15 +114,22 @@ class _Survey:
         if len(self.errors) == 1:
             raise self.errors[0][1]
         if self.errors:
-            lines = [error.message if name in error.message else f"{name}: {error.message}" for name, error in self.errors[:_MAX_SHOWN]]
+            lines = [
+                error.message if name in error.message else f"{name}: {error.message}" for name, error in self.errors[:_MAX_SHOWN]
+            ]
             more = len(self.errors) - len(lines)
             hints = dict.fromkeys(error.hint for _, error in self.errors[:_MAX_SHOWN] if error.hint)
-            raise InvalidInputError(f"{len(self.errors)} problems: " + "; ".join(lines) + (f"; and {more} more" if more else ""),
-                                    "; ".join(hints) or None)
+            raise InvalidInputError(
+                f"{len(self.errors)} problems: " + "; ".join(lines) + (f"; and {more} more" if more else ""),
+                "; ".join(hints) or None,
+            )
 
     def sort_out_references(self, references: Sequence[str | Path]) -> list[str | Path]:
         """Return the references, each once."""
-        chosen = {Path(reference).resolve() if Path(reference).is_file() else str(reference): reference for reference in reversed(references)}
+        chosen = {
+            Path(reference).resolve() if Path(reference).is_file() else str(reference): reference
+            for reference in reversed(references)
+        }
         if len(chosen) < len(references):
             self.told.append(f"{listing(map(str, chosen.values()))}: given more than once with -r, and taken once")
         return list(reversed(chosen.values()))
@@ -132,10 +146,18 @@ class _Survey:
             if str(path) in owners:
                 self.attempt(path, partial(_check_index_present, path))
             elif is_index(path):
-                self.errors.append((str(path), InvalidInputError(f"{path} is an index, and its file is not given",
-                                                                 "give the file: the index beside it comes along")))
+                self.errors.append(
+                    (
+                        str(path),
+                        InvalidInputError(
+                            f"{path} is an index, and its file is not given", "give the file: the index beside it comes along"
+                        ),
+                    )
+                )
             elif before is not None:
-                self.told.append(f"{path} is {'given twice' if str(path) == str(before) else f'the same file as {before}'}, and taken once")
+                self.told.append(
+                    f"{path} is {'given twice' if str(path) == str(before) else f'the same file as {before}'}, and taken once"
+                )
             else:
                 chosen[real] = path
         self._name([*chosen.values()], [*brought.values()])
@@ -161,8 +183,11 @@ class _Survey:
         try:
             return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, path, part_of)
         except AlreadyExistsError as error:
-            raise AlreadyExistsError(error.message, f"say what it is called in the object: --map '{key}=NAME'; or `modos update` brings "
-                                     f"{group}/{said or id} up to date") from None
+            raise AlreadyExistsError(
+                error.message,
+                f"say what it is called in the object: --map '{key}=NAME'; or `modos update` brings "
+                f"{group}/{said or id} up to date",
+            ) from None
 
     def _bring_reference(self, path: Path, attributes: dict[str, Any]) -> str:
         return self._bring(path, "reference", self.reference_ids[path], attributes)
@@ -185,21 +210,33 @@ class _Survey:
                 attributes["has_reference"] = self.references.find_by_header(path, reference_key, header, told)
         elif "has_reference" in model.describe(class_name)["slots"]:
             attributes["has_reference"] = self.references.find_by_names(path, reference_key, format, told)
-        added = self._bring(path, "data", self.ids[path], {slot: value for slot, value in attributes.items() if value}, self.part_of)
+        added = self._bring(
+            path, "data", self.ids[path], {slot: value for slot, value in attributes.items() if value}, self.part_of
+        )
         self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
     def _indexes_of(self, id: str) -> list[str]:
         """List what comes along with a file, in words."""
-        indexes = next(file.indexes for file in reversed(self.transaction.staged) if isinstance(file, NewFile) and file.change.element_id == id)
+        indexes = next(
+            file.indexes
+            for file in reversed(self.transaction.staged)
+            if isinstance(file, NewFile) and file.change.element_id == id
+        )
         return [f"index {index.name}" if index else "index to be built" for index, _ in indexes]
 
     def _class_of(self, path: Path) -> tuple[FileFormat, str]:
         name = plain_name(path.name)
         format = format_of(name)
         if format is None:
-            advice = next((advice for endings, advice in _ADVICE.items() if name.lower().removesuffix(".gz").endswith(endings)), None)
-            raise InvalidInputError(f"{path} is in no format that modos knows", advice or "leave it out, or give it the ending of its "
-                                    f"format: {listing((s for f in FORMATS.values() for s in f.suffixes), 40)}")
+            advice = next(
+                (advice for endings, advice in _ADVICE.items() if name.lower().removesuffix(".gz").endswith(endings)), None
+            )
+            raise InvalidInputError(
+                f"{path} is in no format that modos knows",
+                advice
+                or "leave it out, or give it the ending of its "
+                f"format: {listing((s for f in FORMATS.values() for s in f.suffixes), 40)}",
+            )
         if format.name not in _UNCLEAR:
             return format, _KINDS[format.kind] if format.kind else _CLASSES[format.name]
         choices = [*(["ReferenceGenome"] if format.name in _REFERENCES else []), "DataEntity"]
@@ -207,7 +244,10 @@ class _Survey:
         answer = self._settle(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
         if not answer:
             where = "a reference is given with -r" if format.name in _REFERENCES else "what describes elements is given with -f"
-            raise InvalidInputError(f"{path}: what it is, is not clear from a {format.name} file", f"{where}; --map {key}=DataEntity makes it a data file")
+            raise InvalidInputError(
+                f"{path}: what it is, is not clear from a {format.name} file",
+                f"{where}; --map {key}=DataEntity makes it a data file",
+            )
         return format, answer
 
     def _settle(self, key: str, allowed: Sequence[str]) -> str | None:
@@ -215,7 +255,9 @@ class _Survey:
         answer = self.matcher.use(key)
         if answer and answer not in allowed:
             near = did_you_mean(answer, allowed)
-            raise InvalidInputError(f"{key} cannot be {answer}", f"did you mean {near}?" if near else f"it is one of {listing(allowed)}")
+            raise InvalidInputError(
+                f"{key} cannot be {answer}", f"did you mean {near}?" if near else f"it is one of {listing(allowed)}"
+            )
         return answer
 
     def _header_of(self, path: Path, format: FileFormat, told: list[str]) -> Header | None:

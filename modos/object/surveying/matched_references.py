@@ -68,8 +68,14 @@ class References:
             self._compare_with(id, self._contigs_of(id), is_given=True)
             return
         assembly = self._open_stored(str(given), path)
-        id = self.transaction.add_element({"id": free_id(view, "reference", assembly.name), "@type": "ReferenceGenome",
-                                           "assembly": assembly.name, "seqcol_digest": assembly.seqcol})
+        id = self.transaction.add_element(
+            {
+                "id": free_id(view, "reference", assembly.name),
+                "@type": "ReferenceGenome",
+                "assembly": assembly.name,
+                "seqcol_digest": assembly.seqcol,
+            }
+        )
         self._compare_with(id, assembly.contigs, is_given=True)
         self.told.append(f"{given}: {id}, an assembly of the reference store")
 
@@ -97,8 +103,10 @@ class References:
             return
         attributes: dict[str, Any] = {"@type": "ReferenceGenome"}
         if all(contig.ga4gh for contig in contigs):
-            attributes |= {"has_sequence": find_or_add_contigs(self.transaction, contigs),
-                           "seqcol_digest": seqcol_digest([vars(contig) for contig in contigs])}
+            attributes |= {
+                "has_sequence": find_or_add_contigs(self.transaction, contigs),
+                "seqcol_digest": seqcol_digest([vars(contig) for contig in contigs]),
+            }
         id = self.bring(path, attributes)
         self._compare_with(id, contigs, is_given=True)
         bases = sum(contig.length for contig in contigs)
@@ -152,8 +160,10 @@ class References:
         if id is None:
             known = self._ids()
             near = did_you_mean(wanted, known)
-            raise InvalidInputError(f"{key} cannot be {wanted}: there is no such reference",
-                                    f"did you mean {near}?" if near else f"there are {listing(known)}" if known else "give it with -r")
+            raise InvalidInputError(
+                f"{key} cannot be {wanted}: there is no such reference",
+                f"did you mean {near}?" if near else f"there are {listing(known)}" if known else "give it with -r",
+            )
         told.append(f"{id}, as was said")
         return [id]
 
@@ -166,8 +176,10 @@ class References:
             return [answer]
         given = [misfit for misfit in misfits if misfit.is_given]
         if given:
-            raise InvalidInputError(f"{path} was not made with {' nor '.join(misfit.id for misfit in given)}: {given[0].reason}",
-                                    f"give the reference it was made with (-r), or --map '{key}=' to take it without one")
+            raise InvalidInputError(
+                f"{path} was not made with {' nor '.join(misfit.id for misfit in given)}: {given[0].reason}",
+                f"give the reference it was made with (-r), or --map '{key}=' to take it without one",
+            )
         told.append("no reference: none of the object has its contigs" if misfits else "no reference given (-r)")
         return []
 
@@ -195,8 +207,12 @@ class References:
     def _find_named(self, name: str) -> str | None:
         """Find the reference of the object that has an id, name or assembly."""
         view = self.transaction.view
-        return {name: id for id in self._ids()
-                for name in (id.partition("/")[2], view.element(id).get("name"), view.element(id).get("assembly"), id) if name}.get(name)
+        return {
+            name: id
+            for id in self._ids()
+            for name in (id.partition("/")[2], view.element(id).get("name"), view.element(id).get("assembly"), id)
+            if name
+        }.get(name)
 
     def _contigs_of(self, id: str) -> tuple[StoredContig, ...]:
         """Return the contigs of a reference of the object, also of one that is being added."""
@@ -205,7 +221,9 @@ class References:
                 return self._digest(file.source)
         metadata = self._metadata()
         contigs = reference_of_object(self.transaction.storage, metadata, id, self.endpoint).assembly.contigs
-        return tuple(add_recorded_md5s(contigs, [metadata[link] for link in metadata[id].get("has_sequence", ()) if link in metadata]))
+        return tuple(
+            add_recorded_md5s(contigs, [metadata[link] for link in metadata[id].get("has_sequence", ()) if link in metadata])
+        )
 
     def _find_present(self, path: Path) -> str | None:
         for id in self._ids():

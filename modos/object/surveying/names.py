@@ -31,7 +31,7 @@ def places_of(paths: Iterable[Path], taken: Collection[str] = ()) -> dict[Path, 
 
 def replace_stem(path: Path, stem: str) -> str:
     """Return the name of a file with another stem: `old.vcf.gz` and `new` -> `new.vcf.gz`."""
-    return stem + path.name[len(stem_of(plain_name(path.name))):]
+    return stem + path.name[len(stem_of(plain_name(path.name))) :]
 
 
 def name_files(paths: Sequence[Path]) -> dict[Path, tuple[str, str]]:
@@ -40,7 +40,9 @@ def name_files(paths: Sequence[Path]) -> dict[Path, tuple[str, str]]:
     return {path: (ids[path], places[path]) for path in paths}
 
 
-def _add_folders(names: dict[Path, str], name: Callable[[Path, tuple[str, ...]], str], taken: Collection[str] = ()) -> dict[Path, str]:
+def _add_folders(
+    names: dict[Path, str], name: Callable[[Path, tuple[str, ...]], str], taken: Collection[str] = ()
+) -> dict[Path, str]:
     """Add to the names of files that are not unique the last folders of their paths."""
     folders = {path: path.resolve().parent.parts[1:] for path in names}
     for depth in range(1, max(map(len, folders.values()), default=0) + 1):

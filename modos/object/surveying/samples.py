@@ -35,7 +35,9 @@ class Samples:
         samples = list(dict.fromkeys(id for id in found.values() if id))
         left_out = [name for name, id in found.items() if not id]
         if samples or not left_out:
-            told.append(f"{'sample' if len(samples) == 1 else 'samples'} {listing(samples, 5)}" if samples else "no samples in its header")
+            told.append(
+                f"{'sample' if len(samples) == 1 else 'samples'} {listing(samples, 5)}" if samples else "no samples in its header"
+            )
         if left_out:
             told.append(f"without {listing(left_out, 5)}, as was said")
         return samples
@@ -61,11 +63,16 @@ class Samples:
             return found[0]
         near = found or ([] if wanted else self._find_like(name, beside, others))
         if near:
-            answer = self._matcher.ask and self._matcher.ask(f"which sample is {name}?", near, [*near, *([] if found else [_NEW])])
+            answer = self._matcher.ask and self._matcher.ask(
+                f"which sample is {name}?", near, [*near, *([] if found else [_NEW])]
+            )
             if not answer:
                 plain = near[0].partition("/")[2]
-                raise InvalidInputError(f"the sample {name} may be {' or '.join(near)}", f"say which: --map '{key}={near[0] if plain == name else plain}'"
-                                        + ("" if found else f", or --map '{key}={name}' for one of its own"))
+                raise InvalidInputError(
+                    f"the sample {name} may be {' or '.join(near)}",
+                    f"say which: --map '{key}={near[0] if plain == name else plain}'"
+                    + ("" if found else f", or --map '{key}={name}' for one of its own"),
+                )
             if answer != _NEW:
                 return answer
         return self._add(name)
@@ -77,8 +84,10 @@ class Samples:
         found = self._find(wanted)
         if len(found) == 1:
             return found[0]
-        raise InvalidInputError(f"{key} cannot be {wanted}: there {'are several such samples' if found else 'is no such sample'}",
-                                f"say which: {listing(found)}" if found else "name one of the object's, or add it before")
+        raise InvalidInputError(
+            f"{key} cannot be {wanted}: there {'are several such samples' if found else 'is no such sample'}",
+            f"say which: {listing(found)}" if found else "name one of the object's, or add it before",
+        )
 
     def _note(self, id: str, name: str | None) -> None:
         for one in dict.fromkeys([id.partition("/")[2], *([] if name is None else [name])]):
@@ -94,6 +103,8 @@ class Samples:
         return [id for id in dict.fromkeys(id for id, _ in self._like.get(fold_name(name), ())) if id not in others]
 
     def _add(self, name: str) -> str:
-        id = self._transaction.add_element({"id": free_id(self._transaction.view, "sample", name), "@type": "Sample", "name": name})
+        id = self._transaction.add_element(
+            {"id": free_id(self._transaction.view, "sample", name), "@type": "Sample", "name": name}
+        )
         self._note(id, name)
         return self._known.add(id, name)

@@ -68,7 +68,9 @@ class Annotation:
                 if ":" not in name or not (named := self.genes.with_xref(name)):
                     raise
         if len(named) > 1:
-            raise NotFoundError(f"{self.name} has {len(named)} genes {name}", f"give one of the ids {', '.join(gene.id for gene in named)}")
+            raise NotFoundError(
+                f"{self.name} has {len(named)} genes {name}", f"give one of the ids {', '.join(gene.id for gene in named)}"
+            )
         return named[0]
 
     def of_gene(self, kind: str, gene: str) -> Features:
@@ -79,7 +81,9 @@ class Annotation:
         transcripts = found.transcripts
         if kind == "transcript":
             return transcripts
-        return Features(table, sorted(row for transcript in transcripts.rows.tolist() for row in table.children("transcript", transcript)))
+        return Features(
+            table, sorted(row for transcript in transcripts.rows.tolist() for row in table.children("transcript", transcript))
+        )
 
     def mane_select(self, gene: str | None = None) -> Features:
         """The transcripts that MANE has chosen, of a gene or of all (Morales et al. 2022)."""
@@ -99,7 +103,9 @@ class Annotation:
         principal
             Only principal ones, not the alternatives.
         """
-        chosen = self._choose(pl.col("appris").str.starts_with("principal") if principal else pl.col("appris").is_not_null(), gene)
+        chosen = self._choose(
+            pl.col("appris").str.starts_with("principal") if principal else pl.col("appris").is_not_null(), gene
+        )
         if gene is None:
             return chosen
         return Features(chosen.table, sorted(chosen.rows.tolist(), key=lambda row: _rank(chosen.table.column("appris")[row])))

@@ -38,7 +38,9 @@ def place(parts: Parts, contigs: Mapping[str, int], source: str, skip_unknown: b
     InvalidInputError
         There are other contigs, and they are not to be skipped.
     """
-    codes = pl.DataFrame({"placed": list(contigs), "code": list(contigs.values())}, schema={"placed": pl.String, "code": pl.UInt32})
+    codes = pl.DataFrame(
+        {"placed": list(contigs), "code": list(contigs.values())}, schema={"placed": pl.String, "code": pl.UInt32}
+    )
     skipped, unknown = 0, set[str]()
 
     def put(table: pl.DataFrame) -> pl.DataFrame:
@@ -53,8 +55,10 @@ def place(parts: Parts, contigs: Mapping[str, int], source: str, skip_unknown: b
 
     placed = parts.with_tables(put)
     if unknown and not skip_unknown:
-        raise InvalidInputError(f"{source} has contigs that the assembly lacks: {listing(sorted(unknown))}",
-                                "give their names (modos reference add --names), or leave them out with --skip-unknown")
+        raise InvalidInputError(
+            f"{source} has contigs that the assembly lacks: {listing(sorted(unknown))}",
+            "give their names (modos reference add --names), or leave them out with --skip-unknown",
+        )
     return placed, skipped
 
 
@@ -76,8 +80,11 @@ def build(parts: Parts, circles: Circles) -> Built:
     genes = genes.sort("contig", "start", "end", maintain_order=True).with_row_index("gene")
     whole = transcripts.join(genes.select("gene", "contig", parent="key"), on=["parent", "contig"], maintain_order="left")
     unused = nodes.join(pl.concat([genes["key"], whole["key"]]).unique().to_frame(), on="key", how="anti")
-    left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _count_other_types(
-        parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
+    left_out = (
+        parts.left_out
+        + Counter({"transcripts without a gene": len(transcripts) - len(whole)})
+        + _count_other_types(parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
+    )
     transcripts = whole.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
     exons, coding = (_place_parts(table, transcripts, circles, left_out) for table in (exons, coding))
     exons, coding = (circles.unroll(table, transcripts) for table in (exons, coding))
@@ -86,9 +93,18 @@ def build(parts: Parts, circles: Circles) -> Built:
     exons = pl.concat([exons.select(*PLACE, "transcript", "id"), bare.select(*PLACE, "transcript", id=pl.lit(None, pl.String))])
     exons = _number_exons(exons)
     coding = _find_exons(coding, exons)
-    tables = {"gene": _gene_table(genes), "transcript": _transcript_table(transcripts), "exon": exons.select(*PLACE, "transcript", "number", "id"),
-              "intron": _introns(exons), "cds": coding.select(*PLACE, "transcript", "number", "phase"), "utr": _utrs(exons, coding)}
-    return Built({kind: _sort(circles.roll(table)) for kind, table in tables.items()}, {text: count for text, count in left_out.items() if count})
+    tables = {
+        "gene": _gene_table(genes),
+        "transcript": _transcript_table(transcripts),
+        "exon": exons.select(*PLACE, "transcript", "number", "id"),
+        "intron": _introns(exons),
+        "cds": coding.select(*PLACE, "transcript", "number", "phase"),
+        "utr": _utrs(exons, coding),
+    }
+    return Built(
+        {kind: _sort(circles.roll(table)) for kind, table in tables.items()},
+        {text: count for text, count in left_out.items() if count},
+    )
 
 
 def _count_other_types(counts: Counter[str]) -> Counter[str]:
@@ -106,24 +122,45 @@ def _join_stop_codons(coding: pl.DataFrame) -> pl.DataFrame:
     if not coding["is_stop"].any():
         return coding.drop("is_stop")
     coding = coding.sort("contig", "strand", "parent", "start", maintain_order=True)
-    meets = pl.all_horizontal(pl.col("parent", "contig", "strand") == pl.col("parent", "contig", "strand").shift()) & \
-        (pl.col("start") <= pl.col("end").shift()) & (pl.col("is_stop") | pl.col("is_stop").shift())
+    meets = (
+        pl.all_horizontal(pl.col("parent", "contig", "strand") == pl.col("parent", "contig", "strand").shift())
+        & (pl.col("start") <= pl.col("end").shift())
+        & (pl.col("is_stop") | pl.col("is_stop").shift())
+    )
     coding = coding.with_columns(part=(~meets.fill_null(False)).cum_sum())
     own = pl.col("phase").filter(~pl.col("is_stop"))
-    return coding.group_by("part", maintain_order=True).agg(
-        pl.first("contig"), pl.min("start"), pl.max("end"), pl.first("strand", "parent", "gene"), pl.col("protein", "product").drop_nulls().first(),
-        pl.coalesce(own.first(), pl.col("phase").first()).alias("phase")).drop("part")
+    return (
+        coding.group_by("part", maintain_order=True)
+        .agg(
+            pl.first("contig"),
+            pl.min("start"),
+            pl.max("end"),
+            pl.first("strand", "parent", "gene"),
+            pl.col("protein", "product").drop_nulls().first(),
+            pl.coalesce(own.first(), pl.col("phase").first()).alias("phase"),
+        )
+        .drop("part")
+    )
 
 
-def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def _with_transcripts(
+    nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Nodes with the transcripts that only their parts name (GTF of UCSC and others), one on each contig and strand."""
-    named = [table.filter(pl.col("gene").is_not_null() & (pl.col("parent") != "")).select(*PLACE, "parent", "gene") for table in (exons, coding)]
+    named = [
+        table.filter(pl.col("gene").is_not_null() & (pl.col("parent") != "")).select(*PLACE, "parent", "gene")
+        for table in (exons, coding)
+    ]
     strands = pl.when(has_strand("strand")).then(pl.concat_list("strand")).otherwise(pl.lit(["+", "-", ".", "?"]))
     there = nodes.select("contig", parent="key", strand=strands).explode("strand")
     orphans = pl.concat(named).join(there, on=["parent", "contig", "strand"], how="anti", maintain_order="left")
-    loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), pl.first("gene"))
+    loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(
+        pl.min("start"), pl.max("end"), pl.first("gene")
+    )
     loci = _add_keys(loci, nodes)
-    made = loci.select(*PLACE, key="new", id=id_of("parent"), parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript"))
+    made = loci.select(
+        *PLACE, key="new", id=id_of("parent"), parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript")
+    )
     return pl.concat([nodes, made], how="diagonal"), _move_parts(exons, loci), _move_parts(coding.drop("gene"), loci)
 
 
@@ -139,24 +176,35 @@ def _free_genes(nodes: pl.DataFrame) -> pl.DataFrame:
 def _split_by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Nodes with a transcript for each protein of a gene that has several, and nothing else (genes of bacteria with two products)."""
     genes = nodes.filter(pl.col("type").is_in(GENES)).select("biotype", parent="key", own="type")
-    bare = coding.filter(pl.col("protein").is_not_null()).join(genes, on="parent", maintain_order="left").join(
-        exons.select("parent"), on="parent", how="anti", maintain_order="left")
+    bare = (
+        coding.filter(pl.col("protein").is_not_null())
+        .join(genes, on="parent", maintain_order="left")
+        .join(exons.select("parent"), on="parent", how="anti", maintain_order="left")
+    )
     bare = bare.filter(pl.col("protein").n_unique().over("parent") > 1)
     if not len(bare):
         return nodes, coding
     key = pl.format("{}\t{}", "parent", "protein")
-    made = bare.group_by("parent", "protein", maintain_order=True).agg(pl.first("contig", "strand", "biotype", "own"), pl.min("start"), pl.max("end"))
+    made = bare.group_by("parent", "protein", maintain_order=True).agg(
+        pl.first("contig", "strand", "biotype", "own"), pl.min("start"), pl.max("end")
+    )
     made = made.select(*PLACE, key=key, id="protein", parent="parent", type=pl.coalesce("biotype", "own"))
     split = bare["parent"].unique().implode()
-    coding = coding.with_columns(parent=pl.when(pl.col("parent").is_in(split) & pl.col("protein").is_not_null()).then(key).otherwise("parent"))
+    coding = coding.with_columns(
+        parent=pl.when(pl.col("parent").is_in(split) & pl.col("protein").is_not_null()).then(key).otherwise("parent")
+    )
     return pl.concat([nodes, made], how="diagonal"), coding
 
 
 def _with_proteins(nodes: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
     """Nodes with what their coding stretches say of the protein, where they do not say it."""
-    said = coding.filter(pl.col("protein").is_not_null() | pl.col("product").is_not_null()).unique("parent", keep="first", maintain_order=True)
+    said = coding.filter(pl.col("protein").is_not_null() | pl.col("product").is_not_null()).unique(
+        "parent", keep="first", maintain_order=True
+    )
     nodes = nodes.join(said.select(key="parent", other="protein", product="product"), on="key", how="left", maintain_order="left")
-    return nodes.with_columns(protein=pl.coalesce("protein", "other"), description=pl.coalesce("description", "product")).drop("other", "product")
+    return nodes.with_columns(protein=pl.coalesce("protein", "other"), description=pl.coalesce("description", "product")).drop(
+        "other", "product"
+    )
 
 
 def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
@@ -167,7 +215,11 @@ def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
     same = pl.all_horizontal(pl.col("parent", "contig", "strand") == pl.col("parent", "contig", "strand").shift())
     reach = pl.col("end").cum_max().over("parent", "contig", "strand").shift()
     orphans = orphans.with_columns(locus=(~(same & (pl.col("start") < reach)).fill_null(False)).cum_sum())
-    loci = orphans.group_by("locus", maintain_order=True).agg(pl.first("parent", "contig", "strand"), pl.min("start"), pl.max("end")).drop("locus")
+    loci = (
+        orphans.group_by("locus", maintain_order=True)
+        .agg(pl.first("parent", "contig", "strand"), pl.min("start"), pl.max("end"))
+        .drop("locus")
+    )
     loci = _add_keys(loci, nodes)
     made = loci.select(*PLACE, key="new", id=pl.col("parent").str.replace(PREFIX, ""), type=pl.lit("gene"))
     return pl.concat([_move_parts(nodes, loci), made], how="diagonal")
@@ -177,7 +229,9 @@ def _add_keys(loci: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
     """Add to what is made for a parent that is not there a `new` key for each place."""
     number = pl.int_range(pl.len()).over("parent")
     elsewhere = pl.col("parent").is_in(nodes["key"].implode())
-    return loci.with_columns(new=pl.when(elsewhere).then(pl.format("{}\t\t\t{}", "parent", number)).otherwise(copy_key("parent", number)))
+    return loci.with_columns(
+        new=pl.when(elsewhere).then(pl.format("{}\t\t\t{}", "parent", number)).otherwise(copy_key("parent", number))
+    )
 
 
 def _move_parts(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
@@ -186,7 +240,9 @@ def _move_parts(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
         return table
     loci = loci.select("parent", "contig", "strand", "start", "new").sort("start")
     order = table.with_row_index("order").sort("start")
-    found = order.join_asof(loci, on="start", by=["parent", "contig", "strand"], check_sortedness=False).sort("order").drop("order")
+    found = (
+        order.join_asof(loci, on="start", by=["parent", "contig", "strand"], check_sortedness=False).sort("order").drop("order")
+    )
     return found.with_columns(parent=pl.coalesce("new", "parent")).drop("new")
 
 
@@ -196,9 +252,14 @@ def _is_transcript(used: pl.Series) -> pl.Expr:
 
 def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Transcripts with the genes they belong to; a gene with exons of its own is a transcript, too."""
-    transcripts, above = nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used)), nodes.select(parent="key", higher="parent")
+    transcripts, above = (
+        nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used)),
+        nodes.select(parent="key", higher="parent"),
+    )
     for _ in range(_LEVELS):
-        transcripts = transcripts.join(above, on="parent", how="left", maintain_order="left").with_columns(parent=pl.coalesce("higher", "parent"))
+        transcripts = transcripts.join(above, on="parent", how="left", maintain_order="left").with_columns(
+            parent=pl.coalesce("higher", "parent")
+        )
         if transcripts["higher"].is_null().all():
             break
         transcripts = transcripts.drop("higher")
@@ -241,7 +302,8 @@ def _introns(exons: pl.DataFrame) -> pl.DataFrame:
     number = pl.when(pl.col("strand") == "-").then(pl.col("number") - 1).otherwise("number")
     between = exons.with_columns(next=pl.col("start").shift(-1), same=same, number=number)
     return between.filter(pl.col("same") & (pl.col("end") < pl.col("next"))).select(
-        "contig", start="end", end="next", strand="strand", transcript="transcript", number="number")
+        "contig", start="end", end="next", strand="strand", transcript="transcript", number="number"
+    )
 
 
 def _utrs(exons: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
@@ -250,21 +312,56 @@ def _utrs(exons: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
     exons = exons.join(extent, on="transcript", maintain_order="left")
     forward = pl.col("strand") != "-"
     sides = (("start", pl.min_horizontal("end", "low"), forward), (pl.max_horizontal("start", "high"), "end", ~forward))
-    tables = [exons.select("contig", start=start, end=end, strand="strand", transcript="transcript", number="number",
-                           side=pl.when(first).then(pl.lit("5'")).otherwise(pl.lit("3'"))) for start, end, first in sides]
+    tables = [
+        exons.select(
+            "contig",
+            start=start,
+            end=end,
+            strand="strand",
+            transcript="transcript",
+            number="number",
+            side=pl.when(first).then(pl.lit("5'")).otherwise(pl.lit("3'")),
+        )
+        for start, end, first in sides
+    ]
     return pl.concat(tables).filter(pl.col("start") < pl.col("end"))
 
 
 def _gene_table(genes: pl.DataFrame) -> pl.DataFrame:
-    return genes.select(*PLACE, "id", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level", version="version",
-                        xrefs="xrefs", description="description")
+    return genes.select(
+        *PLACE,
+        "id",
+        name=pl.coalesce("name", "id"),
+        type=pl.coalesce("biotype", "type"),
+        level="level",
+        version="version",
+        xrefs="xrefs",
+        description="description",
+    )
 
 
 def _transcript_table(transcripts: pl.DataFrame) -> pl.DataFrame:
     tags = pl.col("tags")
-    mane = pl.when(tags.str.contains(r"(?:^|,)MANE[_ ]Select(?:,|$)")).then(pl.lit("select")).when(
-        tags.str.contains(r"(?:^|,)MANE[_ ]Plus[_ ]Clinical(?:,|$)")).then(pl.lit("plus_clinical"))
+    mane = (
+        pl.when(tags.str.contains(r"(?:^|,)MANE[_ ]Select(?:,|$)"))
+        .then(pl.lit("select"))
+        .when(tags.str.contains(r"(?:^|,)MANE[_ ]Plus[_ ]Clinical(?:,|$)"))
+        .then(pl.lit("plus_clinical"))
+    )
     return transcripts.select(
-        *PLACE, "id", "gene", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level", support="support",
-        appris=tags.str.extract(r"(?:^|,)appris_([A-Za-z]+_?[1-9]?)"), mane=mane, tags="tags", protein="protein", ccds="ccds", version="version",
-        xrefs="xrefs", product="description")
+        *PLACE,
+        "id",
+        "gene",
+        name=pl.coalesce("name", "id"),
+        type=pl.coalesce("biotype", "type"),
+        level="level",
+        support="support",
+        appris=tags.str.extract(r"(?:^|,)appris_([A-Za-z]+_?[1-9]?)"),
+        mane=mane,
+        tags="tags",
+        protein="protein",
+        ccds="ccds",
+        version="version",
+        xrefs="xrefs",
+        product="description",
+    )

@@ -39,9 +39,12 @@ class Circles:
         if not fits.all():
             contig, start, end = table.filter(~fits).select("contig", "start", "end").row(0)
             name, is_circular = names[contig], contig in self.circular
-            raise InvalidInputError(f"{source}: a line has {name}:{start + 1:,}-{end:,}, and {name} of the assembly has {self.lengths[contig]:,} bases",
-                                    "it goes around more than once" if is_circular else "is it of another assembly? "
-                                    "Only GFF3 can say that a contig is circular (Is_circular=true)")
+            raise InvalidInputError(
+                f"{source}: a line has {name}:{start + 1:,}-{end:,}, and {name} of the assembly has {self.lengths[contig]:,} bases",
+                "it goes around more than once"
+                if is_circular
+                else "is it of another assembly? Only GFF3 can say that a contig is circular (Is_circular=true)",
+            )
         return self.roll(table)
 
     def roll(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -65,7 +68,8 @@ class Circles:
         """Return whether each row is between two of its columns, on its contig; false where these have no value."""
         within = (pl.col("start") >= pl.col(low)) & (pl.col("end") <= pl.col(high))
         if self.circular:
-            turn = pl.col("contig").replace_strict({code: self.lengths[code] for code in self.circular},
-                                                   default=0, return_dtype=pl.Int64)
+            turn = pl.col("contig").replace_strict(
+                {code: self.lengths[code] for code in self.circular}, default=0, return_dtype=pl.Int64
+            )
             within |= (pl.col("start") + turn >= pl.col(low)) & (pl.col("end") + turn <= pl.col(high))
         return within.fill_null(False)

@@ -13,8 +13,12 @@ from modos.reference.annotations.parts import PLACE
 
 _PART = (*PLACE, "transcript", "number")
 COLUMNS = {  # that every annotation has
-    "gene": (*PLACE, "id", "name", "type"), "transcript": (*PLACE, "id", "gene", "name", "type", "appris", "mane"),
-    "exon": (*_PART, "id"), "intron": _PART, "cds": _PART, "utr": (*_PART, "side"),
+    "gene": (*PLACE, "id", "name", "type"),
+    "transcript": (*PLACE, "id", "gene", "name", "type", "appris", "mane"),
+    "exon": (*_PART, "id"),
+    "intron": _PART,
+    "cds": _PART,
+    "utr": (*_PART, "side"),
 }
 _NUMBERS = {"start": 1 << 44, "end": 1 << 44, "number": 1 << 44}  # and what they are below
 _ROWS = ("gene", "transcript")  # columns with numbers of rows of that table
@@ -42,7 +46,9 @@ def check_column(manifest: Manifest, kind: str, column: pl.Series) -> None:
 
 def missing_column_error(manifest: Manifest, kind: str, name: str) -> IntegrityError:
     """The error for a table without a column that it must have."""
-    return IntegrityError(f"the table of each {kind} of {manifest.name} is damaged: it has no {name}", "see `modos reference verify`")
+    return IntegrityError(
+        f"the table of each {kind} of {manifest.name} is damaged: it has no {name}", "see `modos reference verify`"
+    )
 
 
 def _are_numbers(column: pl.Series, limit: int) -> bool:

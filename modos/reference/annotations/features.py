@@ -92,16 +92,20 @@ def _need(package: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise InvalidInputError(f"this takes {package}, which is not installed", f"pip install {package}; `to_polars` takes nothing else")
+        raise InvalidInputError(
+            f"this takes {package}, which is not installed", f"pip install {package}; `to_polars` takes nothing else"
+        )
 
 
 def _column(name: str, doc: str) -> Any:
     """A column that is asked for often: without the way over `__getattr__` once it is there."""
+
     def get(feature: Feature) -> Any:
         try:
             return feature.table.loaded[name][feature.row]
         except KeyError:
             return feature.__getattr__(name)
+
     return property(get, doc=doc)
 
 

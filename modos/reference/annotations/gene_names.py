@@ -25,7 +25,9 @@ def find_genes(genes: pl.DataFrame, text: str) -> pl.DataFrame:
 
 def suggest_gene(genes: pl.DataFrame, text: str) -> str | None:
     """The name of a gene that is nearest to a misspelt one, or its id, if one is near."""
-    return did_you_mean(text, genes["name"].drop_nulls().unique(maintain_order=True)) or did_you_mean(text, genes["id"].drop_nulls())
+    return did_you_mean(text, genes["name"].drop_nulls().unique(maintain_order=True)) or did_you_mean(
+        text, genes["id"].drop_nulls()
+    )
 
 
 def collect_genes(parts: list[Parts], names: dict[str, str], lengths: dict[str, int], source: str) -> pl.DataFrame:

@@ -59,8 +59,11 @@ class Segments(NamedTuple):
         stretch = start >> shift
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         if end <= cuts[at]:
-            return covering[bounds[at]:bounds[at + 1]]
-        return covering[bounds[at]:bounds[at + 1]] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]]
+            return covering[bounds[at] : bounds[at + 1]]
+        return (
+            covering[bounds[at] : bounds[at + 1]]
+            + rows[started[at] : started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]]
+        )
 
 
 class IntervalIndex:
@@ -86,7 +89,7 @@ class IntervalIndex:
         self._starts, self._ends = starts + shift, ends + shift
         self._cuts, where = np.unique(np.concatenate((self._starts, self._ends)), return_inverse=True)
         self._started = np.concatenate(([0], np.searchsorted(self._starts, self._cuts, "right")))
-        self._list(where[:len(starts)] + 1, where[len(starts):])
+        self._list(where[: len(starts)] + 1, where[len(starts) :])
 
     def _list(self, first: Numbers, last: Numbers) -> None:
         """Keep what covers every n-th segment; interval i covers the segments first[i] to last[i]."""
@@ -109,15 +112,17 @@ class IntervalIndex:
             return None
         base, end = self._base[contig], self._base[contig + 1]
         low, high = np.searchsorted(self._cuts, (base, end))
-        bounds = self._bounds[low:high + 2] - self._bounds[low]
-        covering = self._rows[self._covering[self._bounds[low]:self._bounds[high + 1]]]
-        first, started = self._started[low], self._started[low:high + 1] - self._started[low]
+        bounds = self._bounds[low : high + 2] - self._bounds[low]
+        covering = self._rows[self._covering[self._bounds[low] : self._bounds[high + 1]]]
+        first, started = self._started[low], self._started[low : high + 1] - self._started[low]
         cuts = self._cuts[low:high] - base
         last = int(cuts[-1]) if len(cuts) else 0
         shift = max((last // max(len(cuts), 1)).bit_length() - 1, 0)
         stretches = np.searchsorted(cuts, np.arange((last >> shift) + 3) << shift)
-        arrays = (np.append(cuts, _NOTHING), stretches, started, bounds, covering, self._rows[first:first + started[-1]])
-        cuts_, first_, started_, bounds_, covering_, rows_ = (array("q", numbers.astype(np.int64).tobytes()) for numbers in arrays)
+        arrays = (np.append(cuts, _NOTHING), stretches, started, bounds, covering, self._rows[first : first + started[-1]])
+        cuts_, first_, started_, bounds_, covering_, rows_ = (
+            array("q", numbers.astype(np.int64).tobytes()) for numbers in arrays
+        )
         return Segments(cuts_, first_, shift, started_, bounds_, covering_, rows_, last)
 
     def find_many(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:

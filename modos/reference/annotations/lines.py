@@ -58,7 +58,11 @@ class Lines:
 
     def words(self, name: str) -> pl.Expr:
         """An attribute that is a text, in which GTF may have semicolons."""
-        return self._with_ends(pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"([^"]+)"')) if self.is_gtf else self.attribute(name)
+        return (
+            self._with_ends(pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"([^"]+)"'))
+            if self.is_gtf
+            else self.attribute(name)
+        )
 
     def _with_ends(self, value: pl.Expr) -> pl.Expr:
         return value.str.replace_all(_SEMICOLON, ";", literal=True) if self.has_quoted_ends else value
@@ -76,15 +80,23 @@ class Lines:
         pairs = text.str.extract_all(_GTF_PAIR) if self.is_gtf else text.str.split(";")
         halves = pl.col("pair").str.strip_chars_start().str.splitn(" " if self.is_gtf else "=", 2)
         value = self._with_ends(halves.struct[1].str.strip_chars(' "')) if self.is_gtf else halves.struct[1]
-        found = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32), pair=pairs).explode("pair").select("row", name=halves.struct[0], value=value)
-        by_name = found.filter(pl.col("name").is_in([*names, *lists]) & (pl.col("value") != "")).partition_by("name", as_dict=True)
+        found = (
+            rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32), pair=pairs)
+            .explode("pair")
+            .select("row", name=halves.struct[0], value=value)
+        )
+        by_name = found.filter(pl.col("name").is_in([*names, *lists]) & (pl.col("value") != "")).partition_by(
+            "name", as_dict=True
+        )
         every = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32))
         columns: dict[str, pl.Expr | pl.Series] = {name: pl.lit(None, pl.String).alias(name) for name in (*names, *lists)}
         for (name,), values in by_name.items():
             if values["row"].is_duplicated().any():
                 joined = pl.col("value").str.join(",") if name in lists else pl.col("value").first()
                 values = values.group_by("row", maintain_order=True).agg(joined)
-            columns[str(name)] = every.join(values.select("row", "value"), on="row", how="left", maintain_order="left")["value"].alias(str(name))
+            columns[str(name)] = every.join(values.select("row", "value"), on="row", how="left", maintain_order="left")[
+                "value"
+            ].alias(str(name))
         return every.with_columns(**columns).drop("row")
 
 
@@ -106,7 +118,11 @@ class Piece:
         has_quoted_ends = self.is_gtf and _has_quoted_ends(self.data)
         if has_quoted_ends:
             text = pl.col("attributes")
-            table = table.with_columns(attributes=pl.when(text.str.contains(_QUOTED_END)).then(text.map_elements(_without_ends, pl.String)).otherwise(text))
+            table = table.with_columns(
+                attributes=pl.when(text.str.contains(_QUOTED_END))
+                .then(text.map_elements(_without_ends, pl.String))
+                .otherwise(text)
+            )
         return Lines(table.with_row_index("line", self.number), self.is_gtf, b"%" in self.data, has_quoted_ends)
 
 
@@ -198,15 +214,29 @@ def _parse(data: bytes) -> pl.DataFrame | None:
 
 def _table(data: bytes) -> pl.DataFrame | None:
     try:
-        table = pl.read_csv(data, separator="\t", has_header=False, comment_prefix="#", quote_char=None, empty_string_is_null=False,
-                            schema={name: pl.Int64 if name in ("start", "end") else pl.String for name in COLUMNS})
+        table = pl.read_csv(
+            data,
+            separator="\t",
+            has_header=False,
+            comment_prefix="#",
+            quote_char=None,
+            empty_string_is_null=False,
+            schema={name: pl.Int64 if name in ("start", "end") else pl.String for name in COLUMNS},
+        )
     except pl.exceptions.NoDataError:
         return pl.DataFrame(schema=dict.fromkeys(COLUMNS, pl.String))
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
-    wrong = (pl.col("start").is_null() | pl.col("attributes").is_null() | (pl.col("start") < 1) | (pl.col("end") < pl.col("start"))
-             | ~pl.col("strand").is_in(_STRANDS) | pl.col("type").is_in(_PHASED) & ~pl.col("phase").is_in(_PHASES)
-             | (pl.col("contig") == "") | (pl.col("type") == ""))
+    wrong = (
+        pl.col("start").is_null()
+        | pl.col("attributes").is_null()
+        | (pl.col("start") < 1)
+        | (pl.col("end") < pl.col("start"))
+        | ~pl.col("strand").is_in(_STRANDS)
+        | pl.col("type").is_in(_PHASED) & ~pl.col("phase").is_in(_PHASES)
+        | (pl.col("contig") == "")
+        | (pl.col("type") == "")
+    )
     if table.select(wrong.fill_null(True).any()).item():
         return None
     return table.with_columns(pl.col("start") - 1)
@@ -217,8 +247,10 @@ def _first_error(path: str | Given, data: bytes, number: int) -> InvalidInputErr
     for offset, line in enumerate(data.split(b"\n")):
         fault = _fault(line)
         if fault:
-            return InvalidInputError(f"{path}, line {number + offset}: {fault}",
-                                     "a line has contig, source, type, start, end, score, strand, phase and attributes, with tabs between")
+            return InvalidInputError(
+                f"{path}, line {number + offset}: {fault}",
+                "a line has contig, source, type, start, end, score, strand, phase and attributes, with tabs between",
+            )
     return InvalidInputError(f"{path}, after line {number}: this is no GFF3 or GTF")
 
 

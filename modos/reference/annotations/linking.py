@@ -39,14 +39,24 @@ def _split_by_gene(tables: Tables) -> Tables:
     nodes, *rest = tables
     is_own = pl.col("parent").str.starts_with(GENE_KEY).fill_null(False)
     gene = pl.col("parent").str.strip_prefix(GENE_KEY)
-    named = [nodes.filter(is_own).select("key", gene=gene), *(table.filter(pl.col("gene").is_not_null()).select("gene", key="parent").select("key", "gene")
-                                                              for table in rest)]
-    shared = pl.concat([table.unique() for table in named]).unique().filter(pl.col("key").is_duplicated())["key"].drop_nulls().unique()
+    named = [
+        nodes.filter(is_own).select("key", gene=gene),
+        *(table.filter(pl.col("gene").is_not_null()).select("gene", key="parent").select("key", "gene") for table in rest),
+    ]
+    shared = (
+        pl.concat([table.unique() for table in named]).unique().filter(pl.col("key").is_duplicated())["key"].drop_nulls().unique()
+    )
     if not len(shared):
         return tables
     several = shared.implode()
-    nodes = nodes.with_columns(key=pl.when(is_own & pl.col("key").is_in(several)).then(pl.format("{}\t\t{}", "key", gene)).otherwise("key"))
-    told = pl.when(pl.col("gene").is_not_null() & pl.col("parent").is_in(several)).then(pl.format("{}\t\t{}", "parent", "gene")).otherwise("parent")
+    nodes = nodes.with_columns(
+        key=pl.when(is_own & pl.col("key").is_in(several)).then(pl.format("{}\t\t{}", "key", gene)).otherwise("key")
+    )
+    told = (
+        pl.when(pl.col("gene").is_not_null() & pl.col("parent").is_in(several))
+        .then(pl.format("{}\t\t{}", "parent", "gene"))
+        .otherwise("parent")
+    )
     exons, coding = (table.with_columns(parent=told) for table in rest)
     return nodes, exons, coding
 
@@ -58,13 +68,21 @@ def _with_own_genes(tables: Tables) -> Tables:
     if not nodes.select(is_own.any()).item():
         return tables
     own, nodes = nodes.filter(is_own), nodes.filter(~is_own)
-    own = own.group_by("key", "contig", "strand", maintain_order=True).agg(
-        pl.min("line", "start"), pl.max("end"), pl.exclude("line", "start", "end").first()).select(nodes.columns)
+    own = (
+        own.group_by("key", "contig", "strand", maintain_order=True)
+        .agg(pl.min("line", "start"), pl.max("end"), pl.exclude("line", "start", "end").first())
+        .select(nodes.columns)
+    )
     genes = nodes.filter(pl.col("type").is_in(GENES))
     same = own.join(genes.unique(_PLACE, keep="first").select(*_PLACE, gene="key"), on=_PLACE, maintain_order="left")
     reach = genes.sort("start").select("contig", "strand", "start", reach=pl.col("end").cum_max().over("contig", "strand"))
-    own = own.sort("start").join_asof(reach, on="start", by=["contig", "strand"], check_sortedness=False).filter(
-        pl.col("reach").is_null() | (pl.col("reach") < pl.col("end"))).drop("reach").sort("line")
+    own = (
+        own.sort("start")
+        .join_asof(reach, on="start", by=["contig", "strand"], check_sortedness=False)
+        .filter(pl.col("reach").is_null() | (pl.col("reach") < pl.col("end")))
+        .drop("reach")
+        .sort("line")
+    )
     to = pl.concat([own.select("key", gene="key"), same.select("key", "gene")]).unique("key", keep="first", maintain_order=True)
     coding = coding.join(to, left_on="parent", right_on="key", how="left", maintain_order="left", suffix="_own")
     lost = pl.col("gene_own").is_null() & pl.col("parent").str.starts_with(OWN_KEY)
@@ -92,11 +110,14 @@ def _assign_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, c
     by = ["parent", "contig", "strand"]
     before = copies.select("line", "contig", "strand", "parent", near="copy", low="start", high="end")
     around = copies.sort("start").select("start", "contig", "strand", "parent", other="copy", from_="start", to="end", of="line")
-    table = table.sort("line").join_asof(before, on="line", by=by, check_sortedness=False,
-                                         allow_exact_matches=not are_nodes)  # nothing is its own parent
+    table = table.sort("line").join_asof(
+        before, on="line", by=by, check_sortedness=False, allow_exact_matches=not are_nodes
+    )  # nothing is its own parent
     table = table.sort("start").join_asof(around, on="start", by=by, check_sortedness=False)
     anywhere = copies.select("line", "parent", last="copy")
-    table = table.sort("line").join_asof(anywhere, on="line", by="parent", check_sortedness=False, allow_exact_matches=not are_nodes)
+    table = table.sort("line").join_asof(
+        anywhere, on="line", by="parent", check_sortedness=False, allow_exact_matches=not are_nodes
+    )
     near = pl.when(circles.holds("low", "high")).then("near")
     other = pl.when(circles.holds("from_", "to") & ((pl.col("of") != pl.col("line")) | pl.lit(not are_nodes))).then("other")
     table = table.with_columns(parent=copy_key("parent", pl.coalesce(near, other, "near", "last", 0)))
@@ -109,4 +130,6 @@ def _with_strands(table: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
         return table
     known = nodes.select("contig", parent="key", known="strand").unique(["parent", "contig"], keep="first", maintain_order=True)
     table = table.join(known, on=["parent", "contig"], how="left", maintain_order="left")
-    return table.with_columns(strand=pl.when(~has_strand("strand")).then(pl.coalesce("known", "strand")).otherwise("strand")).drop("known")
+    return table.with_columns(
+        strand=pl.when(~has_strand("strand")).then(pl.coalesce("known", "strand")).otherwise("strand")
+    ).drop("known")

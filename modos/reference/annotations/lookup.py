@@ -22,13 +22,13 @@ def find_exact(starts: array[int], ends: array[int], low: int, high: int, start:
 def find_aligned(keys: array[int], rows: array[int], base: int, at_start: bool, start: int, end: int) -> Sequence[int]:
     """The rows whose key, over a base, is the start or the end of a region."""
     place = base + max(start if at_start else end, -1)
-    return rows[bisect_left(keys, place):bisect_right(keys, place)]
+    return rows[bisect_left(keys, place) : bisect_right(keys, place)]
 
 
 def find_ends(keys: array[int], rows: array[int], base: int, at_start: bool, start: int, end: int) -> Sequence[int]:
     """The rows whose key, over a base, is the place of a base in a region, or for ends the place after one."""
     side = bisect_left if at_start else bisect_right
-    return rows[side(keys, base + max(start, 0)):side(keys, base + max(end, 0))]
+    return rows[side(keys, base + max(start, 0)) : side(keys, base + max(end, 0))]
 
 
 def rows_by_id(ids: Sequence[str | None]) -> dict[str, int]:

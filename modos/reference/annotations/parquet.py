@@ -64,7 +64,9 @@ def try_table(path: str) -> None:
     for name in _names(Path(path)):
         column = read_parquet(Path(path), [name]).to_series()
         if column.dtype == pl.String and (size := column.str.len_bytes().cast(pl.UInt64).sum()) > MAX_COLUMN:
-            raise InvalidInputError(f"{path} has a column with {size:,} bytes of text, more than the {MAX_COLUMN:,} that a table may have")
+            raise InvalidInputError(
+                f"{path} has a column with {size:,} bytes of text, more than the {MAX_COLUMN:,} that a table may have"
+            )
 
 
 def _names(path: Path) -> list[str]:
@@ -110,7 +112,9 @@ def _check(data: mmap.mmap, columns: Sequence[str] | None, path: Path) -> None:
             if columns is None or column[_PATH][0].decode() in columns:
                 _check_pages(data, column, end, group[_GROUP_ROWS])
     if any(size > MAX_COLUMN or (size > _ANY_RATIO and size > _MAX_RATIO * packed) for size, packed in sizes.values()):
-        raise InvalidInputError(f"{path} has a column of {max(sizes.values())[0]:,} bytes, more than a table of its size may have")
+        raise InvalidInputError(
+            f"{path} has a column of {max(sizes.values())[0]:,} bytes, more than a table of its size may have"
+        )
 
 
 def _check_pages(data: mmap.mmap, column: dict[int, Any], end: int, rows: int) -> None:
@@ -167,7 +171,7 @@ def _value(data: Any, at: int, kind: int, depth: int) -> tuple[Any, int]:
     size, at = (8, at) if kind == _DOUBLE else (1, at) if kind in (_TRUE, _FALSE, _BYTE) else _unsigned(data, at)
     if kind > _BINARY or at + size > len(data):
         raise ValueError
-    return data[at:at + size], at + size
+    return data[at : at + size], at + size
 
 
 def _list(data: Any, at: int, depth: int) -> tuple[list[Any], int]:

@@ -73,9 +73,14 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """As JSON."""
-        tables = {kind: {"file": t.file, "size": t.size, "sha256": t.sha256, "offsets": list(t.offsets)} for kind, t in self.tables.items()}
-        return json.dumps({"format": FORMAT, **{key: value for key, value in vars(self).items() if key != "tables"}, "tables": tables},
-                          ensure_ascii=False).encode()
+        tables = {
+            kind: {"file": t.file, "size": t.size, "sha256": t.sha256, "offsets": list(t.offsets)}
+            for kind, t in self.tables.items()
+        }
+        return json.dumps(
+            {"format": FORMAT, **{key: value for key, value in vars(self).items() if key != "tables"}, "tables": tables},
+            ensure_ascii=False,
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
@@ -84,15 +89,30 @@ class Manifest:
             given: dict[str, Any] = read_json(data)
             if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{where} is of format {given['format']}", "install a newer modos")
-            tables = {kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))
-                      for kind, t in given["tables"].items()}
+            tables = {
+                kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))
+                for kind, t in given["tables"].items()
+            }
             contigs = tuple(map(str, given["contigs"]))
-            whole = set(tables) == set(KINDS) and all(len(t.offsets) == len(contigs) + 1 and t.file == Path(t.file).name and _SHA256.fullmatch(t.sha256)
-                                                      and list(t.offsets) == sorted(t.offsets) for t in tables.values())
+            whole = set(tables) == set(KINDS) and all(
+                len(t.offsets) == len(contigs) + 1
+                and t.file == Path(t.file).name
+                and _SHA256.fullmatch(t.sha256)
+                and list(t.offsets) == sorted(t.offsets)
+                for t in tables.values()
+            )
             circular = {str(contig): int(length) for contig, length in given.get("circular", {}).items()}
             if whole and circular.keys() <= set(contigs) and all(length > 0 for length in circular.values()):
-                return cls(str(given["name"]), str(given["assembly"]), str(given["seqcol"]), contigs, str(given["source"]), tables,
-                           {str(text): int(count) for text, count in given["left_out"].items()}, circular)
+                return cls(
+                    str(given["name"]),
+                    str(given["assembly"]),
+                    str(given["seqcol"]),
+                    contigs,
+                    str(given["source"]),
+                    tables,
+                    {str(text): int(count) for text, count in given["left_out"].items()},
+                    circular,
+                )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             if isinstance(error, InvalidInputError):
                 raise
@@ -109,7 +129,8 @@ def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], folder: Path)
     offsets = table["contig"].search_sorted(pl.Series(range(len(contigs) + 1), dtype=pl.UInt32), "left").to_list()
     path = folder / f"{kind}.parquet"
     table.with_columns(contig=names.gather(table["contig"])).write_parquet(
-        path, compression="zstd", compression_level=6, statistics=False, row_group_size=1 << 20)
+        path, compression="zstd", compression_level=6, statistics=False, row_group_size=1 << 20
+    )
     digest, size = hashlib.sha256(), path.stat().st_size
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

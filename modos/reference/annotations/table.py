@@ -71,11 +71,20 @@ class FeatureTable:
         Gives the Parquet file, fetched when it is first needed.
     """
 
-    def __init__(self, kind: str, manifest: Manifest, codes: Mapping[str, int], siblings: Mapping[str, FeatureTable], file: Callable[[], Path]):
+    def __init__(
+        self,
+        kind: str,
+        manifest: Manifest,
+        codes: Mapping[str, int],
+        siblings: Mapping[str, FeatureTable],
+        file: Callable[[], Path],
+    ):
         self.kind, self.manifest, self.siblings = kind, manifest, siblings
         self._table, self._file = manifest.tables[kind], file
         self._codes = codes
-        self._lengths = np.array([manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64)  # 0 where it is not circular
+        self._lengths = np.array(
+            [manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64
+        )  # 0 where it is not circular
         self._circular = {code: length for code, length in enumerate(self._lengths.tolist()) if length}
         self._segments: dict[str | None, dict[str, Segments]] = {strand: {} for strand in _STRANDS}  # by strand and name
         self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
@@ -130,21 +139,30 @@ class FeatureTable:
         try:
             column = self.column("xrefs")
         except pl.exceptions.ColumnNotFoundError:
-            raise InvalidInputError(f"a {self.kind} of {self.manifest.name} has no cross-references", "genes and transcripts have them, where the "
-                                    "annotation was added by a modos that keeps them: add it again") from None
+            raise InvalidInputError(
+                f"a {self.kind} of {self.manifest.name} has no cross-references",
+                "genes and transcripts have them, where the annotation was added by a modos that keeps them: add it again",
+            ) from None
         return Features(self, np.flatnonzero(column.str.split(",").list.contains(xref).fill_null(False).to_numpy()).tolist())
 
     def _row_of(self, id: str) -> int:
         rows = self._rows_by_id
         if id in self._repeated:
-            raise NotFoundError(f"{self.manifest.name} has several {self.kind}s {id}", "ask by place, or from their genes by name")
+            raise NotFoundError(
+                f"{self.manifest.name} has several {self.kind}s {id}", "ask by place, or from their genes by name"
+            )
         if id in rows:
             return rows[id]
         several = sorted(known for known in rows if known.rpartition(".")[0] == id)
         near = did_you_mean(id, rows)
-        raise NotFoundError(f"{self.manifest.name} has {f'several {self.kind}s' if several else f'no {self.kind}'} {id}",
-                            f"there are {listing(several)}" if several else f"did you mean {near}?" if near else
-                            "give an id as the annotation has it; names are asked for with `named`")
+        raise NotFoundError(
+            f"{self.manifest.name} has {f'several {self.kind}s' if several else f'no {self.kind}'} {id}",
+            f"there are {listing(several)}"
+            if several
+            else f"did you mean {near}?"
+            if near
+            else "give an id as the annotation has it; names are asked for with `named`",
+        )
 
     @cached_property
     def _rows_by_id(self) -> dict[str, int]:
@@ -228,7 +246,7 @@ class FeatureTable:
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         found = _new(Features)
         found.table = self
-        found._rows = covering[bounds[at]:bounds[at + 1]]
+        found._rows = covering[bounds[at] : bounds[at + 1]]
         if end > cuts[at]:
             new, stop = started[at], started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]
             if new < stop:
@@ -242,7 +260,10 @@ class FeatureTable:
             known[code] = self._index(strand).segments(code)
         segments = known[code]
         if segments is None:
-            return Features(self, self._find_many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
+            return Features(
+                self,
+                self._find_many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist(),
+            )
         if code in self._circular:
             return Features(self, self._find_around(segments.find, code, start, end))
         if name in self._codes:
@@ -330,7 +351,9 @@ class FeatureTable:
         for sign in _signs(strand):
             at_start = first == (sign == "+")
             given = (*self._ends(sign, at_start), code << _SHIFT, at_start)
-            found += self._find_around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
+            found += (
+                self._find_around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
+            )
         return Features(self, sorted(found))
 
     def _find_around(self, find: Callable[[int, int], Iterable[int]], code: int, start: int, end: int) -> list[int]:
@@ -352,7 +375,9 @@ class FeatureTable:
         starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
         codes = contigs if isinstance(contigs, np.ndarray) and contigs.dtype.kind == "i" else self._numbers_of(contigs)
         if not len(codes) == len(starts) == len(ends):
-            raise InvalidInputError(f"there are {len(codes):,} contigs, {len(starts):,} starts and {len(ends):,} ends", "give as many of each")
+            raise InvalidInputError(
+                f"there are {len(codes):,} contigs, {len(starts):,} starts and {len(ends):,} ends", "give as many of each"
+            )
         if (starts > ends).any():
             raise InvalidInputError(f"region {int(np.argmax(starts > ends)):,} (from 0) ends before it starts")
         return codes, starts, ends
@@ -362,8 +387,10 @@ class FeatureTable:
         try:
             return np.array([codes[name] for name in contigs], np.int64)
         except KeyError as error:
-            raise NotFoundError(f"{self.manifest.assembly} has no contig {error.args[0]}",
-                                "see `modos reference show` for its contigs and their other names") from None
+            raise NotFoundError(
+                f"{self.manifest.assembly} has no contig {error.args[0]}",
+                "see `modos reference show` for its contigs and their other names",
+            ) from None
 
     def _index(self, strand: str | None) -> IntervalIndex:
         if _check_strand(strand) not in self._indexes:
@@ -381,7 +408,9 @@ class FeatureTable:
     def _find_many(self, find: Find, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         return find_around(find, self._lengths, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
 
-    def _find_by_end(self, strand: str | None, first: bool, aligned: bool, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
+    def _find_by_end(
+        self, strand: str | None, first: bool, aligned: bool, codes: Numbers, starts: Numbers, ends: Numbers
+    ) -> Pairs:
         """The features with their first (5') or last (3') end at that of a query, or in it."""
         found = []
         for sign in _signs(strand):
@@ -389,8 +418,12 @@ class FeatureTable:
             low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
             keys, rows = (np.frombuffer(numbers, np.int64) for numbers in self._ends(sign, at_start))
             shift = codes << _SHIFT
-            sides: tuple[_Side, _Side] = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
-            begin, stop = (np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides))
+            sides: tuple[_Side, _Side] = (
+                ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")
+            )  # the last base counts
+            begin, stop = (
+                np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides)
+            )
             counts = np.maximum(stop - begin, 0)
             found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
         query, row = (np.concatenate(parts) for parts in zip(*found))
@@ -425,7 +458,7 @@ class FeatureTable:
             count = len(self.siblings[parent])
             self._children[parent] = _pack(order), _pack(np.searchsorted(parents[order], np.arange(count + 1)))
         children, bounds = self._children[parent]
-        return children[bounds[row]:bounds[row + 1]]
+        return children[bounds[row] : bounds[row + 1]]
 
 
 def _pack(numbers: Numbers) -> array[int]:

@@ -54,8 +54,15 @@ def read_json(body: bytes) -> Any:
 def transport_reason(error: BaseException) -> str:
     """Describe in a few words what went wrong on a connection."""
     text = str(error)
-    for words in ("Connection refused", "Name or service not known", "timed out", "No route to host",
-                  "Connection reset by peer", "Temporary failure in name resolution", "Remote end closed connection"):
+    for words in (
+        "Connection refused",
+        "Name or service not known",
+        "timed out",
+        "No route to host",
+        "Connection reset by peer",
+        "Temporary failure in name resolution",
+        "Remote end closed connection",
+    ):
         if words.lower() in text.lower():
             return words.lower()
     return text.splitlines()[0][:200] if text else type(error).__name__

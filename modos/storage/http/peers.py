@@ -74,5 +74,7 @@ def pools(server: str | None) -> dict[str, type[HTTPConnectionPool]]:
     """
     plain = type("Connection", (_Watched, HTTPConnection), {"server": server})
     secure = type("SecureConnection", (_Watched, HTTPSConnection), {"server": server})
-    return {"http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure})}
+    return {
+        "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }

@@ -53,7 +53,9 @@ def check_reach(url: str, server: str, what: str) -> None:
     if host == server_host or os.environ.get(ALLOW_VARIABLE) == "1" or _is_proxied(url):
         return
     if reach(host, port) > reach(server_host, 0):
-        raise ProtocolError(f"{what} {server_host} points to the internal address {host}", f"if that is meant, set {ALLOW_VARIABLE}=1")
+        raise ProtocolError(
+            f"{what} {server_host} points to the internal address {host}", f"if that is meant, set {ALLOW_VARIABLE}=1"
+        )
 
 
 def check_peer(host: str, address: str, server: str) -> None:
@@ -64,8 +66,10 @@ def check_peer(host: str, address: str, server: str) -> None:
     """
     server_host = origin(server)[1]
     if os.environ.get(ALLOW_VARIABLE) != "1" and _reach_of(_parse(address)) > reach(server_host, 0):
-        raise ProtocolError(f"{host} leads to the internal address {address}, and {server_host} was not there when it was looked up",
-                            f"if that is meant, set {ALLOW_VARIABLE}=1")
+        raise ProtocolError(
+            f"{host} leads to the internal address {address}, and {server_host} was not there when it was looked up",
+            f"if that is meant, set {ALLOW_VARIABLE}=1",
+        )
 
 
 def _is_proxied(url: str) -> bool:

@@ -52,7 +52,9 @@ def _check_address(response: requests.Response) -> None:
         target = response.headers["Location"].encode("latin-1").decode()
         _ = urlsplit(urljoin(response.url, target)).port
     except ValueError:
-        raise ProtocolError(f"{response.url.partition('?')[0]} redirects to what is no address", "is it the right server?") from None
+        raise ProtocolError(
+            f"{response.url.partition('?')[0]} redirects to what is no address", "is it the right server?"
+        ) from None
 
 
 def _find_own_error(error: BaseException | None) -> ModosError | None:

@@ -36,7 +36,9 @@ _SERVE = "import sys; sys.path.append(sys.argv[1]); from modos.storage.processes
 
 def start(program: str, *arguments: str, stderr: IO[bytes], stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """Run a program in Python, without what lies in the working directory; it reads what is written to its `stdin`."""
-    return subprocess.Popen([sys.executable, "-P", "-c", program, *arguments], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", program, *arguments], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr
+    )
 
 
 class Child:
@@ -106,13 +108,17 @@ class Child:
             try:
                 self._process = start(_SERVE, _FOLDER, *self._arguments, str(_IDLE), stderr=messages)
             except OSError as error:
-                raise ModosError(f"no process can be started for what may be damaged: {error.strerror}", "are there too many?") from None
+                raise ModosError(
+                    f"no process can be started for what may be damaged: {error.strerror}", "are there too many?"
+                ) from None
             assert self._process.stdout
             if self._process.stdout.readline(_MAX_LINE) != _READY:
                 self._end()
                 messages.seek(0)
                 said = messages.read(_MAX_LINE).decode("utf-8", "replace").split("\n")
-                raise ModosError(f"no process can be started for what may be damaged: {next((line for line in reversed(said) if line), '')[:300]}")
+                raise ModosError(
+                    f"no process can be started for what may be damaged: {next((line for line in reversed(said) if line), '')[:300]}"
+                )
         return self._process
 
     def close(self) -> None:
@@ -137,7 +143,9 @@ class Child:
         if code == -signal.SIGALRM:
             return IntegrityError(f"{name} is damaged: to read it takes more than {self._seconds} s", _RESTORE)
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        return IntegrityError(f"{name} is damaged, or takes more memory than there is: a process that read it ended {how}", _RESTORE)
+        return IntegrityError(
+            f"{name} is damaged, or takes more memory than there is: a process that read it ended {how}", _RESTORE
+        )
 
 
 def serve(module: str, function: str, memory: str, seconds: str, idle: str) -> None:

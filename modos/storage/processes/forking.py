@@ -29,8 +29,9 @@ def begin(holder: Holder, start: Callable[[Holder], object]) -> None:
 def check_same_process(home: int) -> None:
     """Raise ModosError where this is not the process of a number, but a child of it."""
     if os.getpid() != home:
-        raise ModosError("a stream that was begun before a fork cannot be gone on with in the child",
-                         "begin it anew in the child")
+        raise ModosError(
+            "a stream that was begun before a fork cannot be gone on with in the child", "begin it anew in the child"
+        )
 
 
 def _begin_anew() -> None:

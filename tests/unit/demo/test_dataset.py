@@ -16,8 +16,19 @@ from modos.demo.reads import Block, Read, align, compare
 from modos.demo.variants import LONG_DELETION, SAMPLES
 from modos.formats import BGZF_EOF, CRAM3_EOF
 
-FILES = ["calls.vcf.gz", "calls.vcf.gz.tbi", "cohort.bcf", "cohort.bcf.csi", "demo1.cram", "demo1.cram.crai",
-         "demo2.bam", "demo2.bam.bai", "modo.yaml", "reference.fa", "reference.fa.fai"]
+FILES = [
+    "calls.vcf.gz",
+    "calls.vcf.gz.tbi",
+    "cohort.bcf",
+    "cohort.bcf.csi",
+    "demo1.cram",
+    "demo1.cram.crai",
+    "demo2.bam",
+    "demo2.bam.bai",
+    "modo.yaml",
+    "reference.fa",
+    "reference.fa.fai",
+]
 REGIONS = ["chr1", "chr1:1-100", "chr1:29,900-30,800", "chr2:12345-12345", "chr2:39901-40000"]
 
 
@@ -124,8 +135,13 @@ def test_the_indexes_find_the_reads_of_a_region(folder, region):
     assert run("samtools", "view", "-c", "-T", "reference.fa", "demo1.cram", region, cwd=folder) == by_index
     contig, _, span = region.replace(",", "").partition(":")
     first, last = map(int, span.split("-")) if span else (1, 10**9)
-    overlapping = [read for read in reads(folder / "demo2.bam") if read.reference_name == contig and
-                   read.reference_start < last and (read.reference_end or read.reference_start + 1) >= first]
+    overlapping = [
+        read
+        for read in reads(folder / "demo2.bam")
+        if read.reference_name == contig
+        and read.reference_start < last
+        and (read.reference_end or read.reference_start + 1) >= first
+    ]
     assert int(by_index) == len(overlapping) > 0
 
 
@@ -166,8 +182,11 @@ def test_errors_are_as_frequent_as_the_qualities_say(folder):
     """Over the reads that no variant touches: mismatches seen against those expected."""
     with pysam.VariantFile(folder / "calls.vcf.gz") as file:
         touched = {(call.contig, base) for call in file for base in range(call.start - 100, call.stop)}
-    plain = [read for read in reads(folder / "demo2.bam") if not read.is_unmapped and read.cigarstring == "100M"
-             and (read.reference_name, read.reference_start) not in touched]
+    plain = [
+        read
+        for read in reads(folder / "demo2.bam")
+        if not read.is_unmapped and read.cigarstring == "100M" and (read.reference_name, read.reference_start) not in touched
+    ]
     expected = sum(10 ** (-quality / 10) for read in plain for quality in read.query_qualities)
     assert sum(read.get_tag("NM") for read in plain) == pytest.approx(expected, rel=0.1)
 
@@ -218,8 +237,17 @@ def test_the_description_names_files_and_elements_that_exist(folder):
     entries = yaml.safe_load((folder / "modo.yaml").read_text())
     elements = {entry["element"]["id"]: entry["element"] for entry in entries}
     assert list(elements) == [
-        "ex", "assay/assay1", "sample/sample1", "sample/sample2", "reference/reference1", "sequence/chr1",
-        "sequence/chr2", "data/demo1", "data/demo2", "data/calls", "data/cohort",
+        "ex",
+        "assay/assay1",
+        "sample/sample1",
+        "sample/sample2",
+        "reference/reference1",
+        "sequence/chr1",
+        "sequence/chr2",
+        "data/demo1",
+        "data/demo2",
+        "data/calls",
+        "data/cohort",
     ]
     stems = []
     for entry in entries:
@@ -235,22 +263,28 @@ def test_the_description_names_files_and_elements_that_exist(folder):
 
 def test_the_description_has_the_checksums_of_the_sequences(folder):
     entries = yaml.safe_load((folder / "modo.yaml").read_text())
-    described = {entry["element"]["name"]: entry["element"]["sequence_md5"] for entry in entries
-                 if entry["element"]["@type"] == "ReferenceSequence"}
+    described = {
+        entry["element"]["name"]: entry["element"]["sequence_md5"]
+        for entry in entries
+        if entry["element"]["@type"] == "ReferenceSequence"
+    }
     with pysam.FastaFile(folder / "reference.fa") as fasta:
         assert described == {contig: hashlib.md5(fasta.fetch(contig).encode()).hexdigest() for contig in LENGTHS}
 
 
-@pytest.mark.parametrize(("positions", "start", "cigar"), [
-    (list(range(5, 45)), 5, "40M"),
-    ([*range(20), *range(23, 43)], 0, "20M3D20M"),
-    ([*range(20), -1, -1, *range(20, 40)], 0, "20M2I20M"),
-    ([*range(20), -1, -1], 0, "20M2S"),
-    ([-1, *range(7, 27)], 7, "1S20M"),
-    ([*range(9), *range(12, 42)], 12, "9S30M"),
-    ([*range(30), -1, *range(30, 35)], 0, "30M6S"),
-    ([*range(30), *range(230, 270)], 230, "30S40M"),
-])
+@pytest.mark.parametrize(
+    ("positions", "start", "cigar"),
+    [
+        (list(range(5, 45)), 5, "40M"),
+        ([*range(20), *range(23, 43)], 0, "20M3D20M"),
+        ([*range(20), -1, -1, *range(20, 40)], 0, "20M2I20M"),
+        ([*range(20), -1, -1], 0, "20M2S"),
+        ([-1, *range(7, 27)], 7, "1S20M"),
+        ([*range(9), *range(12, 42)], 12, "9S30M"),
+        ([*range(30), -1, *range(30, 35)], 0, "30M6S"),
+        ([*range(30), *range(230, 270)], 230, "30S40M"),
+    ],
+)
 def test_alignment_from_known_positions(positions, start, cigar):
     """Gaps become I and D; ends too short to be found by an aligner are clipped."""
     blocks = align(positions)

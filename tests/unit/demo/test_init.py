@@ -17,25 +17,42 @@ ROOT = Path(__file__).resolve().parents[3]
 def first_step(folder: Path, **settings: str) -> subprocess.CompletedProcess:
     """What runs before all the rest, with some settings in `.env`, as docker-compose.yml passes them on."""
     described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["secrets"].get("environment", {})
-    passed = {name: re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: settings.get(m[1]) or m[2], value) for name, value in described.items()}
-    return subprocess.run([sys.executable, "-m", "modos.demo.init", "secrets", folder], env=os.environ | passed, text=True,
-                          capture_output=True, timeout=60)
+    passed = {
+        name: re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: settings.get(m[1]) or m[2], value) for name, value in described.items()
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "modos.demo.init", "secrets", folder],
+        env=os.environ | passed,
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
 
 
-@pytest.mark.parametrize(("settings", "public"), [
-    ({}, True), ({"MODOS_PUBLIC_READ": "1"}, True), ({"MODOS_PUBLIC_READ": "0"}, False),
-    ({"MODOS_ACCESS": "/etc/modos/access.toml"}, False),
-    ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": ""}, False),
-    ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": "0"}, False)])
+@pytest.mark.parametrize(
+    ("settings", "public"),
+    [
+        ({}, True),
+        ({"MODOS_PUBLIC_READ": "1"}, True),
+        ({"MODOS_PUBLIC_READ": "0"}, False),
+        ({"MODOS_ACCESS": "/etc/modos/access.toml"}, False),
+        ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": ""}, False),
+        ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": "0"}, False),
+    ],
+)
 def test_rules_close_the_bucket(settings, public):
     from modos.demo.init import is_public
 
     assert is_public(settings) is public
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": "1"}, "lets anybody read the bucket"),
-    ({"MODOS_PUBLIC_READ": "yes"}, "'yes'")])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": "1"}, "lets anybody read the bucket"),
+        ({"MODOS_PUBLIC_READ": "yes"}, "'yes'"),
+    ],
+)
 def test_settings_that_contradict_each_other_start_nothing(settings, words, tmp_path):
     done = first_step(tmp_path / "secrets", **settings)
     assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr
@@ -54,8 +71,13 @@ def test_the_step_that_opens_the_bucket_knows_of_the_rules():
 
 
 def serve(folder: Path, **settings: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0"],
-                          env=os.environ | settings, text=True, capture_output=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0"],
+        env=os.environ | settings,
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
 
 
 def test_a_server_with_rules_does_not_start_beside_an_open_bucket(tmp_path):
@@ -69,6 +91,7 @@ def test_a_server_with_rules_does_not_start_beside_an_open_bucket(tmp_path):
 @pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/existing-s3.yml"])
 def test_the_server_of_each_deployment_is_told_both_settings(file):
     """The steps that look at them elsewhere are left out over an S3 that is there; the server's own settings are merged with those."""
+
     class Loader(yaml.SafeLoader):
         pass
 
@@ -77,4 +100,6 @@ def test_the_server_of_each_deployment_is_told_both_settings(file):
     added = yaml.load((ROOT / file).read_text(), Loader)["services"]["modos"]["environment"]
     assert added is not None, "!reset or !override would take away what docker-compose.yml has"
     environment = base | added
-    assert environment["MODOS_SERVE_ACCESS"] == "${MODOS_ACCESS:-}" and environment["MODOS_PUBLIC_READ"] == "${MODOS_PUBLIC_READ:-}"
+    assert (
+        environment["MODOS_SERVE_ACCESS"] == "${MODOS_ACCESS:-}" and environment["MODOS_PUBLIC_READ"] == "${MODOS_PUBLIC_READ:-}"
+    )

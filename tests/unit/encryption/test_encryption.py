@@ -72,8 +72,13 @@ def passphrase(monkeypatch):
 
 
 def crypt4gh(*arguments, data):
-    result = subprocess.run([sys.executable, "-m", "crypt4gh", *map(str, arguments)], input=data, capture_output=True,
-                            timeout=60, env=os.environ | {"C4GH_PASSPHRASE": PASSPHRASE})
+    result = subprocess.run(
+        [sys.executable, "-m", "crypt4gh", *map(str, arguments)],
+        input=data,
+        capture_output=True,
+        timeout=60,
+        env=os.environ | {"C4GH_PASSPHRASE": PASSPHRASE},
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -84,7 +89,7 @@ def sealed(data, *recipients, key=None, sender=None, edits=None):
 
 
 def in_pieces(data, size=10_000):
-    return (data[at:at + size] for at in range(0, len(data), size))
+    return (data[at : at + size] for at in range(0, len(data), size))
 
 
 def header_of(file) -> Header:
@@ -94,7 +99,7 @@ def header_of(file) -> Header:
 def opened(file, secret, sender=None, size=10_000):
     header = header_of(file)
     inside = header.decrypt(secret, sender)
-    return b"".join(apply_edits(decrypt(in_pieces(file[header.size:], size), inside.keys), inside.edits))
+    return b"".join(apply_edits(decrypt(in_pieces(file[header.size :], size), inside.keys), inside.edits))
 
 
 def content(size):
@@ -140,12 +145,14 @@ def test_a_header_is_made_anew_for_others_and_the_body_stays(key_files, passphra
     data, me, friend, third = content(70_000), *(SecretKey.random() for _ in range(3))
     file = sealed(data, me.public, third.public)
     header = header_of(file)
-    shared = header.reencrypt(me, [friend.public], keep=True) + file[header.size:]
+    shared = header.reencrypt(me, [friend.public], keep=True) + file[header.size :]
     assert [opened(shared, key) for key in (me, friend, third)] == [data] * 3
-    alone = header.reencrypt(me, [friend.public], keep=False) + file[header.size:]
-    assert opened(alone, friend) == data and not header_of(alone).has_packets_for(me) and not header_of(alone).has_packets_for(third)
+    alone = header.reencrypt(me, [friend.public], keep=False) + file[header.size :]
+    assert (
+        opened(alone, friend) == data and not header_of(alone).has_packets_for(me) and not header_of(alone).has_packets_for(third)
+    )
     locked = load_public_key(key_files["c4gh-locked"][1])
-    again = header.reencrypt(me, [locked], keep=False) + file[header.size:]
+    again = header.reencrypt(me, [locked], keep=False) + file[header.size :]
     assert crypt4gh("decrypt", "--sk", key_files["c4gh-locked"][0], data=again) == data
     with pytest.raises(DecryptError):
         header.reencrypt(friend, [friend.public], keep=True)
@@ -162,7 +169,7 @@ def edited(edits, data):
             output += data[pos:]
         else:
             keep = edits.pop(0)
-            output += data[pos:pos + keep]
+            output += data[pos : pos + keep]
             pos += keep
     return output
 
@@ -187,38 +194,55 @@ def with_edit_lists(data, *lists, padding=b""):
     from crypt4gh import header as package
 
     key = os.urandom(32)
-    contents = [package.make_packet_data_enc(0, key), *(
-        edits if isinstance(edits, bytes) else struct.pack(f"<II{len(edits)}Q", 1, len(edits), *edits) + padding for edits in lists)]
-    packets = [struct.pack("<I", 0) + bytes(package.encrypt_X25519_Chacha20_Poly1305(content, FIXED.raw, FIXED.public.raw))
-               for content in contents]
-    return b"crypt4gh" + struct.pack("<II", 1, len(packets)) + b"".join(
-        struct.pack("<I", len(packet) + 4) + packet for packet in packets) + b"".join(encrypt(in_pieces(data), key))
+    contents = [
+        package.make_packet_data_enc(0, key),
+        *(
+            edits if isinstance(edits, bytes) else struct.pack(f"<II{len(edits)}Q", 1, len(edits), *edits) + padding
+            for edits in lists
+        ),
+    ]
+    packets = [
+        struct.pack("<I", 0) + bytes(package.encrypt_X25519_Chacha20_Poly1305(content, FIXED.raw, FIXED.public.raw))
+        for content in contents
+    ]
+    return (
+        b"crypt4gh"
+        + struct.pack("<II", 1, len(packets))
+        + b"".join(struct.pack("<I", len(packet) + 4) + packet for packet in packets)
+        + b"".join(encrypt(in_pieces(data), key))
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(EDITS, st.integers(0, 3), st.integers(0, SEGMENT), st.integers(0, 2 * SEGMENT))
 @example([], 2, 0, SEGMENT)
 def test_edit_lists_of_files_for_who_reads_all_a_region_or_a_stream(tmp_path_factory, edits, segments, start, width):
-    folder, data = tmp_path_factory.mktemp("edits"), PLAIN[:segments * SEGMENT + 100]
+    folder, data = tmp_path_factory.mktemp("edits"), PLAIN[: segments * SEGMENT + 100]
     edits = [length * 2000 if length < 100 else length for length in edits]
     file, wanted = with_edit_lists(data, edits, padding=bytes(9)), edited(edits, data)
     assert opened(file, FIXED) == wanted == b"".join(plain_pieces(in_pieces(file), FIXED, "x"))
     (folder / "a.c4gh").write_bytes(file)
     view = DecryptedView(open_storage(folder), FIXED)
     assert view.stat("a").size == len(wanted)
-    assert view.read_part("a", start, start + width)[0] == wanted[start:start + width]
+    assert view.read_part("a", start, start + width)[0] == wanted[start : start + width]
     whole = DecryptedFile(open_storage(folder), "a.c4gh", FIXED)
     assert whole.size == len(wanted) and b"".join(whole.iter_plain({})) == wanted
     friend = SecretKey.random()
     header = header_of(file)
-    again = header.reencrypt(FIXED, [friend.public], keep=False) + file[header.size:]
+    again = header.reencrypt(FIXED, [friend.public], keep=False) + file[header.size :]
     assert opened(again, friend) == wanted
 
 
-@pytest.mark.parametrize(("lists", "words"), [
-    (([0, 5], [0, 5]), "several edit lists"), (([], [0, 5]), "several edit lists"), ((struct.pack("<I", 1),), "cut"),
-    ((struct.pack("<IIQ", 1, 2, 5),), "cut"), ((struct.pack("<II", 1, 2**32 - 1) + bytes(800),), "cut"),
-])
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        (([0, 5], [0, 5]), "several edit lists"),
+        (([], [0, 5]), "several edit lists"),
+        ((struct.pack("<I", 1),), "cut"),
+        ((struct.pack("<IIQ", 1, 2, 5),), "cut"),
+        ((struct.pack("<II", 1, 2**32 - 1) + bytes(800),), "cut"),
+    ],
+)
 def test_edit_lists_that_are_refused(lists, words):
     with pytest.raises(DecryptError, match=words):
         opened(with_edit_lists(b"some data", *lists), FIXED)
@@ -227,7 +251,7 @@ def test_edit_lists_that_are_refused(lists, words):
 def test_a_header_for_who_has_one_already_gets_no_second_edit_list():
     file, friend = with_edit_lists(b"some data", [5, 4]), SecretKey.random()
     header = header_of(file)
-    shared = header.reencrypt(FIXED, [FIXED.public, friend.public], keep=True) + file[header.size:]
+    shared = header.reencrypt(FIXED, [FIXED.public, friend.public], keep=True) + file[header.size :]
     assert opened(shared, FIXED) == opened(shared, friend) == b"data"
 
 
@@ -236,7 +260,7 @@ def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
     file = with_edit_lists(PLAIN * 15, [0, 10])
     (tmp_path / "a.c4gh").write_bytes(file)
     digest = Digest()
-    digest.add(file[header_of(file).size:])
+    digest.add(file[header_of(file).size :])
     whole = DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED)
     assert b"".join(whole.iter_plain({"seal_digest": digest.hexdigest()})) == PLAIN[:10]
     with pytest.raises(DecryptError, match="segment 59"):
@@ -246,8 +270,14 @@ def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
 def test_edit_lists_are_read_as_the_package_writes_them(key_files):
     secret, public = key_files["c4gh"]
     data = content(300_000)
-    file = crypt4gh("rearrange", "--sk", secret, "--range", "100-65400",
-                    data=crypt4gh("encrypt", "--sk", secret, "--recipient_pk", public, data=data))
+    file = crypt4gh(
+        "rearrange",
+        "--sk",
+        secret,
+        "--range",
+        "100-65400",
+        data=crypt4gh("encrypt", "--sk", secret, "--recipient_pk", public, data=data),
+    )
     assert opened(file, load_secret_key(secret)) == crypt4gh("decrypt", "--sk", secret, data=file)
     ours = sealed(data, load_public_key(public), edits=(100, 65_300))
     assert opened(ours, load_secret_key(secret)) == crypt4gh("decrypt", "--sk", secret, data=ours) == data[100:65_400]
@@ -269,7 +299,7 @@ def test_a_size_that_no_body_has(rest):
 def test_a_flipped_bit_anywhere_is_noticed(data):
     secret = FIXED
     at, bit = data.draw(st.integers(0, len(FILE) - 1)), data.draw(st.integers(0, 7))
-    changed = FILE[:at] + bytes([FILE[at] ^ 1 << bit]) + FILE[at + 1:]
+    changed = FILE[:at] + bytes([FILE[at] ^ 1 << bit]) + FILE[at + 1 :]
     with pytest.raises(DecryptError):
         opened(changed, secret)
 
@@ -288,14 +318,21 @@ FIXED = SecretKey(bytes(range(1, 33)))
 FILE = sealed(content(3 * SEGMENT + 100), FIXED.public)
 
 
-@pytest.mark.parametrize("change", [
-    lambda s: s[:-1], lambda s: [*s, s[-1]], lambda s: [s[1], s[0], *s[2:]], lambda s: [s[0], s[0], *s[2:]],
-    lambda s: s[1:], lambda s: [],
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s[:-1],
+        lambda s: [*s, s[-1]],
+        lambda s: [s[1], s[0], *s[2:]],
+        lambda s: [s[0], s[0], *s[2:]],
+        lambda s: s[1:],
+        lambda s: [],
+    ],
+)
 def test_the_digest_notices_segments_that_are_missing_or_moved(change):
     """Which the format itself does not."""
-    body = FILE[124:124 + 3 * SEALED]
-    segments = [body[at:at + SEALED] for at in range(0, len(body), SEALED)]
+    body = FILE[124 : 124 + 3 * SEALED]
+    segments = [body[at : at + SEALED] for at in range(0, len(body), SEALED)]
     inside = header_of(FILE).decrypt(FIXED)
     before, after = Digest(), Digest()
     list(decrypt(in_pieces(body), inside.keys, before))
@@ -304,8 +341,12 @@ def test_the_digest_notices_segments_that_are_missing_or_moved(change):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=400) | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=200)).map(
-    lambda t: b"crypt4gh" + struct.pack("<II", 1, t[0]) + struct.pack("<I", t[1]) + t[2]))
+@given(
+    st.binary(max_size=400)
+    | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=200)).map(
+        lambda t: b"crypt4gh" + struct.pack("<II", 1, t[0]) + struct.pack("<I", t[1]) + t[2]
+    )
+)
 def test_any_bytes_are_a_header_or_a_clear_error(data):
     try:
         header_of(data).decrypt(FIXED)
@@ -313,13 +354,19 @@ def test_any_bytes_are_a_header_or_a_clear_error(data):
         assert "\n" not in error.message
 
 
-@pytest.mark.parametrize(("start", "words"), [
-    (b"", "not a Crypt4GH"), (b"crypt", "within its header"), (b"BAM\1" + bytes(50), "not a Crypt4GH"),
-    (b"crypt4gh" + struct.pack("<II", 2, 1), "version 2"), (b"crypt4gh" + struct.pack("<II", 1, 0), "0 packets"),
-    (b"crypt4gh" + struct.pack("<II", 1, 1 << 20), "packets"),
-    (b"crypt4gh" + struct.pack("<III", 1, 1, 2**31) + bytes(100), "absurd"),
-    (b"crypt4gh" + struct.pack("<III", 1, 1, 108) + bytes(50), "within its header"),
-])
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"", "not a Crypt4GH"),
+        (b"crypt", "within its header"),
+        (b"BAM\1" + bytes(50), "not a Crypt4GH"),
+        (b"crypt4gh" + struct.pack("<II", 2, 1), "version 2"),
+        (b"crypt4gh" + struct.pack("<II", 1, 0), "0 packets"),
+        (b"crypt4gh" + struct.pack("<II", 1, 1 << 20), "packets"),
+        (b"crypt4gh" + struct.pack("<III", 1, 1, 2**31) + bytes(100), "absurd"),
+        (b"crypt4gh" + struct.pack("<III", 1, 1, 108) + bytes(50), "within its header"),
+    ],
+)
 def test_headers_that_cannot_be(start, words):
     with pytest.raises(DecryptError, match=words):
         header_of(start)
@@ -328,8 +375,9 @@ def test_headers_that_cannot_be(start, words):
 def test_methods_that_are_not_known_are_refused():
     from crypt4gh import header as package
 
-    packet = b"\0\0\0\0" + bytes(package.encrypt_X25519_Chacha20_Poly1305(
-        package.make_packet_data_enc(7, bytes(32)), FIXED.raw, FIXED.public.raw))
+    packet = b"\0\0\0\0" + bytes(
+        package.encrypt_X25519_Chacha20_Poly1305(package.make_packet_data_enc(7, bytes(32)), FIXED.raw, FIXED.public.raw)
+    )
     with pytest.raises(DecryptError, match="method 7"):
         Header((packet,), 0).decrypt(FIXED)
 
@@ -376,11 +424,21 @@ def test_a_passphrase_that_is_wrong_or_missing(key_files, name, monkeypatch, cap
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("text", [b"", b"nothing", b"-----BEGIN X-----\nAA==\n-----END X-----\n", b"\xff" * 100,
-                                  b"-----BEGIN CRYPT4GH PUBLIC KEY-----\nAAAA\n-----END CRYPT4GH PUBLIC KEY-----\n",
-                                  b"-----BEGIN CRYPT4GH PUBLIC KEY-----\n" + b"A" * 43 + b"=\n-----END CRYPT4GH PUBLIC KEY-----\n",
-                                  b"-----BEGIN CRYPT4GH PRIVATE KEY-----\nYzRnaC12MQ==\n-----END CRYPT4GH PRIVATE KEY-----\n",
-                                  b"ssh-rsa AAAA me", b"ssh-ed25519 AAAA me", b"ssh-ed25519"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"nothing",
+        b"-----BEGIN X-----\nAA==\n-----END X-----\n",
+        b"\xff" * 100,
+        b"-----BEGIN CRYPT4GH PUBLIC KEY-----\nAAAA\n-----END CRYPT4GH PUBLIC KEY-----\n",
+        b"-----BEGIN CRYPT4GH PUBLIC KEY-----\n" + b"A" * 43 + b"=\n-----END CRYPT4GH PUBLIC KEY-----\n",
+        b"-----BEGIN CRYPT4GH PRIVATE KEY-----\nYzRnaC12MQ==\n-----END CRYPT4GH PRIVATE KEY-----\n",
+        b"ssh-rsa AAAA me",
+        b"ssh-ed25519 AAAA me",
+        b"ssh-ed25519",
+    ],
+)
 def test_what_is_no_key(tmp_path, text):
     path = tmp_path / "key"
     path.write_bytes(text)
@@ -431,8 +489,11 @@ def storage(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(edits=st.none() | st.lists(st.integers(0, 2 * SEGMENT), min_size=1, max_size=5), ranges=st.lists(
-    st.tuples(st.integers(0, 5 * SEGMENT), st.integers(0, 3 * SEGMENT)), max_size=5), size=st.integers(0, 4 * SEGMENT))
+@given(
+    edits=st.none() | st.lists(st.integers(0, 2 * SEGMENT), min_size=1, max_size=5),
+    ranges=st.lists(st.tuples(st.integers(0, 5 * SEGMENT), st.integers(0, 3 * SEGMENT)), max_size=5),
+    size=st.integers(0, 4 * SEGMENT),
+)
 def test_any_range_of_a_view_is_that_of_the_plain_file(tmp_path_factory, edits, ranges, size):
     folder = tmp_path_factory.mktemp("view")
     data = PLAIN[:size]
@@ -441,7 +502,7 @@ def test_any_range_of_a_view_is_that_of_the_plain_file(tmp_path_factory, edits, 
     view = DecryptedView(open_storage(folder), FIXED)
     assert view.stat("a").size == len(plain)
     for start, width in ranges:
-        assert view.read_part("a", start, start + width)[0] == plain[start:start + width]
+        assert view.read_part("a", start, start + width)[0] == plain[start : start + width]
 
 
 PLAIN = content(4 * SEGMENT)
@@ -451,14 +512,16 @@ def test_a_view_opens_only_what_it_needs(storage, tmp_path, monkeypatch):
     (tmp_path / "a.c4gh").write_bytes(sealed(PLAIN * 10, FIXED.public))
     reads = []
     real = storage.read_part
-    monkeypatch.setattr(storage, "read_part", lambda key, start, end, **k: reads.append((start, end)) or real(key, start, end, **k))
+    monkeypatch.setattr(
+        storage, "read_part", lambda key, start, end, **k: reads.append((start, end)) or real(key, start, end, **k)
+    )
     view = DecryptedView(storage, FIXED)
     view.read_part("a", 20 * SEGMENT + 5, 20 * SEGMENT + 9)
     view.read_part("a", 10, 20)
     assert len(reads) == 2 and reads[1] == (124 + 20 * SEALED, 124 + 21 * SEALED)
-    assert view.read_part("a", 20 * SEGMENT, 23 * SEGMENT)[0] == (PLAIN * 10)[20 * SEGMENT:23 * SEGMENT]
+    assert view.read_part("a", 20 * SEGMENT, 23 * SEGMENT)[0] == (PLAIN * 10)[20 * SEGMENT : 23 * SEGMENT]
     assert reads[2:] == [(124 + 21 * SEALED, 124 + 23 * SEALED)]
-    assert view.read_part("a", 18 * SEGMENT + 1, 21 * SEGMENT)[0] == (PLAIN * 10)[18 * SEGMENT + 1:21 * SEGMENT]
+    assert view.read_part("a", 18 * SEGMENT + 1, 21 * SEGMENT)[0] == (PLAIN * 10)[18 * SEGMENT + 1 : 21 * SEGMENT]
     assert reads[3:] == [(124 + 18 * SEALED, 124 + 20 * SEALED)]
 
 
@@ -473,7 +536,7 @@ def test_a_view_says_which_file_it_cannot_open(storage, tmp_path):
     assert view.read_part("a", 0, 10)[0] == PLAIN[:10]
     with pytest.raises(DecryptError, match=r"a\.c4gh: segment 3"):
         view.read_part("a", 0, len(PLAIN))
-    (tmp_path / "a.c4gh").write_bytes(bytes(changed[:-SEALED + 5]))
+    (tmp_path / "a.c4gh").write_bytes(bytes(changed[: -SEALED + 5]))
     with pytest.raises(DecryptError, match="truncated"):
         DecryptedView(storage, FIXED).stat("a")
     with pytest.raises(NotFoundError):

@@ -81,10 +81,15 @@ def test_a_wrong_passphrase_of_a_pem(write, monkeypatch):
         load_secret_key(path)
 
 
-@pytest.mark.parametrize(("make", "name"), [
-    (lambda: rsa.generate_private_key(65537, 2048), "RSA"), (ed25519.Ed25519PrivateKey.generate, "Ed25519"),
-    (lambda: ec.generate_private_key(ec.SECP256R1()), "EllipticCurve|EC"), (x448.X448PrivateKey.generate, "X448"),
-])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: rsa.generate_private_key(65537, 2048), "RSA"),
+        (ed25519.Ed25519PrivateKey.generate, "Ed25519"),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), "EllipticCurve|EC"),
+        (x448.X448PrivateKey.generate, "X448"),
+    ],
+)
 def test_other_keys_in_pem_are_named_and_refused(write, make, name):
     key = make()
     for data in (pkcs8(key), pkcs8(key, PASSPHRASE)):
@@ -105,8 +110,10 @@ def test_the_old_form_of_openssl_is_named(write):
 
 
 def ssh_keygen(folder, *options, kind="ed25519", passphrase=PASSPHRASE, name="k"):
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "somebody with  blanks", *options, "-f", folder / name],
-                   check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "somebody with  blanks", *options, "-f", folder / name],
+        check=True,
+    )
     return folder / name
 
 
@@ -160,7 +167,8 @@ def test_several_keys_are_no_key(tmp_path, write):
 
 
 FORMS = {
-    "a byte order mark": lambda text: BOM + text, "CRLF": lambda text: text.replace(b"\n", b"\r\n"),
+    "a byte order mark": lambda text: BOM + text,
+    "CRLF": lambda text: text.replace(b"\n", b"\r\n"),
     "both": lambda text: BOM + text.replace(b"\n", b"\r\n"),
     "blanks": lambda text: b"\n \n" + b"".join(line + b"  \t\n\n" for line in text.splitlines()) + b"\n\n",
     "no last line end": lambda text: text.rstrip(b"\n"),
@@ -174,8 +182,10 @@ def keys_of_all_kinds(folder):
     key = x25519.X25519PrivateKey.generate()
     yield pkcs8(key), spki(key)
     key = ed25519.Ed25519PrivateKey.generate()
-    yield (key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
-           key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b" a comment  with blanks\n")
+    yield (
+        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b" a comment  with blanks\n",
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -206,31 +216,46 @@ def test_messages_show_nothing_of_a_key(tmp_path, write):
     """Whatever is damaged about it."""
     for secret, _ in keys_of_all_kinds(tmp_path):
         for at in range(0, len(secret), 3):
-            damaged = secret[:at] + b"\n" + secret[at + 1:]
+            damaged = secret[:at] + b"\n" + secret[at + 1 :]
             try:
                 load_secret_key(write(damaged), lambda: PASSPHRASE)
             except (InvalidInputError, AccessError) as error:
                 told = f"{error} {error.hint}".replace(str(tmp_path), "")
-                assert not any(line[start:start + 12].decode() in told for line in secret.splitlines()[1:-1]
-                               for start in range(len(line) - 12))
+                assert not any(
+                    line[start : start + 12].decode() in told
+                    for line in secret.splitlines()[1:-1]
+                    for start in range(len(line) - 12)
+                )
         (tmp_path / "a.sec").unlink(missing_ok=True), (tmp_path / "a.pub").unlink(missing_ok=True)
 
 
 # --- passphrases ---
 
 
-@pytest.mark.parametrize(("data", "wanted"), [
-    (BOM + b"correct horse\r\n", "correct horse"), (b"correct horse\r\nmore", "correct horse"), ("grün\n".encode(), "grün"),
-    (" a\x0bb\u2028c\x85 \n".encode(), " a\x0bb\u2028c\x85 "),
-])
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (BOM + b"correct horse\r\n", "correct horse"),
+        (b"correct horse\r\nmore", "correct horse"),
+        ("grün\n".encode(), "grün"),
+        (" a\x0bb\u2028c\x85 \n".encode(), " a\x0bb\u2028c\x85 "),
+    ],
+)
 def test_a_passphrase_is_the_first_line_of_its_file(write, data, wanted):
     assert read_passphrase(write(data)) == wanted
 
 
-@pytest.mark.parametrize(("data", "words"), [
-    (b"", "no passphrase"), (BOM, "no passphrase"), (b"\nmore\n", "no passphrase"), (BOM + b"\r\n", "no passphrase"),
-    (b"gr\xfcn\n", "UTF-8"), ("x".encode("utf-16"), "UTF-8"),
-])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "no passphrase"),
+        (BOM, "no passphrase"),
+        (b"\nmore\n", "no passphrase"),
+        (BOM + b"\r\n", "no passphrase"),
+        (b"gr\xfcn\n", "UTF-8"),
+        ("x".encode("utf-16"), "UTF-8"),
+    ],
+)
 def test_files_without_a_passphrase(write, data, words):
     with pytest.raises(InvalidInputError, match=words):
         read_passphrase(write(data))

@@ -56,7 +56,9 @@ def test_stretches_of_a_2bit_file_that_cannot_be(tmp_path, unknown):
 def test_a_row_of_many_other_names(tmp_path):
     """12,000 names of one contig took 18 s, and the memory of 144 million."""
     (tmp_path / "x.fa").write_text(">c\nACGT\n>d\nAC\n")
-    (tmp_path / "names.txt").write_text("# c\t...\nc\t" + "\t".join(f"n{number}" for number in range(12_000)) + "\nd\tother\nn7\tx\n")
+    (tmp_path / "names.txt").write_text(
+        "# c\t...\nc\t" + "\t".join(f"n{number}" for number in range(12_000)) + "\nd\tother\nn7\tx\n"
+    )
     begin = time.perf_counter()
     assembly = add_files(open_store(tmp_path / "refs"), "a", [str(tmp_path / "x.fa")], str(tmp_path / "names.txt"))
     assert time.perf_counter() - begin < 5
@@ -88,8 +90,11 @@ def with_comment(data, size):
     return packed[:3] + b"\x10" + packed[4:10] + b"x" * size + b"\0" + packed[10:]
 
 
-@pytest.mark.parametrize("read", [read_regions, lambda path: list(read_text(path)), lambda path: parse_index(open(path, "rb").read())],
-                         ids=["regions", "a track", "an index"])
+@pytest.mark.parametrize(
+    "read",
+    [read_regions, lambda path: list(read_text(path)), lambda path: parse_index(open(path, "rb").read())],
+    ids=["regions", "a track", "an index"],
+)
 def test_a_comment_of_gzip_without_an_end(tmp_path, read):
     """64 MB of one took minutes, or were a traceback; gzip itself writes the name of a file there."""
     path = str(tmp_path / "x.bed.gz")
@@ -143,11 +148,16 @@ def test_many_samples():
 
 
 def itf8(number):
-    return bytes([number]) if number < 128 else bytes([0xF0 | number >> 28, number >> 20 & 255, number >> 12 & 255, number >> 4 & 255, number & 15])
+    return (
+        bytes([number])
+        if number < 128
+        else bytes([0xF0 | number >> 28, number >> 20 & 255, number >> 12 & 255, number >> 4 & 255, number & 15])
+    )
 
 
 def cram(major, *sizes):
     """A CRAM with a container of blocks that say that they have some bytes, decompressed."""
+
     def summed(data):
         return data + zlib.crc32(data).to_bytes(4, "little") * (major > 2)
 

@@ -40,26 +40,39 @@ def features(path):
     return [piece.parse() for piece in iter_pieces(path)]
 
 
-@pytest.mark.parametrize("read, suffix, good, bad", [
-    (lambda path: read_agp([path]), ".agp", "a\t1\t9\t1\tW\n", "a\t1\t9\t1\tX\n"),
-    (lambda path: read_agp([path]), ".agp", "a\t1\t9\t1\tW\na\t10\t12\t2\tN\n", "a\t1\t9\t1\tW\na\t5\t12\t2\tN\n"),
-    (lambda path: read_report(path, "UCSC-style-name"), ".txt", REPORT, REPORT.replace("\tchr2", "")),
-    (read_map, ".tsv", "a\tb\na\tb\n", "a\tb\na\tc\n"),
-    (scored, ".bed", "chr1\t0\t5\tx\t1e4\n", "chr1\t0\t5\tx\t1e400\n"),
-    (scored, ".bed", "chr1\t0\t5\tx\t1e4\n", "chr1\t0\t5\tx\tnan\n"),
-    (read_regions, ".tsv", "chr1\t1\t5\n", "chr1\t1\t-5\n"),
-    (lambda path: list(read_text(path)), ".wig", "fixedStep chrom=a start=1 step=1\n1\n", "fixedStep chrom=a start=1 start=5 step=1\n1\n"),
-    (lambda path: list(read_text(path)), ".wig", "fixedStep chrom=a start=1 step=1\n1\n", "fixedStepp chrom=a start=1 step=1\n1\n"),
-    (features, ".gff3", CDS.format(0), CDS.format(7)),
-    (features, ".gff3", CDS.format("."), CDS.format("x")),
-    (read_refgene, ".txt", GENE, GENE.replace("0,1,", "0,9,")),
-    (read_refgene, ".txt", GENE, GENE.replace("0,1,", "0,")),
-    (read_refgene, ".txt", GENE, GENE.replace("1000,", "400,")),
-    (read_refgene, ".txt", GENE.replace("\t200\t4000", "\t9\t9"), GENE.replace("\t200\t4000", "\t9\t4000")),
-    (load_yaml, ".yaml", "a: {b: 1}\nc: {b: 2}\n", "a: {b: 1, b: 2}\n"),
-    (read_access, ".toml", 'tokens = "x"\n', "tokens = 5\n"),
-    (read_tokens, ".txt", "a 0123456789abcdef\nb fedcba9876543210\n", "a 0123456789abcdef\nb 0123456789abcdef\n"),
-])
+@pytest.mark.parametrize(
+    "read, suffix, good, bad",
+    [
+        (lambda path: read_agp([path]), ".agp", "a\t1\t9\t1\tW\n", "a\t1\t9\t1\tX\n"),
+        (lambda path: read_agp([path]), ".agp", "a\t1\t9\t1\tW\na\t10\t12\t2\tN\n", "a\t1\t9\t1\tW\na\t5\t12\t2\tN\n"),
+        (lambda path: read_report(path, "UCSC-style-name"), ".txt", REPORT, REPORT.replace("\tchr2", "")),
+        (read_map, ".tsv", "a\tb\na\tb\n", "a\tb\na\tc\n"),
+        (scored, ".bed", "chr1\t0\t5\tx\t1e4\n", "chr1\t0\t5\tx\t1e400\n"),
+        (scored, ".bed", "chr1\t0\t5\tx\t1e4\n", "chr1\t0\t5\tx\tnan\n"),
+        (read_regions, ".tsv", "chr1\t1\t5\n", "chr1\t1\t-5\n"),
+        (
+            lambda path: list(read_text(path)),
+            ".wig",
+            "fixedStep chrom=a start=1 step=1\n1\n",
+            "fixedStep chrom=a start=1 start=5 step=1\n1\n",
+        ),
+        (
+            lambda path: list(read_text(path)),
+            ".wig",
+            "fixedStep chrom=a start=1 step=1\n1\n",
+            "fixedStepp chrom=a start=1 step=1\n1\n",
+        ),
+        (features, ".gff3", CDS.format(0), CDS.format(7)),
+        (features, ".gff3", CDS.format("."), CDS.format("x")),
+        (read_refgene, ".txt", GENE, GENE.replace("0,1,", "0,9,")),
+        (read_refgene, ".txt", GENE, GENE.replace("0,1,", "0,")),
+        (read_refgene, ".txt", GENE, GENE.replace("1000,", "400,")),
+        (read_refgene, ".txt", GENE.replace("\t200\t4000", "\t9\t9"), GENE.replace("\t200\t4000", "\t9\t4000")),
+        (load_yaml, ".yaml", "a: {b: 1}\nc: {b: 2}\n", "a: {b: 1, b: 2}\n"),
+        (read_access, ".toml", 'tokens = "x"\n', "tokens = 5\n"),
+        (read_tokens, ".txt", "a 0123456789abcdef\nb fedcba9876543210\n", "a 0123456789abcdef\nb 0123456789abcdef\n"),
+    ],
+)
 def test_damaged_lines_are_refused(read, suffix, good, bad, tmp_path):
     for name, text in (("good", good), ("bad", bad)):
         (tmp_path / f"{name}{suffix}").write_text(text)
@@ -101,7 +114,7 @@ def test_numbers_that_are_too_large_are_refused():
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 def test_cells_of_several_lines_stay_whole(ends, tmp_path):
-    (tmp_path / "x.csv").write_text(ends.join(['id,description,name', 's1,"one', 'two",a\u2028b', "s2,three,c", ""]), newline="")
+    (tmp_path / "x.csv").write_text(ends.join(["id,description,name", 's1,"one', 'two",a\u2028b', "s2,three,c", ""]), newline="")
     first, second = read_descriptions([tmp_path / "x.csv"], "sample")
     assert first.attributes["description"] == f"one{ends}two" and first.attributes["name"] == "a\u2028b"
     assert second.attributes["description"] == "three"
@@ -114,7 +127,12 @@ def test_messages_stay_short():
 
 @pytest.mark.parametrize("url", ["http://[", "http://a:99999999", "http://", "x"])
 def test_an_endpoint_that_is_no_address_is_refused(url, monkeypatch):
-    for look in (lambda: server_name(url), lambda: token_for(url, None), lambda: token_for(url, "http://a"), lambda: open_store("http://a/x", url)):
+    for look in (
+        lambda: server_name(url),
+        lambda: token_for(url, None),
+        lambda: token_for(url, "http://a"),
+        lambda: open_store("http://a/x", url),
+    ):
         with pytest.raises(InvalidInputError):
             look()
     assert "failed" in {found.state for found in examine(url, None, None)}

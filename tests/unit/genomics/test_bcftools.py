@@ -38,8 +38,9 @@ def write(path, output, samples=None, pieces=(TEXT,)):
 def view(path, *options):
     """What bcftools says, of the version that pysam has."""
     code = "import sys; from pysam import bcftools; sys.stdout.write(bcftools.view(*sys.argv[1:]))"
-    return subprocess.run([sys.executable, "-c", code, "--no-version", *options, str(path)], check=True, capture_output=True,
-                          text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code, "--no-version", *options, str(path)], check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.mark.parametrize(("name", "compressed"), KINDS)

@@ -46,7 +46,9 @@ ODD = [
 def odd(tmp_path_factory):
     """A folder with reads of all kinds."""
     folder = tmp_path_factory.mktemp("odd")
-    subprocess.run(["samtools", "view", "-b", "-o", folder / "odd.bam", "-"], input=HEADER + "\n".join(ODD) + "\n", text=True, check=True)
+    subprocess.run(
+        ["samtools", "view", "-b", "-o", folder / "odd.bam", "-"], input=HEADER + "\n".join(ODD) + "\n", text=True, check=True
+    )
     subprocess.run(["samtools", "index", folder / "odd.bam"], check=True)
     return folder
 
@@ -56,8 +58,11 @@ def choices(seed, count):
     tags = ["NM", "MD", "RG", "XB", "XX", "CG", "ZZ", "XH"]
     for _ in range(count):
         wanted = pick.choice([None, (), tuple(pick.sample(tags, 3))])
-        yield Query(fields=tuple(pick.sample(FIELDS, pick.randint(0, 10))), tags=wanted,
-                    notags=tuple(tag for tag in pick.sample(tags, pick.randint(0, 3)) if tag not in (wanted or ())))
+        yield Query(
+            fields=tuple(pick.sample(FIELDS, pick.randint(0, 10))),
+            tags=wanted,
+            notags=tuple(tag for tag in pick.sample(tags, pick.randint(0, 3)) if tag not in (wanted or ())),
+        )
 
 
 def opened(folder, name, query):
@@ -123,7 +128,9 @@ def test_regions_are_those_of_the_whole_reads(example, tmp_path):
 def test_tags_are_left_out_of_a_cram_that_is_written(example, tmp_path):
     for query in (Query(tags=("RG",)), Query(notags=("NM", "MD"))):
         out = written(example / "ex", "demo2.bam", query, tmp_path / "out.cram", output=OutputFormat("CRAM"))
-        text = subprocess.run(["samtools", "view", "--input-fmt-option", "decode_md=0", out], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(
+            ["samtools", "view", "--input-fmt-option", "decode_md=0", out], capture_output=True, text=True, check=True
+        ).stdout
         got = [sorted(spelled_out(line).split("\t")) for line in text.splitlines()]
         assert got == [sorted(line.split("\t")) for line in expected(sam(example / "ex/demo2.bam"), query)]
 
@@ -157,7 +164,13 @@ def test_what_cannot_be_left_out_is_refused(example, tmp_path):
         next(file.iter_bytes("chr1"))
     with open(tmp_path / "out", "wb") as out, pytest.raises(InvalidInputError, match="CRAM"):
         opened(example / "ex", "demo1.cram", query).write(out.fileno())
-    for wrong in ({"fields": ("QNAM",)}, {"fields": ("qname",)}, {"tags": ("NMX",)}, {"notags": ("N",)}, {"tags": ("NM",), "notags": ("NM",)}):
+    for wrong in (
+        {"fields": ("QNAM",)},
+        {"fields": ("qname",)},
+        {"tags": ("NMX",)},
+        {"notags": ("N",)},
+        {"tags": ("NM",), "notags": ("NM",)},
+    ):
         with pytest.raises(InvalidInputError):
             Query(**wrong)
 
@@ -175,7 +188,8 @@ def test_damaged_reads_are_errors(tail, at, byte):
 
 
 READ = struct.pack("<IiiBBHHHIiii", 32 + 2 + 4 + 2 + 3 + 7, 0, 5, 2, 60, 4681, 1, 0, 3, -1, -1, 0) + (
-    b"a\0" + struct.pack("<I", 3 << 4) + b"\x12\x40" + b"III" + b"NMi\1\0\0\0")
+    b"a\0" + struct.pack("<I", 3 << 4) + b"\x12\x40" + b"III" + b"NMi\1\0\0\0"
+)
 
 
 LYING = """

@@ -27,7 +27,7 @@ def file(request, example):
 
 
 def pieces(data, size=10_000):
-    return (data[start:start + size] for start in range(0, len(data), size))
+    return (data[start : start + size] for start in range(0, len(data), size))
 
 
 def reader(name, data, fasta):
@@ -56,7 +56,7 @@ def test_all_records_come(file, example):
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.7, 0.999])
 def test_a_stream_cut_anywhere_is_an_error(file, keep):
     name, data, fasta = file
-    with pytest.raises(IntegrityError), reader(name, data[:int(len(data) * keep)], fasta) as records:
+    with pytest.raises(IntegrityError), reader(name, data[: int(len(data) * keep)], fasta) as records:
         list(records)
     assert no_feeders()
 
@@ -73,7 +73,7 @@ def test_a_stream_cut_between_two_blocks_is_an_error(example):
 def block_bounds(data):
     start = 0
     while start < len(data):
-        end = start + int.from_bytes(data[start + 16:start + 18], "little") + 1
+        end = start + int.from_bytes(data[start + 16 : start + 18], "little") + 1
         yield start, end
         start = end
 
@@ -90,7 +90,7 @@ def test_a_broken_transport_surfaces_in_the_loop(file):
     name, data, fasta = file
 
     def breaking():
-        yield data[:len(data) // 2]
+        yield data[: len(data) // 2]
         raise TransportError("the line broke")
 
     with pytest.raises(RemoteError, match="the line broke"), RecordReader(breaking(), FORMATS[name], fasta) as records:
@@ -127,11 +127,15 @@ def test_a_cram_without_its_reference_says_so(example, monkeypatch, tmp_path):
     data = (example / "source/demo1.cram").read_bytes()
     reference = (example / "source/reference.fa").rename(example / "source/hidden.fa")
     try:
-        with pytest.raises(IntegrityError, match=r"reference of chr1 \(MD5 [0-9a-f]{32}\), chr2 \(MD5"), reader(
-                "CRAM", data, None) as records:
+        with (
+            pytest.raises(IntegrityError, match=r"reference of chr1 \(MD5 [0-9a-f]{32}\), chr2 \(MD5"),
+            reader("CRAM", data, None) as records,
+        ):
             list(records)
-        with pytest.raises(IntegrityError, match=r"reference of chr2 \(MD5 [0-9a-f]{32}\) was not found"), reader(
-                "CRAM", data, None) as records:
+        with (
+            pytest.raises(IntegrityError, match=r"reference of chr2 \(MD5 [0-9a-f]{32}\) was not found"),
+            reader("CRAM", data, None) as records,
+        ):
             list(records.iter_overlapping((Region("chr2"),)))
     finally:
         reference.rename(example / "source/reference.fa")
@@ -175,4 +179,4 @@ def test_both_forms_of_the_cram_end_marker_count(example):
     data = (example / "source/demo1.cram").read_bytes()
     at = len(data) - 38 + 8
     assert data[at] == 0x0F
-    assert list(check_end([data[:at] + b"\xff" + data[at + 1:]], FORMATS["CRAM"]))
+    assert list(check_end([data[:at] + b"\xff" + data[at + 1 :]], FORMATS["CRAM"]))

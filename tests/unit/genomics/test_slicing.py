@@ -36,7 +36,7 @@ def bam(tmp_path_factory) -> File:
 
 
 def pieces(data, size=3_000):
-    return (data[start:start + size] for start in range(0, len(data), size))
+    return (data[start : start + size] for start in range(0, len(data), size))
 
 
 def opened(file, data=None, size=3_000):
@@ -94,26 +94,35 @@ starts = st.integers(0, 1_000_000)
 
 
 @settings(max_examples=60, deadline=None)
-@given(regions=st.lists(st.tuples(st.sampled_from(["chr1", "chr2", "chr10", "empty", "HLA-A*01:01"]), starts,
-                                  st.integers(1, 200_000)), min_size=1, max_size=6),
-       cut=st.integers(0, 6), size=st.integers(1, 100_000))
+@given(
+    regions=st.lists(
+        st.tuples(st.sampled_from(["chr1", "chr2", "chr10", "empty", "HLA-A*01:01"]), starts, st.integers(1, 200_000)),
+        min_size=1,
+        max_size=6,
+    ),
+    cut=st.integers(0, 6),
+    size=st.integers(1, 100_000),
+)
 def test_any_regions_in_any_pieces(bam, regions, cut, size):
     united = settle([Region(contig, start, start + width) for contig, start, width in regions], list(bam.header.contigs))
     first, second = united[:cut], united[cut:]
-    counts = [sum(run.records for run in select(opened(bam, size=size), bam.format, part, after))
-              for part, after in ((first, None), (second, first[-1] if first else None)) if part]
+    counts = [
+        sum(run.records for run in select(opened(bam, size=size), bam.format, part, after))
+        for part, after in ((first, None), (second, first[-1] if first else None))
+        if part
+    ]
     assert sum(counts) == len(bam.filtered(bam.path, *united))
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9, 0.999])
 def test_a_stream_that_ends_early_is_truncated(file, keep):
     with pytest.raises(TruncatedStream):
-        list(select(opened(file, file.data[:int(len(file.data) * keep)]), file.format, None))
+        list(select(opened(file, file.data[: int(len(file.data) * keep)]), file.format, None))
 
 
 def test_a_stream_that_ends_within_a_record_is_truncated(bam):
-    ends = [at for at in range(len(bam.data) - 4) if bam.data[at:at + 4] == b"\x1f\x8b\x08\x04"]
-    cut = bam.data[:ends[-40]] + BGZF_EOF
+    ends = [at for at in range(len(bam.data) - 4) if bam.data[at : at + 4] == b"\x1f\x8b\x08\x04"]
+    cut = bam.data[: ends[-40]] + BGZF_EOF
     with pytest.raises(TruncatedStream, match="within a record"):
         list(select(opened(bam, cut), bam.format, None))
 
@@ -122,7 +131,7 @@ def test_a_stream_that_ends_within_a_record_is_truncated(bam):
 @given(data=st.data())
 def test_damage_is_one_of_our_errors(bam, data):
     at, bit = data.draw(st.integers(0, len(bam.data) - 29)), data.draw(st.integers(0, 7))
-    damaged = bam.data[:at] + bytes([bam.data[at] ^ 1 << bit]) + bam.data[at + 1:]
+    damaged = bam.data[:at] + bytes([bam.data[at] ^ 1 << bit]) + bam.data[at + 1 :]
     try:
         count = sum(run.records for run in select(opened(bam, damaged), bam.format, None))
     except ModosError:
@@ -159,10 +168,18 @@ def test_records_and_remarks_that_begin_with_a_hash(tmp_path):
     """All of a file has the records that bcftools finds: one whose name begins with # was read, and neither counted nor written."""
     path = tmp_path / "a.vcf.gz"
     text = b"##fileformat=VCFv4.3\n##contig=<ID=1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n1\t5\ta\tA\tC\t.\t.\t.\n#hr1\t7\tb\tA\tC\t.\t.\t.\n1\t9\tc\tA\tC\t.\t.\t.\n"
-    for content, count in ((text, 3), (text.replace(b"#hr1\t7", b"#CHROM\tPOS"), 2), (text.replace(b"#hr1\t7\tb\tA\tC\t.\t.\t.", b"# a remark"), 2)):
+    for content, count in (
+        (text, 3),
+        (text.replace(b"#hr1\t7", b"#CHROM\tPOS"), 2),
+        (text.replace(b"#hr1\t7\tb\tA\tC\t.\t.\t.", b"# a remark"), 2),
+    ):
         path.write_bytes(bgzf.compress(content) + BGZF_EOF)
         file = GenomicFile(StorageSource(open_storage(tmp_path), "a.vcf.gz"))
         written = bytes_of(partial(file.write, output=OutputFormat("VCF", False)))
-        assert file.count() == count == len([line for line in written.splitlines() if line[:6] not in (b"##file", b"##cont", b"#CHROM")])
+        assert (
+            file.count()
+            == count
+            == len([line for line in written.splitlines() if line[:6] not in (b"##file", b"##cont", b"#CHROM")])
+        )
     path.write_bytes(bgzf.compress(text) + BGZF_EOF)
     assert len(run("bcftools", "view", "-H", path).splitlines()) == 3

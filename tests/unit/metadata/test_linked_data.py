@@ -62,10 +62,16 @@ def test_a_prefix_that_is_no_uri_is_refused(modo, base):
         modo.knowledge_graph(base)
 
 
-@pytest.mark.parametrize(("text", "uri"), [
-    ("NCBITaxon:9606", "http://purl.obolibrary.org/obo/NCBITaxon_9606"), ("https://x.org/a", "https://x.org/a"),
-    ("http://purl.obolibrary.org/obo/CL_1", "http://purl.obolibrary.org/obo/CL_1"), ("/data/x.fa", None), ("words here", None),
-])
+@pytest.mark.parametrize(
+    ("text", "uri"),
+    [
+        ("NCBITaxon:9606", "http://purl.obolibrary.org/obo/NCBITaxon_9606"),
+        ("https://x.org/a", "https://x.org/a"),
+        ("http://purl.obolibrary.org/obo/CL_1", "http://purl.obolibrary.org/obo/CL_1"),
+        ("/data/x.fa", None),
+        ("words here", None),
+    ],
+)
 def test_curies_become_uris(text, uri):
     assert expand(text) == uri
 
@@ -79,9 +85,17 @@ def test_queries(modo):
     assert modo.query("SELECT ?x ?m WHERE { ?x a modos:Sample OPTIONAL { ?x modos:nothing ?m } }")[0]["m"] is None
 
 
-@pytest.mark.parametrize("query", ["", "SELECT", "SELECT ?x WHERE { ?x foo:bar ?y }", "DELETE WHERE { ?s ?p ?o }",
-                                   "SELECT * WHERE { SERVICE <http://x.org> { ?s ?p ?o } }",
-                                   "SELECT * FROM <file:///etc/passwd> WHERE { ?s ?p ?o }"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "SELECT",
+        "SELECT ?x WHERE { ?x foo:bar ?y }",
+        "DELETE WHERE { ?s ?p ?o }",
+        "SELECT * WHERE { SERVICE <http://x.org> { ?s ?p ?o } }",
+        "SELECT * FROM <file:///etc/passwd> WHERE { ?s ?p ?o }",
+    ],
+)
 def test_bad_queries_are_refused(modo, query):
     with pytest.raises(InvalidInputError):
         select(modo.knowledge_graph(BASE), query)

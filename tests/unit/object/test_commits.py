@@ -102,10 +102,20 @@ def test_creating_never_overwrites(storage):
     assert storage.read(ROOT_KEY) == before
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'{"attributes": {}}', b'{"attributes": null}', b"\xff\xfe",
-                                  b'{"node_type": "group", "attributes": {"@type": "Sample"}}',
-                                  b'{"node_type": "group", "attributes": {"@type": "MODO"}, '
-                                  b'"consolidated_metadata": {"metadata": 3}}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"attributes": {}}',
+        b'{"attributes": null}',
+        b"\xff\xfe",
+        b'{"node_type": "group", "attributes": {"@type": "Sample"}}',
+        b'{"node_type": "group", "attributes": {"@type": "MODO"}, "consolidated_metadata": {"metadata": 3}}',
+    ],
+)
 def test_a_damaged_root_is_an_integrity_error(tmp_path, data):
     folder = tmp_path / "bad/data.zarr"
     folder.mkdir(parents=True)

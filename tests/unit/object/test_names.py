@@ -13,19 +13,42 @@ from modos.object.notebook import to_yaml
 ENDINGS = [*sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}), ".xyz", ""]
 
 
-@pytest.mark.parametrize(("key", "name", "version"), [
-    ("a.cram", "a.cram", 1), ("a~2.cram", "a.cram", 2), ("r/a~13.cram", "r/a.cram", 13), ("a~2.cram.c4gh", "a.cram", 2),
-    ("a~2.vcf.gz", "a.vcf.gz", 2), ("a~2.vcf.gz.tbi", "a.vcf.gz.tbi", 2), ("a~2.cram.crai.c4gh", "a.cram.crai", 2), ("a~2.bai", "a.bai", 2),
-    ("a~2.fa.gz.gzi", "a.fa.gz.gzi", 2), ("a~3.xyz", "a.xyz", 3), ("a~2", "a", 2), ("x.y/a~2", "x.y/a", 2), ("A~2.BAM", "A.BAM", 2),
-    ("a-2.cram", "a-2.cram", 1), ("a~1.cram", "a~1.cram", 1), ("a~02.cram", "a~02.cram", 1), ("a~2x.cram", "a~2x.cram", 1), ("a.cram~2", "a.cram~2", 1),
-    ("~2.cram", "~2.cram", 1), ("r/~2.cram", "r/~2.cram", 1), ("r~2/a.cram", "r~2/a.cram", 1),
-])
+@pytest.mark.parametrize(
+    ("key", "name", "version"),
+    [
+        ("a.cram", "a.cram", 1),
+        ("a~2.cram", "a.cram", 2),
+        ("r/a~13.cram", "r/a.cram", 13),
+        ("a~2.cram.c4gh", "a.cram", 2),
+        ("a~2.vcf.gz", "a.vcf.gz", 2),
+        ("a~2.vcf.gz.tbi", "a.vcf.gz.tbi", 2),
+        ("a~2.cram.crai.c4gh", "a.cram.crai", 2),
+        ("a~2.bai", "a.bai", 2),
+        ("a~2.fa.gz.gzi", "a.fa.gz.gzi", 2),
+        ("a~3.xyz", "a.xyz", 3),
+        ("a~2", "a", 2),
+        ("x.y/a~2", "x.y/a", 2),
+        ("A~2.BAM", "A.BAM", 2),
+        ("a-2.cram", "a-2.cram", 1),
+        ("a~1.cram", "a~1.cram", 1),
+        ("a~02.cram", "a~02.cram", 1),
+        ("a~2x.cram", "a~2x.cram", 1),
+        ("a.cram~2", "a.cram~2", 1),
+        ("~2.cram", "~2.cram", 1),
+        ("r/~2.cram", "r/~2.cram", 1),
+        ("r~2/a.cram", "r~2/a.cram", 1),
+    ],
+)
 def test_a_name_and_a_version_are_in_a_key(key, name, version):
     assert (name_of(key), version_of(key)) == (name, version)
 
 
-@given(stem=st.text("ab~-.1", min_size=1, max_size=6), ending=st.sampled_from(ENDINGS), sealed=st.sampled_from(["", ".c4gh"]),
-       version=st.integers(2, 2000))
+@given(
+    stem=st.text("ab~-.1", min_size=1, max_size=6),
+    ending=st.sampled_from(ENDINGS),
+    sealed=st.sampled_from(["", ".c4gh"]),
+    version=st.integers(2, 2000),
+)
 def test_a_key_of_a_name_tells_both(stem, ending, sealed, version):
     name = stem + ending
     if name_of(name) != name or stem.endswith(".") or (not ending and "." in stem):
@@ -49,8 +72,12 @@ def test_a_key_counts_before_a_name():
 @pytest.mark.parametrize("name", ["a.cram", "a # b.cram", "word " * 30 + "a.cram", "no: yes.cram", "é.cram"])
 def test_yaml_has_names_and_says_where_they_lie(name):
     key = key_of(name, 3) + ".c4gh"
-    metadata = {"ex": {"@type": "MODO"}, "data/a": {"@type": "DataEntity", "data_path": key, "description": "x\n  data_path: y\n"},
-                "data/b": {"data_path": "b.bam"}, "data/c": {"data_path": "data.zarr/data/c~2"}}
+    metadata = {
+        "ex": {"@type": "MODO"},
+        "data/a": {"@type": "DataEntity", "data_path": key, "description": "x\n  data_path: y\n"},
+        "data/b": {"data_path": "b.bam"},
+        "data/c": {"data_path": "data.zarr/data/c~2"},
+    }
     text = to_yaml(metadata)
     assert yaml.safe_load(text) == metadata | {"data/a": metadata["data/a"] | {"data_path": name}}
     assert text.count("# stored as") == 1 and f"  # stored as {key}\n" in text

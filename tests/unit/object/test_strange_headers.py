@@ -27,7 +27,11 @@ def bam(path, text):
 
 def test_lines_of_other_kinds(tmp_path):
     """An AssertionError of pysam ended the whole of `modos enrich`."""
-    text = b"@HD\tVN:1.6\n@SQ\tSN:a\tLN:1000\tM5:" + b"0" * 32 + b"\n@SQ\tSN:b\tLN:1000\n@WQ\tXX:1\n@RG\tID:x\tSM:one\n@CO\tfree: text\n"
+    text = (
+        b"@HD\tVN:1.6\n@SQ\tSN:a\tLN:1000\tM5:"
+        + b"0" * 32
+        + b"\n@SQ\tSN:b\tLN:1000\n@WQ\tXX:1\n@RG\tID:x\tSM:one\n@CO\tfree: text\n"
+    )
     assert bam(tmp_path / "a.bam", text) == Header([Sequence("a", "0" * 32, length=1000), Sequence("b", length=1000)], ["one"])
 
 
@@ -45,7 +49,9 @@ def test_numbers_of_contigs_with_gaps(tmp_path):
     path.write_bytes(bgzf.compress(b"BCF\2\2" + struct.pack("<I", len(text)) + text + record) + BGZF_EOF)
     run("bcftools", "index", path)
     file = GenomicFile(StorageSource(open_storage(tmp_path), "a.bcf"))
-    assert read_header(open_storage(tmp_path), "a.bcf") == Header([Sequence("a", length=1000), Sequence("b", length=900)], [], new_samples=True)
+    assert read_header(open_storage(tmp_path), "a.bcf") == Header(
+        [Sequence("a", length=1000), Sequence("b", length=900)], [], new_samples=True
+    )
     assert file.count("b:10") == 1 and file.count("b:11") == 0
 
 

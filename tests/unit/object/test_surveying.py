@@ -22,7 +22,12 @@ def run(*command, stdin=None):
 
 
 def write_fasta(path, bases=BASES):
-    path.write_text("".join(f">{name} of a test\n" + "".join(f"{text[at:at + 60]}\n" for at in range(0, len(text), 60)) for name, text in bases.items()))
+    path.write_text(
+        "".join(
+            f">{name} of a test\n" + "".join(f"{text[at : at + 60]}\n" for at in range(0, len(text), 60))
+            for name, text in bases.items()
+        )
+    )
     run("samtools", "faidx", path)
     return path
 
@@ -34,7 +39,10 @@ def sequence_lines(fasta, without=""):
 
 def write_reads(path, fasta, samples=("S1",), without="", index=True):
     groups = [f"@RG\tID:g{number}\tSM:{name}" for number, name in enumerate(samples)]
-    reads = [f"r{number}\t0\tchr1\t{100 + number}\t60\t8M\t*\t0\t0\t{BASES['chr1'][99 + number:107 + number]}\tIIIIIIII" for number in range(20)]
+    reads = [
+        f"r{number}\t0\tchr1\t{100 + number}\t60\t8M\t*\t0\t0\t{BASES['chr1'][99 + number : 107 + number]}\tIIIIIIII"
+        for number in range(20)
+    ]
     text = "\n".join(["@HD\tVN:1.6\tSO:coordinate", *sequence_lines(fasta, without), *groups, *reads]) + "\n"
     kind = ["-C", "-T", fasta] if path.suffix == ".cram" else ["-b"]
     run("samtools", "view", *kind, "--no-PG", "-o", path, "-", stdin=text)
@@ -47,7 +55,18 @@ def write_variants(path, samples, contigs=None, index=True):
     contigs = [f"##contig=<ID={name},length={len(text)}>" for name, text in BASES.items()] if contigs is None else contigs
     columns = ["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", *(["FORMAT", *samples] if samples else [])]
     record = ["chr1", "101", ".", "T", "G", ".", ".", ".", *(["GT", *["0/1"] * len(samples)] if samples else [])]
-    text = "\n".join(["##fileformat=VCFv4.2", *contigs, '##FORMAT=<ID=GT,Number=1,Type=String,Description="G">', "\t".join(columns), "\t".join(record)]) + "\n"
+    text = (
+        "\n".join(
+            [
+                "##fileformat=VCFv4.2",
+                *contigs,
+                '##FORMAT=<ID=GT,Number=1,Type=String,Description="G">',
+                "\t".join(columns),
+                "\t".join(record),
+            ]
+        )
+        + "\n"
+    )
     run("bcftools", "view", "--no-version", "-O", "b" if path.suffix == ".bcf" else "z", "-o", path, "-", stdin=text)
     if index:
         run("bcftools", "index", *([] if path.suffix == ".bcf" else ["-t"]), path)
@@ -57,7 +76,9 @@ def write_variants(path, samples, contigs=None, index=True):
 def oracle_samples(path):
     if path.name.endswith((".vcf.gz", ".bcf")):
         return run("bcftools", "query", "-l", path).split("\n")[:-1]
-    return list(dict.fromkeys(line.split("\t")[0] for line in run("samtools", "samples", path).splitlines() if line.split("\t")[0] != "."))
+    return list(
+        dict.fromkeys(line.split("\t")[0] for line in run("samtools", "samples", path).splitlines() if line.split("\t")[0] != ".")
+    )
 
 
 @pytest.fixture
@@ -67,13 +88,20 @@ def fasta(tmp_path):
 
 def create(tmp_path, files, reference=(), name="ex", mapping=None, ask=None, **options):
     told = []
-    return MODO.create_from_files(tmp_path / name, files, reference, matcher=Matcher(mapping or {}, ask, told.append), **options), told
+    return MODO.create_from_files(
+        tmp_path / name, files, reference, matcher=Matcher(mapping or {}, ask, told.append), **options
+    ), told
 
 
 def test_samples_are_those_that_samtools_and_bcftools_name(tmp_path, fasta):
-    files = [write_reads(tmp_path / "a.cram", fasta, ["S1"]), write_reads(tmp_path / "b.bam", fasta, ["S1", "S 2", "S1", "S/3"]),
-             write_reads(tmp_path / "none.bam", fasta, []), write_variants(tmp_path / "c.vcf.gz", ["S1", "N4"]),
-             write_variants(tmp_path / "d.bcf", ["N5"]), write_variants(tmp_path / "sites.vcf.gz", [])]
+    files = [
+        write_reads(tmp_path / "a.cram", fasta, ["S1"]),
+        write_reads(tmp_path / "b.bam", fasta, ["S1", "S 2", "S1", "S/3"]),
+        write_reads(tmp_path / "none.bam", fasta, []),
+        write_variants(tmp_path / "c.vcf.gz", ["S1", "N4"]),
+        write_variants(tmp_path / "d.bcf", ["N5"]),
+        write_variants(tmp_path / "sites.vcf.gz", []),
+    ]
     modo, told = create(tmp_path, files, fasta)
     metadata = modo.metadata
     for path in files:
@@ -116,8 +144,14 @@ def test_a_name_alone_is_told_and_enough_only_for_one_that_was_given(tmp_path, f
 
 def test_a_reference_of_other_bases_length_or_names_is_refused(tmp_path, fasta):
     reads = write_reads(tmp_path / "a.bam", fasta)
-    for number, bases in enumerate([BASES | {"chr2": "C" + BASES["chr2"][1:]}, BASES | {"chr2": BASES["chr2"][:-1]}, {"chr1": BASES["chr1"]},
-                                    {"1": BASES["chr1"], "2": BASES["chr2"]}]):
+    for number, bases in enumerate(
+        [
+            BASES | {"chr2": "C" + BASES["chr2"][1:]},
+            BASES | {"chr2": BASES["chr2"][:-1]},
+            {"chr1": BASES["chr1"]},
+            {"1": BASES["chr1"], "2": BASES["chr2"]},
+        ]
+    ):
         other = write_fasta(tmp_path / f"other{number}.fa", bases)
         with pytest.raises(InvalidInputError, match="a.bam was not made with reference/other.*chr"):
             create(tmp_path, [reads], other, name=f"x{number}")
@@ -159,28 +193,38 @@ def test_an_assembly_of_the_reference_store_is_a_reference(tmp_path, fasta, monk
 
     add_files(open_store(), "mini", [str(fasta)])
     modo, told = create(tmp_path, [write_reads(tmp_path / "a.bam", fasta)], "mini")
-    assert modo.metadata["reference/mini"]["assembly"] == "mini" and modo.metadata["data/a"]["has_reference"] == ["reference/mini"]
+    assert modo.metadata["reference/mini"]["assembly"] == "mini" and modo.metadata["data/a"]["has_reference"] == [
+        "reference/mini"
+    ]
     assert modos.reference.open("mini").assembly.seqcol == modo.metadata["reference/mini"]["seqcol_digest"]
 
 
 def test_added_files_find_the_references_and_samples_of_the_object(tmp_path, fasta):
     modo, _ = create(tmp_path, [write_reads(tmp_path / "a.bam", fasta, ["S1"])], fasta)
     modo.add_element({"id": "wgs", "@type": "Assay", "omics_type": "GENOMICS"})
-    added = modo.add_files([write_reads(tmp_path / "b.cram", fasta, ["S1", "S2"]), write_variants(tmp_path / "c.bcf", ["S2"])], part_of="assay/wgs")
+    added = modo.add_files(
+        [write_reads(tmp_path / "b.cram", fasta, ["S1", "S2"]), write_variants(tmp_path / "c.bcf", ["S2"])], part_of="assay/wgs"
+    )
     assert added == ["sample/S2", "data/b", "data/c"]
     assert modo.metadata["data/b"]["has_reference"] == modo.metadata["data/c"]["has_reference"] == ["reference/ref"]
     assert modo.metadata["assay/wgs"]["has_data"] == ["data/b", "data/c"]
-    assert modo.add_files(write_reads(tmp_path / "d.bam", fasta, ["S1"]), reference=fasta) == ["data/d"], "the same FASTA is not added twice"
+    assert modo.add_files(write_reads(tmp_path / "d.bam", fasta, ["S1"]), reference=fasta) == ["data/d"], (
+        "the same FASTA is not added twice"
+    )
     assert modo.find_problems() == []
 
 
 def test_what_the_object_knows_of_its_sequences_counts(tmp_path, fasta):
     """MD5s that are recorded are compared, though nobody has read the FASTA: contigs of the same lengths are not enough."""
-    reads = write_reads(tmp_path / "a.bam", write_fasta(tmp_path / "same-lengths.fa", {name: text[::-1] for name, text in BASES.items()}))
+    reads = write_reads(
+        tmp_path / "a.bam", write_fasta(tmp_path / "same-lengths.fa", {name: text[::-1] for name, text in BASES.items()})
+    )
     modo = MODO.create(tmp_path / "ex")
     with modo.transaction() as tx:
         for number, line in enumerate(sequence_lines(fasta), 1):
-            tx.add_element({"id": f"c{number}", "@type": "ReferenceSequence", "name": f"chr{number}", "sequence_md5": line.split("M5:")[1]})
+            tx.add_element(
+                {"id": f"c{number}", "@type": "ReferenceSequence", "name": f"chr{number}", "sequence_md5": line.split("M5:")[1]}
+            )
         tx.add_element({"id": "ref", "@type": "ReferenceGenome", "has_sequence": ["c1", "c2"]}, fasta)
     modo.add_files(reads)
     assert "has_reference" not in modo.metadata["data/a"]
@@ -211,8 +255,15 @@ def test_samples_of_one_file_are_never_one(tmp_path):
 
 def test_ids_and_names_are_unique(tmp_path):
     paths = [Path(one) for one in ("a.bam", "a.cram", "b.vcf.gz", "x/c.bam", "y/c.bam", "x/d.cram", "y/d.cram.c4gh")]
-    assert list(name_files(paths).values()) == [("a.bam", "a.bam"), ("a.cram", "a.cram"), ("b", "b.vcf.gz"), ("x_c.bam", "x/c.bam"),
-                                                ("y_c.bam", "y/c.bam"), ("x_d.cram", "x/d.cram"), ("y_d.cram", "y/d.cram.c4gh")]
+    assert list(name_files(paths).values()) == [
+        ("a.bam", "a.bam"),
+        ("a.cram", "a.cram"),
+        ("b", "b.vcf.gz"),
+        ("x_c.bam", "x/c.bam"),
+        ("y_c.bam", "y/c.bam"),
+        ("x_d.cram", "x/d.cram"),
+        ("y_d.cram", "y/d.cram.c4gh"),
+    ]
 
 
 def test_files_of_one_name_in_two_folders(tmp_path, fasta):
@@ -229,7 +280,9 @@ def test_indexes_come_along_are_built_or_refused(tmp_path, fasta):
     a, b = write_reads(tmp_path / "a.bam", fasta), write_reads(tmp_path / "b.cram", fasta, index=False)
     modo, told = create(tmp_path, [a, b, tmp_path / "a.bam.bai"], fasta)
     assert {"a.bam.bai", "b.cram.crai", "ref.fa.fai"} <= {path.name for path in modo.list_files()}
-    assert any("a.bam" in line and "index a.bam.bai" in line for line in told) and any("index to be built" in line for line in told)
+    assert any("a.bam" in line and "index a.bam.bai" in line for line in told) and any(
+        "index to be built" in line for line in told
+    )
     other = write_variants(tmp_path / "c.vcf.gz", ["S1"])
     shutil.copy(tmp_path / "a.bam.bai", tmp_path / "d.bam.bai")
     longer = run("samtools", "view", "-h", a).replace("chr1\t119", "chr2\t119")
@@ -247,9 +300,25 @@ def test_all_problems_come_at_once_and_nothing_is_written(tmp_path, fasta):
     (tmp_path / "notes.docx").write_text("x")
     (tmp_path / "t.tsv").write_text("id\n")
     with pytest.raises(InvalidInputError) as caught:
-        create(tmp_path, [tmp_path / name for name in ("a.bam", "cut.bam", "x.cram", "notes.docx", "t.tsv", "no.bam", "ref.fa", "a.bai", "z.bam.bai")])
-    for words in ("8 problems", "cut.bam", "x.cram", "notes.docx is in no format", "t.tsv: what it is, is not clear", "no source file", "ref.fa: what it is",
-                  "no index", "a.bai", "z.bam.bai is an index"):
+        create(
+            tmp_path,
+            [
+                tmp_path / name
+                for name in ("a.bam", "cut.bam", "x.cram", "notes.docx", "t.tsv", "no.bam", "ref.fa", "a.bai", "z.bam.bai")
+            ],
+        )
+    for words in (
+        "8 problems",
+        "cut.bam",
+        "x.cram",
+        "notes.docx is in no format",
+        "t.tsv: what it is, is not clear",
+        "no source file",
+        "ref.fa: what it is",
+        "no index",
+        "a.bai",
+        "z.bam.bai is an index",
+    ):
         assert words in caught.value.message, caught.value.message
     assert not (tmp_path / "ex").exists() and "\n" not in caught.value.message
     with pytest.raises(NotFoundError):
@@ -260,7 +329,9 @@ def test_all_problems_come_at_once_and_nothing_is_written(tmp_path, fasta):
 
 def test_what_is_not_clear_can_be_said(tmp_path, fasta):
     (tmp_path / "t.tsv").write_text("a\tb\n")
-    modo, _ = create(tmp_path, [tmp_path / "t.tsv", fasta], mapping={"@type:t.tsv": "DataEntity", "@type:ref.fa": "ReferenceGenome"})
+    modo, _ = create(
+        tmp_path, [tmp_path / "t.tsv", fasta], mapping={"@type:t.tsv": "DataEntity", "@type:ref.fa": "ReferenceGenome"}
+    )
     assert modo.metadata["data/t"]["data_format"] == "TSV" and "reference/ref" in modo.metadata
     with pytest.raises(InvalidInputError):
         create(tmp_path, [tmp_path / "t.tsv"], name="b", mapping={"@type:t.tsv": "Sampel"})
@@ -278,8 +349,16 @@ def test_a_file_that_is_added_again_is_refused(tmp_path, fasta):
 def test_sheets_and_files_and_attributes_make_one_object(tmp_path, fasta):
     sheet = tmp_path / "s.tsv"
     sheet.write_text("Sample ID\tSex\nS1\tF\n")
-    modo, _ = create(tmp_path, [write_reads(tmp_path / "a.bam", fasta, ["S1"])], fasta, type="sample", name="ex", mapping={"Sample ID": "id", "sex:F": "female"},
-                     descriptions=[sheet, Entry({"@type": "Assay", "id": "w", "omics_type": ["GENOMICS"], "has_data": ["a"]}, None, None)], description="All")
+    modo, _ = create(
+        tmp_path,
+        [write_reads(tmp_path / "a.bam", fasta, ["S1"])],
+        fasta,
+        type="sample",
+        name="ex",
+        mapping={"Sample ID": "id", "sex:F": "female"},
+        descriptions=[sheet, Entry({"@type": "Assay", "id": "w", "omics_type": ["GENOMICS"], "has_data": ["a"]}, None, None)],
+        description="All",
+    )
     assert modo.metadata["ex"]["description"] == "All" and modo.metadata["sample/S1"]["sex"] == "Female"
     assert modo.metadata["data/a"]["has_sample"] == ["sample/S1"] and modo.metadata["assay/w"]["has_data"] == ["data/a"]
 
@@ -295,7 +374,9 @@ def test_encrypted_files_keep_the_rules_of_add(tmp_path, fasta):
     modo, told = create(tmp_path, [sealed], fasta, name="closed")
     assert "has_sample" not in modo.metadata["data/a"] and any("its header was not read" in line for line in told)
     modo, told = create(tmp_path, [sealed], fasta, name="opened", secret_key=secret)
-    assert modo.metadata["data/a"]["has_sample"] == ["sample/S1"] and modo.metadata["data/a"]["has_reference"] == ["reference/ref"]
+    assert modo.metadata["data/a"]["has_sample"] == ["sample/S1"] and modo.metadata["data/a"]["has_reference"] == [
+        "reference/ref"
+    ]
     renamed = shutil.copy(sealed, tmp_path / "secret.bam")
     with pytest.raises(ModosError, match="encrypted|Crypt4GH"):
         create(tmp_path, [Path(renamed)], name="lying")
@@ -316,7 +397,7 @@ def test_real_files_of_others(tmp_path, shared_data):
         except ModosError as error:
             assert "\n" not in error.message
             continue
-        (element, attributes), = ((id, a) for id, a in modo.metadata.items() if id.startswith("data/"))
+        ((element, attributes),) = ((id, a) for id, a in modo.metadata.items() if id.startswith("data/"))
         assert sorted(modo.metadata[id]["name"] for id in attributes.get("has_sample", ())) == sorted(names), path
         compared += 1
     assert compared
@@ -366,7 +447,9 @@ def test_a_file_that_cannot_be_indexed_says_why_and_what_to_do(tmp_path, fasta):
     lines = run("samtools", "view", "-h", write_reads(tmp_path / "a.bam", fasta)).splitlines()
     shuffled = [line for line in lines if line[0] == "@"] + [line for line in reversed(lines) if line[0] != "@"]
     run("samtools", "view", "-b", "-o", tmp_path / "b.bam", "-", stdin="\n".join(shuffled) + "\n")
-    with pytest.raises(InvalidInputError, match="b.bam cannot be indexed: its records are not in the order of their positions") as caught:
+    with pytest.raises(
+        InvalidInputError, match="b.bam cannot be indexed: its records are not in the order of their positions"
+    ) as caught:
         create(tmp_path, [tmp_path / "b.bam"])
     assert f"`samtools sort -o sorted.bam {tmp_path / 'b.bam'}`" in caught.value.hint and "stderr" not in str(caught.value)
     assert not (tmp_path / "ex").exists()
@@ -392,8 +475,11 @@ def test_files_in_folders_of_one_name_and_references_too(tmp_path, fasta):
     modo, _ = create(tmp_path, [*paths, *paths], [*references, references[0]])
     metadata = modo.metadata
     assert {id: one["data_path"] for id, one in metadata.items() if "data_path" in one} == {
-        "data/run1_out_x.bam": "run1/out/x.bam", "data/run2_out_x.bam": "run2/out/x.bam",
-        "reference/run1_out_ref.fa": "run1/out/ref.fa", "reference/run2_out_ref.fa": "run2/out/ref.fa"}
+        "data/run1_out_x.bam": "run1/out/x.bam",
+        "data/run2_out_x.bam": "run2/out/x.bam",
+        "reference/run1_out_ref.fa": "run1/out/ref.fa",
+        "reference/run2_out_ref.fa": "run2/out/ref.fa",
+    }
     for run_name in ("run1", "run2"):
         data = metadata[f"data/{run_name}_out_x.bam"]
         assert data["has_sample"] == [f"sample/{run_name}"] and data["has_reference"] == [f"reference/{run_name}_out_ref.fa"]
@@ -418,8 +504,12 @@ def test_one_of_two_files_of_a_name_is_meant_by_its_path(tmp_path, fasta):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         write_reads(tmp_path / folder / "x.bam", fasta, [folder])
-    modo, _ = create(tmp_path, [tmp_path / "a/x.bam", tmp_path / "b/x.bam"], fasta, mapping={f"has_reference:{tmp_path / 'a/x.bam'}": ""})
-    assert "has_reference" not in modo.metadata["data/a_x.bam"] and modo.metadata["data/b_x.bam"]["has_reference"] == ["reference/ref"]
+    modo, _ = create(
+        tmp_path, [tmp_path / "a/x.bam", tmp_path / "b/x.bam"], fasta, mapping={f"has_reference:{tmp_path / 'a/x.bam'}": ""}
+    )
+    assert "has_reference" not in modo.metadata["data/a_x.bam"] and modo.metadata["data/b_x.bam"]["has_reference"] == [
+        "reference/ref"
+    ]
 
 
 def test_a_mapping_to_nothing_leaves_a_sample_out_and_one_to_a_reference_that_is_not_there_is_an_error(tmp_path, fasta):
@@ -432,10 +522,15 @@ def test_a_mapping_to_nothing_leaves_a_sample_out_and_one_to_a_reference_that_is
     assert "reference/ref" in caught.value.hint
 
 
-@pytest.mark.parametrize(("given", "error", "words"), [
-    ("s3://bucket/x.bam", NotFoundError, "s3://bucket/x.bam is no file of this machine"),
-    ("https://example.org/a/x.bam", NotFoundError, "https://example.org/a/x.bam is no file of this machine"),
-    ("folder.cram", InvalidInputError, "is a folder"), ("none.bam", NotFoundError, "no source file none.bam")])
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ("s3://bucket/x.bam", NotFoundError, "s3://bucket/x.bam is no file of this machine"),
+        ("https://example.org/a/x.bam", NotFoundError, "https://example.org/a/x.bam is no file of this machine"),
+        ("folder.cram", InvalidInputError, "is a folder"),
+        ("none.bam", NotFoundError, "no source file none.bam"),
+    ],
+)
 def test_what_is_no_file_says_what_it_is(tmp_path, fasta, monkeypatch, given, error, words):
     (tmp_path / "folder.cram").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -444,7 +539,9 @@ def test_what_is_no_file_says_what_it_is(tmp_path, fasta, monkeypatch, given, er
             continue
         with pytest.raises(ModosError) as caught:
             create(tmp_path, files, reference.replace(".bam", ".fa") if reference else ())
-        assert isinstance(caught.value, error) and words.replace("x.bam", "x.fa" if reference else "x.bam") in caught.value.message, caught.value
+        assert (
+            isinstance(caught.value, error) and words.replace("x.bam", "x.fa" if reference else "x.bam") in caught.value.message
+        ), caught.value
     assert not (tmp_path / "ex").exists()
 
 
@@ -486,8 +583,12 @@ def test_any_name_of_a_sample_gets_an_id(tmp_path, name):
 
 def test_a_2bit_file_is_compared_and_what_it_is_not_for_is_told(tmp_path, shared_data):
     reference = shared_data / "genomekit-mini" / "hg19.mini.2bit"
-    _, told = create(tmp_path, [write_variants(tmp_path / "c.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"])], reference)
+    _, told = create(
+        tmp_path, [write_variants(tmp_path / "c.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"])], reference
+    )
     assert any("reference/hg19.mini, TwoBit (of which no CRAM is decoded)" in line for line in told)
     told = []
-    MODO.open(tmp_path / "ex").add_files(write_variants(tmp_path / "d.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"]), matcher=Matcher(tell=told.append))
+    MODO.open(tmp_path / "ex").add_files(
+        write_variants(tmp_path / "d.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"]), matcher=Matcher(tell=told.append)
+    )
     assert any("hg19.mini.2bit is 2bit, and bases in an object are read from FASTA" in line for line in told)

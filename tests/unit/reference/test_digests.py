@@ -194,4 +194,6 @@ def test_the_cache_is_verified_whatever_is_noted(tmp_path, store):
     assert done.returncode == 0 and "what their names say" in done.stderr
     path.write_text(OTHER)
     done = subprocess.run(code, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 6 and done.stdout == f"{path}\n" and "1 file in" in done.stderr and len(done.stderr.splitlines()) <= 2
+    assert (
+        done.returncode == 6 and done.stdout == f"{path}\n" and "1 file in" in done.stderr and len(done.stderr.splitlines()) <= 2
+    )

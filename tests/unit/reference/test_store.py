@@ -44,6 +44,7 @@ def write_fasta(path, bases=BASES):
 
 def write_twobit(path, bases, order="<"):
     """As the format's page says: T 0, C 1, A 2, G 3, blocks of N and of lower case."""
+
     def blocks(sequence, wanted):
         marks = np.array([wanted(letter) for letter in sequence] + [False])
         borders = np.flatnonzero(np.diff(np.concatenate(([False], marks)).astype(int)))
@@ -108,9 +109,16 @@ def test_names_by_md5(name):
     assert parse_name(name) == "f1f8f4bf413b16ad135722aa4591043e"
 
 
-@pytest.mark.parametrize("name", ["SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2", "ga4gh:SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2",
-                                  "aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2", "trunc512:68a178f7c740c5c240aa67ba41843b119d3bf9f8b0f0ac36",
-                                  "68A178F7C740C5C240AA67BA41843B119D3BF9F8B0F0AC36"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2",
+        "ga4gh:SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2",
+        "aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2",
+        "trunc512:68a178f7c740c5c240aa67ba41843b119d3bf9f8b0f0ac36",
+        "68A178F7C740C5C240AA67BA41843B119D3BF9F8B0F0AC36",
+    ],
+)
 def test_names_by_sha512(name):
     assert parse_name(name) == "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2"
 
@@ -121,7 +129,10 @@ def test_what_is_no_name(name):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(st.sampled_from(["chr1", "b", "x.1"]), st.text("ACGTNacgtn", min_size=1, max_size=70), min_size=1), st.sampled_from("<>"))
+@given(
+    st.dictionaries(st.sampled_from(["chr1", "b", "x.1"]), st.text("ACGTNacgtn", min_size=1, max_size=70), min_size=1),
+    st.sampled_from("<>"),
+)
 def test_a_2bit_file_is_what_was_written(tmp_path_factory, bases, order):
     path = write_twobit(tmp_path_factory.mktemp("t") / "x.2bit", bases, order)
     found = {}
@@ -163,7 +174,9 @@ def test_what_a_store_has(store):
         upper = sequence.upper().encode()
         assert (contig.length, contig.md5) == (len(upper), hashlib.md5(upper).hexdigest())
         assert store.storage.read(sequence_key(contig.md5))[0] == upper
-    assert assembly.contig("NC_2.1").name == assembly.contig("2").name == "chr2" and assembly.bases == sum(map(len, BASES.values()))
+    assert assembly.contig("NC_2.1").name == assembly.contig("2").name == "chr2" and assembly.bases == sum(
+        map(len, BASES.values())
+    )
     assert store.index() == {"mini": {"seqcol": assembly.seqcol, "contigs": 3, "bases": assembly.bases, "source": "mini.fa"}}
     with pytest.raises(NotFoundError) as error:
         store.assembly("minni")
@@ -187,8 +200,10 @@ def test_the_same_again_and_another_of_the_name(store, tmp_path):
     assert store.assembly("mini").contig("NC_1.1").name == "chr1" and list(store.verify("mini")) == []
 
 
-@pytest.mark.parametrize(("text", "error"), [(">a\n>b\nAC\n", "a is empty"), (">a\nA\n>a\nC\n", "two sequences a"), ("", "no sequences"),
-                                             ("ACGT\n", "no FASTA")])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [(">a\n>b\nAC\n", "a is empty"), (">a\nA\n>a\nC\n", "two sequences a"), ("", "no sequences"), ("ACGT\n", "no FASTA")],
+)
 def test_what_is_not_added(store, tmp_path, text, error):
     (tmp_path / "x.fa").write_text(text)
     with pytest.raises(ModosError, match=error):
@@ -222,7 +237,10 @@ def test_damage_in_a_store_is_found(store):
 def test_bases_by_position(store, tmp_path):
     ref = open_reference("mini", tmp_path / "refs")
     upper = {name: sequence.upper() for name, sequence in BASES.items()}
-    assert ref.dna("chr1", 0, 13) == upper["chr1"][:13] == ref.dna("chr1:1-13") == ref.dna("1", 0, 13) and ref.dna("chrM") == "GATTACA"
+    assert (
+        ref.dna("chr1", 0, 13) == upper["chr1"][:13] == ref.dna("chr1:1-13") == ref.dna("1", 0, 13)
+        and ref.dna("chrM") == "GATTACA"
+    )
     assert ref.dna("chr1", 0, 13, strand="-") == upper["chr1"][:13].translate(str.maketrans("ACGTRYKM", "TGCAYRMK"))[::-1]
     assert ref.dna("chrM", -3, 10, pad=True) == "NNNGATTACANNN" and ref.dna("chrM", -9, -3, pad=True) == "NNNNNN"
     assert ref.dna("chrM", -3, 9, pad=True, strand="-") == "NNTGTAATCNNN" and ref.dna("chrM", 3, 3) == ""
@@ -307,16 +325,20 @@ def test_the_least_recently_used_goes_first(remote, monkeypatch):
 
 def test_eight_processes_fetch_a_sequence_once(remote, tmp_path):
     place, endpoint, keys = remote
-    code = ("import sys, json; from modos.reference.cached_store import CachedStore; from modos.reference.locate import open_store\n"
-            "from modos.storage.s3 import S3Storage\n"
-            "asked, original = [], S3Storage.iter_range\n"
-            "S3Storage.iter_range = lambda self, key, *a, **k: asked.append(key) or original(self, key, *a, **k)\n"
-            "cached = CachedStore(open_store(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))\n"
-            "print(cached.locate(cached.assembly('mini').contig('chr1')).stat().st_size, len(asked))")
+    code = (
+        "import sys, json; from modos.reference.cached_store import CachedStore; from modos.reference.locate import open_store\n"
+        "from modos.storage.s3 import S3Storage\n"
+        "asked, original = [], S3Storage.iter_range\n"
+        "S3Storage.iter_range = lambda self, key, *a, **k: asked.append(key) or original(self, key, *a, **k)\n"
+        "cached = CachedStore(open_store(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))\n"
+        "print(cached.locate(cached.assembly('mini').contig('chr1')).stat().st_size, len(asked))"
+    )
     import json
 
-    running = [subprocess.Popen([sys.executable, "-c", code, place, endpoint, json.dumps(keys)], stdout=subprocess.PIPE, text=True)
-               for _ in range(8)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, place, endpoint, json.dumps(keys)], stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
     answers = [process.communicate(timeout=60)[0].split() for process in running]
     assert {size for size, _ in answers} == {"5200"} and sum(int(asked) for _, asked in answers) == 1
 
@@ -336,8 +358,11 @@ def test_samtools_finds_the_cache(remote, tmp_path, monkeypatch):
     fasta = tmp_path / "c.fa"
     fasta.write_text(">chr2\n" + BASES["chr2"] + "\n")
     sam = "@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:1600\n" + "".join(
-        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10:n * 10 + 20]}\t{'I' * 20}\n" for n in range(100))
-    subprocess.run(["samtools", "view", "-C", "-T", str(fasta), "-o", str(tmp_path / "x.cram"), "-"], input=sam.encode(), check=True)
+        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10 : n * 10 + 20]}\t{'I' * 20}\n" for n in range(100)
+    )
+    subprocess.run(
+        ["samtools", "view", "-C", "-T", str(fasta), "-o", str(tmp_path / "x.cram"), "-"], input=sam.encode(), check=True
+    )
     cached = CachedStore(open_store(*remote))
     cached.locate(cached.assembly("mini").contig("chr2"))
     for file in tmp_path.glob("c.fa*"):
@@ -353,7 +378,10 @@ def test_two_who_add_at_the_same_time(tmp_path):
     for number in range(4):
         write_fasta(tmp_path / f"{number}.fa", {"chr1": "ACGT" * (number + 1)})
     context = multiprocessing.get_context("spawn")
-    running = [context.Process(target=_add, args=(str(tmp_path / "refs"), f"a{number}", str(tmp_path / f"{number}.fa"))) for number in range(4)]
+    running = [
+        context.Process(target=_add, args=(str(tmp_path / "refs"), f"a{number}", str(tmp_path / f"{number}.fa")))
+        for number in range(4)
+    ]
     for process in running:
         process.start()
     for process in running:
@@ -374,7 +402,9 @@ def test_offline_no_store_is_asked(remote, monkeypatch):
             open_store(name, endpoint, keys).index()
 
 
-@pytest.mark.parametrize("pattern", ["{}/%2s/%2s/%s", "{}/%s", "{}", "{}/%4s/%s", "/nowhere/%s:{}/%2s/%2s/%s", "http:://x/%s:{}/%s"])
+@pytest.mark.parametrize(
+    "pattern", ["{}/%2s/%2s/%s", "{}/%s", "{}", "{}/%4s/%s", "/nowhere/%s:{}/%2s/%2s/%s", "http:://x/%s:{}/%s"]
+)
 def test_what_htslib_finds_by_itself_is_not_fetched(remote, tmp_path, monkeypatch, pattern):
     from modos.reference.locate import provide
 
@@ -383,7 +413,10 @@ def test_what_htslib_finds_by_itself_is_not_fetched(remote, tmp_path, monkeypatc
     folder = tmp_path / "own"
     parts = {"%2s": contig.md5[:2], "%4s": contig.md5[:4]}
     layout = pattern.rpartition("{}")[2]
-    path = folder / {"/%2s/%2s/%s": f"{contig.md5[:2]}/{contig.md5[2:4]}/{contig.md5[4:]}", "/%4s/%s": f"{parts['%4s']}/{contig.md5[4:]}"}.get(layout, contig.md5)
+    path = folder / {
+        "/%2s/%2s/%s": f"{contig.md5[:2]}/{contig.md5[2:4]}/{contig.md5[4:]}",
+        "/%4s/%s": f"{parts['%4s']}/{contig.md5[4:]}",
+    }.get(layout, contig.md5)
     path.parent.mkdir(parents=True)
     path.write_bytes(BASES["chr2"].upper().encode())
     monkeypatch.setenv("REF_PATH", pattern.format(folder))
@@ -413,7 +446,9 @@ def test_soft_masking_is_kept_apart(store, tmp_path):
 
     source = random.Random(3)
     text = "".join(source.choice("acgtACGTACGTACGTN") for _ in range(40_000))
-    text = "".join(part.lower() if source.random() < 0.3 else part for part in (text[at:at + 700] for at in range(0, len(text), 700)))
+    text = "".join(
+        part.lower() if source.random() < 0.3 else part for part in (text[at : at + 700] for at in range(0, len(text), 700))
+    )
     add_files(store, "masked", [write_fasta(tmp_path / "masked.fa", {"a": text, "b": "ACGT", "c": "acgt"})])
     ref = open_reference("masked", store.url)
     assert ref.dna("a") == text.upper() and ref.dna("a", soft_mask=True) == text
@@ -422,7 +457,11 @@ def test_soft_masking_is_kept_apart(store, tmp_path):
         end = source.randrange(start, min(len(text), start + 3000)) + 1
         assert ref.dna("a", start, end, soft_mask=True) == text[start:end]
     assert ref.dna("c", -1, 5, pad=True, soft_mask=True) == "NacgtN" and ref.dna("c", soft_mask=True, strand="-") == "acgt"
-    assert ref.dna("b", soft_mask=True) == "ACGT" and ref.mask.spans("b").shape == (2, 0) and ref.mask.spans("c").tolist() == [[0], [4]]
+    assert (
+        ref.dna("b", soft_mask=True) == "ACGT"
+        and ref.mask.spans("b").shape == (2, 0)
+        and ref.mask.spans("c").tolist() == [[0], [4]]
+    )
     assert list(store.verify("masked")) == []
     path = next(path for path in (Path(store.url) / "assemblies/masked").glob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-4] + b"xxxx")
@@ -468,18 +507,36 @@ def test_adding_again_brings_other_names_and_the_mask(tmp_path):
     store = open_store(tmp_path / "refs")
     (tmp_path / "names.txt").write_text("chr1\t1\n")
     (tmp_path / "more.txt").write_text("chr1\tone\n")
-    assert add_files(store, "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT"})], str(tmp_path / "names.txt")).contigs[0].aliases == ("1",)
+    assert add_files(store, "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT"})], str(tmp_path / "names.txt")).contigs[
+        0
+    ].aliases == ("1",)
     made = add_files(store, "x", [write_fasta(tmp_path / "b.fa", {"chr1": "ACgt"})], str(tmp_path / "more.txt"))
-    assert made == store.assembly("x") and made.contigs[0].aliases == ("1", "one") and open_reference("x", store.url).dna("one", soft_mask=True) == "ACgt"
+    assert (
+        made == store.assembly("x")
+        and made.contigs[0].aliases == ("1", "one")
+        and open_reference("x", store.url).dna("one", soft_mask=True) == "ACgt"
+    )
     assert add_files(store, "x", [str(tmp_path / "a.fa")]) == made
 
 
-@pytest.mark.parametrize(("table", "aliases"), [
-    ("1\tchr1\tensembl\nCM1.1\tchr1\tgenbank,ncbi\nNC_1.1\tchr1\trefseq\n2\tchr2\tensembl\n", {"chr1": ("1", "CM1.1", "NC_1.1"), "chr2": ("2",)}),
-    ("chr1\t1\nchr1\tone\n", {"chr1": ("1", "one"), "chr2": ()})])
+@pytest.mark.parametrize(
+    ("table", "aliases"),
+    [
+        (
+            "1\tchr1\tensembl\nCM1.1\tchr1\tgenbank,ncbi\nNC_1.1\tchr1\trefseq\n2\tchr2\tensembl\n",
+            {"chr1": ("1", "CM1.1", "NC_1.1"), "chr2": ("2",)},
+        ),
+        ("chr1\t1\nchr1\tone\n", {"chr1": ("1", "one"), "chr2": ()}),
+    ],
+)
 def test_tables_of_names_with_several_rows_for_a_contig(tmp_path, table, aliases):
     (tmp_path / "names.txt").write_text(table)
-    made = add_files(open_store(tmp_path / "refs"), "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT", "chr2": "TT"})], str(tmp_path / "names.txt"))
+    made = add_files(
+        open_store(tmp_path / "refs"),
+        "x",
+        [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT", "chr2": "TT"})],
+        str(tmp_path / "names.txt"),
+    )
     assert {contig.name: contig.aliases for contig in made.contigs} == aliases
 
 
@@ -512,6 +569,7 @@ def test_what_is_no_url_is_refused(url):
 
 def test_sequences_that_others_remove_meanwhile_are_missed(store, tmp_path):
     """Another assembly with a shared sequence goes while this one comes: an error, not an assembly without bases."""
+
     def pieces():
         yield "chr2", b""
         yield "chr2", BASES["chr2"].encode()
@@ -525,8 +583,16 @@ def test_sequences_that_others_remove_meanwhile_are_missed(store, tmp_path):
     assert list(store.verify("late")) == []
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1e999, "assemblies": {}}', '{"format": 1, "assemblies": {"a": {}}}',
-                                  '{"format": 1, "assemblies": {"a": {"contigs": "x", "bases": 1, "seqcol": ""}}}', '{"format": 1, "annotations": {"a": 5}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"format": 1e999, "assemblies": {}}',
+        '{"format": 1, "assemblies": {"a": {}}}',
+        '{"format": 1, "assemblies": {"a": {"contigs": "x", "bases": 1, "seqcol": ""}}}',
+        '{"format": 1, "annotations": {"a": 5}}',
+    ],
+)
 def test_an_index_that_is_damaged(store, text):
     (Path(store.url) / "index.json").write_text(text)
     with pytest.raises(IntegrityError, match="damaged"):

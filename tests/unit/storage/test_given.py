@@ -33,7 +33,7 @@ def fifo(tmp_path):
             try:
                 with open(path, "wb", buffering=0) as file:
                     for at in range(0, len(data), piece):
-                        file.write(data[at:at + piece])
+                        file.write(data[at : at + piece])
             except BrokenPipeError:
                 pass
 
@@ -55,7 +55,7 @@ def test_what_was_looked_at_is_read_all_the_same(tmp_path_factory, data, steps):
     at = 0
     with open_given(path) as file:
         for is_look, count in steps:
-            assert (file.peek if is_look else file.read)(count) == data[at:at + count]
+            assert (file.peek if is_look else file.read)(count) == data[at : at + count]
             at += 0 if is_look else count
         assert file.read() == data[at:] and file.read(1) == b""
 
@@ -116,8 +116,10 @@ def test_there_is_an_end_to_a_copy(fifo, tmp_path, monkeypatch):
 def test_the_end_of_a_disk(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
-    code = ("import tempfile, sys; from modos.storage.given import as_file\n"
-            "tempfile.mkstemp = lambda *a, **k: (__import__('os').open('/dev/full', 1), '/dev/full')\nas_file('-', sys.argv[1])")
+    code = (
+        "import tempfile, sys; from modos.storage.given import as_file\n"
+        "tempfile.mkstemp = lambda *a, **k: (__import__('os').open('/dev/full', 1), '/dev/full')\nas_file('-', sys.argv[1])"
+    )
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], input=b"x", capture_output=True)
     assert b"InvalidInputError" in result.stderr and b"No space left" in result.stderr
 
@@ -136,7 +138,13 @@ def test_names(tmp_path):
     for path in ("-", "/dev/stdin", "/dev/fd/63", "/proc/self/fd/4", "/proc/12/fd/4"):
         assert not has_name(path) and describe_source(path) == "a pipe"
     assert has_name(tmp_path / "fd/63") and describe_source(tmp_path / "x.fa") == "x.fa"
-    assert is_pipe("-") and is_pipe("/dev/null") and not is_pipe(tmp_path) and not is_pipe(tmp_path / "none") and not is_pipe("s3://x/y")
+    assert (
+        is_pipe("-")
+        and is_pipe("/dev/null")
+        and not is_pipe(tmp_path)
+        and not is_pipe(tmp_path / "none")
+        and not is_pipe("s3://x/y")
+    )
     refuse_pipe(tmp_path / "none", "it matters", "do so")
     with pytest.raises(InvalidInputError, match="stdin is a pipe, and it matters"):
         refuse_pipe("-", "it matters", "do so")

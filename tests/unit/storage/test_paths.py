@@ -38,11 +38,20 @@ def test_names_of_references(tmp_path, kind):
 def test_files_of_tracks(tmp_path, modo, kind):
     modo.mask_track("t", kind(tmp_path / "mask.bed"))
     export(modo.genome.track("t"), kind(tmp_path / "out.bedGraph"))
-    assert "chr1\t9\t10\t9" in (tmp_path / "out.bedGraph").read_text() and "chr1\t10\t11" not in (tmp_path / "out.bedGraph").read_text()
+    assert (
+        "chr1\t9\t10\t9" in (tmp_path / "out.bedGraph").read_text()
+        and "chr1\t10\t11" not in (tmp_path / "out.bedGraph").read_text()
+    )
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-@pytest.mark.parametrize("mask", [lambda modo, *mask, **scores: modo.mask_track("t", *mask, **scores), lambda modo, *mask, **scores: modo.mask_tracks(*mask, **scores)])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda modo, *mask, **scores: modo.mask_track("t", *mask, **scores),
+        lambda modo, *mask, **scores: modo.mask_tracks(*mask, **scores),
+    ],
+)
 def test_scores_of_a_mask(tmp_path, modo, kind, mask):
     """Those of a file that was given as Path were left out for several tracks, and all of its places masked; for one it was refused."""
     (tmp_path / "scored.bed").write_text("chr1\t10\t20\ta\t5\nchr1\t30\t40\tb\t1\n")
@@ -53,7 +62,9 @@ def test_scores_of_a_mask(tmp_path, modo, kind, mask):
 @pytest.mark.parametrize("kind", [str, Path])
 def test_where_a_file_is(tmp_path, modo, kind):
     (tmp_path / "x").write_text("x")
-    modo.add_element({"@type": "DataEntity", "id": "data/x", "data_path": "x.fastq", "data_format": "FASTQ"}, source_file=kind(tmp_path / "x"))
+    modo.add_element(
+        {"@type": "DataEntity", "id": "data/x", "data_path": "x.fastq", "data_format": "FASTQ"}, source_file=kind(tmp_path / "x")
+    )
     assert MODO.locate(kind(tmp_path / "ex/x.fastq"))[1] == "x.fastq"
     with pytest.raises(NotFoundError):
         MODO.locate(kind(tmp_path / "ex/y.fastq"))

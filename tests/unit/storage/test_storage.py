@@ -50,7 +50,7 @@ def test_conditions_have_one_winner(storage):
 @pytest.mark.parametrize("size", [0, 10, 40 << 20])
 def test_streams_are_whole(storage, size):
     data = os.urandom(size)
-    storage.write_stream("big", (data[at:at + 1_000_000] for at in range(0, size, 1_000_000)), size=size)
+    storage.write_stream("big", (data[at : at + 1_000_000] for at in range(0, size, 1_000_000)), size=size)
     assert b"".join(storage.iter_range("big", 0, size)) == data
     with pytest.raises(ConflictError):
         storage.write_stream("big", [b"x"], size=1)
@@ -111,8 +111,10 @@ def test_two_processes_commit_without_loss(tmp_path):
     from modos.api import MODO
 
     MODO.create(tmp_path / "ex").add_element({"id": "a", "@type": "Assay", "omics_type": "GENOMICS"})
-    code = ("import sys; from modos.api import MODO; m = MODO.open(sys.argv[1]);"
-            "[m.add_element({'id': f'{sys.argv[2]}{i}', '@type': 'Sample'}, part_of='a') for i in range(40)]")
+    code = (
+        "import sys; from modos.api import MODO; m = MODO.open(sys.argv[1]);"
+        "[m.add_element({'id': f'{sys.argv[2]}{i}', '@type': 'Sample'}, part_of='a') for i in range(40)]"
+    )
     writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "ex"), name]) for name in "xy"]
     assert [writer.wait() for writer in writers] == [0, 0]
     metadata = MODO.open(tmp_path / "ex").metadata
@@ -123,9 +125,11 @@ def test_two_processes_commit_without_loss(tmp_path):
 def test_a_folder_that_others_empty_is_made_again(tmp_path, put):
     """Several put files into one folder and take them out again; who finds it gone in between makes it anew."""
     LocalStorage(tmp_path).write("source", b"x")
-    puts = {"write": lambda storage, key: storage.write(key, b"x", durable=False),
-            "write_stream": lambda storage, key: storage.write_stream(key, [b"x"], size=1),
-            "copy": lambda storage, key: storage.copy(key, "source")}
+    puts = {
+        "write": lambda storage, key: storage.write(key, b"x", durable=False),
+        "write_stream": lambda storage, key: storage.write_stream(key, [b"x"], size=1),
+        "copy": lambda storage, key: storage.copy(key, "source"),
+    }
 
     def come_and_go(name):
         storage = LocalStorage(tmp_path)

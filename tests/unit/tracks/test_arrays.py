@@ -35,8 +35,15 @@ def test_every_integer_is_the_float_of_its_text(decimals):
 
 
 @settings(max_examples=200, deadline=None)
-@given(arrays(np.float32, st.integers(1, 40), elements=st.floats(width=32, allow_infinity=False)
-              | st.integers(-99999, 99999).map(lambda k: float(np.float32(k / 1000))) | st.just(float("nan"))))
+@given(
+    arrays(
+        np.float32,
+        st.integers(1, 40),
+        elements=st.floats(width=32, allow_infinity=False)
+        | st.integers(-99999, 99999).map(lambda k: float(np.float32(k / 1000)))
+        | st.just(float("nan")),
+    )
+)
 def test_packing_loses_nothing(values):
     for widths in (("int8", "int16"), ("int32",)):
         packing = find_packing(values, widths=widths)
@@ -44,10 +51,21 @@ def test_packing_loses_nothing(values):
         assert Packing.from_attributes(packing.dtype, packing.to_attributes()) == packing
 
 
-@pytest.mark.parametrize(("values", "dtype", "decimals"), [
-    ([1, 2, -3], "int8", 0), ([0.5, -0.0], "int8", 1), ([126, -126], "int8", 0), ([127], "int16", 0), ([0.001, 9], "int16", 3),
-    ([32766], "int16", 0), ([32767], "float32", 0), ([1 / 3], "float32", 0), ([np.nan], "int8", 0), ([1e-30], "float32", 0),
-])
+@pytest.mark.parametrize(
+    ("values", "dtype", "decimals"),
+    [
+        ([1, 2, -3], "int8", 0),
+        ([0.5, -0.0], "int8", 1),
+        ([126, -126], "int8", 0),
+        ([127], "int16", 0),
+        ([0.001, 9], "int16", 3),
+        ([32766], "int16", 0),
+        ([32767], "float32", 0),
+        ([1 / 3], "float32", 0),
+        ([np.nan], "int8", 0),
+        ([1e-30], "float32", 0),
+    ],
+)
 def test_the_smallest_packing_is_found(values, dtype, decimals):
     packing = find_packing(np.array(values, np.float32))
     assert packing.dtype == dtype and (dtype == "float32" or packing.decimals == decimals)
@@ -69,7 +87,7 @@ def written(storage, data, chunk=64, fill=0, path="a/b"):
     spec = ArraySpec(path, data.shape, chunk, data.dtype.name, fill, choose_codec([data[..., :chunk]]))
     writer = ArrayWriter(storage, spec, [])
     for number in range(-(-data.shape[-1] // chunk)):
-        piece = data[..., number * chunk:(number + 1) * chunk]
+        piece = data[..., number * chunk : (number + 1) * chunk]
         pad = [(0, 0)] * (data.ndim - 1) + [(0, chunk - piece.shape[-1])]
         writer.put(number, np.pad(piece, pad, constant_values=fill))
     return writer.finish()
@@ -90,11 +108,18 @@ def with_zarr(tmp_path, spec):
         return zarr.open_array(folder, mode="r")[...]
 
 
-@pytest.mark.parametrize("data", [
-    np.arange(40_000, dtype=np.int16), np.random.default_rng(0).normal(size=20_000).astype(np.float32),
-    np.random.default_rng(0).normal(size=(4, 700)), np.arange(3 * 333, dtype=np.uint32).reshape(3, 333),
-    np.frombuffer(b"ACGTN" * 4000, np.uint8), np.zeros(500, np.int8),
-], ids=lambda data: f"{data.dtype}-{data.shape}")
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.arange(40_000, dtype=np.int16),
+        np.random.default_rng(0).normal(size=20_000).astype(np.float32),
+        np.random.default_rng(0).normal(size=(4, 700)),
+        np.arange(3 * 333, dtype=np.uint32).reshape(3, 333),
+        np.frombuffer(b"ACGTN" * 4000, np.uint8),
+        np.zeros(500, np.int8),
+    ],
+    ids=lambda data: f"{data.dtype}-{data.shape}",
+)
 def test_plain_zarr_reads_it(storage, tmp_path, data):
     spec = written(storage, data)
     assert (with_zarr(tmp_path, spec) == data).all()
@@ -120,9 +145,9 @@ def test_chunks_in_any_order_written_twice_and_taken_back(tmp_path_factory, data
     for number in data.draw(st.lists(st.integers(0, 699), max_size=40)):
         chunk = np.full(8, data.draw(st.integers(-1, 3)), np.int16)
         known = writer.get(number)
-        assert known is None or (known == wanted[number * 8:number * 8 + 8]).all()
+        assert known is None or (known == wanted[number * 8 : number * 8 + 8]).all()
         writer.put(number, chunk)
-        wanted[number * 8:number * 8 + 8] = chunk
+        wanted[number * 8 : number * 8 + 8] = chunk
         if data.draw(st.booleans()):
             writer.flush(keep=(number // 256,))
     spec = writer.finish()

@@ -36,10 +36,18 @@ def mixed(tmp_path_factory):
     random = np.random.default_rng(5)
     contigs = {"c1": 2_000_000, "c10": 900, "c2": 60_000, "c3": 77}
     starts = np.unique(random.integers(0, 190_000, 20_000)) * 10
-    entries = [("c1", {"at": starts.tolist(), "ends": (starts + random.integers(1, 10, len(starts))).tolist(),
-                       "values": random.normal(size=len(starts)).tolist()}),
-               ("c2", {"at": [500, 510, 900], "values": [1.0, -2.5, 4.0], "span": 7}),
-               ("c3", {"at": [3], "ends": [77], "values": [0.1]})]
+    entries = [
+        (
+            "c1",
+            {
+                "at": starts.tolist(),
+                "ends": (starts + random.integers(1, 10, len(starts))).tolist(),
+                "values": random.normal(size=len(starts)).tolist(),
+            },
+        ),
+        ("c2", {"at": [500, 510, 900], "values": [1.0, -2.5, 4.0], "span": 7}),
+        ("c3", {"at": [3], "ends": [77], "values": [0.1]}),
+    ]
     path = make(tmp_path_factory.mktemp("bw") / "m.bw", contigs, entries)
     fixed = tmp_path_factory.mktemp("bw") / "f.bw"
     with pyBigWig.open(str(fixed), "w") as file:
@@ -92,7 +100,7 @@ def test_damaged_files_are_told(mixed, tmp_path):
     for number in range(60):
         data = bytearray(whole)
         at = int(random.integers(64, len(data) - 8)) if number % 2 else index + int(random.integers(0, 200))
-        data[at:at + 8] = random.bytes(8)
+        data[at : at + 8] = random.bytes(8)
         (tmp_path / "d.bw").write_bytes(data)
         try:
             blocks = BigWigBlocks(tmp_path / "d.bw")
@@ -101,8 +109,8 @@ def test_damaged_files_are_told(mixed, tmp_path):
             assert "d.bw" in error.message
     loop = bytearray(whole)
     root = index + 48
-    loop[root:root + 4] = struct.pack("<BBH", 0, 0, 1)  # an inner node that points to itself
-    loop[root + 4:root + 28] = struct.pack("<IIIIQ", 0, 0, 9, 9, root)
+    loop[root : root + 4] = struct.pack("<BBH", 0, 0, 1)  # an inner node that points to itself
+    loop[root + 4 : root + 28] = struct.pack("<IIIIQ", 0, 0, 9, 9, root)
     (tmp_path / "d.bw").write_bytes(loop)
     with pytest.raises(ModosError, match="its index has no end"):
         BigWigBlocks(tmp_path / "d.bw").extent("c1")
@@ -114,16 +122,23 @@ def forge(path, length, *blocks, covered=None):
     data, leaves = struct.pack("<I", len(blocks)), b""
     for rows in blocks:
         start, end = min(row[0] for row in rows), max(row[1] for row in rows)
-        packed = zlib.compress(struct.pack("<IIIIIBBH", 0, start, end, 0, 0, 1, 0, len(rows))
-                               + b"".join(struct.pack("<IIf", *row) for row in rows))
+        packed = zlib.compress(
+            struct.pack("<IIIIIBBH", 0, start, end, 0, 0, 1, 0, len(rows)) + b"".join(struct.pack("<IIf", *row) for row in rows)
+        )
         leaves += struct.pack("<IIIIQQ", 0, start, 0, end, 104 + len(contigs) + len(data), len(packed))
         data += packed
     index = 104 + len(contigs) + len(data)
     n = sum(max(end - start, 0) for rows in blocks for start, end, _ in rows) if covered is None else covered
-    path.write_bytes(struct.pack("<IHHQQQHHQQIQ", 0x888FFC26, 4, 0, 104, 104 + len(contigs), index, 0, 0, 0, 64, 1 << 15, 0)
-                     + struct.pack("<Qdddd", n, 1, 2, n, n) + contigs + data
-                     + struct.pack("<IIQIIIIQII", 0x2468ACE0, 256, len(blocks), 0, 0, 0, length, index, 1024, 0)
-                     + struct.pack("<BBH", 1, 0, len(blocks)) + leaves + struct.pack("<I", 0x888FFC26))
+    path.write_bytes(
+        struct.pack("<IHHQQQHHQQIQ", 0x888FFC26, 4, 0, 104, 104 + len(contigs), index, 0, 0, 0, 64, 1 << 15, 0)
+        + struct.pack("<Qdddd", n, 1, 2, n, n)
+        + contigs
+        + data
+        + struct.pack("<IIQIIIIQII", 0x2468ACE0, 256, len(blocks), 0, 0, 0, length, index, 1024, 0)
+        + struct.pack("<BBH", 1, 0, len(blocks))
+        + leaves
+        + struct.pack("<I", 0x888FFC26)
+    )
     return path
 
 
@@ -136,11 +151,19 @@ def empty_object(folder):
 
 OVERLAPS = "it overlaps what is before it, or is not in order"
 WRONG = {
-    "overlap": ([(0, 40, 1), (20, 60, 2)],), "overlap of blocks": ([(0, 40, 1)], [(20, 60, 2)]), "not in order": ([(50, 60, 1), (20, 30, 2)],),
-    "end before start": ([(0, 40, 1), (60, 50, 2)],), "past the end": ([(0, 5, 1), (98, 140, 2)],),
+    "overlap": ([(0, 40, 1), (20, 60, 2)],),
+    "overlap of blocks": ([(0, 40, 1)], [(20, 60, 2)]),
+    "not in order": ([(50, 60, 1), (20, 30, 2)],),
+    "end before start": ([(0, 40, 1), (60, 50, 2)],),
+    "past the end": ([(0, 5, 1), (98, 140, 2)],),
 }
-SAID = {"overlap": f"a:21: {OVERLAPS}", "overlap of blocks": f"a:21: {OVERLAPS}", "not in order": f"a:21: {OVERLAPS}",
-        "end before start": "a:61: the end is not after the start", "past the end": "a:99: position 140 is past the end of a, which has 100 bases"}
+SAID = {
+    "overlap": f"a:21: {OVERLAPS}",
+    "overlap of blocks": f"a:21: {OVERLAPS}",
+    "not in order": f"a:21: {OVERLAPS}",
+    "end before start": "a:61: the end is not after the start",
+    "past the end": "a:99: position 140 is past the end of a, which has 100 bases",
+}
 
 
 @pytest.mark.parametrize("covered", [1, 90], ids=["sparse", "dense"])
@@ -149,8 +172,13 @@ def test_rows_that_cannot_be_are_refused_everywhere(tmp_path, kind, covered):
     """In loading, statistics and reading, whether a value per base is asked for or intervals are; never summed up, cut or left out."""
     path = forge(tmp_path / "x.bw", 100, *WRONG[kind], covered=covered)
     modo = empty_object(tmp_path)
-    works = [lambda: modo.add_track("x", path), lambda: BigWigBlocks(path).statistics(), lambda: open_bigwig(path)["a"].num_datapoints,
-             lambda: open_bigwig(path)["a"][0:100], lambda: open_bigwig(path).track("x").mean("a:20-100")]
+    works = [
+        lambda: modo.add_track("x", path),
+        lambda: BigWigBlocks(path).statistics(),
+        lambda: open_bigwig(path)["a"].num_datapoints,
+        lambda: open_bigwig(path)["a"][0:100],
+        lambda: open_bigwig(path).track("x").mean("a:20-100"),
+    ]
     for work in works:
         with pytest.raises(InvalidInputError) as error:
             work()
@@ -190,9 +218,17 @@ def test_damaged_blocks_are_told_in_one_line(tmp_path):
     data[at + 8] ^= 0xFF
     path.write_bytes(data)
     empty_object(tmp_path)
-    done = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "track", "add", tmp_path / "ex",
-                           f"x={path}"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 6 and done.stderr.splitlines()[0].startswith(f"error: {path} is damaged: ") and "panicked" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", "from modos.cli import main; main()", "track", "add", tmp_path / "ex", f"x={path}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (
+        done.returncode == 6
+        and done.stderr.splitlines()[0].startswith(f"error: {path} is damaged: ")
+        and "panicked" not in done.stderr
+    )
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +256,7 @@ def seconds(work):
 @pytest.mark.parametrize("kind", ["object", "bigWig"])
 def test_statistics_of_a_contig_do_not_cost_those_of_all(scaffolds, kind):
     """Asked for contig by contig they cost about what they cost at once, not once for each contig."""
+
     def fresh():
         return MODO.open(scaffolds / "ex").genome if kind == "object" else open_bigwig(scaffolds / "s.bw")
 
@@ -244,7 +281,9 @@ def test_what_one_contig_reads(scaffolds, monkeypatch):
     monkeypatch.setattr(BigWigBlocks, "_block", lambda self, place: read.append(place) or original(self, place))
     genome = open_bigwig(scaffolds / "s.bw")
     assert genome["s00100"].sums == [200] and set(read) == {read[0]}
-    assert genome["s00100"].maxs == [50] and len(read) == 2 and genome.sums is not None  # its one block: where it ends, and its values
+    assert (
+        genome["s00100"].maxs == [50] and len(read) == 2 and genome.sums is not None
+    )  # its one block: where it ends, and its values
     stored = MODO.open(scaffolds / "ex").genome
     stored["s00001"].sums
     monkeypatch.setattr(type(stored.contigs), "__iter__", None)
@@ -253,8 +292,13 @@ def test_what_one_contig_reads(scaffolds, monkeypatch):
 
 def hand_made(path, levels, blocks, values):
     """A bigWig of one contig without data whose zoom levels all have one index, of as many blocks, each with the same values."""
+
     def index(places):
-        return struct.pack("<IIQIIIIQII", 0x2468ACE0, 9, len(places), 0, 0, 0, 100_000, 0, 1, 0) + struct.pack("<BBH", 1, 0, len(places)) + b"".join(places)
+        return (
+            struct.pack("<IIQIIIIQII", 0x2468ACE0, 9, len(places), 0, 0, 0, 100_000, 0, 1, 0)
+            + struct.pack("<BBH", 1, 0, len(places))
+            + b"".join(places)
+        )
 
     contigs = struct.pack("<IIIIQQBBH4sII", 0x78CA8C91, 1, 4, 8, 1, 0, 1, 0, 1, b"c1", 0, 100_000)
     contigs_at = 64 + 24 * levels
@@ -263,7 +307,14 @@ def hand_made(path, levels, blocks, values):
     values_at = index_at + len(index([])) + 32 * blocks
     header = struct.pack("<IHHQQQHHQQIQ", 0x888FFC26, 4, levels, contigs_at, none_at, none_at, 0, 0, 0, 0, 0, 0)
     zooms = b"".join(struct.pack("<IIQQ", 10 + number, 0, values_at, index_at) for number in range(levels))
-    path.write_bytes(header + zooms + contigs + index([]) + index([struct.pack("<IIIIQQ", 0, 0, 0, 100_000, values_at, len(values))] * blocks) + values)
+    path.write_bytes(
+        header
+        + zooms
+        + contigs
+        + index([])
+        + index([struct.pack("<IIIIQQ", 0, 0, 0, 100_000, values_at, len(values))] * blocks)
+        + values
+    )
     return path
 
 
@@ -291,12 +342,27 @@ def test_bins_are_those_of_pybigtools(tmp_path, levels):
 
     random = np.random.default_rng(levels)
     borders = np.sort(random.choice(200_000, 4000, replace=False)).tolist()
-    make(tmp_path / "a.bw", {"c0": 90, "c1": 200_000}, [("c1", {"at": borders[::2], "ends": borders[1::2], "values": random.normal(size=2000).tolist()})], levels)
+    make(
+        tmp_path / "a.bw",
+        {"c0": 90, "c1": 200_000},
+        [("c1", {"at": borders[::2], "ends": borders[1::2], "values": random.normal(size=2000).tolist()})],
+        levels,
+    )
     track, theirs = BigWigTrack(tmp_path / "a.bw"), pybigtools.open(str(tmp_path / "a.bw"))
-    for start, end, bins in [(0, 200_000, 1), (0, 200_000, 1000), (1000, 199_000, 10), (5, 105, 100), (77, 87, 40), (0, 131_072, 128), (150_000, 200_000, 50)]:
+    for start, end, bins in [
+        (0, 200_000, 1),
+        (0, 200_000, 1000),
+        (1000, 199_000, 10),
+        (5, 105, 100),
+        (77, 87, 40),
+        (0, 131_072, 128),
+        (150_000, 200_000, 50),
+    ]:
         found = track.zoom(f"c1:{start + 1}-{end}", bins)
         for row, kind, missing in zip(found, ("bases_covered", "mean", "min", "max"), (0.0, *[np.nan] * 3)):
-            assert np.allclose(row, theirs.values("c1", start, end, bins=bins, summary=kind, fillna=missing), rtol=1e-6, equal_nan=True), (kind, start, bins)
+            assert np.allclose(
+                row, theirs.values("c1", start, end, bins=bins, summary=kind, fillna=missing), rtol=1e-6, equal_nan=True
+            ), (kind, start, bins)
     assert track.zoom("c0", 3)[0].tolist() == [0, 0, 0] and np.isnan(track.zoom("c0", 3)[1:]).all()
     with pytest.raises(InvalidInputError, match="0 bins: at least one is needed"):
         track.zoom("c1", 0)
@@ -316,18 +382,33 @@ def put(form, value, offset, of):
     return lambda data, *places: struct.pack_into(form, data, places[of] + offset, value)
 
 
-@pytest.mark.parametrize("change, reason", [
-    (put("<I", 0, 32 + 4 + 12 + 4, 0), "its list of contigs has one twice"),
-    (put("<4s", b"chrA", 32 + 4 + 12, 0), "its list of contigs has one twice"),
-    (put("<Q", 3, 16, 0), "its list of contigs has one twice, or lacks one"),
-    (put("<Q", 3, 8, 2), "its index has 3 blocks, and leads to 2"),
-    (put("<H", 1, 48 + 2, 2), "its index has 2 blocks, and leads to 1"),
-    (put("<I", 7, 48 + 4 + 32, 2), "it has data of a contig that it does not name"),
-], ids=["one number twice", "one name twice", "a contig lacks", "a block lacks", "a block is left out", "a contig without a name"])
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (put("<I", 0, 32 + 4 + 12 + 4, 0), "its list of contigs has one twice"),
+        (put("<4s", b"chrA", 32 + 4 + 12, 0), "its list of contigs has one twice"),
+        (put("<Q", 3, 16, 0), "its list of contigs has one twice, or lacks one"),
+        (put("<Q", 3, 8, 2), "its index has 3 blocks, and leads to 2"),
+        (put("<H", 1, 48 + 2, 2), "its index has 2 blocks, and leads to 1"),
+        (put("<I", 7, 48 + 4 + 32, 2), "it has data of a contig that it does not name"),
+    ],
+    ids=[
+        "one number twice",
+        "one name twice",
+        "a contig lacks",
+        "a block lacks",
+        "a block is left out",
+        "a contig without a name",
+    ],
+)
 def test_data_are_neither_lost_nor_another_contigs(tmp_path, change, reason):
     """The data of a contig whose name or number another has, too, or that the file does not name, and blocks that no leaf leads to."""
-    path = make(tmp_path / "a.bw", {"chrA": 900, "chrB": 900}, [
-        ("chrA", {"at": [5], "ends": [9], "values": [1.0]}), ("chrB", {"at": [20], "ends": [30], "values": [2.0]})], zooms=0)
+    path = make(
+        tmp_path / "a.bw",
+        {"chrA": 900, "chrB": 900},
+        [("chrA", {"at": [5], "ends": [9], "values": [1.0]}), ("chrB", {"at": [20], "ends": [30], "values": [2.0]})],
+        zooms=0,
+    )
     assert [block.data.contig for block in read_bigwig(path)] == ["chrA", "chrB"]
     damaged = changed(path, tmp_path, change)
     with pytest.raises(IntegrityError, match=reason):

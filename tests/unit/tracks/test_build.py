@@ -50,7 +50,9 @@ def check(track, truth):
             continue
         for summary in (found, track.scan(name)):
             assert summary.n == len(present) and (summary.min, summary.max) == (present.min(), present.max())
-            np.testing.assert_allclose([summary.sum, summary.sum_squares], [present.sum(), present @ present], rtol=1e-12, atol=1e-9)
+            np.testing.assert_allclose(
+                [summary.sum, summary.sum_squares], [present.sum(), present @ present], rtol=1e-12, atol=1e-9
+            )
 
 
 def check_parts(track, truth, random):
@@ -74,8 +76,12 @@ def check_parts(track, truth, random):
                     piece = wanted[a:b][~np.isnan(wanted[a:b])].astype(np.float64)
                     assert n[number] == len(piece)
                     if len(piece):
-                        np.testing.assert_allclose([mean[number], low[number], high[number]], [piece.mean(), piece.min(), piece.max()],
-                                                   rtol=1e-12, atol=1e-12)
+                        np.testing.assert_allclose(
+                            [mean[number], low[number], high[number]],
+                            [piece.mean(), piece.min(), piece.max()],
+                            rtol=1e-12,
+                            atol=1e-12,
+                        )
                     else:
                         assert np.isnan([mean[number], low[number], high[number]]).all()
 
@@ -98,7 +104,9 @@ KINDS = {
     "floats": lambda random, n: random.normal(size=n),
     "steps": lambda random, n: np.repeat(random.integers(0, 50, n // 40 + 1), 40)[:n],
     "points": lambda random, n: np.where(random.random(n) < 0.01, random.random(n).round(2), np.nan),
-    "gaps": lambda random, n: np.where(np.repeat(random.random(n // 500 + 1), 500)[:n] < 0.5, random.normal(size=n).round(1), np.nan),
+    "gaps": lambda random, n: np.where(
+        np.repeat(random.random(n // 500 + 1), 500)[:n] < 0.5, random.normal(size=n).round(1), np.nan
+    ),
     "negative zeros": lambda random, n: np.where(random.random(n) < 0.5, -0.0, random.integers(0, 2, n)),
     "nothing": lambda random, n: np.full(n, np.nan),
     "almost nothing": lambda random, n: np.where(np.arange(n) == n // 2, 7.0, np.nan),
@@ -127,7 +135,9 @@ def test_windows_are_slices(tmp_path_factory, seed, form, kind, other):
     random = np.random.default_rng(seed)
     truth = {"big": KINDS[kind](random, 100_000).astype(np.float32), "c2": KINDS[other](random, 35_000).astype(np.float32)}
     contigs = Contigs({name: len(values) for name, values in truth.items()})
-    track = build(tmp_path_factory.mktemp("w"), contigs, [b for name in truth for b in as_blocks(name, truth[name], random, form)])
+    track = build(
+        tmp_path_factory.mktemp("w"), contigs, [b for name in truth for b in as_blocks(name, truth[name], random, form)]
+    )
     check(track, truth)
     width = int(random.integers(1, 34_000))
     names = random.choice(["big", "c2"], 9).tolist()
@@ -135,7 +145,7 @@ def test_windows_are_slices(tmp_path_factory, seed, form, kind, other):
     out = np.empty((len(names), width), np.float32)
     track.fill_windows(out, names, starts)
     for row, name, start in zip(out, names, starts):
-        assert are_same_values(row.copy(), truth[name][start:start + width])
+        assert are_same_values(row.copy(), truth[name][start : start + width])
 
 
 def test_a_packing_that_does_not_fit_any_more_is_changed(tmp_path, monkeypatch):
@@ -143,18 +153,23 @@ def test_a_packing_that_does_not_fit_any_more_is_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(building, "_TRIAL_BYTES", 1 << 16)
     random = np.random.default_rng(3)
     contigs = Contigs({"c": 40 * CHUNK})
-    parts = [random.integers(0, 9, 9 * CHUNK), random.integers(0, 3000, 8 * CHUNK), random.integers(0, 99, 5 * CHUNK) / 8,
-             random.normal(size=6 * CHUNK).round(4), random.normal(size=3 * CHUNK)]
+    parts = [
+        random.integers(0, 9, 9 * CHUNK),
+        random.integers(0, 3000, 8 * CHUNK),
+        random.integers(0, 99, 5 * CHUNK) / 8,
+        random.normal(size=6 * CHUNK).round(4),
+        random.normal(size=3 * CHUNK),
+    ]
     values = np.concatenate(parts).astype(np.float32)
     at, blocks = 0, []
     while at < len(values):
-        blocks.append(Values("c", at, values[at:at + 70_000]))
+        blocks.append(Values("c", at, values[at : at + 70_000]))
         at += 70_000
     for count in (8, 17, len(blocks)):
         track = build(tmp_path / str(count), contigs, blocks[:count])
         wanted = np.full(40 * CHUNK, np.nan, np.float32)
         kept = np.concatenate([one.values for one in blocks[:count]])
-        wanted[:len(kept)] = kept
+        wanted[: len(kept)] = kept
         check(track, {"c": wanted})
         files = list(open_storage(tmp_path / str(count)).iter_files())
         assert len(files) == 3  # data, zoom, statistics: nothing is left of what was tried
@@ -166,8 +181,10 @@ def test_too_many_runs_become_values(tmp_path, monkeypatch):
     values = np.full(120_000, np.nan, np.float32)
     values[::30] = np.arange(4000)
     runs = to_runs(Values("c", 0, values))
-    parts = [runs._replace(starts=runs.starts[a:a + 100], ends=runs.ends[a:a + 100], values=runs.values[a:a + 100])
-             for a in range(0, 4000, 100)]
+    parts = [
+        runs._replace(starts=runs.starts[a : a + 100], ends=runs.ends[a : a + 100], values=runs.values[a : a + 100])
+        for a in range(0, 4000, 100)
+    ]
     track = build(tmp_path, Contigs({"c": 120_000}), parts)
     assert not track.is_runs
     check(track, {"c": values})
@@ -175,8 +192,10 @@ def test_too_many_runs_become_values(tmp_path, monkeypatch):
 
 def test_runs_over_a_genome_whose_gaps_need_more_than_32_bits(tmp_path):
     contigs = Contigs({"a": 4_000_000_000, "b": 4_000_000_000, "c": 5000})
-    runs = [Runs("a", np.array([5]), np.array([9]), np.array([1.5], np.float32)),
-            Runs("c", np.array([7]), np.array([4000]), np.array([2.5], np.float32))]
+    runs = [
+        Runs("a", np.array([5]), np.array([9]), np.array([1.5], np.float32)),
+        Runs("c", np.array([7]), np.array([4000]), np.array([2.5], np.float32)),
+    ]
     track = build(tmp_path, contigs, runs)
     assert np.isnan(track.values(Region("b", 3_999_999_000))).all()
     assert track.values(Region("a", 4, 10)).tolist()[1:-1] == [1.5] * 4
@@ -184,10 +203,13 @@ def test_runs_over_a_genome_whose_gaps_need_more_than_32_bits(tmp_path):
     assert sum(info.size for info in open_storage(tmp_path).iter_files()) < 60_000
 
 
-@pytest.mark.parametrize(("first", "second", "error"), [
-    (Values("c", 0, np.ones(10, np.float32)), Values("c", 9, np.ones(2, np.float32)), "overlap"),
-    (Values("c", 50, np.ones(10, np.float32)), Values("c", 0, np.ones(2, np.float32)), "order"),
-])
+@pytest.mark.parametrize(
+    ("first", "second", "error"),
+    [
+        (Values("c", 0, np.ones(10, np.float32)), Values("c", 9, np.ones(2, np.float32)), "overlap"),
+        (Values("c", 50, np.ones(10, np.float32)), Values("c", 0, np.ones(2, np.float32)), "order"),
+    ],
+)
 def test_what_cannot_be(tmp_path, first, second, error):
     builder = TrackBuilder(open_storage(tmp_path), Contigs({"c": 100}), Names("data/t"), [])
     builder.check(block(first))
@@ -196,9 +218,19 @@ def test_what_cannot_be(tmp_path, first, second, error):
 
 
 def test_contigs_are_laid_out_and_come_back():
-    contigs = Contigs({"long": SHARD + 5, "long2": SHARD, "mid": CHUNK, "s1": 10, "s2": 2000, "s3": 1},
-                      {"long": [(0, 9), (20, SHARD)]}, {"1": "long", "alias": "s1"})
-    assert contigs.offsets == [0, 2 * SHARD, 3 * SHARD, 3 * SHARD + CHUNK, 3 * SHARD + CHUNK + GRAIN, 3 * SHARD + CHUNK + 3 * GRAIN]
+    contigs = Contigs(
+        {"long": SHARD + 5, "long2": SHARD, "mid": CHUNK, "s1": 10, "s2": 2000, "s3": 1},
+        {"long": [(0, 9), (20, SHARD)]},
+        {"1": "long", "alias": "s1"},
+    )
+    assert contigs.offsets == [
+        0,
+        2 * SHARD,
+        3 * SHARD,
+        3 * SHARD + CHUNK,
+        3 * SHARD + CHUNK + GRAIN,
+        3 * SHARD + CHUNK + 3 * GRAIN,
+    ]
     again = Contigs.from_attributes(contigs.to_attributes())
     assert again.to_attributes() == contigs.to_attributes() and again["1"] == contigs["long"]
     assert contigs.place("1:5-10") == (contigs["long"], 4, 10) and contigs.place("s3") == (contigs["s3"], 0, 1)
@@ -211,8 +243,11 @@ def test_contigs_are_laid_out_and_come_back():
             Contigs(wrong)
 
 
-SPANS = st.lists(st.integers(0, 60), unique=True, max_size=12).map(sorted).map(
-    lambda b: np.array(list(zip(b[::2], b[1::2])), np.int64).reshape(-1, 2).T)
+SPANS = (
+    st.lists(st.integers(0, 60), unique=True, max_size=12)
+    .map(sorted)
+    .map(lambda b: np.array(list(zip(b[::2], b[1::2])), np.int64).reshape(-1, 2).T)
+)
 
 
 def mask_of(spans, length=60):
@@ -242,7 +277,7 @@ def test_spans_and_runs_are_what_they_are_base_by_base(left, right, numbers, dat
     places = np.array(sorted(data.draw(st.lists(st.integers(0, 60 - width), min_size=1, max_size=6))))
     rows = expand_windows(runs.starts, runs.ends, runs.values, places, width)
     for row, place in zip(rows, places):
-        assert are_same_values(row.copy(), values[place:place + width])
+        assert are_same_values(row.copy(), values[place : place + width])
 
 
 @settings(max_examples=30, deadline=None)
@@ -250,12 +285,17 @@ def test_spans_and_runs_are_what_they_are_base_by_base(left, right, numbers, dat
 def test_runs_are_expanded_window_by_window(seed):
     random = np.random.default_rng(seed)
     borders = np.unique(random.integers(0, 9_000_000, 60))
-    runs = Runs("c", borders[:-1][::2], borders[1:][::2][:len(borders[:-1][::2])], random.random(len(borders[:-1][::2])).astype(np.float32))
+    runs = Runs(
+        "c",
+        borders[:-1][::2],
+        borders[1:][::2][: len(borders[:-1][::2])],
+        random.random(len(borders[:-1][::2])).astype(np.float32),
+    )
     wanted, got = np.full(9_000_000, np.nan, np.float32), np.full(9_000_000, np.nan, np.float32)
     for start, end, value in zip(*runs[1:]):
         wanted[start:end] = value
     for start, end, values in iter_windows(runs, offset=int(random.integers(0, 5)) * GRAIN):
-        got[start:end] = values[:end - start]
+        got[start:end] = values[: end - start]
     assert are_same_values(got, wanted)
 
 

@@ -29,15 +29,18 @@ def as_array(blocks, length=130):
     for one in blocks:
         data = one.data
         if isinstance(data, Values):
-            out[data.start:data.start + len(data.values)] = data.values
+            out[data.start : data.start + len(data.values)] = data.values
         else:
             for start, end, value in zip(data.starts, data.ends, data.values):
                 out[start:end] = value
     return out
 
 
-VALUES = st.builds(lambda start, values: Values("c", start, np.array(values, np.float32)), st.integers(0, 110),
-                   st.lists(st.sampled_from([np.nan, 1.0, 2.0]), min_size=1, max_size=20))
+VALUES = st.builds(
+    lambda start, values: Values("c", start, np.array(values, np.float32)),
+    st.integers(0, 110),
+    st.lists(st.sampled_from([np.nan, 1.0, 2.0]), min_size=1, max_size=20),
+)
 
 
 @st.composite
@@ -85,13 +88,20 @@ def test_data_past_the_end_do_not_reach_the_next_contig():
     (part,) = Fitting(CONTIGS, None, None, clip=False).parts_of(data, "d", LoadReport())
     assert part.data.values.tolist() == [1] * 5
     report = LoadReport()
-    assert list(Fitting(CONTIGS, None, None, clip=True).parts_of(block(Values("d", 60, np.ones(5, np.float32))), "d", report)) == []
+    assert (
+        list(Fitting(CONTIGS, None, None, clip=True).parts_of(block(Values("d", 60, np.ones(5, np.float32))), "d", report)) == []
+    )
     assert report.outside == 5
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_conditions_from_text(name):
-    assert Condition.parse(f"{name}0.5") == Condition.parse(f" {name}  +.5 ") == Condition.parse(f"{name} 5e-1") == Condition(name, 0.5)
+    assert (
+        Condition.parse(f"{name}0.5")
+        == Condition.parse(f" {name}  +.5 ")
+        == Condition.parse(f"{name} 5e-1")
+        == Condition(name, 0.5)
+    )
     assert Condition.parse(f"{name} -2").number == -2
 
 
@@ -106,12 +116,21 @@ def places(mask):
 
 
 FILES = {
-    "bed": (b"track name=x\n\nc\t0\t5\tx\t0.1\r\nc\t3\t9\tx\t0.7\n# no\nd 1 2 x 0.1\nc\t20\t30\tx\t.1\n",
-            {"c": [[0, 9], [20, 30]], "d": [[1, 2]]}, {"c": [[0, 5], [20, 30]], "d": [[1, 2]]}),
-    "fixed": (b"\nfixedStep chrom=c start=1 step=1\n0.1\n0.7\n0.1\nnan\nfixedStep chrom=d start=1 step=5 span=2\n.2\n\n.9\n",
-              {"c": [[0, 3]], "d": [[0, 2], [5, 7]]}, {"c": [[0, 1], [2, 3]], "d": [[0, 2]]}),
-    "variable": (b"variableStep chrom=c span=10\n11 .3\n21 .6\nvariableStep chrom=d\n5 0\n",
-                 {"c": [[10, 30]], "d": [[4, 5]]}, {"c": [[10, 20]], "d": [[4, 5]]}),
+    "bed": (
+        b"track name=x\n\nc\t0\t5\tx\t0.1\r\nc\t3\t9\tx\t0.7\n# no\nd 1 2 x 0.1\nc\t20\t30\tx\t.1\n",
+        {"c": [[0, 9], [20, 30]], "d": [[1, 2]]},
+        {"c": [[0, 5], [20, 30]], "d": [[1, 2]]},
+    ),
+    "fixed": (
+        b"\nfixedStep chrom=c start=1 step=1\n0.1\n0.7\n0.1\nnan\nfixedStep chrom=d start=1 step=5 span=2\n.2\n\n.9\n",
+        {"c": [[0, 3]], "d": [[0, 2], [5, 7]]},
+        {"c": [[0, 1], [2, 3]], "d": [[0, 2]]},
+    ),
+    "variable": (
+        b"variableStep chrom=c span=10\n11 .3\n21 .6\nvariableStep chrom=d\n5 0\n",
+        {"c": [[10, 30]], "d": [[4, 5]]},
+        {"c": [[10, 20]], "d": [[4, 5]]},
+    ),
 }
 
 
@@ -133,10 +152,16 @@ def test_scores_are_compared_as_they_are_written(tmp_path):
         assert places(MaskFile(tmp_path / name, Condition("ge", 0.5))).get("c", []) == []
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("c\t0\t5\n", "line 1: no score in column 5"), ("\nc\t0\t5\tx\t.\n", "line 2: no score"), ("c\t5\t0\tx\t1\n", "line 1: not a row of BED"),
-    ("x\t0\t5\tn\t1\n", "none of the genome's contigs: it has x"), ("fixedStep chrom=c start=0\n1\n", "line 1: start"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("c\t0\t5\n", "line 1: no score in column 5"),
+        ("\nc\t0\t5\tx\t.\n", "line 2: no score"),
+        ("c\t5\t0\tx\t1\n", "line 1: not a row of BED"),
+        ("x\t0\t5\tn\t1\n", "none of the genome's contigs: it has x"),
+        ("fixedStep chrom=c start=0\n1\n", "line 1: start"),
+    ],
+)
 def test_what_is_no_file_of_scored_places(tmp_path, text, words):
     (tmp_path / "m").write_text(text)
     with pytest.raises(ModosError, match=words):

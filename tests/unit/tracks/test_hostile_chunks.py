@@ -60,8 +60,14 @@ except ModosError as error:
 
 def limited(*arguments):
     """What a program prints that may take 3 GiB."""
-    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)))
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+    )
     assert done.returncode == 0, (done.returncode, done.stderr[-600:])
     return done.stdout.strip()
 
@@ -78,8 +84,14 @@ def test_every_chunk_that_blosc_writes_is_accepted(threads):
     random, before = np.random.default_rng(0), blosc.use_threads
     blosc.use_threads = threads
     try:
-        kinds = itertools.product(("blosclz", "lz4", "lz4hc", "zlib", "zstd"), (0, 1, 2), (0, 1, 5), (0, 512), ("u1", "i2", "f4", "f8"),
-                                  (1, 7, 127, 4096, 40_001))
+        kinds = itertools.product(
+            ("blosclz", "lz4", "lz4hc", "zlib", "zstd"),
+            (0, 1, 2),
+            (0, 1, 5),
+            (0, 512),
+            ("u1", "i2", "f4", "f8"),
+            (1, 7, 127, 4096, 40_001),
+        )
         for cname, shuffle, level, block, dtype, size in kinds:
             for data in (random.integers(0, 256, size * int(dtype[1]), np.uint8).view(dtype), np.arange(size).astype(dtype)):
                 packed = Blosc(cname, level, shuffle, block).encode(data)
@@ -98,7 +110,7 @@ def stored(tmp_path):
     data = np.random.default_rng(1).integers(0, 9, 4000).astype(np.int16)
     writer = ArrayWriter(open_storage(tmp_path), ArraySpec("a/b", (4000,), 1000, "int16", 0, choose_codec([data[:1000]])), [])
     for number in range(4):
-        writer.put(number, data[number * 1000:(number + 1) * 1000])
+        writer.put(number, data[number * 1000 : (number + 1) * 1000])
     spec = writer.finish()
     file = tmp_path / "data.zarr/a/b/c/0"
     return spec, file, zarr_layout.split_shard(file.read_bytes())
@@ -132,11 +144,11 @@ def test_places_of_chunks_that_cannot_be_are_damage(stored, tmp_path, change):
     """Chunks that share bytes, that reach into the index, that are longer than any chunk can be."""
     spec, file, _ = stored
     whole = file.read_bytes()
-    index = np.frombuffer(whole[-zarr_layout.INDEX_SIZE:-4], "<u8").reshape(-1, 2).copy()
+    index = np.frombuffer(whole[-zarr_layout.INDEX_SIZE : -4], "<u8").reshape(-1, 2).copy()
     number, bytes_more = {"overlap": (2, 8), "index": (3, 8), "long": (0, 2_020)}[change]
     index[number, 1] += bytes_more
     table = index.tobytes()
-    file.write_bytes(whole[:-zarr_layout.INDEX_SIZE] + table + zarr_layout.crc32c(table).to_bytes(4, "little"))
+    file.write_bytes(whole[: -zarr_layout.INDEX_SIZE] + table + zarr_layout.crc32c(table).to_bytes(4, "little"))
     array = ShardedArray(Reader(open_storage(tmp_path), 1 << 20), spec)
     with pytest.raises(ChecksumMismatch):
         array.chunk(1)

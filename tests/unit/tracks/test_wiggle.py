@@ -97,8 +97,12 @@ def test_pieces_are_cut_between_lines(tmp_path, monkeypatch):
     path = tmp_path / "a.bedGraph"
     path.write_text("".join(f"c\t{a}\t{b}\t{text}\n" for a, b, text in rows))
     wiggle = tmp_path / "a.wig"
-    wiggle.write_text("variableStep chrom=c span=2\n" + "".join(f"{a + 1} {text}\n" for a, _, text in rows[:250])
-                      + f"fixedStep chrom=c start={rows[250][0] + 1} step=3 span=2\n" + "".join(f"{text}\n" for *_, text in rows[250:]))
+    wiggle.write_text(
+        "variableStep chrom=c span=2\n"
+        + "".join(f"{a + 1} {text}\n" for a, _, text in rows[:250])
+        + f"fixedStep chrom=c start={rows[250][0] + 1} step=3 span=2\n"
+        + "".join(f"{text}\n" for *_, text in rows[250:])
+    )
     whole = bases(path)
     for size in (64, 100, 1000):
         monkeypatch.setattr("modos.tracks.wiggle._PIECE", size)
@@ -129,29 +133,32 @@ def test_no_line_is_no_data(tmp_path):
     assert list(read_text(tmp_path / "a.wig")) == []
 
 
-@pytest.mark.parametrize(("text", "line", "words"), [
-    ("chr1 0 5 1\nchr1 4 7 2\n", 2, "overlaps"),
-    ("chr1 5 9 1\nchr1 0 3 2\n", 2, "not in order"),
-    ("chr1 0 5 1 more\n", 1, "contig, start, end and value"),
-    ("chr1 0 5\n", 1, "contig, start, end and value"),
-    ("# c\nchr1 0 5 x\n", 2, "contig, start, end and value"),
-    ("chr1 0 5 1\nchr1 9 9 1\n", 2, "end is not after the start"),
-    ("chr1 -3 5 1\n", 1, "before the contig's start"),
-    ("chr1 0 5 inf\n", 1, "infinite"),
-    ("fixedStep chrom=c start=1 step=0\n1\n", 1, "at least 1"),
-    ("fixedStep chrom=c start=0\n1\n", 1, "at least 1"),
-    ("fixedStep chrom=c start=1 step=2 span=3\n1\n", 1, "overlap"),
-    ("fixedStep start=1\n1\n", 1, "chrom"),
-    ("fixedStep chrom=c start=one\n1\n", 1, "number"),
-    ("fixedStep chrom=c start=1\n1\n\nwhat\n2\n", 4, "not a value"),
-    ("fixedStep chrom=c start=1\n1\n2 3\n", 3, "not a value"),
-    ("fixedStep chrom=c start=1\n1\n-inf\n", 3, "infinite"),
-    ("variableStep chrom=c\n5 1\n5 2\n", 3, "overlaps"),
-    ("variableStep chrom=c span=4\n5 1\n8 2\n", 3, "overlaps"),
-    ("variableStep chrom=c\n5\n", 2, "a position and a value"),
-    ("variableStep chrom=c\n5 1\n6 1 1\n", 3, "a position and a value"),
-    ("variableStep chrom=c\n0 1\n", 2, "before the contig's start"),
-])
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("chr1 0 5 1\nchr1 4 7 2\n", 2, "overlaps"),
+        ("chr1 5 9 1\nchr1 0 3 2\n", 2, "not in order"),
+        ("chr1 0 5 1 more\n", 1, "contig, start, end and value"),
+        ("chr1 0 5\n", 1, "contig, start, end and value"),
+        ("# c\nchr1 0 5 x\n", 2, "contig, start, end and value"),
+        ("chr1 0 5 1\nchr1 9 9 1\n", 2, "end is not after the start"),
+        ("chr1 -3 5 1\n", 1, "before the contig's start"),
+        ("chr1 0 5 inf\n", 1, "infinite"),
+        ("fixedStep chrom=c start=1 step=0\n1\n", 1, "at least 1"),
+        ("fixedStep chrom=c start=0\n1\n", 1, "at least 1"),
+        ("fixedStep chrom=c start=1 step=2 span=3\n1\n", 1, "overlap"),
+        ("fixedStep start=1\n1\n", 1, "chrom"),
+        ("fixedStep chrom=c start=one\n1\n", 1, "number"),
+        ("fixedStep chrom=c start=1\n1\n\nwhat\n2\n", 4, "not a value"),
+        ("fixedStep chrom=c start=1\n1\n2 3\n", 3, "not a value"),
+        ("fixedStep chrom=c start=1\n1\n-inf\n", 3, "infinite"),
+        ("variableStep chrom=c\n5 1\n5 2\n", 3, "overlaps"),
+        ("variableStep chrom=c span=4\n5 1\n8 2\n", 3, "overlaps"),
+        ("variableStep chrom=c\n5\n", 2, "a position and a value"),
+        ("variableStep chrom=c\n5 1\n6 1 1\n", 3, "a position and a value"),
+        ("variableStep chrom=c\n0 1\n", 2, "before the contig's start"),
+    ],
+)
 def test_mistakes_are_named_with_their_line(tmp_path, text, line, words):
     path = tmp_path / "bad.txt"
     path.write_text(text)

@@ -89,7 +89,7 @@ def ranged(server, start=100, end=300):
 
 def part(handler):
     start, end = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
-    handler.answer(206, DATA[start:end + 1], Content_Range=f"bytes {start}-{end}/{len(DATA)}")
+    handler.answer(206, DATA[start : end + 1], Content_Range=f"bytes {start}-{end}/{len(DATA)}")
 
 
 def test_blocks_come_in_their_order(server):
@@ -99,17 +99,23 @@ def test_blocks_come_in_their_order(server):
     assert got == b"begin" + DATA[100:300] + DATA + b"end"
 
 
-@pytest.mark.parametrize(("answer", "error"), [
-    (lambda h: h.answer(200, DATA), ProtocolError),
-    (lambda h: h.answer(206, DATA[100:300]), ProtocolError),
-    (lambda h: h.answer(206, DATA[:200], Content_Range="bytes 0-199/9999"), ProtocolError),
-    (lambda h: h.answer(206, DATA[100:299], Content_Range="bytes 100-298/9999"), ProtocolError),
-    (lambda h: h.answer(206, DATA[100:299], Content_Range="bytes 100-299/9999"), ModosError),
-    (lambda h: h.answer(206, DATA[100:250], 200, Content_Range="bytes 100-299/9999"), RemoteError | TruncatedStream),
-    (lambda h: h.answer(401, b""), AccessError), (lambda h: h.answer(403, b""), AccessError),
-    (lambda h: h.answer(404, b""), NotFoundError), (lambda h: h.answer(500, b""), RemoteError),
-    (lambda h: h.answer(503, b"busy"), RemoteError), (lambda h: h.answer(204, b""), RemoteError),
-])
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda h: h.answer(200, DATA), ProtocolError),
+        (lambda h: h.answer(206, DATA[100:300]), ProtocolError),
+        (lambda h: h.answer(206, DATA[:200], Content_Range="bytes 0-199/9999"), ProtocolError),
+        (lambda h: h.answer(206, DATA[100:299], Content_Range="bytes 100-298/9999"), ProtocolError),
+        (lambda h: h.answer(206, DATA[100:299], Content_Range="bytes 100-299/9999"), ModosError),
+        (lambda h: h.answer(206, DATA[100:250], 200, Content_Range="bytes 100-299/9999"), RemoteError | TruncatedStream),
+        (lambda h: h.answer(401, b""), AccessError),
+        (lambda h: h.answer(403, b""), AccessError),
+        (lambda h: h.answer(404, b""), NotFoundError),
+        (lambda h: h.answer(500, b""), RemoteError),
+        (lambda h: h.answer(503, b"busy"), RemoteError),
+        (lambda h: h.answer(204, b""), RemoteError),
+    ],
+)
 def test_an_answer_that_is_not_the_range_is_an_error(server, answer, error, no_waiting):
     server.script["/file"] = answer
     with pytest.raises(error.__args__ if hasattr(error, "__args__") else error):
@@ -206,12 +212,20 @@ def once(handler, broken, good):
 def cut(handler):
     """Half of the range that was asked for, then nothing."""
     start, end = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
-    body = DATA[start:end + 1]
-    handler.answer(206, body[:len(body) // 2], len(body), Content_Range=f"bytes {start}-{end}/{len(DATA)}")
+    body = DATA[start : end + 1]
+    handler.answer(206, body[: len(body) // 2], len(body), Content_Range=f"bytes {start}-{end}/{len(DATA)}")
 
 
-@pytest.mark.parametrize("broken", [cut, lambda h: h.answer(500, b""), lambda h: h.answer(503, b"", Retry_After="1"),
-                                    lambda h: h.answer(429, b""), lambda h: h.connection.shutdown(socket.SHUT_RDWR)])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        cut,
+        lambda h: h.answer(500, b""),
+        lambda h: h.answer(503, b"", Retry_After="1"),
+        lambda h: h.answer(429, b""),
+        lambda h: h.connection.shutdown(socket.SHUT_RDWR),
+    ],
+)
 def test_what_breaks_is_resumed(server, no_waiting, broken):
     server.script["/file"] = lambda h: once(h, broken, part)
     assert fetch(server, ranged(server, 0, 60_000)) == DATA[:60_000]
@@ -266,8 +280,13 @@ def test_what_will_not_get_better_is_not_repeated(server, no_waiting):
 def test_an_expired_ticket_is_renewed_once_and_goes_on(server):
     server.script["/old"] = lambda h: part(h) if h.headers["Range"] == "bytes=0-9" else h.answer(403, b"")
     server.script["/new"] = part
-    old, new = (Ticket("BAM", (Block(f"{server.url}/{name}", {"Range": "bytes=0-9"}),
-                               Block(f"{server.url}/{name}", {"Range": "bytes=10-99"}))) for name in ("old", "new"))
+    old, new = (
+        Ticket(
+            "BAM",
+            (Block(f"{server.url}/{name}", {"Range": "bytes=0-9"}), Block(f"{server.url}/{name}", {"Range": "bytes=10-99"})),
+        )
+        for name in ("old", "new")
+    )
     renewed = []
 
     def renew():
@@ -296,7 +315,8 @@ def test_large_blocks_come_as_a_whole_where_the_connection_is_fast(server, monke
 
     server.script["/file"] = note
     assert fetch(server, Block("data:,begin"), ranged(server, 5, 90_000), Block("data:,end")) == (
-        b"begin" + DATA[5:90_000] + b"end")
+        b"begin" + DATA[5:90_000] + b"end"
+    )
     assert asked == ["bytes=5-89999"]
 
 
@@ -318,9 +338,14 @@ def test_a_slow_connection_is_helped_by_others(server, monkeypatch):
     assert asked[0] == "bytes=5-89999" and len(asked) == 1 + 22 + 13
 
 
-@pytest.mark.parametrize(("told", "splits"), [
-    ({"Accept_Ranges": "bytes"}, True), ({}, False), ({"Accept_Ranges": "none"}, False),
-])
+@pytest.mark.parametrize(
+    ("told", "splits"),
+    [
+        ({"Accept_Ranges": "bytes"}, True),
+        ({}, False),
+        ({"Accept_Ranges": "none"}, False),
+    ],
+)
 def test_a_slow_block_without_range_is_split_where_the_server_offers_it(server, monkeypatch, told, splits):
     monkeypatch.setattr(client_module, "PART", 4096)
     monkeypatch.setattr(client_module, "PROBE", 5000)
@@ -371,7 +396,7 @@ def test_a_file_that_is_changed_meanwhile_is_an_error(server, no_waiting):
     def changing(handler):
         handler.server.seen = getattr(handler.server, "seen", 0) + 1
         start, end = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
-        handler.answer(206, DATA[start:end + 1], Content_Range=f"bytes {start}-{end}/9", ETag=f'"{handler.server.seen}"')
+        handler.answer(206, DATA[start : end + 1], Content_Range=f"bytes {start}-{end}/9", ETag=f'"{handler.server.seen}"')
 
     server.script["/file"] = changing
     with pytest.raises(ProtocolError, match="changed while"):

@@ -26,23 +26,40 @@ def test_a_query_comes_back_from_its_parameters(contig, start, width):
 
 
 def test_the_other_queries_come_back_too():
-    for query in (Query(), Query("CRAM"), Query("BAM", header_only=True), Query("BAM", (Region(UNMAPPED),)), Query(tags=()),
-                  Query(fields=("SEQ",), tags=("NM",), notags=("MD",))):
+    for query in (
+        Query(),
+        Query("CRAM"),
+        Query("BAM", header_only=True),
+        Query("BAM", (Region(UNMAPPED),)),
+        Query(tags=()),
+        Query(fields=("SEQ",), tags=("NM",), notags=("MD",)),
+    ):
         assert Query.from_params(query.to_params(), "reads") == query
 
 
-@pytest.mark.parametrize(("params", "name"), [
-    ({"format": "VCF"}, "UnsupportedFormat"), ({"format": "bam"}, "UnsupportedFormat"),
-    ({"class": "body"}, "InvalidInput"), ({"class": "header", "referenceName": "chr1"}, "InvalidInput"),
-    ({"start": "1"}, "InvalidInput"), ({"end": "1"}, "InvalidInput"),
-    ({"referenceName": "*", "start": "1"}, "InvalidInput"),
-    ({"referenceName": "chr1", "start": "-1"}, "InvalidInput"), ({"referenceName": "chr1", "start": "1.5"}, "InvalidInput"),
-    ({"referenceName": "chr1", "start": "5", "end": "5"}, "InvalidRange"),
-    ({"referenceName": "chr1", "start": "9", "end": "5"}, "InvalidRange"),
-    ({"referenceName": "chr1", "end": "0"}, "InvalidRange"),
-    ({"tags": "NM,MD", "notags": "NM"}, "InvalidInput"), ({"fields": "QNAM"}, "InvalidInput"), ({"fields": ""}, "InvalidInput"),
-    ({"tags": "N"}, "InvalidInput"), ({"notags": "NMX"}, "InvalidInput"), ({"class": "header", "tags": ""}, "InvalidInput"),
-])
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"format": "VCF"}, "UnsupportedFormat"),
+        ({"format": "bam"}, "UnsupportedFormat"),
+        ({"class": "body"}, "InvalidInput"),
+        ({"class": "header", "referenceName": "chr1"}, "InvalidInput"),
+        ({"start": "1"}, "InvalidInput"),
+        ({"end": "1"}, "InvalidInput"),
+        ({"referenceName": "*", "start": "1"}, "InvalidInput"),
+        ({"referenceName": "chr1", "start": "-1"}, "InvalidInput"),
+        ({"referenceName": "chr1", "start": "1.5"}, "InvalidInput"),
+        ({"referenceName": "chr1", "start": "5", "end": "5"}, "InvalidRange"),
+        ({"referenceName": "chr1", "start": "9", "end": "5"}, "InvalidRange"),
+        ({"referenceName": "chr1", "end": "0"}, "InvalidRange"),
+        ({"tags": "NM,MD", "notags": "NM"}, "InvalidInput"),
+        ({"fields": "QNAM"}, "InvalidInput"),
+        ({"fields": ""}, "InvalidInput"),
+        ({"tags": "N"}, "InvalidInput"),
+        ({"notags": "NMX"}, "InvalidInput"),
+        ({"class": "header", "tags": ""}, "InvalidInput"),
+    ],
+)
 def test_what_the_protocol_forbids_has_its_name(params, name):
     with pytest.raises(HtsgetError) as caught:
         Query.from_params(params, "reads")
@@ -79,13 +96,30 @@ def test_ranges_that_cannot_be_checked_are_refused(value):
         _ = Block("http://x/", {"Range": value}).byte_range
 
 
-@pytest.mark.parametrize("text", [
-    b"", b"[]", b"null", b"3", b"{}", b'{"htsget": 3}', b'{"htsget": {}}', b'{"htsget": {"urls": 3}}',
-    b'{"htsget": {"urls": [3]}}', b'{"htsget": {"urls": [{}]}}', b'{"htsget": {"urls": [{"url": 3}]}}',
-    b'{"htsget": {"urls": [{"url": "http://x", "headers": {"a": 1}}]}}', b'{"htsget": {"urls": [{"url": "file:///x"}]}}',
-    b'{"htsget": {"urls": [{"url": "ftp://x/y"}]}}', b'{"htsget": {"urls": [{"url": "x"}]}}',
-    b'{"htsget": {"format": "EXE", "urls": []}}', b'{"htsget": {"format": "FASTA", "urls": []}}', b"\xff", b"[" * 100_000,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"3",
+        b"{}",
+        b'{"htsget": 3}',
+        b'{"htsget": {}}',
+        b'{"htsget": {"urls": 3}}',
+        b'{"htsget": {"urls": [3]}}',
+        b'{"htsget": {"urls": [{}]}}',
+        b'{"htsget": {"urls": [{"url": 3}]}}',
+        b'{"htsget": {"urls": [{"url": "http://x", "headers": {"a": 1}}]}}',
+        b'{"htsget": {"urls": [{"url": "file:///x"}]}}',
+        b'{"htsget": {"urls": [{"url": "ftp://x/y"}]}}',
+        b'{"htsget": {"urls": [{"url": "x"}]}}',
+        b'{"htsget": {"format": "EXE", "urls": []}}',
+        b'{"htsget": {"format": "FASTA", "urls": []}}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
+)
 def test_what_is_no_ticket_is_a_protocol_error(text):
     with pytest.raises(ProtocolError):
         Ticket.from_json(text, "BAM")
@@ -98,9 +132,14 @@ def test_a_ticket_comes_back_from_its_json():
 
 
 KINDS = {
-    "InvalidAuthentication": AccessError, "PermissionDenied": AccessError, "NotFound": NotFoundError,
-    "PayloadTooLarge": InvalidInputError, "UnsupportedFormat": InvalidInputError, "InvalidInput": InvalidInputError,
-    "InvalidRange": RegionError, "InternalError": RemoteError,
+    "InvalidAuthentication": AccessError,
+    "PermissionDenied": AccessError,
+    "NotFound": NotFoundError,
+    "PayloadTooLarge": InvalidInputError,
+    "UnsupportedFormat": InvalidInputError,
+    "InvalidInput": InvalidInputError,
+    "InvalidRange": RegionError,
+    "InternalError": RemoteError,
 }
 
 
@@ -111,16 +150,23 @@ def test_errors_keep_the_servers_words(name):
     assert type(error) is KINDS[name] and "because of this" in str(error)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, AccessError), (403, AccessError), (404, NotFoundError),
-                                              (500, RemoteError), (503, RemoteError), (418, RemoteError)])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, AccessError), (403, AccessError), (404, NotFoundError), (500, RemoteError), (503, RemoteError), (418, RemoteError)],
+)
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"htsget": {}}', b'{"error": "x"}'])
 def test_bare_statuses_mean_what_they_mean(status, kind, body):
     assert type(error_from_response(status, body, "x")) is kind
 
 
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), lambda inner: (
-    st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["url", "headers", "class", "Range", "x"]), inner, max_size=4)),
-    max_leaves=12)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["url", "headers", "class", "Range", "x"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 @given(st.fixed_dictionaries({}, optional={"format": json_values, "urls": json_values, "x": json_values}) | json_values)
@@ -144,9 +190,16 @@ def test_any_bytes_are_a_request_or_a_clear_error(body):
         assert error.status == 400
 
 
-@given(st.lists(st.tuples(st.sampled_from(["chr1", "HLA:01", "*x"]), positions, st.none() | st.integers(1, 2**20)), min_size=1),
-       st.lists(st.sampled_from(["QNAME", "POS"]), unique=True), st.none() | st.lists(st.sampled_from(["NM", "MD"]), unique=True))
+@given(
+    st.lists(st.tuples(st.sampled_from(["chr1", "HLA:01", "*x"]), positions, st.none() | st.integers(1, 2**20)), min_size=1),
+    st.lists(st.sampled_from(["QNAME", "POS"]), unique=True),
+    st.none() | st.lists(st.sampled_from(["NM", "MD"]), unique=True),
+)
 def test_a_query_comes_back_from_its_body(regions, fields, tags):
-    query = Query("CRAM", tuple(Region(c, start, width and start + width) for c, start, width in regions),
-                  fields=tuple(fields), tags=None if tags is None else tuple(tags))
+    query = Query(
+        "CRAM",
+        tuple(Region(c, start, width and start + width) for c, start, width in regions),
+        fields=tuple(fields),
+        tags=None if tags is None else tuple(tags),
+    )
     assert Query.from_body(query.to_body(), "reads") == query

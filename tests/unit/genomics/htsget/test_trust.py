@@ -129,18 +129,30 @@ def test_redirects_in_a_circle_end(host):
         read(HtsgetClient(host.url))
 
 
-@pytest.mark.parametrize(("server", "url", "allowed"), [
-    ("https://htsget.example", "http://127.0.0.1/x", False), ("https://htsget.example", "http://10.0.0.5/x", False),
-    ("https://htsget.example", "http://169.254.169.254/x", False), ("https://htsget.example", "http://[::1]/x", False),
-    ("https://htsget.example", "http://[::ffff:127.0.0.1]/x", False), ("https://htsget.example", "http://0.0.0.0/x", False),
-    ("https://htsget.example", "http://2130706433/x", False), ("https://htsget.example", "http://0x7f.1/x", False),
-    ("https://htsget.example", "http://8.8.8.8/x", True), ("http://10.0.0.5", "http://10.0.0.6/x", True),
-    ("http://10.0.0.5", "http://127.0.0.1/x", False), ("http://10.0.0.5", "http://169.254.169.254/x", False),
-    ("http://127.0.0.1", "http://127.0.0.1:9000/x", True), ("http://127.0.0.1", "http://169.254.169.254/x", False),
-    ("http://localhost", "http://10.0.0.5/x", True),
-    ("https://htsget.example", "http://[64:ff9b::a9fe:a9fe]/x", False), ("https://htsget.example", "http://[64:ff9b::7f00:1]/x", False),
-    ("https://htsget.example", "http://[2002:a9fe:a9fe::1]/x", False), ("https://htsget.example", "http://[64:ff9b::808:808]/x", True),
-])
+@pytest.mark.parametrize(
+    ("server", "url", "allowed"),
+    [
+        ("https://htsget.example", "http://127.0.0.1/x", False),
+        ("https://htsget.example", "http://10.0.0.5/x", False),
+        ("https://htsget.example", "http://169.254.169.254/x", False),
+        ("https://htsget.example", "http://[::1]/x", False),
+        ("https://htsget.example", "http://[::ffff:127.0.0.1]/x", False),
+        ("https://htsget.example", "http://0.0.0.0/x", False),
+        ("https://htsget.example", "http://2130706433/x", False),
+        ("https://htsget.example", "http://0x7f.1/x", False),
+        ("https://htsget.example", "http://8.8.8.8/x", True),
+        ("http://10.0.0.5", "http://10.0.0.6/x", True),
+        ("http://10.0.0.5", "http://127.0.0.1/x", False),
+        ("http://10.0.0.5", "http://169.254.169.254/x", False),
+        ("http://127.0.0.1", "http://127.0.0.1:9000/x", True),
+        ("http://127.0.0.1", "http://169.254.169.254/x", False),
+        ("http://localhost", "http://10.0.0.5/x", True),
+        ("https://htsget.example", "http://[64:ff9b::a9fe:a9fe]/x", False),
+        ("https://htsget.example", "http://[64:ff9b::7f00:1]/x", False),
+        ("https://htsget.example", "http://[2002:a9fe:a9fe::1]/x", False),
+        ("https://htsget.example", "http://[64:ff9b::808:808]/x", True),
+    ],
+)
 def test_where_a_server_may_send_its_clients(monkeypatch, server, url, allowed):
     real = reach.socket.getaddrinfo
     names = {"htsget.example": "93.184.216.34"}
@@ -173,13 +185,24 @@ def test_several_regions_are_one_request(host):
     host.on("/reads/x", ticket("data:,body"), method="POST")
     streams = list(source(host)._open_several(REGIONS))
     assert [(stream.regions, b"".join(stream.pieces)) for stream in streams] == [(REGIONS, b"body")]
-    assert asked(host) == [("POST", [{"referenceName": "chr1", "end": 10}, {"referenceName": "chr1", "start": 50, "end": 60},
-                                     {"referenceName": "chr2"}])]
+    assert asked(host) == [
+        (
+            "POST",
+            [{"referenceName": "chr1", "end": 10}, {"referenceName": "chr1", "start": 50, "end": 60}, {"referenceName": "chr2"}],
+        )
+    ]
 
 
-@pytest.mark.parametrize(("status", "body"), [
-    (404, b""), (405, b""), (501, b""), (400, b'{"htsget": {"error": "InvalidInput", "message": "no"}}'), (200, b"<html>"),
-])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b""),
+        (405, b""),
+        (501, b""),
+        (400, b'{"htsget": {"error": "InvalidInput", "message": "no"}}'),
+        (200, b"<html>"),
+    ],
+)
 def test_a_server_without_post_is_asked_for_one_at_a_time(host, status, body, monkeypatch):
     host.on("/reads/x", body, status, method="POST")
     host.on("/reads/x", lambda path, _: ticket("data:," + path.partition("?")[2].replace("&", "+")))
@@ -191,9 +214,15 @@ def test_a_server_without_post_is_asked_for_one_at_a_time(host, status, body, mo
 
 
 def test_files_glued_together_are_not_taken_for_one(host):
-    glued = {"htsget": {"format": "BAM", "urls": [
-        {"url": f"{host.url}/data?signature={n}", "headers": {"Range": f"bytes={start}-{end}"}}
-        for n, (start, end) in enumerate([(0, 99), (500, 599), (0, 99), (700, 799)])]}}
+    glued = {
+        "htsget": {
+            "format": "BAM",
+            "urls": [
+                {"url": f"{host.url}/data?signature={n}", "headers": {"Range": f"bytes={start}-{end}"}}
+                for n, (start, end) in enumerate([(0, 99), (500, 599), (0, 99), (700, 799)])
+            ],
+        }
+    }
     host.on("/reads/x", json.dumps(glued).encode(), method="POST")
     host.on("/reads/x", ticket("data:,x"))
     assert [stream.regions for stream in source(host)._open_several(REGIONS)] == [(region,) for region in REGIONS]
@@ -230,8 +259,13 @@ def test_another_format_than_asked_for_is_refused(host):
 
 def test_the_hints_are_passed_on(host):
     host.on("/reads/x", ticket("data:,x"))
-    hinted = HtsgetSource(HtsgetClient(host.url), "x", FORMATS["BAM"], recorded=Recorded(5),
-                          hints=Query(fields=("QNAME", "POS"), tags=("NM",), notags=("MD",)))
+    hinted = HtsgetSource(
+        HtsgetClient(host.url),
+        "x",
+        FORMATS["BAM"],
+        recorded=Recorded(5),
+        hints=Query(fields=("QNAME", "POS"), tags=("NM",), notags=("MD",)),
+    )
     assert b"".join(next(hinted.open(None)).pieces) == b"x"  # whose size is another then
     assert asked(host) == [("GET", "format=BAM&fields=QNAME%2CPOS&tags=NM&notags=MD")]
 
@@ -250,11 +284,13 @@ def test_a_block_without_range_is_all_of_its_address(host):
     host.on("/data", BGZF_EOF)
     assert read(HtsgetClient(host.url)) == BGZF_EOF
     assert b"".join(HtsgetClient(host.url).iter_bytes(Ticket("BAM", (Block("data:,a"), Block(f"{host.url}/data"))))) == (
-        b"a" + BGZF_EOF)
+        b"a" + BGZF_EOF
+    )
 
 
-@pytest.mark.parametrize("url", ["http:///x", "http://a:99999/x", "http://[::1/x", "http://me:password@host/x",
-                                 "ftp://host/x", "//host/x", "", None])
+@pytest.mark.parametrize(
+    "url", ["http:///x", "http://a:99999/x", "http://[::1/x", "http://me:password@host/x", "ftp://host/x", "//host/x", "", None]
+)
 def test_what_is_no_address_of_a_server(url):
     with pytest.raises(InvalidInputError) as caught:
         HtsgetClient(url)

@@ -53,10 +53,19 @@ def itf8(value: int) -> bytes:
     return bytes([0xE0 | value >> 24]) + (value & 0xFFFFFF).to_bytes(3, "big")
 
 
-def cram(text: bytes, method: int = 0, version: tuple[int, int] = (3, 0), raw_size: int | None = None,
-         payload: bytes | None = None, content_type: int = 0, padding: int = 0) -> bytes:
+def cram(
+    text: bytes,
+    method: int = 0,
+    version: tuple[int, int] = (3, 0),
+    raw_size: int | None = None,
+    payload: bytes | None = None,
+    content_type: int = 0,
+    padding: int = 0,
+) -> bytes:
     content = len(text).to_bytes(4, "little") + text
-    packed = {0: lambda d: d, 1: lambda d: gzip.compress(d, mtime=0), 2: bz2.compress, 3: lzma.compress}.get(method, bytes)(content)
+    packed = {0: lambda d: d, 1: lambda d: gzip.compress(d, mtime=0), 2: bz2.compress, 3: lzma.compress}.get(method, bytes)(
+        content
+    )
     packed = packed if payload is None else payload
     block = bytes([method, content_type, 0]) + itf8(len(packed)) + itf8(len(content) if raw_size is None else raw_size)
     block += packed
@@ -81,24 +90,27 @@ def test_a_cram_header_in_any_method_and_version(method, version, padding):
     assert header.end == len(data)
 
 
-@pytest.mark.parametrize(("data", "error"), [
-    (b"CRAM", TruncatedStream),
-    (b"BAM\1", InvalidInputError),
-    (cram(SAM)[:-3], TruncatedStream),
-    (cram(SAM, version=(1, 0)), InvalidInputError),
-    (cram(SAM, version=(4, 0)), InvalidInputError),
-    (cram(SAM, method=4), InvalidInputError),
-    (cram(SAM, content_type=4), InvalidInputError),
-    (cram(SAM, raw_size=3), IntegrityError),
-    (cram(SAM, method=1, payload=b"not gzip"), IntegrityError),
-    (cram(SAM, method=2, payload=b"not bzip2"), IntegrityError),
-    (cram(SAM, method=3, payload=b"not xz"), IntegrityError),
-    (cram(SAM, method=1, payload=gzip.compress(bytes(1 << 26), mtime=0), raw_size=100), IntegrityError),
-    (cram(SAM, payload=b"\xff\xff\xff\x7f", raw_size=4), InvalidInputError),
-    (cram(SAM + b"@SQ\tSN:chr1\tLN:5\n"), InvalidInputError),
-    (cram(b"@SQ\tLN:5\n"), InvalidInputError),
-    (cram(SAM).replace(b"chr1", b"chr2"), IntegrityError),
-])
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"CRAM", TruncatedStream),
+        (b"BAM\1", InvalidInputError),
+        (cram(SAM)[:-3], TruncatedStream),
+        (cram(SAM, version=(1, 0)), InvalidInputError),
+        (cram(SAM, version=(4, 0)), InvalidInputError),
+        (cram(SAM, method=4), InvalidInputError),
+        (cram(SAM, content_type=4), InvalidInputError),
+        (cram(SAM, raw_size=3), IntegrityError),
+        (cram(SAM, method=1, payload=b"not gzip"), IntegrityError),
+        (cram(SAM, method=2, payload=b"not bzip2"), IntegrityError),
+        (cram(SAM, method=3, payload=b"not xz"), IntegrityError),
+        (cram(SAM, method=1, payload=gzip.compress(bytes(1 << 26), mtime=0), raw_size=100), IntegrityError),
+        (cram(SAM, payload=b"\xff\xff\xff\x7f", raw_size=4), InvalidInputError),
+        (cram(SAM + b"@SQ\tSN:chr1\tLN:5\n"), InvalidInputError),
+        (cram(b"@SQ\tLN:5\n"), InvalidInputError),
+        (cram(SAM).replace(b"chr1", b"chr2"), IntegrityError),
+    ],
+)
 def test_a_bad_cram_header_gives_one_clear_error(data, error):
     with pytest.raises(error):
         header_of("CRAM", data)
@@ -111,28 +123,34 @@ def test_a_bam_header_lists_its_contigs_in_order():
     assert gzip.decompress(header.segments[0]) == bam([b"b", b"a", b"HLA-A*01:01"])
 
 
-@pytest.mark.parametrize(("name", "content"), [
-    ("BAM", b"BAM\2"),
-    ("BAM", bam([b"a", b"a"])),
-    ("BAM", b"BAM\1" + struct.pack("<I", 0xFFFFFFFF)),
-    ("BAM", b"BAM\1" + struct.pack("<4I", 0, 1, 1, 65) + b"A"),
-    ("BCF", b"BCF\1\1"),
-    ("BCF", b"BCF\2\2" + struct.pack("<I", 0xFFFFFFFF)),
-    ("VCF", b"chr1\t1\t.\tA\tC\n" * 10),
-    ("VCF", b"##fileformat=VCFv4.3\nchr1\t1\t.\tA\tC\n"),
-    ("VCF", b"##fileformat=VCFv4.3\n##contig=<ID=a>\n"),
-])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("BAM", b"BAM\2"),
+        ("BAM", bam([b"a", b"a"])),
+        ("BAM", b"BAM\1" + struct.pack("<I", 0xFFFFFFFF)),
+        ("BAM", b"BAM\1" + struct.pack("<4I", 0, 1, 1, 65) + b"A"),
+        ("BCF", b"BCF\1\1"),
+        ("BCF", b"BCF\2\2" + struct.pack("<I", 0xFFFFFFFF)),
+        ("VCF", b"chr1\t1\t.\tA\tC\n" * 10),
+        ("VCF", b"##fileformat=VCFv4.3\nchr1\t1\t.\tA\tC\n"),
+        ("VCF", b"##fileformat=VCFv4.3\n##contig=<ID=a>\n"),
+    ],
+)
 def test_a_bad_header_is_refused(name, content):
     with pytest.raises(InvalidInputError):
         header_of(name, compress(content) + BGZF_EOF)
 
 
-@pytest.mark.parametrize(("name", "content"), [
-    ("BAM", bam([b"a" * 50] + [b"b%d" % n for n in range(9)])[:-6]),
-    ("BAM", b"BAM\1" + struct.pack("<3I", 0, 0xFFFFFFFF, 1) + b"\0" + struct.pack("<I", 1)),
-    ("BCF", b"BCF\2\2" + struct.pack("<I", 500) + b"##fileformat=VCFv4.3\n"),
-    ("VCF", b""),
-])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("BAM", bam([b"a" * 50] + [b"b%d" % n for n in range(9)])[:-6]),
+        ("BAM", b"BAM\1" + struct.pack("<3I", 0, 0xFFFFFFFF, 1) + b"\0" + struct.pack("<I", 1)),
+        ("BCF", b"BCF\2\2" + struct.pack("<I", 500) + b"##fileformat=VCFv4.3\n"),
+        ("VCF", b""),
+    ],
+)
 def test_a_header_cut_at_a_block_is_a_truncated_stream(name, content):
     with pytest.raises(TruncatedStream, match="ends within its header"):
         header_of(name, compress(content) + BGZF_EOF)
@@ -151,9 +169,11 @@ def test_a_vcf_that_is_not_bgzip_is_told_to_be():
 
 
 def test_contigs_of_a_vcf_with_quotes_and_without_length():
-    text = (b'##fileformat=VCFv4.3\n##contig=<ID=a,length=5,note="x,ID=no,length=9">\n##contig=<length=7,ID=b>\r\n'
-            b"##contig=<ID=HLA-A*01:01:01:01>\n##contigs=<ID=z>\n##contig=<ID=big,length=" + b"9" * 5000 + b">\n"
-            b"##INFO=<ID=i>\n\n#CHROM\tPOS\n")
+    text = (
+        b'##fileformat=VCFv4.3\n##contig=<ID=a,length=5,note="x,ID=no,length=9">\n##contig=<length=7,ID=b>\r\n'
+        b"##contig=<ID=HLA-A*01:01:01:01>\n##contigs=<ID=z>\n##contig=<ID=big,length=" + b"9" * 5000 + b">\n"
+        b"##INFO=<ID=i>\n\n#CHROM\tPOS\n"
+    )
     header = header_of("VCF", compress(text + b"a\t1\n") + BGZF_EOF)
     assert header.contigs == {"a": 5, "b": 7, "HLA-A*01:01:01:01": None, "big": None}
     assert gzip.decompress(header.segments[0]) == text
@@ -169,9 +189,9 @@ def test_a_vcf_of_a_header_only_ends_where_its_text_ends():
 def test_a_header_in_blocks_of_any_size(block):
     text = b"##fileformat=VCFv4.3\n##contig=<ID=a>\n#CHROM\tPOS\na\t1\n"
     for name, content, length in [("VCF", text, len(text) - 4), ("BAM", bam([b"a"], body=b"rest"), len(bam([b"a"])))]:
-        data = b"".join(compress(content[at:at + block]) for at in range(0, len(content), block)) + BGZF_EOF
+        data = b"".join(compress(content[at : at + block]) for at in range(0, len(content), block)) + BGZF_EOF
         header = header_of(name, data)
-        got = b"".join(data[s.start:s.end] if isinstance(s, ByteRange) else s for s in header.segments)
+        got = b"".join(data[s.start : s.end] if isinstance(s, ByteRange) else s for s in header.segments)
         assert gzip.decompress(got) == content[:length]
         assert header.contigs == {"a": 1000 if name == "BAM" else None}
 
@@ -229,9 +249,11 @@ def test_a_contig_line_of_one_long_word_takes_no_longer_than_its_length():
 
 def test_too_many_contigs_are_refused(monkeypatch):
     monkeypatch.setattr(header_module, "MAX_CONTIGS", 100)
-    for name, data in [("CRAM", cram(b"".join(b"@SQ\tSN:%d\tLN:1\n" % n for n in range(101)))),
-                       ("BAM", compress(bam([b"%d" % n for n in range(101)]))),
-                       ("VCF", compress(b"##fileformat=VCFv4.3\n" + b"##contig=<ID=a>\n" * 101 + b"#CHROM\n"))]:
+    for name, data in [
+        ("CRAM", cram(b"".join(b"@SQ\tSN:%d\tLN:1\n" % n for n in range(101)))),
+        ("BAM", compress(bam([b"%d" % n for n in range(101)]))),
+        ("VCF", compress(b"##fileformat=VCFv4.3\n" + b"##contig=<ID=a>\n" * 101 + b"#CHROM\n")),
+    ]:
         with pytest.raises(InvalidInputError, match="more than 100 contigs"):
             header_of(name, data)
 
@@ -242,8 +264,12 @@ def test_a_format_without_contigs_is_refused():
 
 
 VCF = b'##fileformat=VCFv4.3\n##contig=<ID=a,length=5,IDX=2>\n##contig=<ID=b,note="q">\n#CHROM\tPOS\na\t1\n'
-CONTENTS = {"BAM": bam([b"a", b"b"], body=b"records"), "VCF": VCF,
-            "BCF": b"BCF\2\2" + struct.pack("<I", len(VCF)) + VCF, "CRAM": cram(SAM, 1)}
+CONTENTS = {
+    "BAM": bam([b"a", b"b"], body=b"records"),
+    "VCF": VCF,
+    "BCF": b"BCF\2\2" + struct.pack("<I", len(VCF)) + VCF,
+    "CRAM": cram(SAM, 1),
+}
 
 
 @settings(max_examples=300)
@@ -254,7 +280,7 @@ def test_any_damage_of_a_header_gives_a_header_or_one_of_our_errors(data, name, 
         content = bytearray(compress(bytes(content)) + BGZF_EOF)
     for at in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=6)):
         content[at] = data.draw(st.sampled_from([0, 1, 9, 10, 34, 127, 128, 255]) | st.integers(0, 255))
-    content = bytes(content[:data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    content = bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
     if not outside and name != "CRAM":
         content = compress(content) + BGZF_EOF
     with contextlib.suppress(ModosError):
@@ -268,10 +294,19 @@ def test_any_bytes_give_one_of_our_errors(data, name):
             header_of(name, content)
 
 
-@pytest.mark.parametrize("line", [b"<ID=a,length=5,IDX=1> and <ID=x,IDX=7>", b'<ID=a,length=5,note="x>y,IDX=9",IDX=1>\xff##contig=<ID=c,IDX=0>', b"<ID=a,IDX=1,length=5,IDX=4>",
-                                  b"<ID=a,Values=<p,q>,IDX=1,length=5>"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<ID=a,length=5,IDX=1> and <ID=x,IDX=7>",
+        b'<ID=a,length=5,note="x>y,IDX=9",IDX=1>\xff##contig=<ID=c,IDX=0>',
+        b"<ID=a,IDX=1,length=5,IDX=4>",
+        b"<ID=a,Values=<p,q>,IDX=1,length=5>",
+    ],
+)
 def test_what_follows_a_line_of_a_header_is_no_part_of_it(line):
     """Fields behind the bracket, or there twice, took the place of its own: a contig had another number than it has for htslib, and no records."""
-    text = b"##fileformat=VCFv4.3\n##contig=<ID=b,IDX=0>\n##contig=" + line + b"\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n\0"
+    text = (
+        b"##fileformat=VCFv4.3\n##contig=<ID=b,IDX=0>\n##contig=" + line + b"\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n\0"
+    )
     header = header_of("BCF", compress(b"BCF\2\2" + struct.pack("<I", len(text)) + text) + BGZF_EOF)
     assert header.target_ids == {"a": 1, "b": 0} and header.contigs["a"] == 5

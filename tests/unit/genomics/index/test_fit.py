@@ -40,8 +40,9 @@ KINDS = {  # how a file of some records is made, with its index
     "vcf-tbi": lambda folder, count: index_variants(write_variants(folder / "a.vcf.gz", CONTIGS, count, "vcf"), "-t", ".tbi"),
     "vcf-csi": lambda folder, count: index_variants(write_variants(folder / "a.vcf.gz", CONTIGS, count, "vcf"), "-c", ".csi"),
     "bcf": lambda folder, count: index_variants(write_variants(folder / "a.bcf", CONTIGS, count, "bcf"), "-c", ".csi"),
-    "cram": lambda folder, count: index_reads(write_reads(folder / "a.cram", CONTIGS, count, mode="wc", options=[
-        b"no_ref=1", b"seqs_per_slice=100"])),
+    "cram": lambda folder, count: index_reads(
+        write_reads(folder / "a.cram", CONTIGS, count, mode="wc", options=[b"no_ref=1", b"seqs_per_slice=100"])
+    ),
 }
 
 
@@ -148,11 +149,12 @@ def shortened(file: File, folder: Path, keep: int) -> File:
     if file.format.name == "VCF":
         lines = gzip.decompress(file.data).splitlines(keepends=True)
         head = sum(line.startswith(b"#") for line in lines)
-        path.write_bytes(bgzf.compress(b"".join(lines[:head + keep * 100])) + file.header.eof)
+        path.write_bytes(bgzf.compress(b"".join(lines[: head + keep * 100])) + file.header.eof)
         return index_variants(path, *(("-t", ".tbi") if file.index.kind == "TBI" else ("-c", ".csi")))
     program = "samtools" if file.format.name == "BAM" else "bcftools"
     text = run(program, "view", "-H" if program == "samtools" else "-h", file.path) + b"".join(
-        run(program, "view", *(["-H"] if program == "bcftools" else []), file.path).splitlines(keepends=True)[:keep * 100])
+        run(program, "view", *(["-H"] if program == "bcftools" else []), file.path).splitlines(keepends=True)[: keep * 100]
+    )
     run(program, "view", "-b" if program == "samtools" else "-Ob", "-o", path, "-", input=text)
     if program == "samtools":
         return index_reads(path, *(["-c"] if file.index.kind == "CSI" else []))
@@ -198,7 +200,7 @@ def without(index: bytes, target: int, keep_target: bool) -> bytes:
         assert target == len(parts) - 1
         parts.pop()
         place = {"BAI": 4, "TBI": 4, "CSI": head - 4}[parsed.kind]
-        data = data[:place] + struct.pack("<I", len(parts)) + data[place + 4:]
+        data = data[:place] + struct.pack("<I", len(parts)) + data[place + 4 :]
     return data[:head] + b"".join(parts)
 
 
@@ -210,7 +212,10 @@ def test_an_index_that_lacks_a_contig_is_told_at_once(files, kind, which):
     name = {"first": names[0], "middle": names[2], "last": names[-1]}[which]
     number = file.index.names.index(name) if getattr(file.index, "names", ()) else file.header.target_ids[name]
     lacking = parse_index(without(file.index_path.read_bytes(), number, True))
-    for check in (quick, lambda *given: check_contigs_covered(given[0].format, given[0].read, given[0].size, given[0].header, given[1])):
+    for check in (
+        quick,
+        lambda *given: check_contigs_covered(given[0].format, given[0].read, given[0].size, given[0].header, given[1]),
+    ):
         with pytest.raises(IntegrityError, match="leaves out|ends before"):
             check(file, lacking)
     with pytest.raises(IntegrityError, match="would not find"):
@@ -331,9 +336,13 @@ def test_a_variant_that_is_longer_than_its_index_takes_it_for_is_found_by_going_
     import pysam.bcftools
 
     def write(lengths: str) -> File:
-        lines = ["##fileformat=VCFv4.4", '##INFO=<ID=SVLEN,Number=A,Type=Integer,Description="Length">',
-                 "##contig=<ID=c,length=1000000>", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO",
-                 *(f"c\t{start}\t.\tA\t<DEL>\t.\t.\t{lengths}" for start in range(100, 900_000, 5_000))]
+        lines = [
+            "##fileformat=VCFv4.4",
+            '##INFO=<ID=SVLEN,Number=A,Type=Integer,Description="Length">',
+            "##contig=<ID=c,length=1000000>",
+            "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO",
+            *(f"c\t{start}\t.\tA\t<DEL>\t.\t.\t{lengths}" for start in range(100, 900_000, 5_000)),
+        ]
         path = tmp_path / "a.vcf.gz"
         text = "\n".join([*lines, ""]).encode()
         path.write_bytes(b"".join(bgzf.frame_stored(text, zlib.crc32(text))) + BGZF_EOF)

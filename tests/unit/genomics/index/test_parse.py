@@ -69,7 +69,7 @@ def test_zeros_in_the_linear_index_change_nothing(tmp_path):
     """htsjdk leaves windows without records at zero where samtools repeats the offset before."""
     path = sparse_bam(tmp_path)
     data = Path(str(path) + ".bai").read_bytes()
-    linear = data[data.rindex(struct.pack("<I", windows_of(data))) + 4:-8]
+    linear = data[data.rindex(struct.pack("<I", windows_of(data))) + 4 : -8]
     offsets = struct.unpack(f"<{len(linear) // 8}Q", linear)
     sparse = [0 if n and offset == offsets[n - 1] else offset for n, offset in enumerate(offsets)]
     assert 0 in sparse
@@ -103,8 +103,10 @@ def sparse_bam(folder: Path) -> Path:
 
 
 def test_loffsets_of_a_csi_bound_the_start():
-    bins = {number: (loffset, BINS[number]) for number, loffset in
-            {LEAF: 100, LEAF + 1: 170, LEAF + 3: 600, 585: 100, PSEUDO: 0}.items()}
+    bins = {
+        number: (loffset, BINS[number])
+        for number, loffset in {LEAF: 100, LEAF + 1: 170, LEAF + 3: 600, 585: 100, PSEUDO: 0}.items()
+    }
     index = parse_index(csi(bins))
     assert sorted(index.chunks(0, 1 << 14, (1 << 14) + 5)) == [(170, 180), (210, 300), (350, 400)]
     assert sorted(index.chunks(0, 2 << 14, 3 << 14)) == [(170, 180)]
@@ -134,8 +136,7 @@ def test_names_come_from_the_tabix_header():
     assert parse_index(bgzf.compress(tbi)).kind == "TBI"
 
 
-CRAI = (b"0\t1\t100\t500\t10\t90\n0\t90\t50\t500\t100\t90\n1\t5\t10\t700\t10\t90\n"
-        b"0\t500\t1\t700\t10\t90\n-1\t0\t0\t900\t1\t2\n")
+CRAI = b"0\t1\t100\t500\t10\t90\n0\t90\t50\t500\t100\t90\n1\t5\t10\t700\t10\t90\n0\t500\t1\t700\t10\t90\n-1\t0\t0\t900\t1\t2\n"
 
 
 @pytest.mark.parametrize("data", [CRAI, gzip.compress(CRAI, mtime=0), bgzf.compress(CRAI), CRAI.rstrip(b"\n")])
@@ -164,20 +165,32 @@ def test_slices_of_unnamed_references_count_for_all():
     assert list(index.containers_of(3, 5, 6)) == list(index.containers_of(-1, 0, 0)) == [500]
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"BAI", b"BAI\2", b"BAI\1", b"hello", b"\x1f\x8b", gzip.compress(CRAI, mtime=0)[:-9],
-    b"1\t2\t3\n", b"0\t1\t1\t-5\t1\t1\n",
-    b"0\t1\t1\t" + b"9" * 5000 + b"\t1\t1\n",
-    b"BAI\1" + struct.pack("<I", 1 << 31),
-    b"BAI\1" + struct.pack("<I", 1 << 20),
-    b"BAI\1" + struct.pack("<3I", 1, 1, 4681) + struct.pack("<I", 0xFFFFFFFF),
-    b"BAI\1" + struct.pack("<3I", 1, 0, 0xFFFFFFFF),
-    bai((BINS, [1, 2]))[:-1],
-    csi({}, min_shift=14, depth=11), csi({}, min_shift=60, depth=5), csi({})[:10],
-    b"CSI\1" + struct.pack("<4I", 14, 5, 0xFFFFFFFF, 0),
-    b"TBI\1" + struct.pack("<8i", 1, 2, 1, 2, 0, 35, 0, -1),
-    b"TBI\1" + struct.pack("<8i", 1, 2, 1, 2, 0, 35, 0, 1 << 30),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"BAI",
+        b"BAI\2",
+        b"BAI\1",
+        b"hello",
+        b"\x1f\x8b",
+        gzip.compress(CRAI, mtime=0)[:-9],
+        b"1\t2\t3\n",
+        b"0\t1\t1\t-5\t1\t1\n",
+        b"0\t1\t1\t" + b"9" * 5000 + b"\t1\t1\n",
+        b"BAI\1" + struct.pack("<I", 1 << 31),
+        b"BAI\1" + struct.pack("<I", 1 << 20),
+        b"BAI\1" + struct.pack("<3I", 1, 1, 4681) + struct.pack("<I", 0xFFFFFFFF),
+        b"BAI\1" + struct.pack("<3I", 1, 0, 0xFFFFFFFF),
+        bai((BINS, [1, 2]))[:-1],
+        csi({}, min_shift=14, depth=11),
+        csi({}, min_shift=60, depth=5),
+        csi({})[:10],
+        b"CSI\1" + struct.pack("<4I", 14, 5, 0xFFFFFFFF, 0),
+        b"TBI\1" + struct.pack("<8i", 1, 2, 1, 2, 0, 35, 0, -1),
+        b"TBI\1" + struct.pack("<8i", 1, 2, 1, 2, 0, 35, 0, 1 << 30),
+    ],
+)
 def test_what_is_no_index_is_refused(data):
     with pytest.raises(InvalidInputError):
         parse_index(data)
@@ -213,8 +226,10 @@ SAMPLES = [
 ]
 
 
-@given(st.binary(max_size=300) | st.tuples(st.sampled_from([b"BAI\1", b"TBI\1", b"CSI\1", b"0\t", b"\x1f\x8b\x08"]),
-                                           st.binary(max_size=300)).map(b"".join))
+@given(
+    st.binary(max_size=300)
+    | st.tuples(st.sampled_from([b"BAI\1", b"TBI\1", b"CSI\1", b"0\t", b"\x1f\x8b\x08"]), st.binary(max_size=300)).map(b"".join)
+)
 def test_any_bytes_give_an_index_or_one_of_our_errors(data):
     exercise(data)
 
@@ -225,7 +240,7 @@ def test_any_damage_of_an_index_gives_an_index_or_one_of_our_errors(data, sample
     sample = bytearray(gzip.compress(sample, mtime=0) if compressed else sample)
     for at in data.draw(st.lists(st.integers(0, len(sample) - 1), max_size=6)):
         sample[at] = data.draw(st.sampled_from([0, 1, 127, 128, 255]) | st.integers(0, 255))
-    exercise(bytes(sample[:data.draw(st.integers(0, len(sample)))] if data.draw(st.booleans()) else sample))
+    exercise(bytes(sample[: data.draw(st.integers(0, len(sample)))] if data.draw(st.booleans()) else sample))
 
 
 def test_a_large_index_is_parsed_quickly_and_planned_at_once():

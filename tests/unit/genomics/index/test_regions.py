@@ -68,7 +68,7 @@ def test_the_header_is_that_of_the_file_and_nothing_else(file, tmp_path):
     else:
         content = gzip.decompress(file.data)
         assert content.startswith(gzip.decompress(header))
-        assert gzip.decompress(header) == content[:header_length(file.format, content)]
+        assert gzip.decompress(header) == content[: header_length(file.format, content)]
     alone = tmp_path / file.path.name
     alone.write_bytes(header + file.header.eof)
     with file.open(alone) as got, file.open(file.path) as original:
@@ -100,8 +100,11 @@ def test_the_plan_has_no_byte_twice_and_ends_before_the_end_marker(file):
 
 
 def test_the_programs_read_the_assembled_file_as_they_read_the_original(file, tmp_path):
-    region = next(r for r in some_regions(file, 20)[::-1] if (r.contig != "*" and ":" not in r.contig and file.records(r))
-                  or r.contig == "empty")
+    region = next(
+        r
+        for r in some_regions(file, 20)[::-1]
+        if (r.contig != "*" and ":" not in r.contig and file.records(r)) or r.contig == "empty"
+    )
     assembled = file.assemble(tmp_path / file.path.name, region)
     if file.format.kind == "reads":
         run("samtools", "quickcheck", assembled)
@@ -179,9 +182,11 @@ def test_contigs_only_in_the_index_of_a_vcf_count(tmp_path):
 
 
 def test_bcf_ids_follow_idx(tmp_path):
-    text = ("##fileformat=VCFv4.3\n##contig=<ID=b,length=1000,IDX=3>\n##contig=<ID=a,length=1000,IDX=1>\n"
-            "##contig=<ID=c,length=1000>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-            "a\t10\tva\tA\tC\t.\t.\t.\nb\t20\tvb\tA\tC\t.\t.\t.\nc\t30\tvc\tA\tC\t.\t.\t.\n")
+    text = (
+        "##fileformat=VCFv4.3\n##contig=<ID=b,length=1000,IDX=3>\n##contig=<ID=a,length=1000,IDX=1>\n"
+        "##contig=<ID=c,length=1000>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        "a\t10\tva\tA\tC\t.\t.\t.\nb\t20\tvb\tA\tC\t.\t.\t.\nc\t30\tvc\tA\tC\t.\t.\t.\n"
+    )
     run("bcftools", "view", "-Ob", "-o", tmp_path / "a.bcf", input=text.encode())
     file = index_variants(tmp_path / "a.bcf", "-c", ".csi")
     assert file.header.target_ids == {"a": 1, "b": 3, "c": 4}
@@ -208,7 +213,7 @@ def test_an_index_of_another_kind_is_refused(tmp_path):
 def test_a_cut_file_is_truncated_and_never_shorter(case, tmp_path):
     file = CASES[case](tmp_path)
     whole = file.data
-    file.data = whole[:len(whole) * 2 // 3]
+    file.data = whole[: len(whole) * 2 // 3]
     with pytest.raises(TruncatedStream):
         file.plan(Region("chr10"))
 
@@ -218,7 +223,7 @@ def test_unused_bits_of_the_end_marker_of_a_cram_may_be_set(byte, known, tmp_pat
     file = CASES["cram-3.0"](tmp_path)
     expected = file.plan(Region("*"))
     at = file.size - len(CRAM3_EOF) + 8
-    file.data = file.data[:at] + bytes([byte]) + file.data[at + 1:]
+    file.data = file.data[:at] + bytes([byte]) + file.data[at + 1 :]
     if known:
         assert file.plan(Region("*")) == expected
     else:
@@ -229,7 +234,7 @@ def test_unused_bits_of_the_end_marker_of_a_cram_may_be_set(byte, known, tmp_pat
 @pytest.mark.parametrize("case", ["bam", "cram-3.0"])
 def test_a_missing_end_marker_is_noticed_where_the_end_is_needed(case, tmp_path):
     file = CASES[case](tmp_path)
-    file.data = file.data[:-len(file.header.eof)]
+    file.data = file.data[: -len(file.header.eof)]
     with pytest.raises(TruncatedStream, match="end marker"):
         file.plan(Region("*"))
 
@@ -244,14 +249,27 @@ def test_the_end_marker_is_that_of_the_version(tmp_path):
 # --- files of others -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["1400_index_simple", "1401_index_unmapped", "1402_index_3ref", "1403_index_multiref",
-                                  "1404_index_multislice", "1405_index_multisliceref", "1406_index_long"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1400_index_simple",
+        "1401_index_unmapped",
+        "1402_index_3ref",
+        "1403_index_multiref",
+        "1404_index_multislice",
+        "1405_index_multisliceref",
+        "1406_index_long",
+    ],
+)
 def test_the_cram_files_of_the_specification(shared_data, tmp_path, name, monkeypatch):
     folder = shared_data / "hts-specs" / "cram-3.0" / "passed"
     reference = str(shared_data / "hts-specs" / "ce.fa")
     file = File(folder / f"{name}.cram", folder / f"{name}.cram.crai")
-    monkeypatch.setattr(File, "open", lambda self, path, **more: pysam.AlignmentFile(
-        str(path), check_sq=False, reference_filename=reference, **more))
+    monkeypatch.setattr(
+        File,
+        "open",
+        lambda self, path, **more: pysam.AlignmentFile(str(path), check_sq=False, reference_filename=reference, **more),
+    )
     found = 0
     for region in some_regions(file, 40):
         expected = file.records(region)

@@ -38,7 +38,7 @@ def reader(data: bytes):
 
 
 def inflate(file: bytes, segments) -> bytes:
-    pieces = [file[s.start:s.end] if isinstance(s, ByteRange) else s for s in segments]
+    pieces = [file[s.start : s.end] if isinstance(s, ByteRange) else s for s in segments]
     return gzip.decompress(b"".join(pieces)) if pieces else b""
 
 
@@ -144,12 +144,15 @@ def test_merged_chunks_are_sorted_apart_and_cover_the_same(chunks):
 FILE, STARTS = bgzip([b"first block " * 50, b"second block " * 50, b"third block " * 50])
 
 
-@pytest.mark.parametrize(("start", "end"), [
-    ((0, 5), (STARTS[1], 651)),          # beyond the end of a block
-    ((0, 601), (STARTS[1], 3)),
-    ((STARTS[2], 9), (STARTS[1], 3)),    # backwards
-    ((0, 5), (STARTS[1] - 20, 0)),       # between two blocks
-])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ((0, 5), (STARTS[1], 651)),  # beyond the end of a block
+        ((0, 601), (STARTS[1], 3)),
+        ((STARTS[2], 9), (STARTS[1], 3)),  # backwards
+        ((0, 5), (STARTS[1] - 20, 0)),  # between two blocks
+    ],
+)
 def test_offsets_that_do_not_fit_the_blocks_are_an_integrity_error(start, end):
     with pytest.raises(IntegrityError, match="does not fit"):
         cut(reader(FILE), len(FILE), [(start[0] << 16 | start[1], end[0] << 16 | end[1])])
@@ -167,7 +170,7 @@ def test_offsets_beyond_the_file_are_a_truncated_stream():
 
 def test_a_read_that_comes_short_is_a_truncated_stream():
     with pytest.raises(TruncatedStream, match="early"):
-        cut(lambda start, end: FILE[start:end - 10], len(FILE), [(5, STARTS[1] << 16 | 5)])
+        cut(lambda start, end: FILE[start : end - 10], len(FILE), [(5, STARTS[1] << 16 | 5)])
 
 
 def block_with(payload: bytes, length: int, checksum: int, extra: bytes | None = None) -> bytes:
@@ -181,19 +184,22 @@ def deflate(data: bytes) -> bytes:
     return deflater.compress(data) + deflater.flush()
 
 
-@pytest.mark.parametrize(("block", "error"), [
-    (block_with(deflate(b"abc"), 3, 1), IntegrityError),
-    (block_with(deflate(b"abc"), 4, zlib.crc32(b"abc")), IntegrityError),
-    (block_with(deflate(bytes(1 << 20)), 1 << 20, zlib.crc32(bytes(1 << 20))), IntegrityError),  # more than 64 KiB
-    (block_with(deflate(b"abc")[:-2], 3, zlib.crc32(b"abc")), IntegrityError),
-    (block_with(b"\xff\xff\xff", 3, 0), IntegrityError),
-    (block_with(b"", 0, 0, b"BC\2\0\1\0"), InvalidInputError),                  # smaller than its header
-    (block_with(b"", 0, 0, b"XY\2\0\1\0"), InvalidInputError),                                   # gzip, but not BGZF
-    (block_with(b"", 0, 0, b"BC\2\0\xff\xff"), TruncatedStream),
-    (gzip.compress(b"plain gzip", mtime=0), InvalidInputError),
-    (b"\x1f\x8b\x08\x04", TruncatedStream),
-    (b"not gzip at all", InvalidInputError),
-])
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (block_with(deflate(b"abc"), 3, 1), IntegrityError),
+        (block_with(deflate(b"abc"), 4, zlib.crc32(b"abc")), IntegrityError),
+        (block_with(deflate(bytes(1 << 20)), 1 << 20, zlib.crc32(bytes(1 << 20))), IntegrityError),  # more than 64 KiB
+        (block_with(deflate(b"abc")[:-2], 3, zlib.crc32(b"abc")), IntegrityError),
+        (block_with(b"\xff\xff\xff", 3, 0), IntegrityError),
+        (block_with(b"", 0, 0, b"BC\2\0\1\0"), InvalidInputError),  # smaller than its header
+        (block_with(b"", 0, 0, b"XY\2\0\1\0"), InvalidInputError),  # gzip, but not BGZF
+        (block_with(b"", 0, 0, b"BC\2\0\xff\xff"), TruncatedStream),
+        (gzip.compress(b"plain gzip", mtime=0), InvalidInputError),
+        (b"\x1f\x8b\x08\x04", TruncatedStream),
+        (b"not gzip at all", InvalidInputError),
+    ],
+)
 def test_a_bad_block_gives_one_clear_error(block, error):
     with pytest.raises(error):
         Blocks(reader(block), len(block)).inflate(0)

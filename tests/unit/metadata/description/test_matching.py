@@ -19,6 +19,7 @@ def sheet(tmp_path):
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         return path
+
     return write
 
 
@@ -29,11 +30,19 @@ def read(path, type="sample", mapping=None, ask=None):
 
 
 def test_the_same_but_for_case_and_spaces_is_taken_and_told(sheet):
-    found, told = read(sheet("ID\tSex\tTaxon ID\tsource-URI\nS1\tfemale\tNCBITaxon:9606\thttp://x\nS2\tFEMALE\t\t\nS3\tMale\t\t\n"))
+    found, told = read(
+        sheet("ID\tSex\tTaxon ID\tsource-URI\nS1\tfemale\tNCBITaxon:9606\thttp://x\nS2\tFEMALE\t\t\nS3\tMale\t\t\n")
+    )
     assert found[0] == {"@type": "Sample", "id": "S1", "sex": "Female", "taxon_id": ["NCBITaxon:9606"], "source_uri": "http://x"}
     assert [one["sex"] for one in found] == ["Female", "Female", "Male"]
-    assert told == ["column ID is read as id", "column Sex is read as sex", "column Taxon ID is read as taxon_id",
-                    "column source-URI is read as source_uri", "sex female is read as Female (1 cell)", "sex FEMALE is read as Female (1 cell)"]
+    assert told == [
+        "column ID is read as id",
+        "column Sex is read as sex",
+        "column Taxon ID is read as taxon_id",
+        "column source-URI is read as source_uri",
+        "sex female is read as Female (1 cell)",
+        "sex FEMALE is read as Female (1 cell)",
+    ]
 
 
 def test_what_is_exact_is_not_told(sheet):
@@ -56,8 +65,12 @@ def test_a_mapping_settles_them(sheet):
     path = sheet("Sample ID\tSex\tAge\ttaxon_id\nS1\tF\t3\thuman\n")
     found, told = read(path, mapping=parse_mapping(["Sample ID=id", "sex:F=female", "Age=", "taxon_id:human=NCBITaxon:9606"]))
     assert found == [{"@type": "Sample", "id": "S1", "sex": "Female", "taxon_id": ["NCBITaxon:9606"]}]
-    assert {"column Sample ID is read as id", "column Age is left out", "sex F is read as Female (1 cell)",
-            "taxon_id human is read as NCBITaxon:9606 (1 cell)"} <= set(told)
+    assert {
+        "column Sample ID is read as id",
+        "column Age is left out",
+        "sex F is read as Female (1 cell)",
+        "taxon_id human is read as NCBITaxon:9606 (1 cell)",
+    } <= set(told)
 
 
 def test_the_error_says_the_mapping_that_settles_it(sheet):
@@ -65,10 +78,14 @@ def test_the_error_says_the_mapping_that_settles_it(sheet):
     with pytest.raises(InvalidInputError) as caught:
         read(path)
     assert "--map 'Sample ID=id' --map sex:F=Female" in caught.value.hint
-    assert read(path, mapping=parse_mapping(["Sample ID=id", "sex:F=Female"]))[0] == [{"@type": "Sample", "id": "S1", "sex": "Female"}]
+    assert read(path, mapping=parse_mapping(["Sample ID=id", "sex:F=Female"]))[0] == [
+        {"@type": "Sample", "id": "S1", "sex": "Female"}
+    ]
 
 
-@pytest.mark.parametrize("mapping", [["Sample ID=ident"], ["Sample ID=id", "sex:F=Woman"], ["nonsense"], ["=id"], ["a=id", "a=sex"]])
+@pytest.mark.parametrize(
+    "mapping", [["Sample ID=ident"], ["Sample ID=id", "sex:F=Woman"], ["nonsense"], ["=id"], ["a=id", "a=sex"]]
+)
 def test_a_wrong_mapping_is_an_error(sheet, mapping):
     with pytest.raises(InvalidInputError):
         read(sheet("Sample ID\tsex\nS1\tF\n"), mapping=parse_mapping(mapping))
@@ -90,8 +107,12 @@ def test_the_near_is_asked_once_each(sheet):
 
     found, _ = read(sheet("Sample ID\tGender\nS1\tF\nS2\tF\nS3\tM\n"), ask=ask)
     assert [(one["id"], one["sex"]) for one in found] == [("S1", "Female"), ("S2", "Female"), ("S3", "Male")]
-    assert questions == [("column Sample ID is no slot", ["id"]), ("column Gender is no slot", ["sex"]),
-                         ("sex F is no value", ["Female"]), ("sex M is no value", ["Male"])]
+    assert questions == [
+        ("column Sample ID is no slot", ["id"]),
+        ("column Gender is no slot", ["sex"]),
+        ("sex F is no value", ["Female"]),
+        ("sex M is no value", ["Male"]),
+    ]
 
 
 def test_no_answer_is_an_error(sheet):
@@ -121,8 +142,13 @@ def test_all_wrong_headers_and_cells_of_all_sheets_come_at_once(sheet, tmp_path)
     with pytest.raises(InvalidInputError) as caught:
         MODO.from_file([one, two], tmp_path / "ex", type="sample")
     text = caught.value.message
-    for words in ("4 bad cells", "one.tsv, row 1, column 3: there is no slot Age", "one.tsv, row 2, sex: cannot be 'X' (it is one of Male, Female)",
-                  "two.csv, row 2, omics_type: cannot be 'GENOMIC' (did you mean GENOMICS?)", "two.csv, row 3, id: is empty"):
+    for words in (
+        "4 bad cells",
+        "one.tsv, row 1, column 3: there is no slot Age",
+        "one.tsv, row 2, sex: cannot be 'X' (it is one of Male, Female)",
+        "two.csv, row 2, omics_type: cannot be 'GENOMIC' (did you mean GENOMICS?)",
+        "two.csv, row 3, id: is empty",
+    ):
         assert words in text, text
     assert not (tmp_path / "ex").exists()
 
@@ -130,7 +156,11 @@ def test_all_wrong_headers_and_cells_of_all_sheets_come_at_once(sheet, tmp_path)
 def test_what_is_shown_is_bounded_and_the_rest_counted(sheet):
     with pytest.raises(InvalidInputError) as caught:
         read(sheet("id\tsex\n" + "".join(f"S{n}\tX{n}\n" for n in range(5000))))
-    assert "5,000 bad cells" in caught.value.message and "and 4,980 more" in caught.value.message and len(caught.value.message) < 4000
+    assert (
+        "5,000 bad cells" in caught.value.message
+        and "and 4,980 more" in caught.value.message
+        and len(caught.value.message) < 4000
+    )
 
 
 def test_columns_without_anything_are_no_matter(sheet):
@@ -140,7 +170,10 @@ def test_columns_without_anything_are_no_matter(sheet):
 
 
 def test_a_cell_with_a_line_separator_is_one_cell(sheet):
-    assert [one["description"] for one in read(sheet('id\tdescription\nS1\tone\u2028two\nS2\t"a\nb"\n'))[0]] == ["one\u2028two", "a\nb"]
+    assert [one["description"] for one in read(sheet('id\tdescription\nS1\tone\u2028two\nS2\t"a\nb"\n'))[0]] == [
+        "one\u2028two",
+        "a\nb",
+    ]
 
 
 @pytest.mark.parametrize("class_name", [*(name for name in model.class_names()), *model.GROUPS])
@@ -168,7 +201,8 @@ def test_a_template_has_the_required_columns_first_and_none_that_are_computed():
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=12).filter(
-    lambda text: text.strip() == text and text and "|" not in text)
+    lambda text: text.strip() == text and text and "|" not in text
+)
 
 
 @settings(max_examples=80)
@@ -176,11 +210,13 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl
 def test_any_header_and_value_is_taken_told_or_refused(tmp_path_factory, header, value):
     """What comes out is what the sheet says, or what was told, and nothing else."""
     path = tmp_path_factory.mktemp("sheets") / "s.csv"
-    path.write_text("id,sex,\"" + header.replace('"', '""') + "\"\nS1,Male,\"" + value.replace('"', '""') + '"\n', encoding="utf-8")
+    path.write_text('id,sex,"' + header.replace('"', '""') + '"\nS1,Male,"' + value.replace('"', '""') + '"\n', encoding="utf-8")
     try:
         found, told = read(path)
     except InvalidInputError:
         return
-    (column, text), = (found[0].keys() - {"id", "@type", "sex"} and [(k, v) for k, v in found[0].items() if k not in ("id", "@type", "sex")]) or [(None, None)]
+    ((column, text),) = (
+        found[0].keys() - {"id", "@type", "sex"} and [(k, v) for k, v in found[0].items() if k not in ("id", "@type", "sex")]
+    ) or [(None, None)]
     assert column is None or column == header or f"column {header} is read as {column}" in told
     assert text in (None, value, [value])

@@ -21,6 +21,7 @@ def sheet(tmp_path):
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         return path
+
     return write
 
 
@@ -46,14 +47,20 @@ def test_files_are_found_beside_the_sheet(sheet, example, tmp_path):
 
 
 def test_all_bad_cells_at_once(sheet, tmp_path):
-    path = sheet("id\tsex\ttaxon_id\tsource_file\n"
-                 "S1\tmal\t\t\nS2\tFemale\t\tnowhere.bam\n\tMale\t\t\nS1\tMale\t\t\nS4\tMale\t\t\textra\n")
+    path = sheet(
+        "id\tsex\ttaxon_id\tsource_file\nS1\tmal\t\t\nS2\tFemale\t\tnowhere.bam\n\tMale\t\t\nS1\tMale\t\t\nS4\tMale\t\t\textra\n"
+    )
     with pytest.raises(InvalidInputError) as caught:
         MODO.from_file(path, tmp_path / "ex", type="sample")
     text = caught.value.message
-    for words in ("row 2, sex: cannot be 'mal' (did you mean Male?)", "row 3, source_file: there is no file nowhere.bam",
-                  "row 4, id: is empty", "row 3, source_file: a Sample has no file",
-                  "row 6, column 5: has no name", "5 bad cells"):
+    for words in (
+        "row 2, sex: cannot be 'mal' (did you mean Male?)",
+        "row 3, source_file: there is no file nowhere.bam",
+        "row 4, id: is empty",
+        "row 3, source_file: a Sample has no file",
+        "row 6, column 5: has no name",
+        "5 bad cells",
+    ):
         assert words in text, text
     assert not (tmp_path / "ex").exists()
 
@@ -63,10 +70,18 @@ def test_twice_the_same_id(sheet):
         read_descriptions([sheet("id\nS1\nS1\n")], "sample")
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("", "has no rows"), ("name\nx\n", "no column id"), ("id\tsexx\nx\ty\n", "no slot sexx"), ("id\tid\nx\ty\n", "twice"),
-    ("id\nS1\n", "@type: is missing"), ("id\t@type\nS1\tSampel\n", "no class Sampel"), ('id\tname\nS1\t"x\n', "not a table"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no rows"),
+        ("name\nx\n", "no column id"),
+        ("id\tsexx\nx\ty\n", "no slot sexx"),
+        ("id\tid\nx\ty\n", "twice"),
+        ("id\nS1\n", "@type: is missing"),
+        ("id\t@type\nS1\tSampel\n", "no class Sampel"),
+        ('id\tname\nS1\t"x\n', "not a table"),
+    ],
+)
 def test_what_is_no_sheet_says_why(sheet, text, words):
     with pytest.raises(InvalidInputError, match=words):
         read_descriptions([sheet(text)])
@@ -83,7 +98,8 @@ def test_other_files(tmp_path, sheet):
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=20).filter(
-    lambda text: text.strip() == text and text and "|" not in text)
+    lambda text: text.strip() == text and text and "|" not in text
+)
 
 
 ids = names.filter(lambda text: "/" not in text and "\\" not in text and is_plain(text) and not text.startswith((".", "__", "#")))
@@ -101,10 +117,16 @@ def test_any_text_comes_through(tmp_path_factory, rows):
     assert [(e.attributes["id"], e.attributes["name"]) for e in entries] == rows
 
 
-@pytest.mark.parametrize(("name", "data", "between"), [
-    ("a.csv", "id;sex;name\nS1;Male;x, y\n", "semicolons"), ("a.csv", "id\tsex\tname\nS1\tMale\tx, y\n", "tabs"),
-    ("a.tsv", 'id,sex,name\nS1,Male,"x, y"\n', "commas"), ("a.csv", 'id,sex,"a;name"\nS1,Male,"x, y"\n', None),
-    ("a.csv", 'sep=;\r\nid;sex;name\r\nS1;Male;x, y\r\n', None)])
+@pytest.mark.parametrize(
+    ("name", "data", "between"),
+    [
+        ("a.csv", "id;sex;name\nS1;Male;x, y\n", "semicolons"),
+        ("a.csv", "id\tsex\tname\nS1\tMale\tx, y\n", "tabs"),
+        ("a.tsv", 'id,sex,name\nS1,Male,"x, y"\n', "commas"),
+        ("a.csv", 'id,sex,"a;name"\nS1,Male,"x, y"\n', None),
+        ("a.csv", "sep=;\r\nid;sex;name\r\nS1;Male;x, y\r\n", None),
+    ],
+)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_what_spreadsheet_programs_write_is_read(tmp_path, name, data, between, encoding):
     """A CSV file of a German Excel has semicolons, and its "Unicode text" is UTF-16."""
@@ -112,7 +134,9 @@ def test_what_spreadsheet_programs_write_is_read(tmp_path, name, data, between, 
     told = []
     entries = read_descriptions([tmp_path / name], "sample", matcher=Matcher({"a;name": "name"}, tell=told.append))
     assert [one.attributes for one in entries] == [{"@type": "Sample", "id": "S1", "sex": "Male", "name": "x, y"}]
-    assert [line for line in told if "between" in line] == ([f"{tmp_path / name} has {between} between its cells"] if between else [])
+    assert [line for line in told if "between" in line] == (
+        [f"{tmp_path / name} has {between} between its cells"] if between else []
+    )
 
 
 @pytest.mark.parametrize("text", ["id\tname\n", "id\tname\n\n\t\n", "id\n"])
@@ -130,7 +154,10 @@ def test_another_encoding_is_told_with_the_line(tmp_path):
 
 
 def test_bad_ids_come_with_their_rows_and_all_at_once(sheet):
-    with pytest.raises(InvalidInputError, match="3 bad cells: row 2, id: 'a/b' cannot be an id.*; row 4, id: S1 stands in row 3 already; row 5, sex") as caught:
+    with pytest.raises(
+        InvalidInputError,
+        match="3 bad cells: row 2, id: 'a/b' cannot be an id.*; row 4, id: S1 stands in row 3 already; row 5, sex",
+    ) as caught:
         read_descriptions([sheet("id\tsex\na/b\t\nS1\t\nsample/S1\t\nS2\tx\n")], "sample")
     assert caught.value.message.count("row ") == 4
 
@@ -150,7 +177,10 @@ def test_all_links_that_lead_nowhere_come_at_once(sheet, tmp_path):
         (tmp_path / name).write_text("{}")
     rows = sheet("id\tsource_file\thas_sample\nd1\ta.json\tS1|S2\nd2\tb.json\tS3\n", "d.tsv")
     samples = sheet("id\t@type\nS1\tSample\nT9\tSample\n", "s.tsv")
-    with pytest.raises(NotFoundError, match="2 links lead to what is not in the object: data/d1: has_sample to sample/S2, data/d2: has_sample to sample/S3"):
+    with pytest.raises(
+        NotFoundError,
+        match="2 links lead to what is not in the object: data/d1: has_sample to sample/S2, data/d2: has_sample to sample/S3",
+    ):
         MODO.from_file([rows, samples], tmp_path / "ex", type="DataEntity")
     assert not (tmp_path / "ex").exists()
 

@@ -24,6 +24,7 @@ def book(tmp_path):
         edit(workbook)
         workbook.save(tmp_path / name)
         return tmp_path / name
+
     return write
 
 
@@ -46,19 +47,29 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 
 def test_cells_come_out_as_they_are_shown(book):
-    path = book([["id", "name", "description", "collector", "sex"], [1, 2.5, datetime.date(2026, 1, 2), "A|B", "Male"],
-                 [7, "x", datetime.datetime(2026, 1, 2, 3, 4), True, None], [None] * 5, ["S3", 1e6, None, None, None]],
-                lambda w: setattr(w.active["A3"], "number_format", "000"))
+    path = book(
+        [
+            ["id", "name", "description", "collector", "sex"],
+            [1, 2.5, datetime.date(2026, 1, 2), "A|B", "Male"],
+            [7, "x", datetime.datetime(2026, 1, 2, 3, 4), True, None],
+            [None] * 5,
+            ["S3", 1e6, None, None, None],
+        ],
+        lambda w: setattr(w.active["A3"], "number_format", "000"),
+    )
     assert read(path) == [
         {"@type": "Sample", "id": "1", "name": "2.5", "description": "2026-01-02", "collector": ["A", "B"], "sex": "Male"},
         {"@type": "Sample", "id": "007", "name": "x", "description": "2026-01-02T03:04:00", "collector": ["TRUE"]},
-        {"@type": "Sample", "id": "S3", "name": "1000000"}]
+        {"@type": "Sample", "id": "S3", "name": "1000000"},
+    ]
 
 
 def test_headers_and_values_are_matched(book):
     path = book([["Sample ID", "Sex"], ["S1", "F"], ["S2", "male"]])
     assert read(path, matcher=Matcher({"Sample ID": "id", "sex:F": "Female"})) == [
-        {"@type": "Sample", "id": "S1", "sex": "Female"}, {"@type": "Sample", "id": "S2", "sex": "Male"}]
+        {"@type": "Sample", "id": "S1", "sex": "Female"},
+        {"@type": "Sample", "id": "S2", "sex": "Male"},
+    ]
 
 
 def test_bad_cells_have_the_rows_of_the_worksheet(book):
@@ -70,7 +81,11 @@ def test_a_formula_is_its_cached_value_or_an_error(book):
     path = book([["id", "name"], ["S1", "=1+1"]])
     with pytest.raises(InvalidInputError, match="row 2, column B: a formula whose value was never computed"):
         read(path)
-    replaced(path, SHEET, lambda xml: xml.replace(b"<f>1+1</f><v />", b"<f>1+1</f><v>2</v>").replace(b"<f>1+1</f><v></v>", b"<f>1+1</f><v>2</v>"))
+    replaced(
+        path,
+        SHEET,
+        lambda xml: xml.replace(b"<f>1+1</f><v />", b"<f>1+1</f><v>2</v>").replace(b"<f>1+1</f><v></v>", b"<f>1+1</f><v>2</v>"),
+    )
     assert read(path) == [{"@type": "Sample", "id": "S1", "name": "2"}]
 
 
@@ -82,7 +97,11 @@ def test_errors_and_merged_cells_and_odd_formats_are_told(book):
 
     with pytest.raises(InvalidInputError) as caught:
         read(book([["id", "name"], ["S1", "#N/A"], ["S2", 12]], edit))
-    for words in ("row 2, column B: is the error #N/A", "row 2, cells A2:A3: are merged", "row 3, column B: the number 12 is shown in the format"):
+    for words in (
+        "row 2, column B: is the error #N/A",
+        "row 2, cells A2:A3: are merged",
+        "row 3, column B: the number 12 is shown in the format",
+    ):
         assert words in caught.value.message, caught.value.message
 
 
@@ -107,8 +126,9 @@ def test_an_empty_second_worksheet_is_no_matter(book):
 
 
 def test_a_wrong_dimension_hides_nothing(book):
-    path = replaced(book([["id", "sex"], ["S1", "Male"], ["S2", "Female"]]), SHEET,
-                    lambda xml: xml.replace(b'ref="A1:B3"', b'ref="A1"'))
+    path = replaced(
+        book([["id", "sex"], ["S1", "Male"], ["S2", "Female"]]), SHEET, lambda xml: xml.replace(b'ref="A1:B3"', b'ref="A1"')
+    )
     assert [one["sex"] for one in read(path)] == ["Male", "Female"]
 
 
@@ -118,13 +138,19 @@ HOSTILE = {
     "cells": lambda xml: xml.replace(b"</sheetData>", b'<row r="9">' + b"<c/>" * 1_000_000 + b"</row></sheetData>"),
     "entities": lambda xml: b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>' + xml.partition(b"?>")[2],
     "far": lambda xml: xml.replace(b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'),
-    "beyond": lambda xml: xml.replace(b"</sheetData>", b'<row r="99999999999"><c r="A99999999999"><v>1</v></c></row></sheetData>'),
+    "beyond": lambda xml: xml.replace(
+        b"</sheetData>", b'<row r="99999999999"><c r="A99999999999"><v>1</v></c></row></sheetData>'
+    ),
     "order": lambda xml: xml.replace(b"</sheetData>", b'<row r="1"><c r="A1"><v>1</v></c></row></sheetData>'),
     "elsewhere": lambda xml: xml.replace(b"</sheetData>", b'<row r="5"><c r="A4"><v>1</v></c></row></sheetData>'),
-    "twice": lambda xml: xml.replace(b"</sheetData>", b'<row r="5"><c r="A5"><v>1</v></c><c r="A5"><v>2</v></c></row></sheetData>'),
+    "twice": lambda xml: xml.replace(
+        b"</sheetData>", b'<row r="5"><c r="A5"><v>1</v></c><c r="A5"><v>2</v></c></row></sheetData>'
+    ),
     "string": lambda xml: xml.replace(b"</sheetData>", b'<row r="5"><c r="A5" t="s"><v>999999</v></c></row></sheetData>'),
     "style": lambda xml: xml.replace(b"</sheetData>", b'<row r="5"><c r="A5" s="999999"><v>1</v></c></row></sheetData>'),
-    "number": lambda xml: xml.replace(b"</sheetData>", b'<row r="5"><c r="A5"><v>' + b"9" * 10000 + b"</v></c></row></sheetData>"),
+    "number": lambda xml: xml.replace(
+        b"</sheetData>", b'<row r="5"><c r="A5"><v>' + b"9" * 10000 + b"</v></c></row></sheetData>"
+    ),
     "infinity": lambda xml: xml.replace(b"</sheetData>", b'<row r="5"><c r="A5"><v>1e999</v></c></row></sheetData>'),
     "broken": lambda xml: xml[:-20],
     "none": lambda xml: b"",

@@ -39,28 +39,34 @@ def test_a_generated_class_is_an_element():
 
 
 def test_dates_become_text():
-    given = {"@type": "MODO", "id": "x", "creation_date": datetime.date(2024, 1, 31),
-             "last_update_date": datetime.datetime(2024, 2, 1, 12, 30)}
+    given = {
+        "@type": "MODO",
+        "id": "x",
+        "creation_date": datetime.date(2024, 1, 31),
+        "last_update_date": datetime.datetime(2024, 2, 1, 12, 30),
+    }
     attributes = model.to_attributes(given)
     assert attributes["creation_date"] == "2024-01-31" and attributes["last_update_date"] == "2024-02-01T12:30:00"
 
 
 def test_links_become_full_ids_once():
-    assay = {"@type": "Assay", "id": "a", "has_data": ["demo1", "data/demo1", "data/x"], "has_sample": "s",
-             "_private": 1}
+    assay = {"@type": "Assay", "id": "a", "has_data": ["demo1", "data/demo1", "data/x"], "has_sample": "s", "_private": 1}
     normal = model.normalise(assay)
     assert normal["has_data"] == ["data/demo1", "data/x"] and normal["has_sample"] == ["sample/s"]
     assert "_private" not in normal and model.normalise(normal) == normal
 
 
-@pytest.mark.parametrize(("attributes", "words"), [
-    ({"@type": "Sample", "sexx": "Male"}, ("sexx", "did you mean sex")),
-    ({"@type": "Sample", "sex": "male"}, ("sex", "'male'", "did you mean Male")),
-    ({"@type": "Assay"}, ("omics_type", "required")),
-    ({"@type": "DataEntity", "data_path": "a", "data_format": "CRAMM"}, ("CRAMM", "did you mean CRAM")),
-    ({"@type": "ReferenceSequence", "sequence_md5": "xyz"}, ("sequence_md5", "xyz")),
-    ({"@type": "Sampel"}, ("Sampel", "did you mean Sample")),
-])
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"@type": "Sample", "sexx": "Male"}, ("sexx", "did you mean sex")),
+        ({"@type": "Sample", "sex": "male"}, ("sex", "'male'", "did you mean Male")),
+        ({"@type": "Assay"}, ("omics_type", "required")),
+        ({"@type": "DataEntity", "data_path": "a", "data_format": "CRAMM"}, ("CRAMM", "did you mean CRAM")),
+        ({"@type": "ReferenceSequence", "sequence_md5": "xyz"}, ("sequence_md5", "xyz")),
+        ({"@type": "Sampel"}, ("Sampel", "did you mean Sample")),
+    ],
+)
 def test_problems_name_the_slot_and_what_was_expected(attributes, words):
     with pytest.raises(SchemaError) as caught:
         model.validate(model.normalise(attributes), "x/1")

@@ -11,7 +11,10 @@ from modos.reference.soft_mask import Mask
 from modos.tracks.genomedata import Archive
 
 
-@pytest.mark.parametrize(("starts", "ends"), [([5, 1], [9, 3]), ([1, 2], [5, 6]), ([-4, 5], [2, 9]), ([4, 6], [4, 9]), ([1.0, 5.0], [2.0, 9.0]), ([1, None], [3, 9])])
+@pytest.mark.parametrize(
+    ("starts", "ends"),
+    [([5, 1], [9, 3]), ([1, 2], [5, 6]), ([-4, 5], [2, 9]), ([4, 6], [4, 9]), ([1.0, 5.0], [2.0, 9.0]), ([1, None], [3, 9])],
+)
 def test_stretches_of_a_mask_that_cannot_be(tmp_path, starts, ends):
     """They are looked for as if they were in order: bases came in upper case in silence."""
     path = tmp_path / "masked.parquet"
@@ -37,14 +40,21 @@ def archive(path, **changes):
     return path
 
 
-@pytest.mark.parametrize(("name", "change", "message"), [
-    ("seq", lambda h5py, part, name: part.create_dataset(name, (30,), np.uint8, external=[("secret", 0, 30)]), "is in other files"),
-    ("seq", lambda h5py, part, name: part.__setitem__(name, h5py.ExternalLink("secret.h5", "/x")), "has a link"),
-    ("seq", lambda h5py, part, name: part.__setitem__(name, h5py.SoftLink("/chr1")), "has a link"),
-    ("continuous", lambda h5py, part, name: part.create_dataset(name, (20, 2), np.float32), "has not the form"),
-    ("continuous", lambda h5py, part, name: part.create_dataset(name, (30, 2), np.complex64), "has not the form"),
-    ("continuous", lambda h5py, part, name: part.create_dataset(name, (30, 2), "S8"), "has not the form"),
-])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "seq",
+            lambda h5py, part, name: part.create_dataset(name, (30,), np.uint8, external=[("secret", 0, 30)]),
+            "is in other files",
+        ),
+        ("seq", lambda h5py, part, name: part.__setitem__(name, h5py.ExternalLink("secret.h5", "/x")), "has a link"),
+        ("seq", lambda h5py, part, name: part.__setitem__(name, h5py.SoftLink("/chr1")), "has a link"),
+        ("continuous", lambda h5py, part, name: part.create_dataset(name, (20, 2), np.float32), "has not the form"),
+        ("continuous", lambda h5py, part, name: part.create_dataset(name, (30, 2), np.complex64), "has not the form"),
+        ("continuous", lambda h5py, part, name: part.create_dataset(name, (30, 2), "S8"), "has not the form"),
+    ],
+)
 def test_archives_that_lead_elsewhere_or_hold_something_else(tmp_path, monkeypatch, name, change, message):
     """External data of HDF5 gave the bytes of any file of this machine as bases."""
     monkeypatch.chdir(tmp_path)

@@ -43,19 +43,45 @@ def gives(body, status=200, **headers):
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
     return answer
 
 
-ANY_JSON = [None, True, 7, "x", [], [1], {}, {"status": 1, "s3": 3}, {"status": 1, "s3": ["http://x"]}, {"status": 1, "htsget": {"a": 1}},
-            {"status": 1, "s3": "http://[::1"}, {"status": 1, "s3": "http://x:99999999"}, {"status": 1, "s3": "\x1b[2J"},
-            {"status": 1, "s3": "x" * 100_000}, {"data": None}, {"data": {}}, {"data": [1]}, {"data": [["x"]]}, {"read": 3}, {"read": [1]},
-            {"read": None}, {"groups": [[]]}, {"status": {}, "references": True}]
+ANY_JSON = [
+    None,
+    True,
+    7,
+    "x",
+    [],
+    [1],
+    {},
+    {"status": 1, "s3": 3},
+    {"status": 1, "s3": ["http://x"]},
+    {"status": 1, "htsget": {"a": 1}},
+    {"status": 1, "s3": "http://[::1"},
+    {"status": 1, "s3": "http://x:99999999"},
+    {"status": 1, "s3": "\x1b[2J"},
+    {"status": 1, "s3": "x" * 100_000},
+    {"data": None},
+    {"data": {}},
+    {"data": [1]},
+    {"data": [["x"]]},
+    {"read": 3},
+    {"read": [1]},
+    {"read": None},
+    {"groups": [[]]},
+    {"status": {}, "references": True},
+]
 
 
 @pytest.mark.parametrize("body", ANY_JSON, ids=lambda body: json.dumps(body)[:30])
 def test_any_json_is_an_answer_or_a_line(server, body):
     server.answer = gives(body)
-    for ask in (lambda: discover(server.url), lambda: list_remote(None, server.url, None), lambda: fetch_caller(server.url, None)):
+    for ask in (
+        lambda: discover(server.url),
+        lambda: list_remote(None, server.url, None),
+        lambda: fetch_caller(server.url, None),
+    ):
         try:
             ask()
         except ModosError as error:
@@ -69,8 +95,17 @@ def test_what_is_no_list_is_not_taken_for_one(server, body):
         list_remote(None, server.url, None)
 
 
-@pytest.mark.parametrize("place", ["http://localhost:{port}/", "http://169.254.169.254/latest/", "http://127.0.0.1:1/", "file:///etc/passwd",
-                                   "//localhost:{port}/x", "http://[::1"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://localhost:{port}/",
+        "http://169.254.169.254/latest/",
+        "http://127.0.0.1:1/",
+        "file:///etc/passwd",
+        "//localhost:{port}/x",
+        "http://[::1",
+    ],
+)
 def test_a_redirect_leads_to_no_other_host(server, place, monkeypatch):
     monkeypatch.setenv("MODOS_TOKEN", "abc")
     server.answer = gives(b"", 302, Location=place.format(port=server.server_port))
@@ -80,8 +115,9 @@ def test_a_redirect_leads_to_no_other_host(server, place, monkeypatch):
 
 
 def test_a_redirect_on_the_same_host_is_followed_and_ends(server):
-    server.answer = lambda handler: gives({"status": "ok"} if handler.path == "/there" else b"", 200 if handler.path == "/there" else 302,
-                                          Location="/there")(handler)
+    server.answer = lambda handler: gives(
+        {"status": "ok"} if handler.path == "/there" else b"", 200 if handler.path == "/there" else 302, Location="/there"
+    )(handler)
     assert discover(server.url).endpoint == server.url
     server.answer = gives(b"", 302, Location="/again")
     with pytest.raises(ProtocolError, match="again and again"):
@@ -94,8 +130,18 @@ def test_a_redirect_on_the_same_host_is_followed_and_ends(server):
 
 
 @pytest.mark.parametrize("service", ["s3", "htsget", "credentials", "refget", "references"])
-@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "100.100.100.200",
-                                  "2852039166", "0xa9fea9fe"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "[fe80::1]",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "2852039166",
+        "0xa9fea9fe",
+    ],
+)
 def test_no_service_is_at_a_metadata_address(server, service, host, monkeypatch):
     server.answer = gives({"status": "ok", service: f"http://{host}/latest"})
     with pytest.raises(ProtocolError, match="internal address"):

@@ -171,12 +171,16 @@ def rebind(monkeypatch, name, *addresses):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
-@pytest.mark.parametrize("ask", [
-    lambda url: discover(url),
-    lambda url: AnywhereStorage(url).read("x"),
-    lambda url: (reach.reach("stranger.example", 0), ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y")),
-    lambda url: (reach.reach("stranger.example", 0), Transport(url).ask(f"{url}/reads/x", {}, None, 100)),
-], ids=["discovery", "a store", "signed addresses", "tickets"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: discover(url),
+        lambda url: AnywhereStorage(url).read("x"),
+        lambda url: (reach.reach("stranger.example", 0), ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y")),
+        lambda url: (reach.reach("stranger.example", 0), Transport(url).ask(f"{url}/reads/x", {}, None, 100)),
+    ],
+    ids=["discovery", "a store", "signed addresses", "tickets"],
+)
 def test_the_name_of_a_server_does_not_become_that_of_an_internal_place(serve, monkeypatch, ask):
     _, inner = serve(give(b'{"status": "ok"}'))
     pretend_public(monkeypatch)
@@ -187,11 +191,15 @@ def test_the_name_of_a_server_does_not_become_that_of_an_internal_place(serve, m
     assert inner.asked == []
 
 
-@pytest.mark.parametrize("ask", [
-    lambda url: AnywhereStorage(url).read("x"),
-    lambda url: ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y"),
-    lambda url: Transport(url).ask(f"{url}/reads/x", {}, None, 100),
-], ids=["a store", "signed addresses", "tickets"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: AnywhereStorage(url).read("x"),
+        lambda url: ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y"),
+        lambda url: Transport(url).ask(f"{url}/reads/x", {}, None, 100),
+    ],
+    ids=["a store", "signed addresses", "tickets"],
+)
 def test_a_redirect_does_not_lead_to_a_name_that_becomes_that_of_an_internal_place(serve, monkeypatch, ask):
     _, inner = serve(give(b"secret"))
     url, _ = serve(redirect(f"http://there.example:{inner.server_port}/x"))
@@ -207,7 +215,10 @@ def test_a_name_that_could_not_be_looked_up_once_is_not_taken_for_public(serve, 
     with monkeypatch.context() as broken:
         broken.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror("later")))
         assert reach.reach("localhost", 0) == 0
-    assert Transport(f"http://localhost:{server.server_port}").ask(f"http://localhost:{server.server_port}/x", {}, None, 100) == (200, b"{}")
+    assert Transport(f"http://localhost:{server.server_port}").ask(f"http://localhost:{server.server_port}/x", {}, None, 100) == (
+        200,
+        b"{}",
+    )
 
 
 def test_an_s3_server_does_not_lead_to_internal_places(serve, monkeypatch):
@@ -220,9 +231,16 @@ def test_an_s3_server_does_not_lead_to_internal_places(serve, monkeypatch):
 
 
 @pytest.mark.parametrize("target", ["http://[::1", "http://a:99999/x", "http://[evil]/x", "//[", "\xe9\xff"])
-@pytest.mark.parametrize("ask", [
-    lambda url: Transport(url).ask(f"{url}/htsget/reads/x", {}, None, 1000), lambda url: ServedStorage("s3://b/p", f"{url}/files", str).read("a"),
-    lambda url: ServedStorage("s3://b/p", f"{url}/files", str).stat("a"), discover, lambda url: list(_endpoint(url))])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: Transport(url).ask(f"{url}/htsget/reads/x", {}, None, 1000),
+        lambda url: ServedStorage("s3://b/p", f"{url}/files", str).read("a"),
+        lambda url: ServedStorage("s3://b/p", f"{url}/files", str).stat("a"),
+        discover,
+        lambda url: list(_endpoint(url)),
+    ],
+)
 def test_a_redirect_to_what_is_no_address_is_one_line(serve, ask, target):
     """Whoever asks: htsget, the files of an endpoint, discovery and `doctor`."""
     url, server = serve(redirect(target))
@@ -234,10 +252,13 @@ def test_a_redirect_to_what_is_no_address_is_one_line(serve, ask, target):
 @pytest.mark.parametrize("tokens", [["a"], ["a", "b"], [None]])
 def test_an_s3_server_does_not_list_for_ever(serve, monkeypatch, tokens):
     """Nor does one that does not say where its next page begins end in a KeyError."""
+
     def lists(request):
         token = tokens[len(server.asked) % len(tokens)]
         following = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
-        give(f"<ListBucketResult><IsTruncated>{str(len(server.asked) < 40).lower()}</IsTruncated>{following}</ListBucketResult>".encode())(request)
+        give(
+            f"<ListBucketResult><IsTruncated>{str(len(server.asked) < 40).lower()}</IsTruncated>{following}</ListBucketResult>".encode()
+        )(request)
 
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     url, server = serve(lists)

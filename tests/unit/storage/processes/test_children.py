@@ -36,11 +36,22 @@ def number_of(child):
     return child._process.pid
 
 
-@pytest.mark.parametrize("end", ["import os; os.abort()", "import ctypes; ctypes.string_at(0)", "import os; os.kill(os.getpid(), 9)", "raise SystemExit(3)",
-                                 "1 / 0", "import sys; sys.stderr.write('thread panicked'); import os; os._exit(1)"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "import os; os.abort()",
+        "import ctypes; ctypes.string_at(0)",
+        "import os; os.kill(os.getpid(), 9)",
+        "raise SystemExit(3)",
+        "1 / 0",
+        "import sys; sys.stderr.write('thread panicked'); import os; os._exit(1)",
+    ],
+)
 def test_a_process_that_ends_is_one_line(child, end, capfd):
     """Of the class of damage, with the name of what was read; what the process says of its own is said nowhere, and the next one works."""
-    with pytest.raises(IntegrityError, match="^x.parquet is damaged, or takes more memory than there is: a process that read it ended ") as found:
+    with pytest.raises(
+        IntegrityError, match="^x.parquet is damaged, or takes more memory than there is: a process that read it ended "
+    ) as found:
         child.call(end, "x.parquet")
     assert found.value.exit_code == 6 and capfd.readouterr() == ("", "")
     child.call("pass", "y.parquet")
@@ -96,8 +107,10 @@ def test_a_process_without_work_ends(child, monkeypatch):
 
 def test_a_process_ends_with_its_parent():
     """Also where that was killed."""
-    code = ("from modos.storage.processes.children import Child\nimport os\nchild = Child('builtins', 'exec', 1 << 30, 60)\nchild.call('pass', 'x')\n"
-            "print(child._process.pid, flush=True)\nos.kill(os.getpid(), 9)")
+    code = (
+        "from modos.storage.processes.children import Child\nimport os\nchild = Child('builtins', 'exec', 1 << 30, 60)\nchild.call('pass', 'x')\n"
+        "print(child._process.pid, flush=True)\nos.kill(os.getpid(), 9)"
+    )
     number = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout)
     for _ in range(200):
         try:
@@ -136,7 +149,9 @@ def test_no_process_can_be_started():
 
 def panicking(path):
     """A table whose sizes are all right, and whose first column refers to a name that is not there: polars panics, and says so on stderr."""
-    pl.DataFrame({"contig": ["a", "b"] * 50, "start": range(100), "end": range(1, 101)}).write_parquet(path, compression="uncompressed", statistics=False)
+    pl.DataFrame({"contig": ["a", "b"] * 50, "start": range(100), "end": range(1, 101)}).write_parquet(
+        path, compression="uncompressed", statistics=False
+    )
     data = bytearray(path.read_bytes())
     data[49] = 255
     path.write_bytes(data)
@@ -157,13 +172,19 @@ def test_a_table_of_a_store_over_which_the_library_panics(tmp_path):
     run = [sys.executable, "-c", "from modos.cli import main; main()", "reference"]
     (tmp_path / "a.fa").write_text(">c\nACGTacgtACGT\n")
     (tmp_path / "a.gff3").write_text("##gff-version 3\nc\tx\tgene\t1\t9\t.\t+\t.\tID=g\n")
-    subprocess.run([*run, "add", "x", tmp_path / "a.fa", "--gff3", tmp_path / "a.gff3", "--annotation", "y", "--store", tmp_path / "refs"],
-                   check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [*run, "add", "x", tmp_path / "a.fa", "--gff3", tmp_path / "a.gff3", "--annotation", "y", "--store", tmp_path / "refs"],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     manifest = next((tmp_path / "refs").rglob("manifest.json"))
     data, said = panicking(manifest.parent / "gene.parquet"), json.loads(manifest.read_text())
     said["tables"]["gene"] |= {"file": "gene.parquet", "size": len(data), "sha256": sha256(data).hexdigest()}
     manifest.write_text(json.dumps(said))
-    done = subprocess.run([*run, "features", "y", "c:1-8", "--store", tmp_path / "refs"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*run, "features", "y", "c:1-8", "--store", tmp_path / "refs"], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 6 and "panicked" not in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.startswith(f"error: {manifest.parent / 'gene.parquet'} is damaged") and done.stderr.count("error:") == 1
 
@@ -191,5 +212,8 @@ def test_text_of_a_column_that_is_said_once(tmp_path, monkeypatch):
     assert path.stat().st_size < 10_000
     parquet.try_table(str(path))
     monkeypatch.setattr(parquet, "MAX_COLUMN", 10_000_000)
-    with pytest.raises(InvalidInputError, match="a.parquet has a column with 20,000,000 bytes of text, more than the 10,000,000 that a table may have"):
+    with pytest.raises(
+        InvalidInputError,
+        match="a.parquet has a column with 20,000,000 bytes of text, more than the 10,000,000 that a table may have",
+    ):
         parquet.try_table(str(path))

@@ -18,22 +18,47 @@ from modos.storage import open_storage
 
 OBJECT = {"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}
 OURS = {
-    "Assay": {"has_sample", "sample_processing"}, "ReferenceSequence": {"refget_digest"},
+    "Assay": {"has_sample", "sample_processing"},
+    "ReferenceSequence": {"refget_digest"},
     "ReferenceGenome": {"assembly", "seqcol_digest", "data_format", "data_checksum", "data_size", "seal_digest", "recipients"},
     "AlignmentSet": {"data_size", "plain_size", "plain_checksum", "seal_digest", "header_digests", "recipients", "sender"},
 }
 ELEMENTS = {
-    "assay/a": {"@type": "Assay", "name": "A", "omics_type": ["GENOMICS"], "has_sample": ["sample/s"], "sample_processing": ["DNA extraction"]},
+    "assay/a": {
+        "@type": "Assay",
+        "name": "A",
+        "omics_type": ["GENOMICS"],
+        "has_sample": ["sample/s"],
+        "sample_processing": ["DNA extraction"],
+    },
     "sample/s": {"@type": "Sample", "name": "S"},
     "reference/r": {"@type": "ReferenceGenome", "name": "r", "assembly": "GRCh38", "seqcol_digest": "x" * 32},
     "sequence/q": {"@type": "ReferenceSequence", "name": "q", "sequence_md5": "m", "refget_digest": "SQ.q"},
-    "data/d": {"@type": "AlignmentSet", "data_path": "d.cram.c4gh", "data_format": "CRAM", "data_size": 7, "data_checksum": "c" * 128,
-               "plain_size": 5, "plain_checksum": "p" * 128, "seal_digest": "s" * 128, "header_digests": ["h" * 128], "recipients": ["me"]},
+    "data/d": {
+        "@type": "AlignmentSet",
+        "data_path": "d.cram.c4gh",
+        "data_format": "CRAM",
+        "data_size": 7,
+        "data_checksum": "c" * 128,
+        "plain_size": 5,
+        "plain_checksum": "p" * 128,
+        "seal_digest": "s" * 128,
+        "header_digests": ["h" * 128],
+        "recipients": ["me"],
+    },
 }
-slots = st.fixed_dictionaries({"@type": st.just("AlignmentSet")}, optional={
-    "name": st.text(max_size=5), "data_path": st.sampled_from(("a.bam", "b.bam")), "data_checksum": st.sampled_from(("a" * 128, "b" * 128)),
-    "data_size": st.integers(0, 2**40), "recipients": st.lists(st.sampled_from("xyz"), min_size=1), "sender": st.just("x"),
-    "has_reference": st.just(["reference/r"])})
+slots = st.fixed_dictionaries(
+    {"@type": st.just("AlignmentSet")},
+    optional={
+        "name": st.text(max_size=5),
+        "data_path": st.sampled_from(("a.bam", "b.bam")),
+        "data_checksum": st.sampled_from(("a" * 128, "b" * 128)),
+        "data_size": st.integers(0, 2**40),
+        "recipients": st.lists(st.sampled_from("xyz"), min_size=1),
+        "sender": st.just("x"),
+        "has_reference": st.just(["reference/r"]),
+    },
+)
 documents = st.dictionaries(st.sampled_from([f"data/{name}" for name in ("a", "b", "ü", "d.e")]), slots)
 
 
@@ -67,16 +92,21 @@ class Older:
 
     def commit(self, name):
         state = self.root["attributes"].get(STATE) or {}
-        self.root["attributes"][STATE] = {"format_version": 1, "revision": state.get("revision", 0) + 1,
-                                          "commits": [*state.get("commits", ()), name]}
+        self.root["attributes"][STATE] = {
+            "format_version": 1,
+            "revision": state.get("revision", 0) + 1,
+            "commits": [*state.get("commits", ()), name],
+        }
         return json.dumps(self.root).encode()
 
 
 def old_form(document):
     """The root as versions before this format write it."""
     nodes = {path: node for path, node in document.nodes.items() if path != OWN_NODE}
-    return json.dumps(group_node(document.attributes) | {"consolidated_metadata": {
-        "kind": "inline", "must_understand": False, "metadata": nodes}}).encode()
+    return json.dumps(
+        group_node(document.attributes)
+        | {"consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": nodes}}
+    ).encode()
 
 
 def test_no_slot_of_ours_is_among_the_attributes_and_all_are_read():
@@ -105,11 +135,18 @@ def test_an_older_object_is_read_as_before_and_moves_with_its_next_commit(conten
     assert older.metadata() == of(content).metadata() and OWN_NODE not in older.nodes and older.state["revision"] == 1
     older.stamp("second")
     newer = read(older.to_bytes())
-    assert newer.metadata() == of(content).metadata() and newer.state == {"format_version": 1, "revision": 2, "commits": ["first", "second"]}
+    assert newer.metadata() == of(content).metadata() and newer.state == {
+        "format_version": 1,
+        "revision": 2,
+        "commits": ["first", "second"],
+    }
     assert STATE not in json.loads(older.to_bytes())["attributes"]
 
 
-@given(documents, st.lists(st.tuples(st.sampled_from(("name", "rename", "remove", "again", "replace", "ours")), st.integers(0, 3)), max_size=8))
+@given(
+    documents,
+    st.lists(st.tuples(st.sampled_from(("name", "rename", "remove", "again", "replace", "ours")), st.integers(0, 3)), max_size=8),
+)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_older_and_newer_writers_take_turns_and_nothing_is_lost(content, steps):
     """A model of what an element has after each step decides."""
@@ -158,7 +195,9 @@ def test_slots_of_another_file_are_none():
     older = Older(of(ELEMENTS).to_bytes())
     older.set("data/d", data_checksum="e" * 128)
     left = read(older.commit("x")).raw("data/d")
-    assert left == {name: value for name, value in ELEMENTS["data/d"].items() if name not in OURS["AlignmentSet"]} | {"data_checksum": "e" * 128}
+    assert left == {name: value for name, value in ELEMENTS["data/d"].items() if name not in OURS["AlignmentSet"]} | {
+        "data_checksum": "e" * 128
+    }
 
 
 @pytest.fixture
@@ -196,7 +235,10 @@ def test_an_older_object_on_disk_is_whole_before_and_after_it_moves(tmp_path):
     storage.write(ROOT_KEY, old_form(of(ELEMENTS)))
     for path, node in of(ELEMENTS).nodes.items():
         if path != OWN_NODE:
-            storage.write(f"data.zarr/{path}/zarr.json", json.dumps({"attributes": node["attributes"], "zarr_format": 3, "node_type": "group"}).encode())
+            storage.write(
+                f"data.zarr/{path}/zarr.json",
+                json.dumps({"attributes": node["attributes"], "zarr_format": 3, "node_type": "group"}).encode(),
+            )
     assert mirrors(storage) == []
     commits.commit(storage, lambda document: document.set("sample/s", {"@type": "Sample", "name": "T"}))
     assert {i: commits.load(storage).raw(i) for i in ELEMENTS} == ELEMENTS | {"sample/s": {"@type": "Sample", "name": "T"}}
@@ -206,7 +248,9 @@ def test_an_older_object_on_disk_is_whole_before_and_after_it_moves(tmp_path):
 def test_a_group_that_others_copied_with_its_key_takes_nothing_from_the_first():
     root = json.loads(of(ELEMENTS).to_bytes())
     nodes = root["consolidated_metadata"]["metadata"]
-    copy = nodes["data/d"] | {"attributes": nodes["data/d"]["attributes"] | {"data_checksum": "e" * 128, "data_path": "e.cram.c4gh"}}
+    copy = nodes["data/d"] | {
+        "attributes": nodes["data/d"]["attributes"] | {"data_checksum": "e" * 128, "data_path": "e.cram.c4gh"}
+    }
     root["consolidated_metadata"]["metadata"] = {"data/c": copy} | nodes
     found = read(json.dumps(root).encode())
     assert found.raw("data/d") == ELEMENTS["data/d"] and "data_size" not in found.raw("data/c")
@@ -218,11 +262,21 @@ def test_a_group_without_consolidated_metadata_has_no_key():
     assert read(json.dumps(root).encode()).raw("data/d") == ELEMENTS["data/d"]
 
 
-@pytest.mark.parametrize("damage", [
-    [1], {"attributes": [1]}, {"attributes": {"slots": [1]}}, {"attributes": {"state": [1]}}, {"attributes": {"state": {"revision": "x"}}}, {"attributes": {"state": {"revision": 10 ** 4299}}},
-    {"attributes": {"slots": {"data/d": [1]}}}, {"attributes": {"slots": {"data/d": {"data_size": "x", "of": "c" * 16}}}},
-    {"consolidated_metadata": [1]}, {"attributes": {"slots": {"data/d": {"recipients": [[1]], "of": "c" * 16}}}},
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        [1],
+        {"attributes": [1]},
+        {"attributes": {"slots": [1]}},
+        {"attributes": {"state": [1]}},
+        {"attributes": {"state": {"revision": "x"}}},
+        {"attributes": {"state": {"revision": 10**4299}}},
+        {"attributes": {"slots": {"data/d": [1]}}},
+        {"attributes": {"slots": {"data/d": {"data_size": "x", "of": "c" * 16}}}},
+        {"consolidated_metadata": [1]},
+        {"attributes": {"slots": {"data/d": {"recipients": [[1]], "of": "c" * 16}}}},
+    ],
+)
 def test_a_damaged_group_of_ours_is_a_damaged_root(damage):
     root = json.loads(of(ELEMENTS).to_bytes())
     nodes = root["consolidated_metadata"]["metadata"]

@@ -48,7 +48,12 @@ for at in map(int, places):
 
 def damage(kind, source, folder, places):
     """Read the file with each of some bytes changed in a process of its own; what became of each."""
-    done = subprocess.run([sys.executable, "-c", READ, kind, source, folder / "damaged.bw", *map(str, places)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", READ, kind, source, folder / "damaged.bw", *map(str, places)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     lines = done.stdout.splitlines()
     assert done.returncode == 0, (done.returncode, lines[-1:], done.stderr[-500:])
     assert not any(line.endswith("True") for line in lines)
@@ -60,10 +65,16 @@ def test_a_bigwig_with_any_byte_before_its_data_changed(tmp_path):
     pyBigWig = pytest.importorskip("pyBigWig")
     with pyBigWig.open(str(tmp_path / "a.bw"), "w") as file:
         file.addHeader([("c1", 20000), ("c2", 900)], maxZooms=3)
-        file.addEntries(["c1"] * 500, list(range(0, 10000, 20)), ends=list(range(10, 10010, 20)), values=[float(i) for i in range(500)])
+        file.addEntries(
+            ["c1"] * 500, list(range(0, 10000, 20)), ends=list(range(10, 10010, 20)), values=[float(i) for i in range(500)]
+        )
         file.addEntries("c2", [5, 100], values=[1.0, 2.0], span=7)
     found, said = damage("bigwig", tmp_path / "a.bw", tmp_path, range(232))
-    assert "panicked" not in said and any(line.endswith("read") for line in found) and any("IntegrityError" in line for line in found)
+    assert (
+        "panicked" not in said
+        and any(line.endswith("read") for line in found)
+        and any("IntegrityError" in line for line in found)
+    )
 
 
 def test_a_bigwig_with_a_byte_of_its_zoom_level_changed(tmp_path):
@@ -71,7 +82,9 @@ def test_a_bigwig_with_a_byte_of_its_zoom_level_changed(tmp_path):
     pyBigWig = pytest.importorskip("pyBigWig")
     with pyBigWig.open(str(tmp_path / "a.bw"), "w") as file:
         file.addHeader([("c1", 20000)], maxZooms=3)
-        file.addEntries(["c1"] * 500, list(range(0, 10000, 20)), ends=list(range(10, 10010, 20)), values=[float(i) for i in range(500)])
+        file.addEntries(
+            ["c1"] * 500, list(range(0, 10000, 20)), ends=list(range(10, 10010, 20)), values=[float(i) for i in range(500)]
+        )
     data = (tmp_path / "a.bw").read_bytes()
     begin, end = struct.unpack_from("<QQ", data, 72)
     found, said = damage("bigwig", tmp_path / "a.bw", tmp_path, range(begin + 4, end))
@@ -105,17 +118,25 @@ def test_a_table_with_any_byte_of_its_sizes_changed(tmp_path):
     data = path.read_bytes()
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     places = [*range(100), *range(200, 320), *range(footer, data.index(b"ARROW:schema")), *range(len(data) - 8, len(data))]
-    found, _ = damage("parquet", path, tmp_path, [at for at in places if data[max(at - 8, footer):at + 8].find(b"contig") < 0])
+    found, _ = damage("parquet", path, tmp_path, [at for at in places if data[max(at - 8, footer) : at + 8].find(b"contig") < 0])
     assert any("IntegrityError" in line for line in found)
 
 
-@pytest.mark.parametrize("more", [{}, {"row_group_size": 700}, {"data_page_size": 1000}, {"compression": "uncompressed"}, {"statistics": "full"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"row_group_size": 700}, {"data_page_size": 1000}, {"compression": "uncompressed"}, {"statistics": "full"}]
+)
 def test_tables_that_are_whole_pass(tmp_path, more):
     """Of polars and of pyarrow, in several groups of rows and pages, with nulls."""
-    table = pl.DataFrame({"a": [None, "x", "yy" * 30] * 2000, "n": range(6000), "f": [0.5, None, 2.0] * 2000, "u": [None] * 6000},
-                         schema_overrides={"u": pl.String})
+    table = pl.DataFrame(
+        {"a": [None, "x", "yy" * 30] * 2000, "n": range(6000), "f": [0.5, None, 2.0] * 2000, "u": [None] * 6000},
+        schema_overrides={"u": pl.String},
+    )
     table.write_parquet(tmp_path / "p.parquet", **more)
-    table.write_parquet(tmp_path / "q.parquet", use_pyarrow=True, **{key: value for key, value in more.items() if key not in ("statistics", "compression")})
+    table.write_parquet(
+        tmp_path / "q.parquet",
+        use_pyarrow=True,
+        **{key: value for key, value in more.items() if key not in ("statistics", "compression")},
+    )
     for name in ("p", "q"):
         assert read_parquet(tmp_path / f"{name}.parquet").equals(table)
         assert read_parquet(tmp_path / f"{name}.parquet", ["n"]).equals(table.select("n"))
@@ -136,12 +157,15 @@ def test_a_small_file_of_large_columns(tmp_path):
     path = tmp_path / "a.parquet"
     pl.DataFrame({"a": ["x" * 100_000_000] * 4}).write_parquet(path, compression="zstd", row_group_size=1)
     assert path.stat().st_size < 100_000
-    with pytest.raises(InvalidInputError, match="a.parquet has a column of 400,000,[0-9]+ bytes, more than a table of its size may have"):
+    with pytest.raises(
+        InvalidInputError, match="a.parquet has a column of 400,000,[0-9]+ bytes, more than a table of its size may have"
+    ):
         read_parquet(path)
 
 
 def test_a_panic_is_an_error_with_the_name_of_the_file():
     """What Rust raises is no Exception; what else passes, such as Control-C, still does."""
+
     class PanicException(BaseException):
         pass
 
@@ -153,8 +177,10 @@ def test_a_panic_is_an_error_with_the_name_of_the_file():
 
 def test_a_panic_that_nobody_has_caught_ends_the_program_in_one_line():
     """With the exit code of damage, without a traceback."""
-    code = ("import modos.cli.app\nclass PanicException(BaseException): pass\ndef app(**options): raise PanicException('out of range')\n"
-            "modos.cli.app.app = app\nfrom modos.cli import main\nmain()")
+    code = (
+        "import modos.cli.app\nclass PanicException(BaseException): pass\ndef app(**options): raise PanicException('out of range')\n"
+        "modos.cli.app.app = app\nfrom modos.cli import main\nmain()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 6 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[0] == "error: what was read is damaged: out of range"
