@@ -48,7 +48,7 @@ class ModosError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        """The message, and the hint in brackets: what a traceback or a notebook shows; `message` and `hint` are for those who show both."""
+        """Return the message, and the hint in brackets, as a traceback or a notebook shows them."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 

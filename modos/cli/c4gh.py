@@ -274,7 +274,8 @@ def _lines_of(one: Recipients) -> Iterator[str]:
     opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
     recorded = f", {count(len(one.fingerprints), 'recorded recipient')}"
     if one.unknown:
-        recorded += f"; it cannot be said whose {'one' if one.unknown == 1 else f'{one.unknown:,}'} of them {'is' if one.unknown == 1 else 'are'}"
+        those = "one of them is" if one.unknown == 1 else f"{one.unknown:,} of them are"
+        recorded += f"; it cannot be said whose {those}"
     elif one.missing:
         recorded += "; that is too few for all of them"
     else:

@@ -218,7 +218,9 @@ def diff(
 
 
 def upgrade(path: ObjectPath) -> None:
-    """Bring an object in the layout of Zarr v2 to this version's. What reads Zarr v2 alone, such as sdsc-ordes modos 0.3.4, does not read it any more.
+    """Bring an object in the layout of Zarr v2 to this version's.
+
+    What reads Zarr v2 alone, such as sdsc-ordes modos 0.3.4, does not read it any more.
 
     modos upgrade data/old
 

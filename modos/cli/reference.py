@@ -197,8 +197,8 @@ def _say_assembly(assembly: Assembly, store: ReferenceStore) -> None:
 
 def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
     say(
-        f"added {made.name} of {made.assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
-        f"{size(made.size)}"
+        f"added {made.name} of {made.assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, "
+        f"{count(made.rows['transcript'], 'transcript')}, {size(made.size)}"
     )
     for text, number in made.left_out.items():
         say(f"left out: {text} ({number:,})")

@@ -102,7 +102,7 @@ class Index:
 
 
 def check_question(slot: str, words: str, num: int) -> str:
-    """The words of a search without blanks around them; InvalidInputError where it cannot be asked, NotFoundError for the slot."""
+    """Strip blanks around a search; InvalidInputError where it cannot be asked, NotFoundError for the slot."""
     check_slot(slot)
     words = words.strip()
     if not words:

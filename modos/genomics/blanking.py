@@ -196,7 +196,10 @@ _ATTRIBUTES = (
 
 
 def _tags_of(record: Any) -> list[str]:
-    """The names of the tags of a read, from its text: htslib sees to it that they end with the read, and pysam's own list reads on behind it."""
+    """Return the names of the tags of a read, from its text.
+
+    htslib sees to it that they end with the read; pysam's own list reads on behind it.
+    """
     try:
         return [field[:2] for field in record.to_string().split("\t")[11:] if field[2:3] == ":"]
     except ValueError:

@@ -86,7 +86,7 @@ def header_lines(header: Any, kind: str, name: str) -> list[dict[str, str]]:
 
 
 def contig_lines(header: Any, name: str) -> dict[str, dict[str, str]]:
-    """The fields of the contigs in pysam's header of a VCF or BCF, by name; pysam's `contigs` fails where numbers are left out (IDX).
+    """Return the fields of the contigs in pysam's header of a VCF or BCF; its `contigs` fails where numbers are left out (IDX).
 
     Raises
     ------
@@ -270,7 +270,8 @@ class RecordReader:
         if self.format.name == "CRAM":
             raise IntegrityError(
                 f"cannot decode {self._name}: {self._references()} was not found, or the file is damaged",
-                "give the FASTA it was made with (-T, reference_filename), add it to a store (modos reference add), or set REF_PATH",
+                "give the FASTA it was made with (-T, reference_filename), add it to a store (modos reference add), "
+                "or set REF_PATH",
             ) from error
         raise IntegrityError(f"cannot decode {self._name}: it is damaged, or not {self.format.name} ({error})") from error
 

@@ -47,7 +47,8 @@ def format_id(group: str, name: Any) -> str:
         shown = name if len(name) <= 60 else name[:60] + "..."
         raise InvalidInputError(
             f"{shown!r} cannot be an id in the group {group}",
-            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes and control characters, not starting with a dot or `__`",
+            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes and control characters, "
+            "not starting with a dot or `__`",
         )
     return f"{group}/{bare}"
 

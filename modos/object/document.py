@@ -346,7 +346,7 @@ class Document:
             self.set(parent_id, rest | {slot: left} if left else rest)
 
     def raw(self, element_id: str) -> dict[str, Any]:
-        """Return the attributes of an element as they are written, except for the place of its arrays, which is as in format.md."""
+        """Return the attributes of an element as written, except for the place of its arrays, which is as in format.md."""
         if element_id == self.object_id:
             return self.attributes
         attributes = self.nodes[element_id]["attributes"]

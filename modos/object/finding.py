@@ -105,7 +105,8 @@ def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) 
         other = metadata[others[0]]["data_path"]
         owner = next((element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key), key)
         raise InvalidInputError(
-            f"{path} could be the file {name_of(key)} of {owner} or the element {others[0]} with the file {name_of(other)} in {storage.url}",
+            f"{path} could be the file {name_of(key)} of {owner} or the element {others[0]} "
+            f"with the file {name_of(other)} in {storage.url}",
             f"write {owner} or {others[0] if others[0] != path else name_of(other)}",
         )
 

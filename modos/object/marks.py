@@ -33,7 +33,7 @@ _APART: Mapping[str, frozenset[str]] = {
 
 
 def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Split the attributes of a group or an array into those for other readers and the slots of its element that only modos has."""
+    """Split the attributes of a group or an array into those for other readers and the slots that only modos has."""
     attributes = node.get("attributes", {})
     apart = _APART.get(str(attributes.get("@type"))) if attributes else None
     names = apart.intersection(attributes) if apart and path.count("/") == 1 and node.get("node_type") == "group" else None

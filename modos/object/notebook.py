@@ -117,7 +117,7 @@ def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _has_hidden(value: Any) -> bool:
-    """Return whether a text of an element has characters that a terminal obeys: YAML escapes these together with all non-ASCII."""
+    """Return whether a text of an element has characters that a terminal obeys: YAML escapes them, with all non-ASCII."""
     if isinstance(value, (list, dict)):
         return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
     return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and escape_text(value) != value

@@ -139,7 +139,7 @@ def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
 def build_indexes(
     source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None
 ) -> list[tuple[Path, str]]:
-    """Return the index files of a plan and their keys: as they are, or made in a folder where they are to be built or encrypted."""
+    """Return the index files of a plan and their keys: as they are, or made in a folder if to be built or encrypted."""
     return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
 
 

@@ -59,7 +59,10 @@ def annotation_key(name: str, file: str = MANIFEST) -> str:
 
 
 def name_of(path: str) -> str:
-    """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz; InvalidInputError where the file has none."""
+    """Return the name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz.
+
+    InvalidInputError where the file has none.
+    """
     if not has_name(path):
         raise InvalidInputError(f"{show_path(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
     return _SUFFIXES.sub("", Path(path).name)

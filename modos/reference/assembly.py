@@ -147,7 +147,10 @@ def settle_aliases(contigs: Sequence[StoredContig]) -> tuple[StoredContig, ...]:
 
 
 def unite(present: Assembly, added: Assembly) -> Assembly:
-    """An assembly with the names of its contigs that were added, and those of before that are no others' now; with a mask if one has it."""
+    """Return an assembly with the names of its contigs that were added, and those of before that are no others' now.
+
+    It has a mask if one of them has.
+    """
     new = {alias for contig in added.contigs for alias in contig.aliases}
     contigs = tuple(
         replace(one, aliases=tuple(dict.fromkeys((*(alias for alias in one.aliases if alias not in new), *other.aliases))))

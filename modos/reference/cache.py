@@ -293,7 +293,7 @@ def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests
 
 
 def _shrink() -> None:
-    """Remove the files that were not used for longest until the rest is within the limit; none that this process has asked for."""
+    """Remove the files not used for longest until the rest is within the limit; none that this process has asked for."""
     limit = cache_limit()
     if limit is None:
         return

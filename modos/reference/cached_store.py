@@ -169,7 +169,10 @@ class CachedStore:
         )
 
     def locate_file(self, key: str, size: int, sha256: str, progress: Progress | None = None) -> Path:
-        """A table of the store, fetched if it is not there; IntegrityError where it is not what its digest says, or cannot be read."""
+        """Return a table of the store, fetched if it is not there.
+
+        IntegrityError where it is not what its digest says, or cannot be read.
+        """
         storage = self.store.storage
         if self.is_here:
             path = storage.local_path(key)

@@ -404,7 +404,7 @@ def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | 
 
 
 def iter_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> Iterator[bytes]:
-    """A sequence in pieces, compared with its length and digests at the end; NotFoundError and IntegrityError as `check_sequence`."""
+    """Yield a sequence in pieces, compared with its length and digests at the end; errors as in `check_sequence`."""
     key = sequence_key(contig.md5)
     size, found = storage.stat(key).size, SequenceHash()
     if size != contig.length:

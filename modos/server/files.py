@@ -35,7 +35,9 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     @router.head("/files/{key:path}", include_in_schema=False)
     @router.get("/files/{key:path}")
     def get_file(key: str, request: Request) -> Response:
-        """A data file or its index, by its name or as it is stored, or the metadata; honours Range, If-Match, If-None-Match and If-Range.
+        """Send a data file or its index, by its name or as it is stored, or the metadata.
+
+        Range, If-Match, If-None-Match and If-Range are honoured.
 
         Over S3 it leads to a signed address. With the header Modos-Stored-Key
         a path is that of what is stored, and never a name.

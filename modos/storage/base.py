@@ -196,7 +196,10 @@ class Storage(ABC):
         self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start, like=source)
 
     def copy(self, key: str, source: str) -> None:
-        """Put a new file that is another one, whole or not at all, and without its bytes where that can be; ConflictError where it exists."""
+        """Put a new file that is another one, whole or not at all, and without its bytes where that can be.
+
+        ConflictError where it exists.
+        """
         self.splice(key, b"", source, 0)
 
     @abstractmethod

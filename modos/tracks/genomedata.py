@@ -182,7 +182,7 @@ class Archive:
 
 
 def _check_array(array: Any, shape: tuple[int, ...], kinds: str) -> None:
-    """ValueError for an array that is not of its supercontig, whose numbers are in other files, or that takes too much memory to read."""
+    """Raise ValueError for an array not of its supercontig, with its numbers in other files, or too large to read."""
     if array is None:
         return
     if array.shape != shape or array.dtype.kind not in kinds or (kinds == "u" and array.dtype.itemsize != 1):

@@ -221,7 +221,10 @@ def _contig_lines(text: bytes | bytearray) -> Iterable[tuple[str, int | None, in
 
 
 def header_fields(text: bytes | bytearray) -> dict[str, str]:
-    """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket; as htslib has it, up to the other one, the first of a name."""
+    """Return the fields of a line `##KIND=<...>` of a VCF, from what follows the bracket up to the other one.
+
+    As in htslib, the first field of a name counts.
+    """
     found: dict[str, str] = {}
     line = _text(text)
     for match in _FIELD.finditer(line):

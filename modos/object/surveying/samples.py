@@ -98,7 +98,7 @@ class Samples:
         return list(dict.fromkeys(self._known.find(name)))
 
     def _find_like(self, name: str, beside: Sequence[str], others: set[str | None]) -> list[str]:
-        """Find samples whose id or name differs only in case, spaces, `_` or `-`, and is not of another sample of the same file."""
+        """Find samples whose id or name differs only in case, spaces, `_` or `-`, and is no other sample's of the same file."""
         others = others | {id for one in beside for id in self._find(one)}
         return [id for id in dict.fromkeys(id for id, _ in self._like.get(fold_name(name), ())) if id not in others]
 

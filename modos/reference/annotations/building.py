@@ -165,7 +165,10 @@ def _with_transcripts(
 
 
 def _free_genes(nodes: pl.DataFrame) -> pl.DataFrame:
-    """Nodes with genes that belong to nothing, such as an operon; what is called so within a gene is a transcript (pseudogenes of FlyBase)."""
+    """Return nodes with genes that belong to nothing, such as an operon.
+
+    What is called so within a gene is a transcript (pseudogenes of FlyBase).
+    """
     is_gene = pl.col("type").is_in(GENES)
     if not nodes.select((is_gene & pl.col("parent").is_not_null()).any()).item():
         return nodes
@@ -174,7 +177,10 @@ def _free_genes(nodes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _split_by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Nodes with a transcript for each protein of a gene that has several, and nothing else (genes of bacteria with two products)."""
+    """Return nodes with a transcript for each protein of a gene that has several proteins and nothing else.
+
+    Genes of bacteria with two products are such genes.
+    """
     genes = nodes.filter(pl.col("type").is_in(GENES)).select("biotype", parent="key", own="type")
     bare = (
         coding.filter(pl.col("protein").is_not_null())

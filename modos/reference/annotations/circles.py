@@ -40,7 +40,8 @@ class Circles:
             contig, start, end = table.filter(~fits).select("contig", "start", "end").row(0)
             name, is_circular = names[contig], contig in self.circular
             raise InvalidInputError(
-                f"{source}: a line has {name}:{start + 1:,}-{end:,}, and {name} of the assembly has {self.lengths[contig]:,} bases",
+                f"{source}: a line has {name}:{start + 1:,}-{end:,}, "
+                f"and {name} of the assembly has {self.lengths[contig]:,} bases",
                 "it goes around more than once"
                 if is_circular
                 else "is it of another assembly? Only GFF3 can say that a contig is circular (Is_circular=true)",

@@ -35,7 +35,10 @@ def id_of(name: str) -> pl.Expr:
 
 
 def _split_by_gene(tables: Tables) -> Tables:
-    """Transcripts of several genes that share an id get keys of their own (NCBI has a gene's `unknown_transcript_1` in every other one)."""
+    """Give transcripts of several genes that share an id keys of their own.
+
+    NCBI has a gene's `unknown_transcript_1` in every other one.
+    """
     nodes, *rest = tables
     is_own = pl.col("parent").str.starts_with(GENE_KEY).fill_null(False)
     gene = pl.col("parent").str.strip_prefix(GENE_KEY)
@@ -91,7 +94,10 @@ def _with_own_genes(tables: Tables) -> Tables:
 
 
 def _tell_apart(tables: Tables, circles: Circles) -> Tables:
-    """Nodes with keys of their own: of those that share one, each has the parts that lie in it; of several, the last before them."""
+    """Give nodes that share a key keys of their own.
+
+    Each has the parts that lie in it; of several, the last before them.
+    """
     nodes = tables[0].with_columns(copy=pl.int_range(pl.len()).over("key"))
     copies = nodes.filter(pl.col("key").is_duplicated()).select("line", *_PLACE, "copy", parent="key").sort("line")
     nodes = nodes.with_columns(key=copy_key("key", "copy")).drop("copy")

@@ -221,7 +221,10 @@ def _coding_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _own_genes(lines: Lines, coding: pl.DataFrame, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Coding stretches, and nodes for those that name no parent (Prokka has no genes); what is derived from another gene is no gene."""
+    """Return coding stretches, and nodes for those that name no parent (Prokka has no genes).
+
+    What is derived from another gene is no gene.
+    """
     text = pl.col("attributes")
     alone = table.filter(lines.attribute("Parent").is_null() & ~text.str.contains(r"(?:^|;\s*)Derives_from="))
     keys = alone.select(

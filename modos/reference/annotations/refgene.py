@@ -67,7 +67,7 @@ def _place_of_strand(fields: Sequence[str]) -> int | None:
 
 
 def _columns_of(rows: Sequence[Sequence[str]], header: str) -> tuple[str, ...]:
-    """The columns of a table, as its header and its first row tell; where they leave it open, whether a number is that of the bin."""
+    """Return the columns of a table, as its header and its first row tell; the rows say whether a number is that of the bin."""
     first = rows[0]
     before = _place_of_strand(first)
     named = header.lstrip("#").split("\t")[0].rpartition(".")[2].casefold()

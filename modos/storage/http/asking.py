@@ -41,7 +41,10 @@ def ask(method: str, url: str, *, limit: int, timeout: tuple[float, float], dead
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON of a stranger; ValueError where it is none, lies in itself too deeply, or has half of a surrogate pair, which is no text."""
+    """Read the JSON of a stranger.
+
+    ValueError where it is none, lies in itself too deeply, or has half of a surrogate pair, which is no text.
+    """
     try:
         content = json.loads(body)
         if b"\\u" in body:

@@ -117,7 +117,8 @@ class Child:
                 messages.seek(0)
                 said = messages.read(_MAX_LINE).decode("utf-8", "replace").split("\n")
                 raise ModosError(
-                    f"no process can be started for what may be damaged: {next((line for line in reversed(said) if line), '')[:300]}"
+                    "no process can be started for what may be damaged: "
+                    f"{next((line for line in reversed(said) if line), '')[:300]}"
                 )
         return self._process
 
