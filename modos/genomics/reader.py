@@ -344,6 +344,11 @@ def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | 
     if format.kind == "reads":
         reference = str(reference_filename) if reference_filename else None
         return pysam.AlignmentFile(
-            descriptor, "r", check_sq=False, reference_filename=reference, duplicate_filehandle=False, format_options=options
-        )  # type: ignore[arg-type]  # it takes bytes
+            descriptor,
+            "r",
+            check_sq=False,
+            reference_filename=reference,
+            duplicate_filehandle=False,
+            format_options=options,  # type: ignore[arg-type]  # it takes bytes
+        )
     return pysam.VariantFile(descriptor, "r", duplicate_filehandle=False)

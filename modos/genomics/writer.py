@@ -155,5 +155,10 @@ def _open(header: Any, output: OutputFormat, descriptor: int, threads: int) -> A
     # With its bases, so that reading it takes no reference.
     options = [b"version=3.0", b"no_ref=1"] if output.name == "CRAM" else None
     return pysam.AlignmentFile(
-        descriptor, mode, header=header, duplicate_filehandle=False, threads=max(threads, 1), format_options=options
-    )  # type: ignore[arg-type]  # it takes bytes
+        descriptor,
+        mode,
+        header=header,
+        duplicate_filehandle=False,
+        threads=max(threads, 1),
+        format_options=options,  # type: ignore[arg-type]  # it takes bytes
+    )
