@@ -14,10 +14,11 @@ from modos.genomics.reader import header_lines
 from modos.genomics.sources import StorageSource
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import Digests
+from modos.reference.fai import format_fai
 from modos.reference.fasta_assembly import digest_fasta, open_fasta
 from modos.reference.locate import open_reference, read_assembly, read_contigs
 from modos.reference.reference import Reference
-from modos.reference.sequences import compute_fai, format_fai, is_compressed
+from modos.reference.sequences import compute_fai, is_compressed
 from modos.storage import Storage
 
 logger = logging.getLogger(__name__)

@@ -1,17 +1,61 @@
-"""Is a .fai the index of a FASTA? It is looked at around the first and the last base of its sequences."""
+"""The .fai index of a FASTA: its rows, and whether they fit the FASTA around the first and the last base of sequences."""
 
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING, NamedTuple
 
 from modos.errors import IntegrityError
-from modos.genomics.index import Read
-from modos.reference.sequences import FaiEntry, parse_fai
+
+if TYPE_CHECKING:
+    from modos.genomics.index import Read
 
 _LOOKS = 16  # sequences that are looked at
 _SEED = 1
 _HEADER = 1 << 12  # bytes before a sequence that are looked at
 _ENDS = b"\r\n"
+
+
+class FaiEntry(NamedTuple):
+    """A row of a .fai index (samtools faidx): lengths in bases, offset and widths in bytes."""
+
+    length: int
+    offset: int
+    line_bases: int
+    line_width: int
+
+    def byte_of(self, base: int) -> int:
+        """Return the offset of a base in the FASTA, both from 0; that after the last base is the byte after it."""
+        if not base:
+            return self.offset
+        full, rest = divmod(base - 1, self.line_bases)
+        return self.offset + full * self.line_width + rest + 1
+
+
+def parse_fai(text: bytes) -> dict[str, FaiEntry]:
+    """Return the sequences of a FASTA by name; IntegrityError for what is no .fai."""
+    entries = {}
+    try:
+        for line in filter(None, text.decode().split("\n")):
+            name, *fields = line.rstrip("\r").split("\t")
+            if name in entries or not all(field.isascii() and field.isdecimal() for field in fields[:4]):
+                raise ValueError
+            entry = FaiEntry(*map(int, fields[:4]))
+            if entry.length and not 0 < entry.line_bases <= entry.line_width:
+                raise ValueError
+            entries[name] = entry
+        if not entries:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise IntegrityError("the FASTA's .fai index is damaged", "make it again with samtools faidx") from None
+    return entries
+
+
+def format_fai(entries: dict[str, FaiEntry]) -> bytes:
+    """Return the text of a .fai."""
+    return "".join(
+        f"{name}\t{entry.length}\t{entry.offset}\t{entry.line_bases}\t{entry.line_width}\n" for name, entry in entries.items()
+    ).encode()
 
 
 def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> None:

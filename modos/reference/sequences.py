@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.reference.assembly import StoredContig
@@ -15,54 +14,13 @@ from modos.reference.cache import (
     has_sequence,
     sequence_path,
 )
+from modos.reference.fai import FaiEntry, parse_fai
 from modos.storage import Storage
 from modos.storage.base import Progress
 
 _MAX_FAI = 64 << 20
 _MAX_COMPUTED = 4
 _computed: dict[tuple[str, str, int, str], dict[str, FaiEntry]] = {}  # indexes of FASTA files that have none; oldest first
-
-
-class FaiEntry(NamedTuple):
-    """A row of a .fai index (samtools faidx): lengths in bases, offset and widths in bytes."""
-
-    length: int
-    offset: int
-    line_bases: int
-    line_width: int
-
-    def byte_of(self, base: int) -> int:
-        """Return the offset of a base in the FASTA, both from 0; that after the last base is the byte after it."""
-        if not base:
-            return self.offset
-        full, rest = divmod(base - 1, self.line_bases)
-        return self.offset + full * self.line_width + rest + 1
-
-
-def parse_fai(text: bytes) -> dict[str, FaiEntry]:
-    """Sequences of a FASTA by name; IntegrityError for what is no .fai."""
-    entries = {}
-    try:
-        for line in filter(None, text.decode().split("\n")):
-            name, *fields = line.rstrip("\r").split("\t")
-            if name in entries or not all(field.isascii() and field.isdecimal() for field in fields[:4]):
-                raise ValueError
-            entry = FaiEntry(*map(int, fields[:4]))
-            if entry.length and not 0 < entry.line_bases <= entry.line_width:
-                raise ValueError
-            entries[name] = entry
-        if not entries:
-            raise ValueError
-    except (ValueError, TypeError):
-        raise IntegrityError("the FASTA's .fai index is damaged", "make it again with samtools faidx") from None
-    return entries
-
-
-def format_fai(entries: dict[str, FaiEntry]) -> bytes:
-    """The text of a .fai."""
-    return "".join(
-        f"{name}\t{entry.length}\t{entry.offset}\t{entry.line_bases}\t{entry.line_width}\n" for name, entry in entries.items()
-    ).encode()
 
 
 def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from modos.errors import IntegrityError
-from modos.reference.sequences import FaiEntry
+from modos.reference.fai import FaiEntry
 
 _NEWLINE, _RETURN = 10, 13
 _MAX_HEADER = 1 << 20  # bytes

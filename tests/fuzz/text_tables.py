@@ -122,9 +122,8 @@ def _compare_sizes(path: Path) -> None:
 
 
 def _read_fai(path: Path) -> None:
-    from modos.reference.fai import check_fai
+    from modos.reference.fai import check_fai, parse_fai
     from modos.reference.fasta_assembly import digest_fasta, open_fasta
-    from modos.reference.sequences import parse_fai
     from modos.storage import open_storage
 
     (path.parent / "file.fa").write_bytes(_FASTA)

@@ -359,7 +359,7 @@ def test_arrays_in_zarr_3_with_a_path_in_the_tree_are_no_missing_files(tmp_path)
 )
 @pytest.mark.parametrize("size", [1, 3, 1 << 20])
 def test_an_index_made_in_memory_is_that_of_samtools(tmp_path, text, size):
-    from modos.reference.sequences import format_fai
+    from modos.reference.fai import format_fai
     from modos.reference.unindexed import index_fasta
 
     (tmp_path / "a.fa").write_bytes(text)

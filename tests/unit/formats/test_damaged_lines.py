@@ -13,9 +13,8 @@ from modos.metadata.description import load_yaml, read_descriptions
 from modos.reference.adding import add_files
 from modos.reference.annotations.lines import iter_pieces
 from modos.reference.annotations.refgene import read_refgene
-from modos.reference.fai import check_fai
+from modos.reference.fai import check_fai, parse_fai
 from modos.reference.locate import open_store
-from modos.reference.sequences import parse_fai
 from modos.reference.store import ReferenceStore
 from modos.remote.services import server_name, token_for
 from modos.remote.tokens import Login
