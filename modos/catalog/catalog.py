@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from modos.catalog.searching import parse_search
@@ -52,6 +53,10 @@ class Catalog:
 
     def _start(self) -> None:
         self._lock, self._renewal = threading.Lock(), threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the storage: unpickling reads and lists the objects anew."""
+        return partial(Catalog, self.storage, max_age=self._max_age), ()
 
     def iter_objects(self) -> Iterator[str]:
         """Keys of the objects, sorted; the empty key where the root itself is one."""

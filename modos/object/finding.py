@@ -228,10 +228,14 @@ def open_served_file(
         hints=hints,
         find_gene=GeneFinder(endpoint).find,
     )
-    file.reopen = partial(
-        open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers, senders=senders
-    )
+    fasta = locate_from_anywhere(reference_filename)
+    file.reopen = partial(open_served_file, url, endpoint, fasta, hints=hints, secret=secret, workers=workers, senders=senders)
     return file
+
+
+def locate_from_anywhere(given: Any) -> Any:
+    """Return the path of a file as a process in another folder has to have it; what is no path stays."""
+    return os.path.abspath(given) if isinstance(given, (str, os.PathLike)) else given
 
 
 def check_reference(reference_filename: str | Path | None) -> None:

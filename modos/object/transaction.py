@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from modos.encryption.keys import SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
@@ -123,6 +123,9 @@ class Transaction:
 
     def __post_init__(self) -> None:
         self.view = self.start.copy()
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInputError("changes that are being collected cannot be pickled", "make them in one process")
 
     def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None) -> str:
         """Add an element; returns its id. See `MODO.add_element`."""

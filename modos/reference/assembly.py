@@ -78,6 +78,10 @@ class Assembly:
         names = {alias: contig for contig in self.contigs for alias in contig.aliases}
         object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the contigs by name, which follow from the contigs."""
+        return Assembly, (self.name, self.contigs, self.seqcol, self.source, self.masked)
+
     @property
     def bases(self) -> int:
         """Length of all contigs."""

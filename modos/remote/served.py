@@ -62,6 +62,10 @@ class ServedStorage(ReadOnlyStorage):
         self._session.auth = lambda request: request  # no netrc: the token is the only credential
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the URLs, and without a token: unpickling asks for it anew."""
+        return ServedStorage, (self._url, self._files_url, self._token)
+
     @property
     def is_remote(self) -> bool:
         """Return whether reading it needs the network."""

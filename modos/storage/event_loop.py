@@ -76,6 +76,10 @@ class Filesystem:
             self._left.append(self._opened)
         self._opened = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what opens it."""
+        return Filesystem, (self._open,)
+
     def get(self) -> Any:
         """It."""
         if (opened := self._opened) is not None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from modos.errors import (
     AccessError,
@@ -70,6 +70,10 @@ class LocalStorage(Storage):
         self._marker = marker
         self._real_root = os.path.realpath(self._root)
         self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system says of no other file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the folder, which is the same from wherever a process is started."""
+        return LocalStorage, (Path(os.path.abspath(self._root)), self._marker)
 
     @property
     def url(self) -> str:

@@ -31,6 +31,9 @@ class DamagedTrack(Track):
         self.contigs = contigs
         self.error = error
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DamagedTrack, (self.name, self.element_id, self.contigs, self.error)
+
     def _refuse(self) -> NoReturn:
         raise type(self.error)(self.error.message, self.error.hint)
 

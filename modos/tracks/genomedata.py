@@ -67,6 +67,10 @@ class Archive:
             self._stack.close()
             raise
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the path: unpickling opens the archive."""
+        return Archive, (os.path.abspath(self._path),)
+
     def _open(self, opened: list[tuple[str, Any]]) -> None:
         if os.path.isdir(self._path):
             self._chromosomes: dict[str, Any] = dict(opened)

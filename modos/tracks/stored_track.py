@@ -69,6 +69,11 @@ class StoredTrack(Track):
         self.is_far = data.is_far
         self.packing = Packing.from_attributes("int32" if self.is_runs else data.spec.dtype, data.spec.attributes)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the places of its arrays, and none of what was read."""
+        arrays = self.data, self._zoom, self._statistics, self._mask
+        return StoredTrack, (self.name, self.element_id, self.contigs, *arrays)
+
     @property
     def is_runs(self) -> bool:
         """Return whether it is kept as runs of equal values, as few bases have one."""

@@ -94,6 +94,14 @@ class FeatureTable:
         self._children: dict[str, _Pair] = {}
         self.loaded: dict[str, Any] = {}  # columns as `values` gives them
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle where the features are, and none of what was read."""
+        given = {"manifest": self.manifest, "codes": self._codes, "siblings": self.siblings, "file": self._file}
+        return {"kind": self.kind, **given}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        FeatureTable.__init__(self, **state)
+
     def __len__(self) -> int:
         return self._table.offsets[-1]
 
