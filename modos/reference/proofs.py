@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modos.reference.digests import SequenceHash
 from modos.reference.shared import replace_file
-from modos.storage.local import are_unique, file_marks
+from modos.storage.local_files import are_unique, file_marks
 
 _PIECE = 1 << 20
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH

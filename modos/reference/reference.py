@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import InvalidInputError, NotFoundError
 from modos.genomics.region import Region
 from modos.reference.assembly import Assembly, StoredContig
-from modos.storage.local import open_file
+from modos.storage.local_files import open_file
 from modos.storage.processes import forking
 from modos.storage.processes.forking import cached_property
 

@@ -20,7 +20,7 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.storage import Storage
-from modos.storage.local import open_file
+from modos.storage.local_files import open_file
 from modos.storage.processes import forking
 from modos.tracks.frames import HEADER, check_frame
 from modos.tracks.zarr_layout import (
