@@ -17,6 +17,7 @@ from itertools import product
 
 from modos.errors import (
     AlreadyExistsError,
+    BucketNotFoundError,
     ChecksumMismatch,
     ConflictError,
     IntegrityError,
@@ -283,9 +284,9 @@ class _Checked:
 def _object_at(target: Storage) -> Document | None:
     try:
         return commits.load(target)
-    except NotFoundError as error:
-        if error.hint and "create it first" in error.hint:  # no bucket
-            raise
+    except BucketNotFoundError:
+        raise
+    except NotFoundError:
         return None
 
 

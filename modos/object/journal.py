@@ -20,7 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
+from modos.errors import (
+    BucketNotFoundError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    StorageFullError,
+    listing,
+)
 from modos.formats import ZARR, index_names, is_encrypted, plain_name
 from modos.object.commits import fence, load, mirror_key
 from modos.object.document import Document
@@ -282,9 +291,9 @@ def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
 def _document_in(storage: Storage) -> Document | None:
     try:
         return load(storage)
-    except NotFoundError as error:
-        if error.hint and "create it first" in error.hint:  # no bucket: nothing is known
-            raise
+    except BucketNotFoundError:
+        raise
+    except NotFoundError:
         return None
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import (
     AlreadyExistsError,
+    BucketNotFoundError,
     ChecksumMismatch,
     ConflictError,
     IntegrityError,
@@ -101,9 +102,9 @@ class ReferenceStore:
     def _read_index(self) -> tuple[dict[str, dict[str, dict[str, Any]]], str | None]:
         try:
             data, tag = self.storage.read(INDEX)
-        except NotFoundError as error:
-            if error.hint and "create it first" in error.hint:  # no bucket
-                raise
+        except BucketNotFoundError:
+            raise
+        except NotFoundError:
             return {"assemblies": {}, "annotations": {}}, None
         try:
             given = json.loads(data.decode(errors="surrogateescape"))

@@ -50,7 +50,7 @@ class RunsWriter:
             self.count += packed.shape[1]
 
     def pieces(self) -> Iterator[Runs]:
-        """The runs that were added, in the order of the genome."""
+        """Yield the runs that were added, in the order of the genome: starts and ends of shape (n,), int64, values float32."""
         from numcodecs import blosc as codec
 
         for contig in sorted(self._pieces, key=self._contigs.number):

@@ -12,9 +12,10 @@ from modos.genomics.region import Region
 from modos.storage import open_storage
 from modos.tracks import build as building
 from modos.tracks.arrays import Names
-from modos.tracks.build import TrackBuilder, iter_windows
+from modos.tracks.build import TrackBuilder
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
 from modos.tracks.data import Block, Runs, Values
+from modos.tracks.dense import iter_windows
 from modos.tracks.packing import are_same_values
 from modos.tracks.runs import blank, complement, expand, expand_windows, intersection, join_runs, restrict, to_runs, union
 from modos.tracks.sharded import Reader, ShardedArray
