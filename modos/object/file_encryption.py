@@ -14,14 +14,14 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
-from modos.encryption.writing import encrypt_pieces, exists_error, with_progress, write_new
+from modos.encryption.writing import encrypt_pieces, exists_error, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError
 from modos.formats import is_encrypted
 from modos.object import transfer
 from modos.object.changes import Update
 from modos.object.moving import FilePairs
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
 
 
@@ -90,7 +90,7 @@ class Decrypt(_Conversion):
             write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
             return {}
         opened = DecryptedFile(storage, source, self.secret, self.senders, headers=_read_record(self.change, recorded))
-        write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
+        write_new(storage, target, report(opened.iter_plain(recorded), progress), opened.size, like=source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
 

@@ -179,7 +179,7 @@ def open_genomic_file(
         source = ConfirmedSource(source, confirm)
     file = GenomicFile(
         source,
-        lambda regions: reference_of(
+        lambda regions, progress: reference_of(
             storage,
             planner,
             metadata,
@@ -187,7 +187,7 @@ def open_genomic_file(
             reference_filename,
             regions,
             endpoint,
-            lambda count: file.progress and file.progress(count),
+            progress,
         ),
         _find_aliases(metadata, key, endpoint),
         hints,
@@ -224,7 +224,7 @@ def open_served_file(
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
     file = GenomicFile(
         source,
-        lambda regions: str(reference_filename) if reference_filename else None,
+        lambda regions, progress: str(reference_filename) if reference_filename else None,
         hints=hints,
         find_gene=GeneFinder(endpoint).find,
     )

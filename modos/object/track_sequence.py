@@ -13,7 +13,7 @@ from modos.formats.assembly_report import read_report
 from modos.formats.text import expand_paths
 from modos.object.document import Document
 from modos.storage import Storage
-from modos.storage.base import Progress, expect
+from modos.storage.base import Progress, expect, report
 from modos.storage.given import Name, as_file
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, rename_contigs
@@ -79,10 +79,7 @@ def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path
     if path is None:
         path = folder / "fetched.fa"
         with open(path, "wb") as file:
-            for piece in storage.iter_range(key, 0, size):
-                file.write(piece)
-                if progress:
-                    progress(len(piece))
+            file.writelines(report(storage.iter_range(key, 0, size), progress))
     return str(path)
 
 

@@ -33,7 +33,7 @@ from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.storage.given import refuse_pipe
 from modos.storage.local import LocalStorage
 
@@ -262,10 +262,8 @@ def _header_size(storage: Storage, key: str) -> int:
 def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
     """Measure the size in bytes and the BLAKE2b-512 of a file in a storage; see `find_checksum_start`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
-    for piece in storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size):
+    for piece in report(storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size), progress):
         digest.update(piece)
-        if progress:
-            progress(len(piece))
     return size, digest.hexdigest()
 
 
@@ -277,12 +275,10 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
             while piece := file.read(_PIECE):
                 digest.update(piece[max(skip - file.tell() + len(piece), 0) :])
                 yield piece
-                if progress:
-                    progress(len(piece))
 
     try:
         size = source.stat().st_size
-        storage.write_stream(key, pieces(), size=size, like=like)
+        storage.write_stream(key, report(pieces(), progress), size=size, like=like)
     except ConflictError:
         if sum(entry.covers(key) for entry in entries(storage)) > 1:
             raise ConflictError(

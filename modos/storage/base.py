@@ -27,6 +27,17 @@ def expect(progress: Progress | None, total: int | None) -> None:
         tell(total)
 
 
+def report(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
+    """Pass pieces on, and tell a progress of the bytes of each once it was used."""
+    return iter(pieces) if progress is None else _report(pieces, progress)
+
+
+def _report(pieces: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        progress(len(piece))
+
+
 class ByteRange(NamedTuple):
     """Bytes [start, end) of a file; 0-based, half-open."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from modos.errors import ChecksumMismatch
 from modos.formats import ZARR
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.tracks.zarr_layout import (
     CHUNKS_IN_SHARD,
     ArraySpec,
@@ -220,12 +220,10 @@ def shard_checksum(
     for number, size in enumerate(spec.sizes):
         if size:
             digest, parts = hashlib.blake2b(), []
-            for piece in storage.iter_range(spec.key(number), 0, size):
+            for piece in report(storage.iter_range(spec.key(number), 0, size), progress):
                 digest.update(piece)
                 if look:
                     parts.append(piece)
-                if progress:
-                    progress(len(piece))
             shards[number] = size, digest.hexdigest()
             if look:
                 look(number, b"".join(parts))
