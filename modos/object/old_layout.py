@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modos.errors import NotFoundError
-from modos.formats import ZARR
+from modos.formats import ROOT_KEYS, ZARR
 from modos.object import shape
 from modos.storage import ObjectInfo, Storage
 
-OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
+OLD_ROOT_KEY = ROOT_KEYS[1]
 ZSTD_LEVEL = 3
 _OWN = (".zgroup", ".zattrs", ".zarray")
 _WORKERS = 16
