@@ -1,4 +1,4 @@
-"""modos: an object store for multi-omics data.
+"""An object store for multi-omics data.
 
     from modos import MODO
 

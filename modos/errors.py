@@ -1,4 +1,4 @@
-"""Errors of the library, as one tree.
+"""The errors of the library, as one tree.
 
 Every error carries a one-line `message` (what is wrong and why; it stays short, and
 characters of names and values that a terminal obeys are escaped, see `hidden`),

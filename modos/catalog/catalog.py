@@ -1,4 +1,4 @@
-"""Many MODOs below one root: found, listed, searched."""
+"""A catalog of the objects below one root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listings of a modos server, and of S3, by the calls that sdsc-ordes modos has for them (`modos.remote`, `modos.storage`)."""
+"""List a modos server and S3 with the functions of sdsc-ordes modos (`modos.remote`, `modos.storage`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completions that a shell offers while somebody types: objects, their files and elements, contigs.
+"""Shell completion for objects, their files and elements, and contigs.
 
 It is asked at each press of a key, so it imports little, reads one file, has
 no network but for what is written as remote, and then for two seconds at most.

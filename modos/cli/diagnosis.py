@@ -1,4 +1,4 @@
-"""Diagnosis of what could keep modos from working here: one finding for each check, with what to do about it."""
+"""Diagnose what could keep modos from working here, with one finding per check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the terminal."""
+"""The commands `modos stream` and `modos coverage`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos track`: numbers along the genome of an object."""
+"""The commands of `modos track`, for numbers along the genome of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos track list`, `info`, `query`, `stats`, `plot` and `export`: tracks as they are read."""
+"""The commands of `modos track` that read: `list`, `info`, `query`, `stats`, `plot` and `export`."""
 
 from __future__ import annotations
 

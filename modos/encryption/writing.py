@@ -1,4 +1,4 @@
-"""Encryption of plain bytes on their way into a storage."""
+"""Encrypt plain bytes on their way into a storage."""
 
 from __future__ import annotations
 

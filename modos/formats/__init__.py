@@ -1,4 +1,4 @@
-"""The file formats modos knows, and what follows from each.
+"""The file formats that modos knows, and plain readers for some of them.
 
 A format is recognised by the end of a file's name. `FORMATS` has, for each,
 its EDAM term, the endings, the endings of its index, the class of records it

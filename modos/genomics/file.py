@@ -1,4 +1,4 @@
-"""A genomic file, wherever it is: its records, bytes, counts and depth, by region."""
+"""A genomic file, wherever it is, read by region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata as an RDF graph (RDF 1.1), with the names of the schema."""
+"""Build an RDF graph (RDF 1.1) of metadata, and query it."""
 
 from __future__ import annotations
 

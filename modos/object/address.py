@@ -1,4 +1,4 @@
-"""Addresses of objects: place, endpoint and services. Opening and creating take one, and pickles of what is open hold it."""
+"""Addresses of objects, which open them and which their pickles hold."""
 
 from __future__ import annotations
 

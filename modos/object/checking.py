@@ -1,4 +1,4 @@
-"""Checks of an object against its metadata, and of what interrupted changes left in it."""
+"""Check an object against its metadata, and find what interrupted changes left in it."""
 
 from __future__ import annotations
 

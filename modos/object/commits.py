@@ -1,4 +1,4 @@
-"""Root documents in a storage: read, created, and replaced by compare-and-swap."""
+"""Read, create and replace the root document of an object by compare-and-swap."""
 
 from __future__ import annotations
 

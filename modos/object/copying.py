@@ -1,4 +1,4 @@
-"""Copies of objects from one storage to another: only what differs is sent, and an interrupted copy goes on where it was.
+"""Copy an object to another storage: only differences are sent, and an interrupted copy can be resumed.
 
 A plan comes first: what is sent is known, with sizes and checksums, before the
 first byte moves. Data files come first, the root document last, so that

@@ -1,4 +1,4 @@
-"""The root document of an object: its own attributes, its elements, and the links between them."""
+"""The root document of an object: its attributes, its elements, and the links between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes that encrypt and decrypt files of an object, share them and revoke that; and the check of encrypted files."""
+"""Encrypt, decrypt, share and verify files of an object within a transaction."""
 
 from __future__ import annotations
 

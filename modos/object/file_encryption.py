@@ -1,4 +1,4 @@
-"""Encryption, decryption and new headers of single files in a storage, as part of a transaction."""
+"""Encrypt, decrypt or re-encrypt the header of a single file in a storage, as part of a transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resolution of a file of an object: which file a name means, where it is streamed from, and the reference that it needs."""
+"""Resolve a file of an object: the file that a name means, its source, and its reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of this machine that become the data of elements: as they are, or encrypted on the way."""
+"""Bring local files into an object as the data of elements, plain or encrypted on the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Journal of changes: what a change is about to leave behind, written down before it starts.
+"""A journal of changes, which records what a change is about to leave behind before it starts.
 
 A change that brings or removes files first writes their keys to
 `.modos/<mark>.json`. Whatever happens then, each of these files either

@@ -1,4 +1,4 @@
-"""Files of an object that get another name: which names are allowed, and the move in one commit."""
+"""Rename a file of an object in one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects in the layout of Zarr v2: what their groups and arrays say, and the same in the terms of Zarr v3.
+"""Read objects in the layout of Zarr v2 in the terms of Zarr v3.
 
 `.zmetadata` lists the whole tree. It is written after the groups' own files,
 and some programs leave it as it was: what a group says of itself counts.

@@ -1,4 +1,4 @@
-"""Streams of the data files of an object."""
+"""Stream the data files of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of genomes and tracks, as part of a transaction."""
+"""Change genomes and tracks within a transaction."""
 
 from __future__ import annotations
 

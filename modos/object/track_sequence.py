@@ -1,4 +1,4 @@
-"""Sequence of a genome, brought into an object; and the contigs that go with it."""
+"""Bring the sequence and the contigs of a genome into an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes to an object: collected, checked, and committed together.
+"""A transaction: changes to an object that are collected, checked and committed together.
 
 Files go to their place first, on record; the root document is replaced once,
 with changes that can be made again on what others committed meanwhile; then

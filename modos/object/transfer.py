@@ -1,4 +1,4 @@
-"""Transfer of files into objects and out of them, with their indexes and checksums."""
+"""Transfer files into objects and out of them, with their indexes and checksums."""
 
 from __future__ import annotations
 

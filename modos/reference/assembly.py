@@ -1,4 +1,4 @@
-"""Assemblies as reference stores have them: contigs with lengths, digests and other names."""
+"""Assemblies in reference stores: contigs with lengths, digests and other names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cache of files from elsewhere: fetched once, from where the last try has stopped, verified, within a limit.
+"""Cache files from elsewhere: downloads are resumed, verified, and kept within a limit.
 
 Sequences lie in the layout of htslib's REF_CACHE, so that samtools finds them
 too. One process at a time fetches a file; the others wait and use it. The

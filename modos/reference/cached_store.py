@@ -1,4 +1,4 @@
-"""Contents of a reference store on this machine: read where they are, or fetched into the cache when they are asked for."""
+"""Read a reference store through the cache of this machine."""
 
 from __future__ import annotations
 

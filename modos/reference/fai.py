@@ -1,4 +1,4 @@
-"""Is a .fai the index of a FASTA? It is looked at around the first and the last base of its sequences."""
+"""Check that a .fai belongs to a FASTA, with a look around the ends of each sequence."""
 
 from __future__ import annotations
 

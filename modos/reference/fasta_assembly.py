@@ -1,4 +1,4 @@
-"""An assembly in a FASTA of an object, to be asked like one of a store."""
+"""Open a FASTA of an object as a reference, like one from a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores of references, and assemblies out of them, by where they are and what they are called."""
+"""Locate reference stores, and open assemblies from them."""
 
 from __future__ import annotations
 

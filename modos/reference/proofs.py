@@ -1,4 +1,4 @@
-"""Digests of files of this machine, computed from their bytes: once, where nobody else can change the file or the note of it.
+"""Compute the digest of a local file once, where nobody else can change the file or the note of it.
 
 A note lies in a folder of the user's own and says of which file it is: device,
 inode, size and times. It holds for a file that only the user or root can

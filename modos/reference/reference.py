@@ -1,4 +1,4 @@
-"""The bases of an assembly, by position."""
+"""A reference, which gives the bases of an assembly by position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of references: assemblies with their names, and sequences by their MD5, in a folder or an S3 prefix.
+"""A store of references in a folder or an S3 prefix: assemblies by name, and sequences by MD5.
 
     index.json                        every assembly, in one request
     sequences/ea/ff/8c43...           a raw upper-case sequence by its MD5; never changed

@@ -1,4 +1,4 @@
-"""Objects of a modos server: on S3, for those who have its token and no keys of S3, and in the folder that it serves."""
+"""Open objects of a modos server: on S3 with its credentials, or in the folder that it serves."""
 
 from __future__ import annotations
 

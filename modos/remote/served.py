@@ -1,4 +1,4 @@
-"""Objects read through a modos server: it signs addresses on S3, for those who have no keys of it, or sends a folder's files."""
+"""Read objects through a modos server, by addresses that it signs or from the server itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections: how many there may be, and how long they may wait for a request, or with an answer that nobody takes."""
+"""Limit how many connections there may be and how long they may wait."""
 
 from __future__ import annotations
 

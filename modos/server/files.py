@@ -1,4 +1,4 @@
-"""The data files of objects over HTTP, by range."""
+"""Serve the data files of objects by range."""
 
 from __future__ import annotations
 

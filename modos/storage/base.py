@@ -1,4 +1,4 @@
-"""Protocols and base class of storages."""
+"""The protocols and the base class of storages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""s3fs, set up for a server and for the credentials at hand."""
+"""Set up s3fs for a server, with the credentials at hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The event loop that fsspec runs its requests on, in a thread: one for each process."""
+"""Run the event loop of fsspec in a thread, one per process."""
 
 from __future__ import annotations
 

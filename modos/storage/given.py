@@ -1,4 +1,4 @@
-"""Files that people name: by a path, as a FIFO, by `<(...)` of a shell, or `-` for stdin.
+"""Open files that people name by a path, as a FIFO, by `<(...)` of a shell, or with `-` for stdin.
 
 A pipe can be read only once: `open_given` is the one place that opens it, bytes
 that are looked at (`peek`) are still read afterwards, and callers that read at

@@ -1,4 +1,4 @@
-"""A folder of this machine."""
+"""A storage in a folder of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of this machine: opened so that nothing but a file is read, told apart, and errors on them in the library's own words."""
+"""Open and identify local files, and translate the system's errors on them."""
 
 from __future__ import annotations
 

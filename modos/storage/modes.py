@@ -1,4 +1,4 @@
-"""Permissions of what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
+"""Set the permissions of new files and folders like those of what is there, whatever the umask.
 
 Colleagues who share a folder have set its mode and group, and would be locked
 out by the umask of one of them. Where a system does not take modes or groups

@@ -1,4 +1,4 @@
-"""Files of a folder while they are written: under a name beside their own, until they are whole and on the disk."""
+"""Write files under a temporary name until they are whole and on the disk."""
 
 from __future__ import annotations
 

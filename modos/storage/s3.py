@@ -1,4 +1,4 @@
-"""A prefix of an S3 bucket, through s3fs."""
+"""A storage in a prefix of an S3 bucket, through s3fs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments of s3fs, also by the names that obstore has for them."""
+"""Arguments of s3fs, also under the names that obstore has for them."""
 
 from __future__ import annotations
 

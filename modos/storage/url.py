@@ -1,4 +1,4 @@
-"""Files wherever fsspec reads: over HTTP, and at the services that it has packages for. They are read, not written."""
+"""Read files from any URL that fsspec reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays of an object as they are written: shard by shard, each a file, with a checksum over all of them."""
+"""Write the arrays of an object shard by shard, with a checksum over all of them."""
 
 from __future__ import annotations
 

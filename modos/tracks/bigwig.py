@@ -1,4 +1,4 @@
-"""bigWig files: their data as blocks, and a file alone as a genome with one track (Kent et al. 2010)."""
+"""Read bigWig files as blocks of data, or as a genome with one track (Kent et al. 2010)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A track as it is loaded: blocks of data become arrays, in the way that takes least room.
+"""Turn the data of a track into arrays, stored in the way that takes least room.
 
 The first blocks are tried both ways. Values per base go to chunks as they
 come; runs are kept compressed until the end, as contigs may come in any order.

@@ -1,4 +1,4 @@
-"""A track that cannot be read: it has its place and its name among the others, and says what is wrong when it is asked."""
+"""A stand-in for a track that cannot be read, which says why when it is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The array of a track with a value per base, written chunk by chunk as the data come."""
+"""Write the array of a track with a value per base, chunk by chunk."""
 
 from __future__ import annotations
 

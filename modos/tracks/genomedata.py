@@ -1,4 +1,4 @@
-"""Archives of Genomedata (Hoffman et al. 2010), format 0 (a folder, a file per chromosome) and 1 (one file), read."""
+"""Read archives of Genomedata (Hoffman et al. 2010) in format 0 (a folder) and 1 (one file)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From files and arrays to a track: sources read, contigs matched, masks applied."""
+"""Load a track from files or arrays: read sources, match contigs, apply masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of a track that count as having no value; and data of a track with parts that are changed."""
+"""Mask parts of a track, and change parts of its data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The array of a track with runs of equal values: kept compressed until the end, as contigs may come in any order."""
+"""Write the array of a track with runs of equal values, which are kept compressed until the end."""
 
 from __future__ import annotations
 

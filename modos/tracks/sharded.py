@@ -1,4 +1,4 @@
-"""Sharded arrays of an object, read directly: only the chunks that are needed, several at once where they are far away."""
+"""Read sharded arrays directly, only the chunks that are needed."""
 
 from __future__ import annotations
 

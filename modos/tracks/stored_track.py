@@ -1,4 +1,4 @@
-"""A track that is kept in an object, read by region: chunks of values, or runs of equal values."""
+"""A track that is kept in an object and read by region."""
 
 from __future__ import annotations
 

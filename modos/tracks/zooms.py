@@ -1,4 +1,4 @@
-"""Counts, sums, minima and maxima of a track: per bin at several sizes, and per contig.
+"""Counts, sums, minima and maxima of a track, per bin at several sizes and per contig.
 
 Level 0 has bins of at least 1,024 bases, each further level of eight times as
 many. Bins count from the start of the axis. Sums are those of the float32

@@ -1,4 +1,4 @@
-"""The features of one kind: asked by place, by id and by number."""
+"""The features of one kind, which can be queried by place, id and number."""
 
 from __future__ import annotations
 
