@@ -166,7 +166,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
 
             def send(file: FileToSend) -> None:
                 _send(plan, file, replaced.get(file.key), change, progress)
-                change.written.append(file.key)
+                change.wrote(file.key)
 
             with ThreadPoolExecutor(_WORKERS) as pool:
                 list(pool.map(send, small))

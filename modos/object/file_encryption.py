@@ -23,19 +23,20 @@ from modos.object.moving import FilePairs
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
+from modos.storage.write_log import WriteLog
 
 
 @dataclass(frozen=True)
 class _Conversion(FilePairs, ABC):
     """Conversion of a data file and its indexes to other files."""
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the new files; returns what the element says of them."""
         told: dict[str, Any] = {}
         headers = []
         for source, target in self.pairs:
-            found = self._convert(storage, source, target, {} if told else self.change.base, progress)
-            written.append(target)
+            found = self._convert(log.storage, source, target, {} if told else self.change.base, progress)
+            log.wrote(target)
             headers += [found.pop("header_digest")] if "header_digest" in found else []
             told = told or found
         return told | ({"header_digests": headers} if headers else {})

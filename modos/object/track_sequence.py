@@ -15,6 +15,7 @@ from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report
 from modos.storage.given import Name, as_file
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, rename_contigs
 from modos.tracks.contigs import CHUNK, Contigs
@@ -83,9 +84,7 @@ def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path
     return str(path)
 
 
-def write_sequence(
-    storage: Storage, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]], written: list[str]
-) -> list[ArraySpec]:
+def write_sequence(log: WriteLog, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]]) -> list[ArraySpec]:
     """Write the sequence of all contigs, a byte per base as it stands in the FASTA, `N` between contigs.
 
     Parameters
@@ -95,7 +94,7 @@ def write_sequence(
         contigs.
     """
     spec = ArraySpec(names.path("sequence"), (contigs.size,), CHUNK, "uint8", _FILL, blosc("zstd", "noshuffle", 1, 1))
-    writer = ArrayWriter(storage, spec, written)
+    writer = ArrayWriter(log, spec)
     try:
         chunk, number, at = np.full(CHUNK, _FILL, np.uint8), 0, 0
         for name, bases in pieces:

@@ -36,6 +36,7 @@ from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.given import refuse_pipe
 from modos.storage.local import LocalStorage
+from modos.storage.write_log import WriteLog
 
 IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
 
@@ -89,11 +90,10 @@ def check_source(source: Path, key: str) -> None:
 
 
 def stage_file(
-    storage: Storage,
+    log: WriteLog,
     source: Path,
     key: str,
     indexes: IndexPlan,
-    written: list[str],
     progress: Progress | None,
     replaced: str | None = None,
     secret: SecretKey | None = None,
@@ -104,8 +104,6 @@ def stage_file(
     ----------
     indexes
         As `plan_indexes` gives them.
-    written
-        Gets the keys that were written, as they are.
     replaced
         The file that it replaces; see `Storage.write_stream`. Its index is
         replaced by the new index.
@@ -122,12 +120,12 @@ def stage_file(
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         index = build_indexes(source, key, indexes, Path(folder), secret)
         sealed = encrypted_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
-        size, checksum = _put(storage, source, key, progress, replaced)
-        written.append(key)
-        old_index = index_of(storage, replaced) if index else None
+        size, checksum = _put(log.storage, source, key, progress, replaced)
+        log.wrote(key)
+        old_index = index_of(log.storage, replaced) if index else None
         for path, index_key in index:
-            _put(storage, path, index_key, progress, old_index or replaced)
-            written.append(index_key)
+            _put(log.storage, path, index_key, progress, old_index or replaced)
+            log.wrote(index_key)
     return StagedFile(size, checksum, sealed)
 
 

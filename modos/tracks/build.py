@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modos.errors import InvalidInputError
-from modos.storage import Storage
+from modos.storage.write_log import WriteLog
 from modos.tracks import zooms
 from modos.tracks.arrays import Names, choose_codec
 from modos.tracks.contigs import CHUNK, Contigs
@@ -32,16 +32,14 @@ class TrackBuilder:
 
     Parameters
     ----------
-    storage
-        Holds the object.
+    log
+        Has the storage of the object, and gets the keys of the files.
     names
         Of the arrays.
-    written
-        Gets the keys of the files, as they are written.
     """
 
-    def __init__(self, storage: Storage, contigs: Contigs, names: Names, written: list[str]):
-        self._storage, self._contigs, self._names, self._written = storage, contigs, names, written
+    def __init__(self, log: WriteLog, contigs: Contigs, names: Names):
+        self._log, self._contigs, self._names = log, contigs, names
         self._summary = zooms.Accumulator(contigs)
         self._reached: dict[str, int] = {}
         self._first: list[Values | Runs] = []
@@ -83,7 +81,7 @@ class TrackBuilder:
         target = self._target or self._decide()
         data = target.finish()
         runs = data.length if isinstance(target, RunsWriter) else None
-        return [data, *self._summary.write(self._storage, self._names, self._written, runs)]
+        return [data, *self._summary.write(self._log, self._names, runs)]
 
     def drop(self) -> None:
         """Stop."""
@@ -101,7 +99,7 @@ class TrackBuilder:
 
     def _decide(self) -> DenseWriter | RunsWriter:
         runs = [join_runs(as_runs(data)) for data in self._first]
-        target: DenseWriter | RunsWriter = RunsWriter(self._storage, self._contigs, self._names.path("runs"), self._written)
+        target: DenseWriter | RunsWriter = RunsWriter(self._log, self._contigs, self._names.path("runs"))
         sample = _sample_chunks(self._first, self._contigs)
         if sum(len(part.starts) for part in runs) and _size_as_runs(runs) > _size_as_chunks(*sample):
             target = self._dense(sample[0])
@@ -112,7 +110,7 @@ class TrackBuilder:
         return target
 
     def _dense(self, sample: list[Floats]) -> DenseWriter:
-        return DenseWriter(self._storage, self._contigs, self._names, self._written, sample)
+        return DenseWriter(self._log, self._contigs, self._names, sample)
 
     def _pass_on(self, target: DenseWriter | RunsWriter, data: Values | Runs) -> DenseWriter | RunsWriter:
         """Add data to what takes them; returns what takes the next."""

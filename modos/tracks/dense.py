@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from modos.storage import Storage
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import MAX_ATTEMPTS, ArrayWriter, Names, choose_codec
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.data import Floats, Runs, Values
@@ -22,14 +22,14 @@ class DenseWriter:
 
     Parameters
     ----------
-    written
-        Gets the keys of the files, as they are written.
+    log
+        Has the storage of the object, and gets the keys of the files.
     sample
         Some of the values, which choose the first type and codec.
     """
 
-    def __init__(self, storage: Storage, contigs: Contigs, names: Names, written: list[str], sample: list[Floats]):
-        self._storage, self._contigs, self._names, self._written = storage, contigs, names, written
+    def __init__(self, log: WriteLog, contigs: Contigs, names: Names, sample: list[Floats]):
+        self._log, self._contigs, self._names = log, contigs, names
         self._attempt = 0
         self._packing = find_packing(np.concatenate(sample))
         self._writer = self._new_writer([self._packing.pack_fitting(chunk) for chunk in sample])
@@ -39,7 +39,7 @@ class DenseWriter:
     def _new_writer(self, sample: list[Floats]) -> ArrayWriter:
         path = self._names.path("values", self._attempt)
         spec = ArraySpec(path, (self._contigs.size,), CHUNK, self._packing.dtype, self._packing.missing, choose_codec(sample))
-        return ArrayWriter(self._storage, spec, self._written)
+        return ArrayWriter(self._log, spec)
 
     def add(self, data: Values | Runs) -> None:
         """Write data of a contig; what is NaN leaves what is there."""

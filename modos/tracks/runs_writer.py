@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from modos.storage import Storage
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import ArrayWriter, choose_codec
 from modos.tracks.contigs import Contigs
 from modos.tracks.data import Floats, Places, Runs, Values
@@ -25,12 +25,12 @@ class RunsWriter:
 
     Parameters
     ----------
-    written
-        Gets the keys of the files, as they are written.
+    log
+        Has the storage of the object, and gets the keys of the files.
     """
 
-    def __init__(self, storage: Storage, contigs: Contigs, path: str, written: list[str]):
-        self._storage, self._contigs, self._path, self._written = storage, contigs, path, written
+    def __init__(self, log: WriteLog, contigs: Contigs, path: str):
+        self._log, self._contigs, self._path = log, contigs, path
         self._pieces: dict[str, list[tuple[int, bytes]]] = {}
         self._packing: Packing | None = None
         self._encode = encoder(blosc("lz4", "shuffle", 5, 4))
@@ -85,7 +85,7 @@ class RunsWriter:
         return writer.finish(packing.to_attributes() | {"rows": ["gap", "length", "value"], "origins": origins})
 
     def _writer(self, codec: Codec) -> ArrayWriter:
-        return ArrayWriter(self._storage, ArraySpec(self._path, (3, 0), RUN_CHUNK, "uint32", 0, codec), self._written)
+        return ArrayWriter(self._log, ArraySpec(self._path, (3, 0), RUN_CHUNK, "uint32", 0, codec))
 
     def _place_on_axis(self) -> Iterator[tuple[Places, Places, Floats]]:
         """Runs at places on the axis; where a gap is too long for its field, runs without length and value divide it."""
