@@ -1,4 +1,4 @@
-"""modos: an object store for multi-omics data.
+"""An object store for multi-omics data.
 
     from modos import MODO
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modos.errors import (
         AccessError,
         AlreadyExistsError,
+        BucketNotFoundError,
         ChecksumMismatch,
         ConflictError,
         DecryptError,
@@ -58,6 +59,7 @@ _HOMES = {
     (
         "AccessError",
         "AlreadyExistsError",
+        "BucketNotFoundError",
         "ChecksumMismatch",
         "ConflictError",
         "DecryptError",
@@ -83,6 +85,7 @@ __all__ = [
     "AccessError",
     "AlreadyExistsError",
     "Annotation",
+    "BucketNotFoundError",
     "Catalog",
     "ChecksumMismatch",
     "ConflictError",

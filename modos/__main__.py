@@ -1,4 +1,4 @@
-"""`python -m modos`: the program, of this Python."""
+"""Run the command line with `python -m modos`."""
 
 from modos.cli import main
 

@@ -1,4 +1,4 @@
-"""The documented import: `from modos.api import MODO`."""
+"""The documented import, `from modos.api import MODO`."""
 
 from modos.genomics.region import Region
 from modos.object.modo import MODO

@@ -1,4 +1,4 @@
-"""Errors of the library, as one tree.
+"""The errors of the library, as one tree.
 
 Every error carries a one-line `message` (what is wrong and why; it stays short, and
 characters of names and values that a terminal obeys are escaped, see `hidden`),
@@ -7,6 +7,7 @@ the command line ends with.
 
     ModosError                         1
       NotFoundError (KeyError)         3
+        BucketNotFoundError
       AlreadyExistsError               1
       ConflictError                    1
       StorageFullError                 1
@@ -57,6 +58,10 @@ class NotFoundError(ModosError, KeyError):
 
     kind = "not_found"
     exit_code = 3
+
+
+class BucketNotFoundError(NotFoundError):
+    """A bucket of S3 that does not exist: nothing is known of what would be in it, and nothing can be written there."""
 
 
 class AlreadyExistsError(ModosError):

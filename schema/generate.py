@@ -23,6 +23,7 @@ GROUPS = {
     "Sample": "sample",
     "ReferenceSequence": "sequence",
 }
+DOCSTRING = "The classes of the schema, generated from schema/modos.yaml: do not edit them here."
 
 
 def generate() -> dict[str, str]:
@@ -40,7 +41,7 @@ def generate() -> dict[str, str]:
     schema = json.loads(JsonSchemaGenerator(path, not_closed=False, metadata=False).serialize())
     tables = slots()
     return {
-        f"{TARGET}/datamodel.py": classes.rstrip() + "\n",
+        f"{TARGET}/datamodel.py": f'"""{DOCSTRING}"""\n\n{classes.rstrip()}\n',
         f"{TARGET}/context.jsonld": json.dumps(context, indent=2, sort_keys=True) + "\n",
         f"{TARGET}/schema.json": json.dumps(schema, indent=1, sort_keys=True) + "\n",
         f"{TARGET}/slots.json": json.dumps(tables, indent=1) + "\n",

@@ -1,4 +1,4 @@
-"""Many objects below one root: found, listed and searched.
+"""Find, list and search the objects below one root.
 
 In: a folder, an S3 prefix or a modos server, and words or values of slots to
 search for. Out: the keys of objects and their metadata, a page at a time.

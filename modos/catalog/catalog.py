@@ -1,4 +1,4 @@
-"""Many MODOs below one root: found, listed, searched."""
+"""A catalog of the objects below one root."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from modos.catalog.searching import parse_search
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.escaping import escape_line, is_plain
-from modos.formats import ZARR, find_keys, index_names, is_array_path
-from modos.object import commits
+from modos.formats import ROOT_KEYS, ZARR, find_keys, index_names, is_array_path, object_of
+from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
-from modos.object.old_layout import OLD_ROOT_KEY
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
 from modos.storage import Storage, check_key
@@ -23,7 +23,7 @@ from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 
 _WORKERS = 16
-_UNTOLD = ""  # the tag of an object in the layout of Zarr v2, of which no one file tells whether it has changed
+_UNTOLD = ""  # the tag of an object in the layout of Zarr v2, until its files are listed: no one of them tells of a change
 _DEPTH = 8  # parts of a key up to which each may be looked at for an object
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,10 @@ class Catalog:
 
     def _start(self) -> None:
         self._lock, self._renewal = threading.Lock(), threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the storage: unpickling reads and lists the objects anew."""
+        return partial(Catalog, self.storage, max_age=self._max_age), ()
 
     def iter_objects(self) -> Iterator[str]:
         """Keys of the objects, sorted; the empty key where the root itself is one."""
@@ -100,11 +104,7 @@ class Catalog:
             tag = self.storage.stat(f"{key}/{ROOT_KEY}".lstrip("/")).etag
         except NotFoundError:
             tag = _UNTOLD
-        known = self._known.get(key)
-        if known is None or known[0] != tag or tag == _UNTOLD:
-            document = commits.load(self.storage.child(key) if key else self.storage)
-            self._known[key] = known = tag, document.metadata()
-        return known[1]
+        return self._load(key, tag)
 
     def data_paths(self, key: str) -> set[str]:
         """The paths within an object of its data files."""
@@ -161,25 +161,30 @@ class Catalog:
     def _list(self) -> list[tuple[str, str]]:
         begin = time.monotonic()
         roots: dict[str, str] = {}
-        for info in self.storage.find(ROOT_KEY, OLD_ROOT_KEY):
+        for info in self.storage.find(*ROOT_KEYS):
             if info.key.endswith(ROOT_KEY):
-                roots[info.key.removesuffix(ROOT_KEY).rstrip("/")] = info.etag
+                roots[object_of(info.key)] = info.etag
             else:
-                roots.setdefault(info.key.removesuffix(OLD_ROOT_KEY).rstrip("/"), _UNTOLD)
+                roots.setdefault(object_of(info.key), _UNTOLD)
         found = sorted(root for root in roots.items() if _has_sound_name(root[0]))
         self._listing = begin, found
         return found
 
     def _read(self, key: str, tag: str) -> dict[str, Any] | ModosError:
-        known = self._known.get(key)
-        if known and known[0] == tag != _UNTOLD:
-            return known[1]
         try:
-            document = commits.load(self.storage.child(key) if key else self.storage)
+            return self._load(key, tag)
         except ModosError as error:
             return error
-        self._known[key] = tag, document.metadata()  # as it was listed: a newer one is read once more
-        return self._known[key][1]
+
+    def _load(self, key: str, tag: str) -> dict[str, Any]:
+        """Read the metadata of an object, or give what is known with the same tag; a newer one is read once more later."""
+        storage = self.storage.child(key) if key else self.storage
+        if tag == _UNTOLD and (infos := old_layout.find_own_files(storage)):
+            tag = old_layout.tag_of(infos)
+        known = self._known.get(key)
+        if known is None or known[0] != tag or tag == _UNTOLD:
+            self._known[key] = known = tag, commits.load(storage).metadata()
+        return known[1]
 
     def url(self, key: str) -> str:
         """Return the address of an object for clients: its s3:// URL, or its path below the folder that is served."""
@@ -207,7 +212,7 @@ class Catalog:
 
     def is_object(self, prefix: str) -> bool:
         """Return whether there is an object at a key."""
-        return any(self.storage.exists(f"{prefix}/{root}".lstrip("/")) for root in (ROOT_KEY, OLD_ROOT_KEY))
+        return any(self.storage.exists(f"{prefix}/{root}".lstrip("/")) for root in ROOT_KEYS)
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
         """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""

@@ -1,4 +1,4 @@
-"""Listings of a modos server, and of S3, by the calls that sdsc-ordes modos has for them (`modos.remote`, `modos.storage`)."""
+"""List a modos server and S3 with the functions of sdsc-ordes modos (`modos.remote`, `modos.storage`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
-from modos.formats import ZARR
+from modos.formats import ROOT_KEYS, object_of
 from modos.remote.services import get_json
 from modos.storage import Storage, open_storage
 
@@ -96,8 +96,7 @@ def list_remote_modos(storage: Any) -> list[str]:
         raise InvalidInputError(
             "list_remote_modos takes a storage", "list_remote_modos(connect_s3('s3://bucket', 'http://localhost:9000'))"
         )
-    roots = f"{ZARR}/zarr.json", f"{ZARR}/.zmetadata"
-    return sorted({info.key.rpartition(f"{ZARR}/")[0].rstrip("/") for info in storage.find(*roots)})
+    return sorted({object_of(info.key) for info in storage.find(*ROOT_KEYS)})
 
 
 def _ask(url: str, route: str, params: dict[str, str] | None = None) -> Any:

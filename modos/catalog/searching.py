@@ -1,4 +1,4 @@
-"""Search terms for the metadata of objects: words, and values of slots."""
+"""Parse search terms for the metadata of objects: words, and values of slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: every command of `modos`, on top of the library.
+"""The command line, which has every command of `modos`.
 
 In: arguments, answers on a terminal, files and stdin. Out: data on stdout, all
 else on stderr (`output` is the only writer), and an exit code. `main` is the one

@@ -1,4 +1,4 @@
-"""`modos login`, `whoami` and `logout`."""
+"""The commands `modos login`, `whoami` and `logout`."""
 
 from __future__ import annotations
 

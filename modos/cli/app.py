@@ -1,4 +1,4 @@
-"""The Typer application: global options and the commands."""
+"""The Typer application with its global options and commands."""
 
 from __future__ import annotations
 

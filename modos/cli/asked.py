@@ -1,4 +1,4 @@
-"""`modos help` and `ls`: commands that people try before they know the others."""
+"""The commands `modos help` and `ls`, which people try before they know the others."""
 
 from __future__ import annotations
 

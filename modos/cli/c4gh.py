@@ -1,4 +1,4 @@
-"""`modos c4gh`: encrypt and decrypt the files of an object, and make the keys for it."""
+"""The commands of `modos c4gh`, which encrypt and decrypt the files of an object and make keys."""
 
 from __future__ import annotations
 

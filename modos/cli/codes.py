@@ -1,4 +1,4 @@
-"""`modos codes`: codes of terminologies, searched and built into an index."""
+"""The commands of `modos codes`, which search terminology codes and build an index of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completions that a shell offers while somebody types: objects, their files and elements, contigs.
+"""Shell completion for objects, their files and elements, and contigs.
 
 It is asked at each press of a key, so it imports little, reads one file, has
 no network but for what is written as remote, and then for two seconds at most.
@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from modos.formats import ROOT_KEYS
+
 if TYPE_CHECKING:
     from modos.cli.output import Where
 
 _DEADLINE = 2.0  # seconds for all of an offer, the loading of the S3 client among them
 _MAX_ROOT = 16 << 20  # bytes of a root document that is read
 _OBJECTS = ("path", "place", "file", "other")  # how commands call the argument that is an object, or in one
-_ROOT = "data.zarr/zarr.json"
 _SCHEMES = ("s3", "http", "https")
 _PLAIN = r"[\w@%+=:,./-]"  # what is itself in every shell
 _UNFIT = {
@@ -136,7 +137,7 @@ def _is_remote(place: str) -> bool:
 
 def _is_object(place: str) -> bool:
     place = os.path.expanduser(place)
-    return any(os.path.isfile(os.path.join(place, name)) for name in (_ROOT, "data.zarr/.zmetadata", "data.zarr/.zgroup"))
+    return any(os.path.isfile(os.path.join(place, root)) for root in ROOT_KEYS)
 
 
 def _list_ways(incomplete: str) -> list[str]:
@@ -179,7 +180,7 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
 
         return {key: attributes for key, attributes in MODO.open(place, **_read_where(ctx)).metadata.items() if "/" in key}
     place = os.path.expanduser(_object_of(place))
-    path = os.path.join(place, _ROOT)
+    path = os.path.join(place, ROOT_KEYS[0])
     if not place or os.path.getsize(path) > _MAX_ROOT:
         return {}
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""`modos demo`: everything once, on this machine."""
+"""The command `modos demo`, which shows everything once on this machine."""
 
 from __future__ import annotations
 

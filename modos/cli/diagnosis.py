@@ -1,4 +1,4 @@
-"""Diagnosis of what could keep modos from working here: one finding for each check, with what to do about it."""
+"""Diagnose what could keep modos from working here, with one finding per check."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from modos import DISTRIBUTION, OTHER_DISTRIBUTION
 from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
-from modos.object import commits, old_layout
-from modos.object.document import ROOT_KEY
+from modos.formats import ROOT_KEYS, object_of
+from modos.object import commits
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.remote import tokens
 from modos.remote.access import open_remote, s3_options, served_url
@@ -213,7 +213,7 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
 
 def _check_reading(storage: Storage, place: str) -> Diagnosis:
     """Check whether an object, its metadata and a file of it can be read: one may be allowed without the other."""
-    root = next(iter(storage.find(ROOT_KEY, old_layout.OLD_ROOT_KEY)), None)
+    root = next(iter(storage.find(*ROOT_KEYS)), None)
     if root is None:
         return Diagnosis(
             "reading",
@@ -221,7 +221,7 @@ def _check_reading(storage: Storage, place: str) -> Diagnosis:
             f"{place} can be listed; there is no object in it to read",
             "name one that there is: `modos remote list` shows them",
         )
-    key = root.key.removesuffix(ROOT_KEY).removesuffix(old_layout.OLD_ROOT_KEY).rstrip("/")
+    key = object_of(root.key)
     _read_some(storage.child(key) if key else storage)
     return Diagnosis("reading", "ok", f"{place} can be listed and read")
 

@@ -1,4 +1,4 @@
-"""`modos doctor` and `modos config show`: what is set up, and what is wrong with it."""
+"""The commands `modos doctor` and `modos config show`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos reference dna` and `features`: bases and features of a reference at given places."""
+"""The commands `modos reference dna` and `features`."""
 
 from __future__ import annotations
 

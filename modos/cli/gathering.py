@@ -1,4 +1,4 @@
-"""Files in `modos create` and `add`: read as their headers say, reported, shown or added."""
+"""Report, show and add the files that are given to `modos create` and `add`."""
 
 from __future__ import annotations
 

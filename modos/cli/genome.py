@@ -1,4 +1,4 @@
-"""`modos genome`: contigs and sequence of an object."""
+"""The commands of `modos genome`, for the contigs and sequence of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of commands: imported when they are asked for, and taking the global options anywhere in the line."""
+"""Groups of commands that are imported on demand and take the global options anywhere in the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input that people type: JSON in options, answers to questions, and consent."""
+"""Parse what people type: JSON in options, answers to questions, and consent."""
 
 from __future__ import annotations
 

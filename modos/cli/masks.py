@@ -1,4 +1,4 @@
-"""`modos track mask` and `unmask`: parts of tracks that count as having no value."""
+"""The commands `modos track mask` and `unmask`."""
 
 from __future__ import annotations
 

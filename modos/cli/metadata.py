@@ -1,4 +1,4 @@
-"""`modos publish`, `query`, `check`, `diff` and `upgrade`."""
+"""The commands `modos publish`, `query`, `check`, `diff` and `upgrade`."""
 
 from __future__ import annotations
 

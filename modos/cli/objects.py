@@ -1,4 +1,4 @@
-"""`modos create`, `add` and `show`."""
+"""The commands `modos create`, `add`, `show` and others for a whole object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only writer to the terminal: data to stdout, all else to stderr."""
+"""The only writer to the terminal: data go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spellings of sdsc-ordes modos that commands take beside their own; no help shows them."""
+"""Hidden spellings of options that sdsc-ordes modos has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos reference`: assemblies and annotations in a store, fetched when they are needed."""
+"""The commands of `modos reference`, for assemblies and annotations in a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos remote`: list, upload and download objects."""
+"""The commands of `modos remote`, which list, upload and download objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secret keys and their passphrases: asked on the terminal, from the environment or a file, never from the command line."""
+"""Read secret keys and passphrases from the terminal, the environment or a file, never from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos serve`: the modos server over a folder or an S3 prefix."""
+"""The command `modos serve`, which runs a server over a folder or an S3 prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the terminal."""
+"""The commands `modos stream` and `modos coverage`."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def stream(
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(fields, tags, notags))
     if count:
-        with progress("counting", None if regions else genomic.size) as genomic.progress:
-            number = genomic.count(regions)
+        with progress("counting", None if regions else genomic.size) as advance:
+            number = genomic.report_to(advance).count(regions)
         show_json({"file": genomic.name, "records": number}) if as_json else show(str(number))
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
@@ -135,11 +135,11 @@ def stream(
         if header and target:
             genomic.write_header(descriptor, target)
             return
-        with progress("streaming", None if regions else genomic.size) as genomic.progress:
+        with progress("streaming", None if regions else genomic.size) as advance:
             if target is None:
-                genomic.write_raw(descriptor, regions)
+                genomic.report_to(advance).write_raw(descriptor, regions)
             else:
-                genomic.write(descriptor, regions, target, wanted, threads=threads)
+                genomic.report_to(advance).write(descriptor, regions, target, wanted, threads=threads)
 
 
 def coverage(
@@ -169,8 +169,8 @@ def coverage(
     if not as_json:
         show("\t".join(_COLUMNS))
     for one in _regions(region, regions_file) or genomic.whole_contigs():
-        with progress("measuring") as genomic.progress:
-            measured = genomic.measure(one, _WIDTH if with_picture else 1)
+        with progress("measuring") as advance:
+            measured = genomic.report_to(advance).measure(one, _WIDTH if with_picture else 1)
         rows.append(_figures(measured))
         if not as_json:
             show_rows([[form % figure for form, figure in zip(_FORMS, rows[-1])]])

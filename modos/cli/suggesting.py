@@ -1,4 +1,4 @@
-"""Codes that are suggested for words that somebody types."""
+"""Suggest codes for words that somebody types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`modos template`."""
+"""The command `modos template`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes of terminologies for the slots whose values they are: searched, and built into an index.
+"""Search terminology codes for the slots that take them, and build an index of codes.
 
     modos.codes.search("cell_type", "t lymphocyte")[0].value    # CL:0000084
 
@@ -6,7 +6,7 @@ In: ontologies (OBO, OWL, SKOS), an index that was built of them, or a server of
 API of fuzon. Out: terms with their codes, best first, for the words of a query.
 `sources_of_codes` chooses among them; `index_builder` builds an index.
 
-It imports metadata, whose slots it serves, and what is below; no object. rapidfuzz is
+It imports metadata, whose slots it serves, reference for its cache, and what is below; no object. rapidfuzz is
 used nowhere else.
 """
 

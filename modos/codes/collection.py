@@ -1,4 +1,4 @@
-"""The terms of one slot, and how they are searched."""
+"""Search the terms of one slot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index of codes, made of files."""
+"""Build an index of codes from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terms of OBO files.
+"""Read terms from OBO files.
 
 Format: OBO Flat File Format 1.2 and 1.4 (owlcollab.github.io/oboformat).
 """

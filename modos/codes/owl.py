@@ -1,4 +1,4 @@
-"""Terms of OWL and SKOS files in RDF/XML, read as a stream.
+"""Stream terms from OWL and SKOS files in RDF/XML.
 
 Nothing that a file names is fetched, and what it can make of few bytes is
 bounded: entities are short and hold no others, and no tag is larger than

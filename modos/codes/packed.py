@@ -1,4 +1,4 @@
-"""Terms as arrays that are searched, and can be mapped from a file."""
+"""Terms packed into arrays that can be searched, and mapped from a file."""
 
 from __future__ import annotations
 

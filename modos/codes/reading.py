@@ -1,4 +1,4 @@
-"""Terms of files, whatever format they have."""
+"""Read terms from files of any supported format."""
 
 from __future__ import annotations
 

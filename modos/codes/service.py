@@ -1,4 +1,4 @@
-"""Codes of a server that speaks the API of fuzon, as ours does.
+"""A client for servers that speak the API of fuzon, as ours does.
 
 API: github.com/sdsc-ordes/fuzon, fuzon-http: `GET /codes/top` and `GET /collections`.
 Some versions take the number of codes as `num`, others as `top`; each ignores the other name.

@@ -1,4 +1,4 @@
-"""The slots whose values are codes: which ontologies they are of, and what the schema's own values mean."""
+"""The slots that take codes, with their ontologies and the meanings of the schema's own values."""
 
 from __future__ import annotations
 

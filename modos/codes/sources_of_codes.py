@@ -1,4 +1,4 @@
-"""Sources of codes: an index that is named, a server, or the user's own index."""
+"""Choose where codes come from: a named index, a server, or the user's own index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collections in one file, which is mapped into memory.
+"""Store collections of terms in one memory-mapped file.
 
 The file: a line that says what it is; the length of the head and its CRC-32,
 4 bytes each, little-endian; the head, JSON; then the arrays, each at a

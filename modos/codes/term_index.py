@@ -1,4 +1,4 @@
-"""The codes of an index, and of the schema's own values."""
+"""Look up codes in an index and among the schema's own values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terms of terminologies, their addresses and codes, and what a search finds."""
+"""Terms of terminologies, with their addresses and codes, and the results of a search."""
 
 from __future__ import annotations
 

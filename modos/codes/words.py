@@ -1,4 +1,4 @@
-"""Names as words that can be compared."""
+"""Normalise names to words that can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small generated data set to try modos with, and a local stack to serve it.
+"""A small generated data set to try modos with, and a local stack that serves it.
 
 In: a folder, ports. Out: a genome, reads and variants as files (`bases`,
 `reads`, `variants`), an object made of them (`dataset`), and S3 and modos servers

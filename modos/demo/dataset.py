@@ -1,4 +1,4 @@
-"""The demo data set: one small genome, reads and variants, and the metadata of a MODO around them.
+"""Generate the demo data set: a small genome, reads, variants and their metadata.
 
     reference.fa   .fai    two contigs of 60 and 40 kb
     demo1.cram     .crai   paired reads of SAMPLE1, 20-fold coverage

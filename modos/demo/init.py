@@ -1,4 +1,4 @@
-"""Preparation of a stack before it starts: passwords of its own, a bucket, users of S3, and the demo object.
+"""Prepare a stack before it starts: passwords, a bucket, S3 users and the demo object.
 
 `python -m modos.demo.init secrets FOLDER` and `... s3 FOLDER`; what is there already stays as it is.
 """

@@ -1,4 +1,4 @@
-"""Paired reads of one sample, as a short-read sequencer and an aligner would give them.
+"""Simulate paired reads of one sample, aligned to the demo genome.
 
 Fragments are drawn from the two copies of the sample's genome. The position of
 every base is known, so the alignment follows from it: no aligner is run. Where

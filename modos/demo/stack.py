@@ -1,4 +1,4 @@
-"""The demo: a local S3 server, the modos server over it, and a small object in it."""
+"""Run the demo stack: a local S3 server and a modos server with a small object."""
 
 from __future__ import annotations
 

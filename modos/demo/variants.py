@@ -1,4 +1,4 @@
-"""Variants of two samples: SNVs, small insertions and deletions, one long deletion.
+"""Generate variants of two samples: SNVs, small indels and one long deletion.
 
 They are left-aligned and lie too far apart to overlap. The genotypes are
 phased, so that reads can be drawn from either copy of the genome.

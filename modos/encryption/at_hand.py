@@ -1,4 +1,4 @@
-"""Keys of the user of this machine that can be found without asking for a passphrase."""
+"""Find keys of this machine's user without asking for a passphrase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes that are encrypted as the file beside which they lie: for the same recipients, whose keys need not be known."""
+"""Encrypt an index for the recipients of the file that it belongs to, whose keys need not be known."""
 
 from __future__ import annotations
 

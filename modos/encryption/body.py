@@ -1,4 +1,4 @@
-"""Crypt4GH bodies: 64 KiB segments, each encrypted with ChaCha20-Poly1305 (RFC 8439), some at a time in threads."""
+"""Encrypt and decrypt Crypt4GH bodies: 64 KiB segments of ChaCha20-Poly1305 (RFC 8439)."""
 
 from __future__ import annotations
 

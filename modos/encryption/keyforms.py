@@ -1,4 +1,4 @@
-"""The forms of key files: Crypt4GH, ed25519 of OpenSSH, and X25519 in PEM as OpenSSL writes it (PKCS #8)."""
+"""Parse and write key files: Crypt4GH, OpenSSH's ed25519, and X25519 in OpenSSL's PEM (PKCS #8)."""
 
 from __future__ import annotations
 

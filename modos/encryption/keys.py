@@ -1,4 +1,4 @@
-"""Keys and their files, with or without a passphrase."""
+"""Load, generate and save keys, with or without a passphrase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts that the metadata of an object record of its encrypted files, to compare them with."""
+"""Compare an encrypted file with what the metadata of its object record of it."""
 
 from __future__ import annotations
 

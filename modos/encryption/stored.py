@@ -1,4 +1,4 @@
-"""The header of an encrypted file in a storage, most often in one read; one of thousands of packets in a few."""
+"""Read the header of an encrypted file from a storage, usually in one request."""
 
 from __future__ import annotations
 

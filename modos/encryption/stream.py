@@ -1,4 +1,4 @@
-"""Streams that may be encrypted: decrypted as they come, and passed on as they are where they are plain."""
+"""Decrypt a stream if it is encrypted, and pass it on if it is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a Crypt4GH file without a key: that it is one, and that its parts add up."""
+"""Check the structure of a Crypt4GH file without a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decrypted view of a storage: any range of its encrypted files, by only the segments that it touches."""
+"""A decrypted view of a storage that fetches only the segments a range touches."""
 
 from __future__ import annotations
 

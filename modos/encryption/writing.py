@@ -1,4 +1,4 @@
-"""Encryption of plain bytes on their way into a storage."""
+"""Encrypt plain bytes on their way into a storage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modos.encryption.header import digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
 
 
@@ -37,7 +37,7 @@ def encrypt_pieces(
 
     def parts() -> Iterator[bytes]:
         yield head
-        for part in body.encrypt(with_progress(pieces, progress), key):
+        for part in body.encrypt(report(pieces, progress), key):
             sealed.update(part)
             digest.add(part)
             yield part
@@ -50,14 +50,6 @@ def encrypt_pieces(
         "seal_digest": digest.hexdigest(),
         "header_digest": digest_of(head),
     }
-
-
-def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
-    """The pieces, of whose bytes somebody is told."""
-    for piece in pieces:
-        yield piece
-        if progress:
-            progress(len(piece))
 
 
 def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str | None = None) -> None:

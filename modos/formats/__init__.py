@@ -1,4 +1,4 @@
-"""The file formats modos knows, and what follows from each.
+"""The file formats that modos knows, and plain readers for some of them.
 
 A format is recognised by the end of a file's name. `FORMATS` has, for each,
 its EDAM term, the endings, the endings of its index, the class of records it
@@ -22,6 +22,7 @@ from typing import Any, Literal
 from modos.errors import InvalidInputError, listing
 
 ZARR = "data.zarr"  # the group tree of an object
+ROOT_KEYS = (f"{ZARR}/zarr.json", f"{ZARR}/.zmetadata")  # what has one of them is an object: of Zarr v3, or of v2
 
 RecordKind = Literal["reads", "variants"]
 Metadata = Mapping[str, Mapping[str, Any]]  # of an object: the attributes of its elements, by their ids
@@ -206,6 +207,11 @@ def _parts_of(plain: str) -> tuple[str, str]:
 def is_array_path(data_path: str) -> bool:
     """Return whether an element's data_path says that its data are arrays of the object."""
     return data_path == ZARR or data_path.startswith(f"{ZARR}/")
+
+
+def object_of(root_key: str) -> str:
+    """Return the folder of the object that a root key is of: `lab/ex/data.zarr/zarr.json` -> `lab/ex`."""
+    return root_key.rpartition(f"{ZARR}/")[0].rstrip("/")
 
 
 def is_index(path: str | PurePath) -> bool:

@@ -1,4 +1,4 @@
-"""Assembly reports of NCBI: the names that each sequence of an assembly has (assembly_report.txt of its genomes FTP site)."""
+"""Read the names of sequences from assembly reports of NCBI (assembly_report.txt of its genomes FTP site)."""
 
 from __future__ import annotations
 

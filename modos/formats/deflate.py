@@ -1,4 +1,4 @@
-"""Errors of decompressors where data are damaged."""
+"""The errors that decompressors raise on damaged data."""
 
 from isal import isal_zlib
 

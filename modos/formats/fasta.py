@@ -1,4 +1,4 @@
-"""FASTA: names and bases, read in pieces."""
+"""Read FASTA in pieces."""
 
 from __future__ import annotations
 

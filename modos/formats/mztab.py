@@ -1,4 +1,4 @@
-"""The metadata section of an mzTab file (HUPO-PSI mzTab 1.0 and mzTab-M 2.0)."""
+"""Read the metadata section of an mzTab file (HUPO-PSI mzTab 1.0 and mzTab-M 2.0)."""
 
 from __future__ import annotations
 

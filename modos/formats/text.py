@@ -1,4 +1,4 @@
-"""Text of files, plain or compressed: opened, read in pieces of whole lines, line by line, or as rows of fields.
+"""Read text files, plain or compressed, in pieces of whole lines, by line, or as rows of fields.
 
 A file that is no text is recognised by its first bytes. The meaning of the text is
 not known here.

@@ -1,4 +1,4 @@
-"""2bit files (UCSC, "twoBit sequence archives", version 0), read."""
+"""Read 2bit files (UCSC, "twoBit sequence archives", version 0)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Genomic files by region: records, bytes, counts and depth of BAM, CRAM, VCF and BCF.
+"""Read genomic files by region: records, bytes, counts and depth of BAM, CRAM, VCF and BCF.
 
 In: a file at a key of a storage, or behind an htsget server, and regions (`region`;
 0-based half-open in code, 1-based inclusive in text). Out: pysam records, or the

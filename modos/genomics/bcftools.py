@@ -1,4 +1,4 @@
-"""Variants written in another format, or with some of their samples, by `bcftools view` of pysam.
+"""Convert variants to another format, or select samples, with the `bcftools view` of pysam.
 
 It runs in a process of its own, as it holds the interpreter's lock and reads
 its input to the end. The output is that of bcftools 1.24, whichever version the

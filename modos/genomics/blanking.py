@@ -1,4 +1,4 @@
-"""Reads with some of their fields and tags only, cut by their bytes (SAMv1 section 4.2).
+"""Remove unwanted fields and tags from BAM records without decoding them (SAMv1 section 4.2).
 
 A field that is not wanted gets the value that SAM has for one that is not
 known: `*`, 0, or 255 for MAPQ. Bases without which the qualities that are

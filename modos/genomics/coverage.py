@@ -1,4 +1,4 @@
-"""Depth of coverage of a region by reads, a stretch of it at a time."""
+"""Compute the depth of coverage of a region, a stretch at a time."""
 
 from __future__ import annotations
 

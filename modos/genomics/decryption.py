@@ -1,4 +1,4 @@
-"""Encrypted file of a storage as a source of decrypted streams, compared with what is recorded of it."""
+"""A source that streams an encrypted file decrypted, and compares it with its record."""
 
 from __future__ import annotations
 

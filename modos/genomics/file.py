@@ -1,4 +1,4 @@
-"""A genomic file, wherever it is: its records, bytes, counts and depth, by region."""
+"""A genomic file, wherever it is, read by region."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from modos.genomics.slicing import Parts, Run
 from modos.genomics.sources import Source, Stream
 from modos.genomics.verification import check_blocks
 from modos.genomics.writer import OutputFormat, RecordWriter
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 RegionsLike = RegionLike | Iterable[RegionLike] | None
 
 FindAliases = Callable[[], Mapping[str, Collection[str]]]
-FindReference = Callable[["tuple[RegionLike, ...] | None"], "str | None"]
+FindReference = Callable[["tuple[RegionLike, ...] | None", "Progress | None"], "str | None"]
 FindGene = Callable[[str, "Mapping[str, tuple[int | None, str | None]]"], "Region | None"]
 Result = TypeVar("Result")
 
@@ -57,7 +57,7 @@ class GenomicFile:
     source
         Where its bytes come from.
     find_reference
-        Gives the FASTA to decode regions of a CRAM with, or None.
+        Gives the FASTA to decode regions of a CRAM with, or None; a progress is told of what it fetches for that.
     find_aliases
         Gives all names of each contig, by each of them, where the genome is known.
     hints
@@ -75,8 +75,6 @@ class GenomicFile:
 
     Attributes
     ----------
-    progress
-        Called with the number of bytes that arrived, where it is not None.
     size
         Bytes of the whole file, where they are recorded.
     reopen
@@ -86,7 +84,7 @@ class GenomicFile:
     def __init__(
         self,
         source: Source,
-        find_reference: FindReference = lambda regions: None,
+        find_reference: FindReference = lambda regions, progress: None,
         find_aliases: FindAliases | None = None,
         hints: Query = Query(),
         find_gene: FindGene | None = None,
@@ -96,7 +94,7 @@ class GenomicFile:
         self._find_reference = find_reference
         self._find_aliases = find_aliases
         self._find_gene = find_gene
-        self.progress: Progress | None = None
+        self._progress: Progress | None = None
         self.size: int | None = None
         self.reopen: Callable[[], GenomicFile] | None = None
 
@@ -107,6 +105,12 @@ class GenomicFile:
 
     def __repr__(self) -> str:
         return f"<{self.format.name} {self.name}>"
+
+    def report_to(self, progress: Progress | None) -> GenomicFile:
+        """Return the same file, whose streams call a progress with the numbers of bytes that arrive."""
+        other = object.__new__(type(self))
+        other.__dict__ |= {**vars(self), "_progress": progress}
+        return other
 
     @property
     def name(self) -> str:
@@ -185,7 +189,7 @@ class GenomicFile:
                 "ask for one region at a time, or for exact records (without --raw)",
             )
         pieces = check_blocks(first.pieces, self.format, self.name) if verify and not first.is_verified else first.pieces
-        return check_end(self._report_progress(pieces), self.format, self.name)
+        return check_end(report(pieces, self._progress), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
         """Count the records that overlap some regions."""
@@ -429,7 +433,7 @@ class GenomicFile:
     ) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
         wanted = self._check_samples(samples)
-        regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant)))
+        regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant, self._progress)))
 
         def read(pieces: Iterator[bytes], format: FileFormat) -> RecordReader:
             return RecordReader(pieces, format, reference, self.name, wanted)
@@ -440,7 +444,7 @@ class GenomicFile:
             yield reader, iter(reader)
             return
         for stream in self._open_streams(regions):
-            pieces = check_header(self._report_progress(stream.pieces), self.format, self.name)
+            pieces = check_header(report(stream.pieces, self._progress), self.format, self.name)
             reader = read(check_blocks(pieces, self.format, self.name) if self.format.name == "CRAM" else pieces, self.format)
             records = reader.iter_overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
@@ -486,12 +490,7 @@ class GenomicFile:
         return opening, self._name_file(runs), first.regions or ()
 
     def _open_records(self, stream: Stream) -> Opening:
-        return open_stream(self.format, check_end(self._report_progress(stream.pieces), self.format, self.name))
-
-    def _report_progress(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        if self.progress is None:
-            return pieces
-        return (piece for piece in pieces if self.progress(len(piece)) or True)
+        return open_stream(self.format, check_end(report(stream.pieces, self._progress), self.format, self.name))
 
     def _name_file(self, runs: Iterator[Run]) -> Iterator[Run]:
         try:

@@ -1,4 +1,4 @@
-"""Indexes of genomic files: whether they are of their files, and whether the files are whole."""
+"""Build the indexes of genomic files, and check them and the files."""
 
 from __future__ import annotations
 

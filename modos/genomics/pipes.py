@@ -1,4 +1,4 @@
-"""Pipes: made, written into, and let go of by the children of a process."""
+"""Create pipes, write into them, and let children of the process release them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans for files in a storage: which bytes some regions of a file are made of.
+"""Plan which bytes of a storage's files some regions are made of.
 
 Headers and indexes are read at the same time, parsed once per content, and
 remembered within limits.

@@ -1,4 +1,4 @@
-"""Proof that a query through an index finds every record of its file: all of the file is read, once.
+"""Prove that queries through an index find every record, by reading the whole file once.
 
 For a record the answer is known from where it lies: the query of each window of
 the genome that it overlaps must have its bytes (BAM, BCF, VCF), or its container (CRAM).

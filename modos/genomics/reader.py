@@ -1,4 +1,4 @@
-"""Bytes of a genomic file to pysam records and back, without a file in between.
+"""Turn bytes into pysam records without a file in between.
 
 htslib reads from a pipe that a thread fills, at the speed of a local file and
 in constant memory. What the pipe cannot tell (a broken transport, a missing

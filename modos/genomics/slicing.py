@@ -1,4 +1,4 @@
-"""The records of some regions in a BAM, BCF or VCF, found by their bytes: no record is decoded.
+"""Select the records of regions from BAM, BCF or VCF bytes without decoding them.
 
 A file that can be indexed has the records of a contig together and sorted by
 position; the contigs may have any order. So the records that start within a

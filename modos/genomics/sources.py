@@ -1,4 +1,4 @@
-"""The bytes of a file or of regions of it, from wherever they are served.
+"""Stream the bytes of a file, or of regions of it, from wherever they are served.
 
 A source is a file behind an htsget server or straight in a storage. Both give
 the same: the regions that were meant, and complete streams of the file's

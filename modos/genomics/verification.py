@@ -1,4 +1,4 @@
-"""Verification that the bytes that pass by are those that were recorded, or at least whole."""
+"""Verify that the bytes that pass by are those on record, or at least whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads into files and pipes, in any format that htslib writes."""
+"""Write records to files and pipes in any format that htslib writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata of objects: the schema and its model, descriptions in files, linked data.
+"""The metadata of objects: schema, model, descriptions in files, and linked data.
 
 In: elements as mappings or instances of the generated classes, and files that
 describe them (`description`: YAML, JSON, sheets). Out: plain attributes by element

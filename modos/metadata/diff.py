@@ -1,4 +1,4 @@
-"""Differences between two states of metadata."""
+"""Compare two states of metadata."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Metadata as an RDF graph (RDF 1.1), with the names of the schema."""
+"""Build an RDF graph (RDF 1.1) of metadata, and query it."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -126,8 +127,19 @@ class Rows(list[Row]):
             raise AttributeError(name)
         return getattr(self._result, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the result as a document: rdflib's own rows cannot be unpickled."""
+        format = "turtle" if self._result.type in ("CONSTRUCT", "DESCRIBE") else "json"
+        return _restore_rows, ([dict(row.items()) for row in self], self._result.serialize(format=format), format)
+
     def __bool__(self) -> bool:
         return bool(self.askAnswer) if self.type == "ASK" else len(self) > 0
+
+
+def _restore_rows(rows: list[dict[str, str | None]], document: bytes, format: str) -> Rows:
+    from rdflib.query import Result
+
+    return Rows(rows, Result.parse(BytesIO(document), format=format))
 
 
 def select(graph: Graph, query: str) -> tuple[list[str], Rows]:

@@ -1,4 +1,4 @@
-"""Ids of elements and objects."""
+"""The rules for ids of elements and objects."""
 
 from __future__ import annotations
 

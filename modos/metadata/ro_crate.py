@@ -1,4 +1,4 @@
-"""Metadata as an RO-Crate (RO-Crate 1.1, https://w3id.org/ro/crate/1.1)."""
+"""Describe metadata as an RO-Crate (RO-Crate 1.1, https://w3id.org/ro/crate/1.1)."""
 
 from __future__ import annotations
 

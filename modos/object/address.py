@@ -1,17 +1,19 @@
-"""Addresses of objects: place, endpoint and services. Opening and creating take one, and pickles of what is open hold it."""
+"""Addresses of objects, which open them and which their pickles hold."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modos.errors import InvalidInputError
-from modos.remote.access import check_no_secrets, is_remote, open_remote, services_of
+from modos.remote.access import is_remote, open_remote, services_of
 from modos.remote.services import SERVICES, Services, check_services
 from modos.storage import Storage, open_storage
 from modos.storage.processes.forking import cached_property
+from modos.storage.s3_arguments import check_no_secrets
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,10 @@ class ObjectAddress:
         return Connection(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without secrets; see `modos.remote.access.check_no_secrets`."""
+        """Pickle without secrets, and a folder so that it is the same from wherever a process is started."""
         check_no_secrets(self.s3_kwargs)
-        return ObjectAddress, (self.path, self.endpoint, self.services, self.s3_kwargs)
+        path = self.path if is_remote(self.path) else os.path.abspath(self.path)
+        return ObjectAddress, (path, self.endpoint, self.services, self.s3_kwargs)
 
 
 class Connection:

@@ -1,4 +1,4 @@
-"""Changes by meaning, and the rules that an object's metadata have to keep after them.
+"""Changes to metadata, and the rules that metadata must keep after them.
 
 A change says what it is about (add this element, set these slots), so that it
 can be made again on what others committed meanwhile.

@@ -1,4 +1,4 @@
-"""Checks of an object against its metadata, and of what interrupted changes left in it."""
+"""Check an object against its metadata, and find what interrupted changes left in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError
-from modos.formats import ZARR, format_of, index_names, is_array_path, is_encrypted, plain_name
+from modos.formats import ROOT_KEYS, ZARR, format_of, index_names, is_array_path, is_encrypted, plain_name
 from modos.genomics import indexer
 from modos.metadata import model
 from modos.object import commits, journal, transfer
@@ -440,7 +440,7 @@ def _is_own(storage: Storage, key: str, is_place: bool) -> bool:
 def _is_object(storage: Storage, prefix: str = "") -> bool:
     """Return whether a folder has an object, or one that was being made, copied or removed."""
     return (
-        any(storage.exists(f"{prefix}{root}") for root in (ROOT_KEY, OLD_ROOT_KEY))
+        any(storage.exists(f"{prefix}{root}") for root in ROOT_KEYS)
         or next(storage.iter_files(f"{prefix}{FOLDER}"), None) is not None
     )
 

@@ -1,4 +1,4 @@
-"""Root documents in a storage: read, created, and replaced by compare-and-swap."""
+"""Read, create and replace the root document of an object by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from modos.errors import (
     AlreadyExistsError,
+    BucketNotFoundError,
     ConflictError,
     InvalidInputError,
     ModosError,
@@ -65,9 +66,9 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     """
     try:
         read = _read_newest(storage, known)
-    except NotFoundError as error:
-        if error.hint:  # the bucket itself is missing
-            raise
+    except BucketNotFoundError:
+        raise
+    except NotFoundError:
         return _load_zarr2(storage, known)
     if isinstance(read, Document):
         return read

@@ -1,4 +1,4 @@
-"""Metadata of an object to be read: elements, files, arrays, samples; as YAML, RDF and RO-Crate."""
+"""Read the metadata of an object: elements, files, arrays and samples, as YAML, RDF or RO-Crate."""
 
 from __future__ import annotations
 

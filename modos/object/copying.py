@@ -1,4 +1,4 @@
-"""Copies of objects from one storage to another: only what differs is sent, and an interrupted copy goes on where it was.
+"""Copy an object to another storage: only differences are sent, and an interrupted copy can be resumed.
 
 A plan comes first: what is sent is known, with sizes and checksums, before the
 first byte moves. Data files come first, the root document last, so that
@@ -17,6 +17,7 @@ from itertools import product
 
 from modos.errors import (
     AlreadyExistsError,
+    BucketNotFoundError,
     ChecksumMismatch,
     ConflictError,
     IntegrityError,
@@ -165,7 +166,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
 
             def send(file: FileToSend) -> None:
                 _send(plan, file, replaced.get(file.key), change, progress)
-                change.written.append(file.key)
+                change.wrote(file.key)
 
             with ThreadPoolExecutor(_WORKERS) as pool:
                 list(pool.map(send, small))
@@ -283,9 +284,9 @@ class _Checked:
 def _object_at(target: Storage) -> Document | None:
     try:
         return commits.load(target)
-    except NotFoundError as error:
-        if error.hint and "create it first" in error.hint:  # no bucket
-            raise
+    except BucketNotFoundError:
+        raise
+    except NotFoundError:
         return None
 
 

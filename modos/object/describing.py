@@ -1,4 +1,4 @@
-"""Objects brought up to date with files that describe them: elements are added, changed and removed."""
+"""Bring an object up to date with files that describe it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The root document of an object: its own attributes, its elements, and the links between them."""
+"""The root document of an object: its attributes, its elements, and the links between them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
-from modos.formats import ZARR, format_of, is_array_path
+from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path
 from modos.metadata import model
 from modos.metadata.ids import check_object_id, format_id
 from modos.object import marks, old_layout, shape
 from modos.object.marks import OWN_NODE, STATE
 from modos.storage import ObjectInfo, Storage
 
-ROOT_KEY = f"{ZARR}/zarr.json"
+ROOT_KEY = ROOT_KEYS[0]
 FORMAT_VERSION = 1
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _REMEMBERED_COMMITS = 100

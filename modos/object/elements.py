@@ -1,4 +1,4 @@
-"""Changes of the elements of an object: added, updated and removed, each in one commit."""
+"""Add, update and remove elements of an object, each in one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes beside a file of this machine that is encrypted already: encrypted like it, or plain, as htsget-rs has them."""
+"""Add the indexes beside a local file that is already encrypted, whether they are encrypted or plain."""
 
 from __future__ import annotations
 

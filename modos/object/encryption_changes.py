@@ -1,4 +1,4 @@
-"""Changes that encrypt and decrypt files of an object, share them and revoke that; and the check of encrypted files."""
+"""Encrypt, decrypt, share and verify files of an object within a transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
 from modos.object.transaction import Transaction
 from modos.storage import Storage
-from modos.storage.base import Progress, expect
+from modos.storage.base import Progress, expect, report
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,9 @@ def verify(
                     element_id,
                     key,
                 )
-            for piece in DecryptedFile(storage, key, secret, senders, headers=headers).iter_plain(
-                attributes if key == path else {}
-            ):
-                if progress:
-                    progress(len(piece))
+            file = DecryptedFile(storage, key, secret, senders, headers=headers)
+            for _ in report(file.iter_plain(attributes if key == path else {}), progress):
+                pass
         verified.append(element_id)
     return verified
 

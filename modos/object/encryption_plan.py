@@ -1,4 +1,4 @@
-"""Selection of the files to encrypt: those that are plain, if the others are encrypted for the same recipients."""
+"""Select the files to encrypt: those that are plain, if the others have the same recipients."""
 
 from __future__ import annotations
 

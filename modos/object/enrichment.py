@@ -1,4 +1,4 @@
-"""Elements made of the headers of an object's files: sequences, samples, assays."""
+"""Create elements from the headers of an object's files: sequences, samples and assays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encryption, decryption and new headers of single files in a storage, as part of a transaction."""
+"""Encrypt, decrypt or re-encrypt the header of a single file in a storage, as part of a transaction."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
-from modos.encryption.writing import encrypt_pieces, exists_error, with_progress, write_new
+from modos.encryption.writing import encrypt_pieces, exists_error, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError
 from modos.formats import is_encrypted
 from modos.object import transfer
 from modos.object.changes import Update
 from modos.object.moving import FilePairs
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
+from modos.storage.write_log import WriteLog
 
 
 @dataclass(frozen=True)
 class _Conversion(FilePairs, ABC):
     """Conversion of a data file and its indexes to other files."""
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the new files; returns what the element says of them."""
         told: dict[str, Any] = {}
         headers = []
         for source, target in self.pairs:
-            found = self._convert(storage, source, target, {} if told else self.change.base, progress)
-            written.append(target)
+            found = self._convert(log.storage, source, target, {} if told else self.change.base, progress)
+            log.wrote(target)
             headers += [found.pop("header_digest")] if "header_digest" in found else []
             told = told or found
         return told | ({"header_digests": headers} if headers else {})
@@ -90,7 +91,7 @@ class Decrypt(_Conversion):
             write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
             return {}
         opened = DecryptedFile(storage, source, self.secret, self.senders, headers=_read_record(self.change, recorded))
-        write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
+        write_new(storage, target, report(opened.iter_plain(recorded), progress), opened.size, like=source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
 

@@ -1,4 +1,4 @@
-"""Resolution of a file of an object: which file a name means, where it is streamed from, and the reference that it needs."""
+"""Resolve a file of an object: the file that a name means, its source, and its reference."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def open_genomic_file(
         source = ConfirmedSource(source, confirm)
     file = GenomicFile(
         source,
-        lambda regions: reference_of(
+        lambda regions, progress: reference_of(
             storage,
             planner,
             metadata,
@@ -187,7 +187,7 @@ def open_genomic_file(
             reference_filename,
             regions,
             endpoint,
-            lambda count: file.progress and file.progress(count),
+            progress,
         ),
         _find_aliases(metadata, key, endpoint),
         hints,
@@ -224,14 +224,18 @@ def open_served_file(
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
     file = GenomicFile(
         source,
-        lambda regions: str(reference_filename) if reference_filename else None,
+        lambda regions, progress: str(reference_filename) if reference_filename else None,
         hints=hints,
         find_gene=GeneFinder(endpoint).find,
     )
-    file.reopen = partial(
-        open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers, senders=senders
-    )
+    fasta = locate_from_anywhere(reference_filename)
+    file.reopen = partial(open_served_file, url, endpoint, fasta, hints=hints, secret=secret, workers=workers, senders=senders)
     return file
+
+
+def locate_from_anywhere(given: Any) -> Any:
+    """Return the path of a file as a process in another folder has to have it; what is no path stays."""
+    return os.path.abspath(given) if isinstance(given, (str, os.PathLike)) else given
 
 
 def check_reference(reference_filename: str | Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Objects made from files of this machine: as descriptions name them, or as their own headers say."""
+"""Create an object from files of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Genomes of an object and numeric tracks along them: opened, added, changed."""
+"""Open, add and change the genomes of an object and the tracks along them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of this machine that become the data of elements: as they are, or encrypted on the way."""
+"""Bring local files into an object as the data of elements, plain or encrypted on the way."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from modos.object.changes import Add, Update
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.hashing import ThreadedHash
+from modos.storage.write_log import WriteLog
 
 _PIECE = 1 << 20  # bytes that are read at once
 
@@ -49,10 +50,10 @@ class NewFile:
         """Return the bytes of the file and of its indexes."""
         return transfer.size_with_indexes(self.source, self.indexes)
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Copy the file and its indexes; returns what the element says of them."""
         replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
+        staged = transfer.stage_file(log, self.source, self.key, self.indexes, progress, replaced, self.secret)
         if is_encrypted(self.key):
             packets = len(source_header(self.source).packets)
             logger.warning(
@@ -88,20 +89,21 @@ class NewEncryptedFile:
         """Return the bytes of the plain file and of its indexes."""
         return transfer.size_with_indexes(self.source, self.indexes)
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Encrypt the file and its indexes; returns what the element says of them."""
+        storage = log.storage
         self._tell_of_strangers(storage)
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             index = transfer.build_indexes(self.source, plain_name(self.key), self.indexes, Path(folder))
             replaced = self.change.base["data_path"]
             told = self._encrypt(storage, self.source, self.key, replaced, progress)
             headers = [told.pop("header_digest")]
-            written.append(self.key)
+            log.wrote(self.key)
             old_index = transfer.index_of(storage, replaced) if index else None
             for path, index_key in index:
                 of_index = self._encrypt(storage, path, index_key, old_index or replaced, progress)
                 headers.append(of_index["header_digest"])
-                written.append(index_key)
+                log.wrote(index_key)
         return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
 
     def _encrypt(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:

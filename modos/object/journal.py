@@ -1,4 +1,4 @@
-"""Journal of changes: what a change is about to leave behind, written down before it starts.
+"""A journal of changes, which records what a change is about to leave behind before it starts.
 
 A change that brings or removes files first writes their keys to
 `.modos/<mark>.json`. Whatever happens then, each of these files either
@@ -20,35 +20,41 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
+from modos.errors import (
+    BucketNotFoundError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    StorageFullError,
+    listing,
+)
 from modos.formats import ZARR, index_names, is_encrypted, plain_name
 from modos.object.commits import fence, load, mirror_key
 from modos.object.document import Document
 from modos.object.record import Entry, Record, entries
 from modos.storage import ObjectInfo, Storage
 from modos.storage.processes import ownership
+from modos.storage.write_log import WriteLog
 
 _WORKERS = 8
 _FEW = 16  # files that are asked for one by one; of more, their folder is listed
 
 
-class Journal:
+class Journal(WriteLog):
     """Change that is on record, as its maker sees it.
 
     Attributes
     ----------
-    written
-        The caller appends the keys of files that it has written; others may
-        be somebody else's.
     tried
         Whether the commit was tried.
     """
 
     def __init__(self, storage: Storage, record: Record | None):
-        self.written: list[str] = []
+        super().__init__(storage)
         self.tried = False
         self._adopted: list[Entry] = []
-        self._storage = storage
         self._record = record
 
     def check(self, sizes: Mapping[str, int | None]) -> None:
@@ -70,12 +76,12 @@ class Journal:
             return
         with ThreadPoolExecutor(1) as pool:
             checked = pool.submit(self._record.check)
-            there = _sizes_of(self._storage, sizes)
+            there = _sizes_of(self.storage, sizes)
             checked.result()
         gone = sorted(key for key, size in sizes.items() if key not in there or size not in (None, there[key]))
         if gone:
             raise ConflictError(
-                f"{listing(gone)} in {self._storage.url} {'was' if len(gone) == 1 else 'were'} removed or changed "
+                f"{listing(gone)} in {self.storage.url} {'was' if len(gone) == 1 else 'were'} removed or changed "
                 "by somebody else before the commit",
                 "nothing was changed: try again",
             )
@@ -90,7 +96,7 @@ class Journal:
         """
         if not self.is_ours():
             raise IntegrityError(
-                f"while {self._storage.url} was made, somebody took that for abandoned: it may lack files",
+                f"while {self.storage.url} was made, somebody took that for abandoned: it may lack files",
                 "see with `modos check` what is missing, or remove it and make it again",
             )
 
@@ -105,14 +111,14 @@ class Journal:
 
     def adopt(self) -> None:
         """Take over what other changes have left, to go on with it; ConflictError where somebody cleans it up."""
-        self._adopted = [entry for entry in entries(self._storage) if entry.abandoned and entry.is_ours] if self._record else []
+        self._adopted = [entry for entry in entries(self.storage) if entry.abandoned and entry.is_ours] if self._record else []
         for entry in self._adopted:
-            if self._record and not entry.claim(self._storage, self._record.mark):
-                raise ConflictError(f"somebody else cleans up after {entry.key} in {self._storage.url}", "try again")
+            if self._record and not entry.claim(self.storage, self._record.mark):
+                raise ConflictError(f"somebody else cleans up after {entry.key} in {self.storage.url}", "try again")
 
     def has_adopted(self, key: str) -> bool:
         """Return whether a file was certainly left by a change that was taken over."""
-        info = self._storage.stat(key)
+        info = self.storage.stat(key)
         return any(entry.may_delete(info) for entry in self._adopted)
 
 
@@ -157,9 +163,9 @@ def keep_record(
         except keep:
             raise
         except BaseException:
-            _clean_up_after_error(storage, journal, record, old.union(journal.written), old_folders)
+            _clean_up_after_error(storage, journal, record, old.union(journal.keys), old_folders)
             raise
-        _clean_up(storage, record, old.union(journal.written), old_folders)
+        _clean_up(storage, record, old.union(journal.keys), old_folders)
     finally:
         record.end()
 
@@ -282,9 +288,9 @@ def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
 def _document_in(storage: Storage) -> Document | None:
     try:
         return load(storage)
-    except NotFoundError as error:
-        if error.hint and "create it first" in error.hint:  # no bucket: nothing is known
-            raise
+    except BucketNotFoundError:
+        raise
+    except NotFoundError:
         return None
 
 

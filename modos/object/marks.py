@@ -1,4 +1,4 @@
-"""Slots that only modos has, kept apart from those that other readers build their classes of.
+"""Keep the slots that only modos has apart from those that other readers build their classes from.
 
 Readers of sdsc-ordes modos build a class of all attributes of the root, and of
 those of each group below `data`, `assay` and so on; what they do not know is an

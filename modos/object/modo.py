@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import unquote
 
 from modos.encryption.keys import SecretKey, as_secret_key
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, listing
+from modos.errors import AlreadyExistsError, BucketNotFoundError, InvalidInputError, NotFoundError, listing
 from modos.formats import is_index
 from modos.metadata.description import Entry, Matcher
 from modos.metadata.diff import Difference, compare
@@ -197,9 +197,9 @@ class MODO:
         while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):
             try:
                 modo = cls.open(place, endpoint, services, s3_kwargs)
-            except NotFoundError as error:
-                if error.hint and "create it first" in error.hint:
-                    raise
+            except BucketNotFoundError:
+                raise
+            except NotFoundError:
                 place, slash, part = place.rpartition("/")
                 key = f"{part}/{key}"
                 continue

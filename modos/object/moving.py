@@ -1,4 +1,4 @@
-"""Files of an object that get another name: which names are allowed, and the move in one commit."""
+"""Rename a file of an object in one commit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, 
 from modos.object.changes import Update
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.write_log import WriteLog
 
 _COMPRESSED = (".gz", ".bgz")
 
@@ -54,9 +55,9 @@ class MovedFile(FilePairs):
         """Return 0, as no bytes are read."""
         return 0
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Give the files their new names; returns what the element says of them."""
-        recorded = self.change.base.get("data_size")
+        storage, recorded = log.storage, self.change.base.get("data_size")
         for source, target in self.pairs:
             try:
                 size = storage.stat(source).size
@@ -71,7 +72,7 @@ class MovedFile(FilePairs):
                 storage.copy(target, source)
             except ConflictError:
                 raise AlreadyExistsError(f"there is a file {target} in {storage.url} already", "choose another name") from None
-            written.append(target)
+            log.wrote(target)
             if storage.stat(target).size != size:
                 raise IntegrityError(f"{storage.url}/{target} is not as large as {source}, of which it was made", "try again")
             recorded = None

@@ -1,4 +1,4 @@
-"""The root document of an object that is open while others commit."""
+"""Keep the root document of an open object current while others commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects and elements for people: in notebooks, and as YAML."""
+"""Show objects and elements in notebooks, and as YAML."""
 
 from __future__ import annotations
 

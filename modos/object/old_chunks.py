@@ -1,4 +1,4 @@
-"""Chunks of Zarr v2 arrays, converted to those of Zarr v3 one by one."""
+"""Convert chunks of Zarr v2 arrays to those of Zarr v3, one by one."""
 
 from __future__ import annotations
 

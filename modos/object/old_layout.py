@@ -1,4 +1,4 @@
-"""Objects in the layout of Zarr v2: what their groups and arrays say, and the same in the terms of Zarr v3.
+"""Read objects in the layout of Zarr v2 in the terms of Zarr v3.
 
 `.zmetadata` lists the whole tree. It is written after the groups' own files,
 and some programs leave it as it was: what a group says of itself counts.
@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modos.errors import NotFoundError
-from modos.formats import ZARR
+from modos.formats import ROOT_KEYS, ZARR
 from modos.object import shape
 from modos.storage import ObjectInfo, Storage
 
-OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
+OLD_ROOT_KEY = ROOT_KEYS[1]
 ZSTD_LEVEL = 3
 _OWN = (".zgroup", ".zattrs", ".zarray")
 _WORKERS = 16

@@ -1,4 +1,4 @@
-"""An open object: its newest root document, and changes to it. The parts of MODO stand on this."""
+"""An open object, with its newest root document, on which the parts of MODO stand."""
 
 from __future__ import annotations
 

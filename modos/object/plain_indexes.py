@@ -1,4 +1,4 @@
-"""Plain indexes beside an encrypted file, which htsget-rs uses in the place of encrypted ones."""
+"""Find the plain indexes beside an encrypted file, which htsget-rs uses instead of encrypted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipients of encrypted files, as far as they are known: a packet of a header does not say for whom it is."""
+"""Work out the recipients of encrypted files, as far as headers and records tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a change: what it writes and removes, that it is under way, and whether it was cleaned up.
+"""The record of a change: what it writes and removes, whether it is under way, and who cleaned up.
 
 The record lives at `.modos/<mark>.json`. Its writer renews it now and then.
 A cleanup of an abandoned change first claims the record, on condition that it

@@ -1,4 +1,4 @@
-"""Search for the reference that a file was made with: its header is compared with contigs by name, length and MD5."""
+"""Find the reference that a file was made with, by the names, lengths and MD5s of contigs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References of an object: in its own FASTA, or in a reference store that they name."""
+"""Open the references of an object, from its own FASTA or from a reference store."""
 
 from __future__ import annotations
 

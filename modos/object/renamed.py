@@ -1,4 +1,4 @@
-"""Arguments under the names that sdsc-ordes modos has for them."""
+"""Accept arguments under the names that sdsc-ordes modos has for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the JSON of a root before anything relies on it: the types of its parts, and how much of it there may be."""
+"""Check the types and sizes in the JSON of a root before anything relies on it."""
 
 from __future__ import annotations
 

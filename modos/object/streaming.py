@@ -1,8 +1,8 @@
-"""Streams of the data files of an object."""
+"""Stream the data files of an object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import numpy as np
+
+_Content = tuple[Any, ...]  # size, checksum and seal of a file, as its element has them
 
 
 class GenomicFiles:
@@ -138,6 +140,7 @@ class GenomicFiles:
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
         services = self._object.services if self._object.storage.is_remote else None
+        content = _content_at(document, key)
         planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
         file = finding.open_genomic_file(
             self._object.storage,
@@ -149,14 +152,15 @@ class GenomicFiles:
             hints=hints,
             workers=workers,
             endpoint=self._object.address.endpoint,
-            confirm=_Unchanged(self._object, document, key).confirm,
+            confirm=_Unchanged(self._object, key, content).confirm,
         )
         file.reopen = partial(
             _reopen,
             self._object.address,
             key,
-            reference_filename,
-            secret_key=secret_key,
+            content,
+            finding.locate_from_anywhere(reference_filename),
+            secret_key=finding.locate_from_anywhere(secret_key),
             hints=hints,
             workers=workers,
             sender_pubkey=senders,
@@ -198,44 +202,66 @@ class GenomicFiles:
         """
         document = self._object.document
         element_id = document.find(element)
-        return ElementView(element_id, document.element(element_id), partial(self._file_of, document))
-
-    def _file_of(self, document: Document, key: str) -> GenomicFile:
-        """Open the file that was at a key of a document; ConflictError where it is another, or gone."""
-        _Unchanged(self._object, document, key).confirm()
-        return self.file(key)
+        attributes = document.element(element_id)
+        return ElementView(element_id, attributes, _FileOpener(self, self._object, _describe_content(attributes)))
 
 
-def _reopen(address: ObjectAddress, key: str, *given: Any, **options: Any) -> GenomicFile:
-    """Open the file again, in another process."""
-    return GenomicFiles(OpenObject(address)).file(key, *given, **options)
+def _reopen(address: ObjectAddress, key: str, content: _Content | None, *given: Any, **options: Any) -> GenomicFile:
+    """Open the file again, in another process; ConflictError where it is another, or gone."""
+    opened = OpenObject(address)
+    _Unchanged(opened, key, content).confirm()
+    return GenomicFiles(opened).file(key, *given, **options)
+
+
+class _FileOpener:
+    """Opens the file of an element as it was when the element was looked at; ConflictError where it is another, or gone."""
+
+    def __init__(self, files: GenomicFiles, open_object: OpenObject, content: _Content):
+        self._files = files
+        self._object = open_object
+        self._content = content
+
+    def __call__(self, key: str) -> GenomicFile:
+        _Unchanged(self._object, key, self._content).confirm()
+        return self._files.file(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen_element, (self._object.address, self._content)
+
+
+def _reopen_element(address: ObjectAddress, content: _Content) -> _FileOpener:
+    """Be ready to open the file of an element again, in another process."""
+    opened = OpenObject(address)
+    return _FileOpener(GenomicFiles(opened), opened, content)
 
 
 class _Unchanged:
-    """Check that a file of an object is still the one that a document tells of."""
+    """Check that a file of an object is still the one that it was."""
 
-    def __init__(self, open_object: OpenObject, document: Document, key: str):
+    def __init__(self, open_object: OpenObject, key: str, content: _Content | None):
         self._object = open_object
-        self._document = document
         self._key = key
+        self._content = content
+        self._seen: Document | None = None
 
     def confirm(self) -> None:
         """Raise ConflictError where it is another, by the newest document."""
         newest = self._object.document
-        if newest is self._document:
+        if newest is self._seen:
             return
-        if _describe_content(newest, self._key) != _describe_content(self._document, self._key):
+        if _content_at(newest, self._key) != self._content:
             raise ConflictError(
                 f"{self._object.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
                 "open it again",
             )
-        self._document = newest
+        self._seen = newest
 
 
-def _describe_content(document: Document, key: str) -> tuple[Any, ...] | None:
+def _content_at(document: Document, key: str) -> _Content | None:
     """Return what a document says of the content of the file at a key; None where there is none."""
     element_id = document.data_paths().get(key)
-    if element_id is None:
-        return None
-    attributes = document.nodes[element_id]["attributes"]
+    return None if element_id is None else _describe_content(document.nodes[element_id]["attributes"])
+
+
+def _describe_content(attributes: Mapping[str, Any]) -> _Content:
     return attributes.get("data_size"), attributes.get("data_checksum"), attributes.get("seal_digest")

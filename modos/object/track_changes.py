@@ -1,4 +1,4 @@
-"""Changes of genomes and tracks, as part of a transaction."""
+"""Change genomes and tracks within a transaction."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from modos.object.document import Document, group_node
 from modos.object.transaction import Transaction
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.write_log import WriteLog
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _CACHE = 32 << 20  # bytes
 
 Bases = Callable[[Progress | None], Iterable[tuple[str, bytes]]]
-Write = Callable[["Names", Storage, list[str], Progress | None], "list[ArraySpec]"]
+Write = Callable[["Names", WriteLog, Progress | None], "list[ArraySpec]"]
 
 
 @dataclass
@@ -82,11 +83,11 @@ class StagedArrays:
         """Return None: how many bytes will be written is not known before."""
         return None
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the arrays; returns what the element says of them."""
         from modos.tracks.arrays import describe_arrays
 
-        specs = self.write(self._names, storage, written, progress)
+        specs = self.write(self._names, log, progress)
         nodes = {spec.path: spec.to_node() for spec in specs}
         for node in nodes.values():
             node["attributes"] |= {"order": self.order} if self.order else {}
@@ -149,8 +150,8 @@ class TrackChanges:
         else:
             change = Add(element_id, self._prepare(element_id, "ReferenceGenome", attributes))
 
-        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return write_sequence(storage, contigs, names, sequence(progress), written) if sequence else []
+        def write(names: Names, log: WriteLog, progress: Progress | None) -> list[ArraySpec]:
+            return write_sequence(log, contigs, names, sequence(progress)) if sequence else []
 
         self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write))
         return element_id
@@ -370,13 +371,12 @@ class TrackChanges:
         contigs, report = contigs_of(self._view, genome_id), LoadReport()
         self.reports[name] = report
 
-        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+        def write(names: Names, log: WriteLog, progress: Progress | None) -> list[ArraySpec]:
             return build_track(
-                storage,
+                log,
                 contigs,
                 names,
                 read_source(source, progress, options.get("clip", False)),
-                written,
                 report=report,
                 **options,
             )
@@ -392,8 +392,8 @@ class TrackChanges:
         contigs = contigs_of(self._view, genome_id)
         change = Update(element_id, {}, self._view.element(element_id))
 
-        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return build_track(storage, contigs, names, blocks(), written, may_be_empty=True)
+        def write(names: Names, log: WriteLog, progress: Progress | None) -> list[ArraySpec]:
+            return build_track(log, contigs, names, blocks(), may_be_empty=True)
 
         replaced = SetArrays(element_id, frozenset(arrays.values()))
         self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays)))
@@ -405,8 +405,8 @@ class TrackChanges:
         change = Update(element_id, {}, self._view.element(element_id))
         replaced = SetArrays(element_id, frozenset(arrays.values()) - {data})
 
-        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return masking.write_mask(storage, track, spans, names, written, progress)
+        def write(names: Names, log: WriteLog, progress: Progress | None) -> list[ArraySpec]:
+            return masking.write_mask(log, track, spans, names, progress)
 
         self.transaction.set_arrays(
             change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]})

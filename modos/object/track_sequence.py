@@ -1,4 +1,4 @@
-"""Sequence of a genome, brought into an object; and the contigs that go with it."""
+"""Bring the sequence and the contigs of a genome into an object."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from modos.formats.assembly_report import read_report
 from modos.formats.text import expand_paths
 from modos.object.document import Document
 from modos.storage import Storage
-from modos.storage.base import Progress, expect
+from modos.storage.base import Progress, expect, report
 from modos.storage.given import Name, as_file
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, rename_contigs
 from modos.tracks.contigs import CHUNK, Contigs
@@ -79,16 +80,11 @@ def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path
     if path is None:
         path = folder / "fetched.fa"
         with open(path, "wb") as file:
-            for piece in storage.iter_range(key, 0, size):
-                file.write(piece)
-                if progress:
-                    progress(len(piece))
+            file.writelines(report(storage.iter_range(key, 0, size), progress))
     return str(path)
 
 
-def write_sequence(
-    storage: Storage, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]], written: list[str]
-) -> list[ArraySpec]:
+def write_sequence(log: WriteLog, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]]) -> list[ArraySpec]:
     """Write the sequence of all contigs, a byte per base as it stands in the FASTA, `N` between contigs.
 
     Parameters
@@ -98,7 +94,7 @@ def write_sequence(
         contigs.
     """
     spec = ArraySpec(names.path("sequence"), (contigs.size,), CHUNK, "uint8", _FILL, blosc("zstd", "noshuffle", 1, 1))
-    writer = ArrayWriter(storage, spec, written)
+    writer = ArrayWriter(log, spec)
     try:
         chunk, number, at = np.full(CHUNK, _FILL, np.uint8), 0, 0
         for name, bases in pieces:

@@ -1,4 +1,4 @@
-"""Genomes of an object, and their tracks, as its root document has them."""
+"""Open the genomes and tracks of an object, as its root document has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes to an object: collected, checked, and committed together.
+"""A transaction: changes to an object that are collected, checked and committed together.
 
 Files go to their place first, on record; the root document is replaced once,
 with changes that can be made again on what others committed meanwhile; then
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from modos.encryption.keys import SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
@@ -62,6 +62,7 @@ from modos.object.document import Document
 from modos.object.record import entries
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
+from modos.storage.write_log import WriteLog
 
 _WORKERS = 4  # files that are copied at once
 
@@ -91,8 +92,8 @@ class Staged(Protocol):
     def measure(self, storage: Storage) -> int | None:
         """Return the bytes of progress that `stage` makes; None where that is not known before."""
 
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        """Write the files, and append the key of each to `written` once it is there; returns what the element says of them."""
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
+        """Write the files, and note the key of each once it is there; returns what the element says of them."""
 
 
 @dataclass
@@ -123,6 +124,9 @@ class Transaction:
 
     def __post_init__(self) -> None:
         self.view = self.start.copy()
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInputError("changes that are being collected cannot be pickled", "make them in one process")
 
     def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None) -> str:
         """Add an element; returns its id. See `MODO.add_element`."""
@@ -288,10 +292,10 @@ class Transaction:
         if new or superfluous or new_folders or old_folders:
             journal.recover(self.storage)
         with journal.keep_record(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
-            self._stage(change.written, progress)
+            self._stage(change, progress)
 
             def check(document: Document) -> None:
-                change.check(_sizes(document, change.written))
+                change.check(_sizes(document, change.keys))
 
             if self.start.tag:
                 return commits.commit(self.storage, self._apply_now, self.start, check)
@@ -346,9 +350,9 @@ class Transaction:
         self._files = [file for file in self._files if file.change.element_id != staged.change.element_id]
         self._files.append(staged)
 
-    def _stage(self, written: list[str], progress: Progress | None) -> None:
+    def _stage(self, log: WriteLog, progress: Progress | None) -> None:
         def stage(file: Staged) -> None:
-            file.change.attributes |= file.stage(self.storage, written, progress)
+            file.change.attributes |= file.stage(log, progress)
 
         amounts = [file.measure(self.storage) for file in self._files] if progress else []
         known = [amount for amount in amounts if amount is not None]
@@ -516,9 +520,9 @@ def _check_endings(source: Path, key: str) -> None:
         )
 
 
-def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
+def _sizes(document: Document, keys: frozenset[str]) -> dict[str, int | None]:
     """Return the sizes, as a root records them, of those files that it names; those of indexes are not recorded."""
-    element_of, keys = document.data_paths(), set(written)
+    element_of = document.data_paths()
     sizes: dict[str, int | None] = {key: None for key in keys if not key.startswith(f"{ZARR}/")}
     sizes |= {key: document.element(element_of[key]).get("data_size") for key in keys & element_of.keys()}
     folders = {key.rpartition("/c/")[0].removeprefix(f"{ZARR}/") for key in keys - sizes.keys()}

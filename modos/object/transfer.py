@@ -1,4 +1,4 @@
-"""Transfer of files into objects and out of them, with their indexes and checksums."""
+"""Transfer files into objects and out of them, with their indexes and checksums."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
 from modos.storage.given import refuse_pipe
 from modos.storage.local import LocalStorage
+from modos.storage.write_log import WriteLog
 
 IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
 
@@ -89,11 +90,10 @@ def check_source(source: Path, key: str) -> None:
 
 
 def stage_file(
-    storage: Storage,
+    log: WriteLog,
     source: Path,
     key: str,
     indexes: IndexPlan,
-    written: list[str],
     progress: Progress | None,
     replaced: str | None = None,
     secret: SecretKey | None = None,
@@ -104,8 +104,6 @@ def stage_file(
     ----------
     indexes
         As `plan_indexes` gives them.
-    written
-        Gets the keys that were written, as they are.
     replaced
         The file that it replaces; see `Storage.write_stream`. Its index is
         replaced by the new index.
@@ -122,12 +120,12 @@ def stage_file(
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         index = build_indexes(source, key, indexes, Path(folder), secret)
         sealed = encrypted_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
-        size, checksum = _put(storage, source, key, progress, replaced)
-        written.append(key)
-        old_index = index_of(storage, replaced) if index else None
+        size, checksum = _put(log.storage, source, key, progress, replaced)
+        log.wrote(key)
+        old_index = index_of(log.storage, replaced) if index else None
         for path, index_key in index:
-            _put(storage, path, index_key, progress, old_index or replaced)
-            written.append(index_key)
+            _put(log.storage, path, index_key, progress, old_index or replaced)
+            log.wrote(index_key)
     return StagedFile(size, checksum, sealed)
 
 
@@ -262,10 +260,8 @@ def _header_size(storage: Storage, key: str) -> int:
 def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
     """Measure the size in bytes and the BLAKE2b-512 of a file in a storage; see `find_checksum_start`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
-    for piece in storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size):
+    for piece in report(storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size), progress):
         digest.update(piece)
-        if progress:
-            progress(len(piece))
     return size, digest.hexdigest()
 
 
@@ -277,12 +273,10 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
             while piece := file.read(_PIECE):
                 digest.update(piece[max(skip - file.tell() + len(piece), 0) :])
                 yield piece
-                if progress:
-                    progress(len(piece))
 
     try:
         size = source.stat().st_size
-        storage.write_stream(key, pieces(), size=size, like=like)
+        storage.write_stream(key, report(pieces(), progress), size=size, like=like)
     except ConflictError:
         if sum(entry.covers(key) for entry in entries(storage)) > 1:
             raise ConflictError(

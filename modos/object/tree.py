@@ -1,4 +1,4 @@
-"""Groups and arrays of an object, as zarr-python reads them."""
+"""A read-only Zarr store over an object, for zarr-python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reference data: assemblies in a store, fetched when they are needed, cached and verified.
+"""Reference data: assemblies and annotations in stores, fetched on demand, cached and verified.
 
 In: FASTA, 2bit, GFF3 and other files of assemblies and annotations, or a folder of
 GenomeKit, brought into a store (`store`, `adding`, `annotation_store`). Out: bases

@@ -1,4 +1,4 @@
-"""Assemblies into a store: from files, and from another store."""
+"""Add assemblies to a store, from files or from another store."""
 
 from __future__ import annotations
 

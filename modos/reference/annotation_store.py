@@ -1,4 +1,4 @@
-"""Annotations in a reference store: added from files, fetched table by table, verified.
+"""Add annotations to a reference store, fetch their tables, and verify them.
 
     annotations/<name>/v1/manifest.json          what it is, and of which assembly
     annotations/<name>/v1/gene.<hash>.parquet    and transcript, exon, intron, cds, utr

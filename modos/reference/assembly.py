@@ -1,4 +1,4 @@
-"""Assemblies as reference stores have them: contigs with lengths, digests and other names."""
+"""Assemblies in reference stores: contigs with lengths, digests and other names."""
 
 from __future__ import annotations
 
@@ -77,6 +77,10 @@ class Assembly:
     def __post_init__(self) -> None:
         names = {alias: contig for contig in self.contigs for alias in contig.aliases}
         object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without the contigs by name, which follow from the contigs."""
+        return Assembly, (self.name, self.contigs, self.seqcol, self.source, self.masked)
 
     @property
     def bases(self) -> int:

@@ -1,4 +1,4 @@
-"""Cache of files from elsewhere: fetched once, from where the last try has stopped, verified, within a limit.
+"""Cache files from elsewhere: downloads are resumed, verified, and kept within a limit.
 
 Sequences lie in the layout of htslib's REF_CACHE, so that samtools finds them
 too. One process at a time fetches a file; the others wait and use it. The
@@ -36,7 +36,7 @@ from modos.reference.proofs import (
     new_digests,
 )
 from modos.reference.shared import is_file, iter_two_below, make_like_above, open_part
-from modos.storage.base import INTERRUPTIONS, Progress, expect
+from modos.storage.base import INTERRUPTIONS, Progress, expect, report
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
 OFFLINE_VARIABLE = "MODOS_OFFLINE"
@@ -271,11 +271,9 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
         start = _resume(file, wanted, hash)
         file.truncate(start)
         file.seek(start)
-        for piece in read(start):
+        for piece in report(read(start), progress):
             hash.update(piece)
             file.write(piece)
-            if progress:
-                progress(len(piece))
         file.flush()
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Contents of a reference store on this machine: read where they are, or fetched into the cache when they are asked for."""
+"""Read a reference store through the cache of this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from modos.errors import (
     AccessError,
@@ -53,6 +53,10 @@ class CachedStore:
     def __init__(self, store: ReferenceStore):
         self.store = store
         self.names = cache_folder("assemblies") / hashlib.sha256(store.url.encode()).hexdigest()[:16]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the store: the cache is that of the machine."""
+        return CachedStore, (self.store,)
 
     @property
     def is_here(self) -> bool:

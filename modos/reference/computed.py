@@ -1,4 +1,4 @@
-"""The digests of a store's sequences, from their bytes: what its assemblies say of them is compared before it is given out."""
+"""Compute the digests of a store's sequences, and compare them with what its assemblies say."""
 
 from __future__ import annotations
 

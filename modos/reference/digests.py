@@ -1,4 +1,4 @@
-"""Names of sequences by their content (GA4GH refget v2 and refget sequence collections)."""
+"""Name sequences by their content (GA4GH refget v2 and refget sequence collections)."""
 
 from __future__ import annotations
 

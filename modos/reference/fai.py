@@ -1,4 +1,4 @@
-"""The .fai index of a FASTA: its rows, and whether they fit the FASTA around the first and the last base of sequences."""
+"""Rows of a .fai, the index of a FASTA, and whether they belong to it."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""An assembly in a FASTA of an object, to be asked like one of a store."""
+"""Open a FASTA of an object as a reference, like one from a store."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from modos.errors import TruncatedStream
 from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import Digests, SequenceHash, seqcol_digest
 from modos.reference.reference import Reference
-from modos.reference.sequences import check_plain, iter_bases, read_fai
+from modos.reference.sequences import FaiEntry, check_plain, iter_bases, read_fai
 from modos.storage import Storage
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
@@ -43,13 +44,20 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
     )
     seqcol = seqcol_digest([vars(contig) for contig in contigs]) if all(contig.ga4gh for contig in contigs) else ""
 
-    def read(contig: StoredContig, start: int, end: int) -> bytes:
-        bases = b"".join(iter_bases(storage, fasta, entries[contig.name], start, end))
-        if len(bases) != end - start or bases.translate(None, _LETTERS):
-            raise TruncatedStream(f"{storage.url}/{fasta} does not fit its index", "make it again with samtools faidx")
-        return bases
+    return Reference(Assembly(name, contigs, seqcol, fasta), _locate_none, partial(_read_range, storage, fasta, entries))
 
-    return Reference(Assembly(name, contigs, seqcol, fasta), lambda contig: None, read)
+
+def _locate_none(contig: StoredContig) -> None:
+    """Say that the sequence of a contig has no file of its own."""
+
+
+def _read_range(
+    storage: Storage, fasta: str, entries: Mapping[str, FaiEntry], contig: StoredContig, start: int, end: int
+) -> bytes:
+    bases = b"".join(iter_bases(storage, fasta, entries[contig.name], start, end))
+    if len(bases) != end - start or bases.translate(None, _LETTERS):
+        raise TruncatedStream(f"{storage.url}/{fasta} does not fit its index", "make it again with samtools faidx")
+    return bases
 
 
 def digest_fasta(storage: Storage, fasta: str) -> tuple[StoredContig, ...]:

@@ -1,4 +1,4 @@
-"""Genes in the place of regions: their places on the contigs of a file, by the annotations of the file's assembly.
+"""Find the place of a gene on the contigs of a file, by the annotations of its assembly.
 
 Only annotations of this assembly are used: their contigs are compared with
 the lengths and digests of the file's contigs.

@@ -1,4 +1,4 @@
-"""Assemblies and annotations as GenomeKit keeps them: a flat folder or bucket.
+"""Read assemblies and annotations in GenomeKit's layout, a flat folder or bucket.
 
     X.2bit  X.chrom.sizes  X.chromAlias.txt     an assembly X
     A.cfg                                       an annotation A, of the assembly in its line `refg=X`

@@ -1,4 +1,4 @@
-"""Stores of references, and assemblies out of them, by where they are and what they are called."""
+"""Locate reference stores, and open assemblies from them."""
 
 from __future__ import annotations
 
@@ -184,8 +184,8 @@ def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) 
 def _open_http(url: str, endpoint: str | None) -> Storage:
     named, url = endpoint or endpoint_from_environment(), check_url(url, "a reference store")
     at_endpoint = named is not None and origin(url) == origin(check_url(named, "a modos server"))
-    token = token_for(url, named) if at_endpoint else tokens.token_of(server_name(url))  # MODOS_TOKEN is for the endpoint alone
-    return AnywhereStorage(url, {"Authorization": f"Bearer {token}"} if token else None)
+    # MODOS_TOKEN is for the endpoint alone
+    return AnywhereStorage(url, partial(token_for, url, named) if at_endpoint else partial(tokens.token_of, server_name(url)))
 
 
 def read_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> Assembly:

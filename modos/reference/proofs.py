@@ -1,4 +1,4 @@
-"""Digests of files of this machine, computed from their bytes: once, where nobody else can change the file or the note of it.
+"""Compute the digest of a local file once, where nobody else can change the file or the note of it.
 
 A note lies in a folder of the user's own and says of which file it is: device,
 inode, size and times. It holds for a file that only the user or root can
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modos.reference.digests import SequenceHash
 from modos.reference.shared import replace_file
-from modos.storage.local import are_unique, file_marks
+from modos.storage.local_files import are_unique, file_marks
 
 _PIECE = 1 << 20
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH

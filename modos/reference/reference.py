@@ -1,4 +1,4 @@
-"""The bases of an assembly, by position."""
+"""A reference, which gives the bases of an assembly by position."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, NotFoundError
 from modos.genomics.region import Region
 from modos.reference.assembly import Assembly, StoredContig
-from modos.storage.local import open_file
+from modos.storage.local_files import open_file
 from modos.storage.processes import forking
 from modos.storage.processes.forking import cached_property
 
@@ -26,6 +26,10 @@ _BLOCKS = 1024  # that are kept
 _MAX = 1 << 30  # bases of an answer
 
 ReadRange = Callable[[StoredContig, int, int], bytes]
+
+
+def _no_mask() -> None:
+    """Give no soft mask."""
 
 
 class Reference:
@@ -55,7 +59,7 @@ class Reference:
         locate: Callable[[StoredContig], Path | None],
         read_range: ReadRange,
         find_annotation: Callable[[str], Annotation] | None = None,
-        read_mask: Callable[[], Mask | None] = lambda: None,
+        read_mask: Callable[[], Mask | None] = _no_mask,
         annotation: str | None = None,
     ):
         self.assembly = assembly
@@ -71,6 +75,11 @@ class Reference:
         self._by_name: dict[str, mmap.mmap] = {}
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         forking.begin(self, Reference._start)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the assembly and where its sequences are, none of these themselves."""
+        found_by = self._locate, self._read_range, self._find_annotation, self._read_mask
+        return Reference, (self.assembly, *found_by, self._annotation)
 
     def _start(self) -> None:
         self._lock = threading.Lock()

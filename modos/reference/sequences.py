@@ -1,4 +1,4 @@
-"""Sequences out of a FASTA, by position and by MD5, without reading the rest of it."""
+"""Read sequences from a FASTA by position and by MD5, without reading the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files in a folder that other users can write to: what they have put there is neither followed nor written to."""
+"""Use files safely in a folder that other users can write to."""
 
 from __future__ import annotations
 

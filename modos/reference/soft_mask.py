@@ -1,4 +1,4 @@
-"""Soft masking, the stretches of an assembly in lower case: kept as a table beside the sequences, which are upper case."""
+"""Soft masks of assemblies, kept as a table beside upper-case sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of references: assemblies with their names, and sequences by their MD5, in a folder or an S3 prefix.
+"""A store of references in a folder or an S3 prefix: assemblies by name, and sequences by MD5.
 
     index.json                        every assembly, in one request
     sequences/ea/ff/8c43...           a raw upper-case sequence by its MD5; never changed
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import (
     AlreadyExistsError,
+    BucketNotFoundError,
     ChecksumMismatch,
     ConflictError,
     IntegrityError,
@@ -45,7 +46,7 @@ from modos.reference.assembly import (
 )
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
-from modos.storage.base import Progress, expect
+from modos.storage.base import Progress, expect, report
 
 if TYPE_CHECKING:
     from modos.reference.soft_mask import MaskCollector
@@ -101,9 +102,9 @@ class ReferenceStore:
     def _read_index(self) -> tuple[dict[str, dict[str, dict[str, Any]]], str | None]:
         try:
             data, tag = self.storage.read(INDEX)
-        except NotFoundError as error:
-            if error.hint and "create it first" in error.hint:  # no bucket
-                raise
+        except BucketNotFoundError:
+            raise
+        except NotFoundError:
             return {"assemblies": {}, "annotations": {}}, None
         try:
             given = json.loads(data.decode(errors="surrogateescape"))
@@ -342,9 +343,8 @@ def find_damaged(
     expect(progress, sum(size for _, size, _ in tables))
     for key, size, sha256 in tables:
         try:
-            for piece in iter_checked(store, key, size, sha256):
-                if progress:
-                    progress(len(piece))
+            for _ in report(iter_checked(store, key, size, sha256), progress):
+                pass
         except (NotFoundError, IntegrityError) as error:
             yield key, error.message
 
@@ -359,7 +359,7 @@ def send(
     progress: Progress | None = None,
 ) -> int:
     """Bring a file to another store, if that lacks it, and compare it with its hash; returns the bytes sent."""
-    return size if target.put(key, size, _report_progress(iter_checked(source, key, size, digest, algorithm), progress)) else 0
+    return size if target.put(key, size, report(iter_checked(source, key, size, digest, algorithm), progress)) else 0
 
 
 def send_sequence(source: ReferenceStore, target: ReferenceStore, contig: StoredContig, progress: Progress | None = None) -> int:
@@ -384,13 +384,6 @@ def check_present(store: ReferenceStore, contigs: Iterable[StoredContig]) -> Non
             check_sequence(store.storage, contig)
 
 
-def _report_progress(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece
-        if progress:
-            progress(len(piece))
-
-
 def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> None:
     """Compare a sequence with its name.
 
@@ -409,11 +402,9 @@ def iter_sequence(storage: Storage, contig: StoredContig, progress: Progress | N
     size, found = storage.stat(key).size, SequenceHash()
     if size != contig.length:
         raise IntegrityError(f"{storage.url}/{key} has {size:,} bytes, and {contig.name} has {contig.length:,} bases")
-    for piece in storage.iter_range(key, 0, size):
+    for piece in report(storage.iter_range(key, 0, size), progress):
         found.update(piece)
         yield piece
-        if progress:
-            progress(len(piece))
     wrong = next((kind for kind, digest in found.digests()._asdict().items() if digest != getattr(contig, kind)), None)
     if wrong:
         raise ChecksumMismatch(

@@ -1,4 +1,4 @@
-"""Trial reads of tables in a process of their own: a table that a stranger wrote may crash the process that reads it.
+"""Try to read a stranger's table in a child process first, as it may crash the reader.
 
 That is done when a table is first used. A note in a folder of the user's own
 says so for its content, by its digest, so that it is done once on a machine.

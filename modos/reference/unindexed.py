@@ -1,4 +1,4 @@
-"""The index (.fai) of a FASTA that has none, made by reading through it once."""
+"""Index a FASTA that has no .fai, by reading through it once."""
 
 from __future__ import annotations
 

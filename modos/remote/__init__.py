@@ -1,4 +1,4 @@
-"""A modos server, seen from here: found, asked, logged in at; and S3 by the credentials that it gives.
+"""A modos server as clients see it: discovery, tokens, login, and credentials for S3.
 
 In: the address of a server, or the environment. Out: the addresses of its services
 (`services`), the user's tokens (`tokens`, `login`), and storages for what it gives

@@ -1,10 +1,10 @@
-"""Objects of a modos server: on S3, for those who have its token and no keys of S3, and in the folder that it serves."""
+"""Open objects of a modos server: on S3 with its credentials, or in the folder that it serves."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -70,7 +70,9 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
     """
     if served := _SERVED.fullmatch(str(url)):
         server, key = served["server"], unquote(served["key"] or "").strip("/")
-        return ServedStorage(f"{server}/files/{key}".rstrip("/"), served_url(server, key or "."), lambda: token_for(server, None))
+        return ServedStorage(
+            f"{server}/files/{key}".rstrip("/"), served_url(server, key or "."), partial(token_for, server, None)
+        )
     options = s3_options(url, services, given or anonymous_arguments())
     if (
         options is None
@@ -87,7 +89,7 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
         return ServedStorage(
             str(url),
             f"{str(services.endpoint).rstrip('/')}/files/{key}",
-            lambda: token_for(str(services.credentials), services.endpoint),
+            partial(token_for, str(services.credentials), services.endpoint),
         )
     return open_storage(url, s3_url=services.s3, s3_kwargs=options)
 
@@ -99,38 +101,35 @@ def s3_options(url: Any, services: Services, given: dict[str, Any] | None) -> di
     if token_for(services.credentials, services.endpoint) is None:
         return given
     for write in (True, False):
+        renewal = _Renewal(services, str(url), write)
         try:
-            first = _ask(services, str(url), write)
+            renewal.begin()
         except ModosError as error:
             logger.info("no credentials to %s %s: %s", "write" if write else "read", url, error)
             if not isinstance(error, AccessError):
                 break
             continue
-        return {"renew": _renewing(first, partial(_ask, services, str(url), write))}
+        return {"renew": renewal}
     return given
 
 
-def _renewing(first: dict[str, str], ask: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
-    """Return what gives the first credentials once, and asks for others after that."""
-    pending = [first]
-    return lambda: pending.pop() if pending else ask()
+class _Renewal:
+    """Credentials of a server for a URL: at first those that it gave, then others. Its pickle has none, but asks anew."""
 
+    def __init__(self, services: Services, url: str, write: bool):
+        self._arguments = services, url, write
+        self._first: dict[str, str] | None = None
 
-def check_no_secrets(given: dict[str, Any] | None) -> None:
-    """Refuse arguments of s3fs that are not to be in a pickle.
+    def begin(self) -> None:
+        """Ask for the first ones."""
+        self._first = _ask(*self._arguments)
 
-    Raises
-    ------
-    AccessError
-        There are secrets in them.
-    """
-    names = {str(name).lower() for part in (given or {}, (given or {}).get("client_kwargs") or {}) for name in part}
-    if any(word in name for name in names for word in ("secret", "token", "password", "session", "renew")):
-        raise AccessError(
-            "an object that was opened with keys of S3 is not pickled: they would be in the pickle",
-            "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "
-            "processes inherit that are started",
-        )
+    def __call__(self) -> dict[str, str]:
+        first, self._first = self._first, None
+        return first or _ask(*self._arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Renewal, self._arguments
 
 
 def _ask(services: Services, url: str, write: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Log in at a modos server: the OAuth 2.0 device flow (RFC 8628), or a token that somebody was given."""
+"""Log in to a modos server, with the OAuth 2.0 device flow (RFC 8628) or with a token."""
 
 from __future__ import annotations
 

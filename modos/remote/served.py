@@ -1,4 +1,4 @@
-"""Objects read through a modos server: it signs addresses on S3, for those who have no keys of it, or sends a folder's files."""
+"""Read objects through a modos server, by addresses that it signs or from the server itself."""
 
 from __future__ import annotations
 
@@ -61,6 +61,10 @@ class ServedStorage(ReadOnlyStorage):
         self._session = mount(requests.Session(), self._files_url)
         self._session.auth = lambda request: request  # no netrc: the token is the only credential
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the URLs, and without a token: unpickling asks for it anew."""
+        return ServedStorage, (self._url, self._files_url, self._token)
 
     @property
     def is_remote(self) -> bool:

@@ -1,4 +1,4 @@
-"""Addresses of the services: named, taken from the environment, or discovered.
+"""Find the addresses of services: given, from the environment, or discovered.
 
 An endpoint is the URL of a modos server. Its `GET /` tells where S3, htsget
 and the other services are, so that one URL is all a user needs to know.

@@ -1,4 +1,4 @@
-"""The user's bearer tokens, by server: in the system's keyring where there is one, else in a file of the user's alone."""
+"""Keep the user's bearer tokens by server, in the system's keyring or in a private file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The modos server: catalogue, htsget, DRS, refget and the files of a folder, in one ASGI application.
+"""The modos server: catalogue, htsget, DRS, refget and files, in one ASGI application.
 
 In: a folder or an S3 prefix of objects, rules of access, requests. Out: listings
 and metadata (`listing`), tickets and the bytes they lead to (`htsget`, `partial`),

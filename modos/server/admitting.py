@@ -1,4 +1,4 @@
-"""Requests: how many are answered at once."""
+"""Limit how many requests are answered at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that shows nobody what a terminal obeys: its text is what strangers wrote into metadata and names."""
+"""JSON responses in which strangers' text cannot control a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI application, made of what the other modules add."""
+"""Assemble the ASGI application from the other modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Authentication: bearer tokens of a file or of an OpenID provider, and pages of other origins."""
+"""Authenticate callers by bearer tokens of a file or of an OpenID provider, and set CORS for pages."""
 
 from __future__ import annotations
 

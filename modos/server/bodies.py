@@ -1,4 +1,4 @@
-"""Bodies of requests: how large they may be, and how long they may take."""
+"""Limit how large request bodies may be and how long they may take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes of terminologies over HTTP: the API of fuzon (github.com/sdsc-ordes/fuzon, fuzon-http)."""
+"""Serve terminology codes with the API of fuzon (github.com/sdsc-ordes/fuzon, fuzon-http)."""
 
 from __future__ import annotations
 

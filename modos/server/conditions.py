@@ -1,4 +1,4 @@
-"""Conditions of a request on the file that it asks for (RFC 9110, section 13)."""
+"""Evaluate conditional requests (RFC 9110, section 13)."""
 
 from __future__ import annotations
 

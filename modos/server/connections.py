@@ -1,4 +1,4 @@
-"""Connections: how many there may be, and how long they may wait for a request, or with an answer that nobody takes."""
+"""Limit how many connections there may be and how long they may wait."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def is_request_under_way(self) -> bool:
-        """Whether the client may be sending what nobody waits for any more."""
+        """Return whether the client may be sending what nobody waits for any more."""
         return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
     def end_in(self, seconds: float) -> None:
@@ -133,7 +133,7 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        """Whether nothing is written any more."""
+        """Return whether nothing is written any more."""
         return self._is_lingering or self._transport.is_closing()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Discovery of the services, of the caller, and of what the caller may do."""
+"""Tell clients where the services are, who they are, and what they may do."""
 
 from __future__ import annotations
 

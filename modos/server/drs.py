@@ -1,4 +1,4 @@
-"""The data files of objects as GA4GH DRS objects (Data Repository Service 1.4)."""
+"""Serve data files as GA4GH DRS objects (Data Repository Service 1.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data files of objects over HTTP, by range."""
+"""Serve the data files of objects by range."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import STORED_KEY_HEADER, ZARR
-from modos.object.document import ROOT_KEY
-from modos.object.old_layout import OLD_ROOT_KEY
+from modos.formats import ROOT_KEYS, STORED_KEY_HEADER, ZARR
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
@@ -51,7 +49,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             path = catalog.find_object(key)[1]
             stored = (
                 key
-                if path in (ROOT_KEY, OLD_ROOT_KEY) or _CHUNK.fullmatch(path)
+                if path in ROOT_KEYS or _CHUNK.fullmatch(path)
                 else catalog.find_file(key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
             )
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)

@@ -1,4 +1,4 @@
-"""Check of the host that a request is for: pages of others may not reach it under a name of theirs that leads to this machine."""
+"""Check the Host header, so that foreign pages cannot reach this machine under a name of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The htsget endpoints: an id and some regions become a ticket."""
+"""The htsget endpoints, which turn an id and regions into a ticket."""
 
 from __future__ import annotations
 

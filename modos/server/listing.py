@@ -1,4 +1,4 @@
-"""The objects and their metadata: listed, searched, a page at a time."""
+"""List and search objects and their metadata, a page at a time."""
 
 from __future__ import annotations
 

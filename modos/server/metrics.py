@@ -1,4 +1,4 @@
-"""Observation for operators: a line of log and some numbers for each request."""
+"""Log requests and count them for operators."""
 
 from __future__ import annotations
 

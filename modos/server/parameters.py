@@ -1,4 +1,4 @@
-"""The parameters of a request: those that are known, once each."""
+"""Check that the parameters of a request are known and given once."""
 
 from __future__ import annotations
 

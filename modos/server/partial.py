@@ -1,4 +1,4 @@
-"""Reads with some of their fields and tags only: made anew for each request, where a ticket leads for them."""
+"""Serve reads with only some of their fields and tags, made for each request."""
 
 from __future__ import annotations
 

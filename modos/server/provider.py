@@ -1,4 +1,4 @@
-"""An OpenID provider: what it says is fetched beside the work, and remembered while it is away."""
+"""Ask an OpenID provider for its keys and description, and remember them while it is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References over HTTP: sequences by their digests (GA4GH refget 2.0.0), and the store's own files."""
+"""Serve sequences by digest (GA4GH refget 2.0.0), and the files of a reference store."""
 
 from __future__ import annotations
 

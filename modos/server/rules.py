@@ -1,4 +1,4 @@
-"""Rules of access, who may read and write what: one file, in TOML."""
+"""Rules of who may read and write what, from one TOML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the application: for good, or in the background."""
+"""Run the application in the foreground or in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are made piece by piece: what makes them ends with them."""
+"""Send responses piece by piece, and stop what makes them when they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage of bytes at keys: in a folder, on S3, or at a URL.
+"""Storages of bytes at keys: in a folder, on S3, or at a URL.
 
 A storage is a root (a folder, an S3 prefix) and the keys below it. A key is a
 relative path with `/` between its parts. `open_storage` picks the backend from

@@ -1,4 +1,4 @@
-"""Protocols and base class of storages."""
+"""The protocols and the base class of storages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def expect(progress: Progress | None, total: int | None) -> None:
     tell = getattr(progress, "expect", None)
     if tell and total:
         tell(total)
+
+
+def report(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
+    """Pass pieces on, and tell a progress of the bytes of each once it was used."""
+    return iter(pieces) if progress is None else _report(pieces, progress)
+
+
+def _report(pieces: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        progress(len(piece))
 
 
 class ByteRange(NamedTuple):

@@ -1,22 +1,37 @@
-"""s3fs, set up for a server and for the credentials at hand."""
+"""Set up s3fs for a server, with the credentials at hand."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from modos.storage.event_loop import Filesystem
-from modos.storage.s3_arguments import anonymous_arguments, as_s3fs
+from modos.storage.s3_arguments import anonymous_arguments, as_s3fs, check_no_secrets
 
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
     """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
-    filesystem = Filesystem(partial(_make_filesystem, endpoint_url, s3_kwargs))
+    filesystem = Filesystem(_Opener(endpoint_url, s3_kwargs))
     filesystem.get()  # what is wrong with the arguments is said now
     return filesystem
+
+
+@dataclass(frozen=True)
+class _Opener:
+    """Opens a filesystem with the same arguments in each process; it is pickled where these have no secrets."""
+
+    endpoint_url: str | None
+    s3_kwargs: dict[str, Any] | None
+
+    def __call__(self, loop: asyncio.AbstractEventLoop) -> Any:
+        return _make_filesystem(self.endpoint_url, self.s3_kwargs, loop)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        check_no_secrets(self.s3_kwargs)
+        return _Opener, (self.endpoint_url, self.s3_kwargs)
 
 
 def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None, loop: asyncio.AbstractEventLoop) -> Any:

@@ -1,4 +1,4 @@
-"""The event loop that fsspec runs its requests on, in a thread: one for each process."""
+"""Run the event loop of fsspec in a thread, one per process."""
 
 from __future__ import annotations
 
@@ -75,6 +75,10 @@ class Filesystem:
         if self._opened is not None:
             self._left.append(self._opened)
         self._opened = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what opens it."""
+        return Filesystem, (self._open,)
 
     def get(self) -> Any:
         """It."""

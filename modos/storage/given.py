@@ -1,4 +1,4 @@
-"""Files that people name: by a path, as a FIFO, by `<(...)` of a shell, or `-` for stdin.
+"""Open files that people name by a path, as a FIFO, by `<(...)` of a shell, or with `-` for stdin.
 
 A pipe can be read only once: `open_given` is the one place that opens it, bytes
 that are looked at (`peek`) are still read afterwards, and callers that read at
@@ -18,7 +18,7 @@ import tempfile
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from modos.errors import InvalidInputError, NotFoundError
 from modos.storage.base import Progress
@@ -118,6 +118,9 @@ class Given(io.RawIOBase):
         if self.progress and data:
             self.progress(len(data))
         return data
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInputError(f"{self} is being read, and cannot be pickled", "give its path, and open it in each process")
 
     def readinto(self, buffer: Any) -> int:
         """Read bytes into a buffer and return their number; see `io.RawIOBase`."""

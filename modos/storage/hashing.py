@@ -1,4 +1,4 @@
-"""Hashes that are computed beside other work."""
+"""Compute hashes in a thread beside other work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of this machine."""
+"""A storage in a folder of this machine."""
 
 from __future__ import annotations
 
@@ -8,32 +8,24 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path, PurePosixPath
-from stat import S_ISDIR, S_ISREG
-from typing import TypeVar
+from stat import S_ISREG
+from typing import Any
 
 from modos.errors import (
-    AccessError,
     ConflictError,
     InvalidInputError,
-    ModosError,
     NotFoundError,
-    StorageFullError,
     TruncatedStream,
 )
 from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
-from modos.storage.processes import ownership
+from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
+from modos.storage.part_files import PART, find_kept, part_of, sync_folder, write_durably
 
-_PART_SUFFIX = ".part"
-_FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
 _CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
-_PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
 _NO_LINKS = (
@@ -44,13 +36,9 @@ _NO_LINKS = (
     errno.EMLINK,
     errno.EXDEV,
 )  # where there are no hard links
-_TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
-_PRUNED_MEANWHILE = 100  # times that the folder of a new file is made again, as others have removed it
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 logger = logging.getLogger(__name__)
-
-_Made = TypeVar("_Made")
 
 
 class LocalStorage(Storage):
@@ -71,6 +59,10 @@ class LocalStorage(Storage):
         self._real_root = os.path.realpath(self._root)
         self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system says of no other file
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the folder, which is the same from wherever a process is started."""
+        return LocalStorage, (Path(os.path.abspath(self._root)), self._marker)
+
     @property
     def url(self) -> str:
         """Root as a user would write it, without a trailing slash."""
@@ -90,7 +82,7 @@ class LocalStorage(Storage):
         """Return the path of a file on this machine, or None; see `Storage.local_path`."""
         path = self._resolve(key)
         with suppress(OSError):
-            _refuse_special(path, os.stat(path))
+            refuse_special(path, os.stat(path))
         return path
 
     def child(self, prefix: str) -> LocalStorage:
@@ -109,13 +101,13 @@ class LocalStorage(Storage):
     def stat(self, key: str) -> ObjectInfo:
         """Return size, tag and time of a file; see `Storage.stat`."""
         path = self._resolve(key)
-        with _translate_errors(path):
+        with translate_errors(path):
             return _info(key, os.stat(path), path)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read a file and its tag; see `Storage.read`."""
         path = self._resolve(key)
-        with _translate_errors(path), open_file(path) as file:
+        with translate_errors(path), open_file(path) as file:
             now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
             data = file.readall()
         tag = _content_tag(data)
@@ -143,21 +135,21 @@ class LocalStorage(Storage):
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end) of a file; see `Storage.read_part`."""
         path = self._resolve(key)
-        with _translate_errors(path), open_file(path) as file:
+        with translate_errors(path), open_file(path) as file:
             info = _info(key, os.fstat(file.fileno()), path)
             if if_match is not None and info.etag != if_match:
                 raise ConflictError(f"{path} was changed while it was read")
             file.seek(start)
-            return _read_up_to(file, min(end, info.size) - start), info
+            return read_up_to(file, min(end, info.size) - start), info
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         """Read bytes [start, end) of a file in pieces; see `Storage.iter_range`."""
         path = self._resolve(key)
-        with _translate_errors(path), open_file(path) as file:
+        with translate_errors(path), open_file(path) as file:
             file.seek(start)
             step = piece_size(_CHUNK, unit)
             while start < end:
-                piece = _read_up_to(file, min(step, end - start))
+                piece = read_up_to(file, min(step, end - start))
                 if not piece:
                     raise TruncatedStream(f"{path} ends at byte {start:,}, {end - start:,} bytes early")
                 start += len(piece)
@@ -166,7 +158,7 @@ class LocalStorage(Storage):
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
         path = self._resolve(key)
-        with _translate_errors(path):
+        with translate_errors(path):
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
@@ -176,15 +168,15 @@ class LocalStorage(Storage):
         return _content_tag(data)
 
     def _replace(self, path: Path, data: bytes, durable: bool) -> None:
-        with _part_of(path) as part:
-            with open(self._make_in_folder(path, lambda: modes.create_file(part, path)), "wb") as file:
+        with part_of(path) as part:
+            with open(modes.make_in_folder(path, self._root, lambda: modes.create_file(part, path)), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
             os.replace(part, path)
         if durable:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def _rename_new(self, part: Path, path: Path) -> None:
         """Rename without ever replacing a file that is there."""
@@ -206,8 +198,8 @@ class LocalStorage(Storage):
 
         path = self._resolve(_LOCK_KEY)  # others of a group may have made it a link
         try:
-            with self._make_in_folder(
-                path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()
+            with modes.make_in_folder(
+                path, self._root, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()
             ):
                 yield
         except Timeout:
@@ -218,18 +210,18 @@ class LocalStorage(Storage):
     ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
         path, model = self._resolve(key), self._model(like)
-        with _translate_errors(path):
+        with translate_errors(path):
             if os.path.lexists(path):
                 raise _exists_error(path)
-            kept = self._kept_part(path) if resume else None
+            kept = find_kept(path, self.now) if resume else None
             try:
-                with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
+                with part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
                     flags = os.O_APPEND | os.O_NONBLOCK if kept else os.O_EXCL
-                    opened = self._make_in_folder(path, lambda: modes.create_file(part, model, flags=flags))
+                    opened = modes.make_in_folder(path, self._root, lambda: modes.create_file(part, model, flags=flags))
                     with open(opened, "ab" if kept else "wb", buffering=0) as file:
-                        written = file.tell() + _write_durably(file, pieces)
+                        written = file.tell() + write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
                     if not part.exists():
@@ -237,14 +229,14 @@ class LocalStorage(Storage):
                     self._rename_new(part, path)
             finally:
                 self._prune(path.parent)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def copy(self, key: str, source: str) -> None:
         """Add one more name for the bytes, where the file system has hard links."""
         path, real = self._resolve(key), os.path.realpath(self._resolve(source))
-        with _translate_errors(path):
+        with translate_errors(path):
             try:
-                self._make_in_folder(path, lambda: os.link(real, path))
+                modes.make_in_folder(path, self._root, lambda: os.link(real, path))
             except FileExistsError:
                 raise _exists_error(path) from None
             except OSError as error:
@@ -252,7 +244,7 @@ class LocalStorage(Storage):
                 if error.errno not in _NO_LINKS:
                     raise
             else:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
                 return
         super().copy(key, source)
 
@@ -263,12 +255,12 @@ class LocalStorage(Storage):
 
     def kept_size(self, key: str) -> int:
         """Return the size of what an interrupted write has left; see `Storage.kept_size`."""
-        part = self._kept_part(self._resolve(key))
+        part = find_kept(self._resolve(key), self.now)
         return part.stat().st_size if part else 0
 
     def read_kept(self, key: str) -> Iterator[bytes]:
         """Read what an interrupted write has left; see `Storage.read_kept`."""
-        part = self._kept_part(self._resolve(key))
+        part = find_kept(self._resolve(key), self.now)
         if part:
             with open_file(part) as file:
                 while piece := file.read(_CHUNK):
@@ -276,38 +268,15 @@ class LocalStorage(Storage):
 
     def drop_kept(self, key: str) -> None:
         """Remove what an interrupted write has left; see `Storage.drop_kept`."""
-        while part := self._kept_part(self._resolve(key)):
+        while part := find_kept(self._resolve(key), self.now):
             part.unlink()
-
-    def _kept_part(self, path: Path) -> Path | None:
-        """The largest of the parts that ended processes have left of a file."""
-        found = []
-        with suppress(OSError):
-            for entry in os.scandir(path.parent):
-                match = _PART.fullmatch(entry.name)
-                if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
-                    status = entry.stat(follow_symlinks=False)
-                    if modes.may_go_on(status, path.parent) and ownership.is_abandoned(
-                        match["mark"], self.now() - status.st_mtime
-                    ):
-                        found.append((status.st_size, Path(entry.path)))
-        return max(found)[1] if found else None
 
     def delete(self, key: str) -> None:
         """Delete a file; see `Storage.delete`."""
         path = self._resolve(key, follow=False)
-        with _translate_errors(path):
+        with translate_errors(path):
             path.unlink(missing_ok=True)
             self._prune(path.parent)
-
-    def _make_in_folder(self, path: Path, make: Callable[[], _Made]) -> _Made:
-        """Make a file and the folders that it is in; others may prune those while they are empty, so more than once."""
-        for _ in range(_PRUNED_MEANWHILE):
-            with suppress(FileNotFoundError):
-                modes.make_folders(path.parent, self._root)
-                return make()
-        modes.make_folders(path.parent, self._root)
-        return make()
 
     def _prune(self, folder: Path) -> None:
         """Remove folders that became empty, up to but without the root."""
@@ -324,7 +293,7 @@ class LocalStorage(Storage):
         for folder, folders, names in os.walk(top):
             folders.sort()
             for name in sorted(names):
-                if _PART.fullmatch(name) or _LOCK.fullmatch(name):
+                if PART.fullmatch(name) or _LOCK.fullmatch(name):
                     continue
                 path = Path(folder, name)
                 try:
@@ -338,7 +307,7 @@ class LocalStorage(Storage):
             (Path(folder, name), match["mark"])
             for folder, _, names in os.walk(self._root)
             for name in names
-            if (match := _PART.fullmatch(name))
+            if (match := PART.fullmatch(name))
         ]
         now, partials = self.now() if found else 0.0, []
         for path, mark in found:
@@ -353,7 +322,7 @@ class LocalStorage(Storage):
     def now(self) -> float:
         """By the clock of the file system, which may be another machine's: a file is made to see it."""
         try:
-            with _part_of(self._root / "clock") as part, open(part, "xb") as file:
+            with part_of(self._root / "clock") as part, open(part, "xb") as file:
                 return os.fstat(file.fileno()).st_mtime
         except OSError:  # it is only read
             return time.time()
@@ -361,7 +330,7 @@ class LocalStorage(Storage):
     def identify_place(self, make: bool = False) -> str:
         """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
         if make:
-            with _translate_errors(self._root):
+            with translate_errors(self._root):
                 self._root.mkdir(parents=True, exist_ok=True)
         try:
             return f"folder {os.stat(self._root).st_ino}"
@@ -404,7 +373,7 @@ class LocalStorage(Storage):
     def list_folders(self, prefix: str = "") -> list[str]:
         """List folders; see `Storage.list_folders`."""
         top = self._resolve(prefix) if prefix else self._root
-        with _translate_errors(top):
+        with translate_errors(top):
             entries = sorted(entry.name for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False))
         return [f"{prefix}/{name}" if prefix else name for name in entries]
 
@@ -432,69 +401,14 @@ class LocalStorage(Storage):
             raise NotFoundError(f"no file {key}")
 
 
-def open_file(path: Path) -> FileIO:
-    """Open a file to read; a pipe or a device of that name is neither waited for nor read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        _refuse_special(path, os.fstat(descriptor))
-        return FileIO(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _refuse_special(path: Path, status: os.stat_result) -> None:
-    if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
-        raise InvalidInputError(
-            f"{path} is a pipe or a device, and no file", "an object holds its own files: copy what it gives into one"
-        )
-
-
 def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def file_marks(stat: os.stat_result) -> tuple[int, ...]:
-    """Identify a file as it is now: numbers from its status that no other file has."""
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def are_unique(marks: tuple[int, ...], now: int) -> bool:
-    """Return whether no later file can have the same marks, even with the inode of this one: the clock has moved on."""
-    changed = marks[-1]
-    return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
     if not S_ISREG(stat.st_mode):
         raise NotFoundError(f"{path} is not a file")
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime)
-
-
-def _read_up_to(file: FileIO, count: int) -> bytes:
-    """Read so many bytes, fewer only at the end of the file; one read may give less than was asked for."""
-    data = file.read(max(count, 0))
-    while len(data) < count and (more := file.read(count - len(data))):
-        data += more
-    return data
-
-
-@contextmanager
-def _part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator[Path]:
-    """A name beside a file for what is to become it; removed at the end, but where it ends with an error of `keep`."""
-    mark = ownership.new_mark()
-    part = path.with_name(f".{path.name[:60]}.{mark}{_PART_SUFFIX}")
-    try:
-        yield part
-    except keep:
-        raise
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    else:
-        part.unlink(missing_ok=True)
-    finally:
-        ownership.release(mark)
 
 
 def _exists_error(path: Path) -> ConflictError:
@@ -509,64 +423,3 @@ def _check_condition(path: Path, if_match: str | None) -> None:
         current = None
     if current != if_match:
         raise ConflictError(f"{path} was changed by somebody else") if if_match else _exists_error(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable, where the system allows it."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
-
-
-def _write_durably(file: FileIO, pieces: Iterable[bytes]) -> int:
-    """Write, and have it on the disk; returns the number of bytes.
-
-    The disk is at work all the while, not only at the end.
-    """
-    written = flushed = 0
-    with ThreadPoolExecutor(1, "modos-flush") as flusher:
-        flush: Future[None] | None = None
-        for piece in pieces:
-            _write_all(file, piece)
-            written += len(piece)
-            if written - flushed >= _FLUSH and (flush is None or flush.done()):
-                if flush:
-                    flush.result()
-                flush, flushed = flusher.submit(os.fsync, file.fileno()), written
-        if flush:
-            flush.result()
-    os.fsync(file.fileno())
-    return written
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    """Write some bytes; one call may take fewer."""
-    done = file.write(data)
-    while done < len(data):
-        done += file.write(memoryview(data)[done:])
-
-
-@contextmanager
-def _translate_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors on a file into ours."""
-    try:
-        yield
-    except ModosError:
-        raise
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise NotFoundError(f"no file {path}") from None
-    except PermissionError as error:
-        raise AccessError(f"no permission for {error.filename or path}", "ask its owner, or use another place") from None
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFullError(f"cannot write {path}: {error.strerror}", "free some space, and try again") from error
-        if error.errno == errno.ENAMETOOLONG:
-            raise NotFoundError(f"there can be no file {path}: its name is too long") from None
-        raise ModosError(f"cannot use {path}: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""Permissions of what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
+"""Set the permissions of new files and folders like those of what is there, whatever the umask.
 
 Colleagues who share a folder have set its mode and group, and would be locked
 out by the umask of one of them. Where a system does not take modes or groups
@@ -11,13 +11,17 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from modos.errors import ConflictError
 
 _ACL, _DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
+_PRUNED_MEANWHILE = 100  # times that the folder of a new file is made again, as others have removed it
+
+Made = TypeVar("Made")
 
 
 def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL) -> int:
@@ -90,7 +94,7 @@ def lock_mode(folder: Path) -> int:
     return file_mode(os.stat(folder).st_mode & ~stat.S_ISVTX)
 
 
-def make_folders(folder: Path, root: Path) -> None:
+def _make_folders(folder: Path, root: Path) -> None:
     """Make a folder and those above it that are missing; each follows the one that it is in.
 
     The first that is made at or above the root follows the umask, as mkdir
@@ -119,6 +123,16 @@ def make_folders(folder: Path, root: Path) -> None:
         else:
             if is_top:
                 _share_with_group(path)
+
+
+def make_in_folder(path: Path, root: Path, make: Callable[[], Made]) -> Made:
+    """Make a file and the folders that it is in; others may prune those while they are empty, so more than once."""
+    for _ in range(_PRUNED_MEANWHILE):
+        with suppress(FileNotFoundError):
+            _make_folders(path.parent, root)
+            return make()
+    _make_folders(path.parent, root)
+    return make()
 
 
 def _make_following(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Work done ahead by a few threads, its results handed out in order."""
+"""Do work ahead in a few threads, and hand out the results in order."""
 
 from __future__ import annotations
 

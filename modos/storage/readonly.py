@@ -1,4 +1,4 @@
-"""Storages that are read and nothing else."""
+"""Storages that can only be read."""
 
 from __future__ import annotations
 

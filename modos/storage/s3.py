@@ -1,4 +1,4 @@
-"""A prefix of an S3 bucket, through s3fs."""
+"""A storage in a prefix of an S3 bucket, through s3fs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from modos.errors import (
     AccessError,
+    BucketNotFoundError,
     ConflictError,
     InvalidInputError,
     ModosError,
@@ -322,7 +323,7 @@ class S3Storage(Uploads):
         if code in ("InvalidRange", "416"):
             return _RangeBeyondEnd(f"{where} is shorter than the range asked for")
         if code == "NoSuchBucket":
-            return NotFoundError(
+            return BucketNotFoundError(
                 f"there is no bucket {self._bucket} at {self._server}", "create it first, or check the name and the endpoint"
             )
         if isinstance(error, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The arguments of s3fs, also by the names that obstore has for them."""
+"""Arguments of s3fs, also under the names that obstore has for them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modos.errors import InvalidInputError, did_you_mean
+from modos.errors import AccessError, InvalidInputError, did_you_mean
 
 SKIP_SIGNATURE_VARIABLE = "AWS_SKIP_SIGNATURE"
 _OBSTORE = {
@@ -59,6 +59,23 @@ def _check_known(names: Iterable[str]) -> None:
             raise InvalidInputError(
                 f"there is no argument {name} of S3", f"did you mean {near}?" if near else "s3_kwargs are those of s3fs"
             )
+
+
+def check_no_secrets(given: Mapping[str, Any] | None) -> None:
+    """Refuse arguments of s3fs that are not to be in a pickle.
+
+    Raises
+    ------
+    AccessError
+        There are secrets in them.
+    """
+    names = {str(name).lower() for part in (given or {}, (given or {}).get("client_kwargs") or {}) for name in part}
+    if any(word in name for name in names for word in ("secret", "token", "password", "session")):
+        raise AccessError(
+            "what was opened with keys of S3 is not pickled: they would be in the pickle",
+            "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "
+            "processes inherit that are started",
+        )
 
 
 def anonymous_arguments() -> dict[str, Any] | None:

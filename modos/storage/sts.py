@@ -1,4 +1,4 @@
-"""Credentials for a while and for a part of a bucket, from the S3 server's STS (AWS Security Token Service, AssumeRole)."""
+"""Get temporary credentials for part of a bucket from STS (AWS Security Token Service, AssumeRole)."""
 
 from __future__ import annotations
 

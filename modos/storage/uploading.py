@@ -1,4 +1,4 @@
-"""Files that come to S3 in parts: some at once, each with a checksum, and on from an interruption."""
+"""Upload files to S3 in parts, several at once, and resume after an interruption."""
 
 from __future__ import annotations
 

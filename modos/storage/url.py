@@ -1,8 +1,8 @@
-"""Files wherever fsspec reads: over HTTP, and at the services that it has packages for. They are read, not written."""
+"""Read files from any URL that fsspec reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -20,6 +20,10 @@ _PATIENCE, _MAX_PATIENCE = 60.0, 300.0  # seconds for an answer without bytes, a
 _SLOWEST = 50_000  # bytes in a second
 
 
+def _no_token() -> None:
+    """Give no token."""
+
+
 class AnywhereStorage(ReadOnlyStorage):
     """Files below a URL of fsspec; nothing can be listed or written.
 
@@ -27,8 +31,8 @@ class AnywhereStorage(ReadOnlyStorage):
     ----------
     url
         `https://host/path`, or one of another scheme that fsspec knows.
-    headers
-        That are sent with every request, over HTTP.
+    token
+        Gives the bearer token that is sent with every request, over HTTP.
 
     Raises
     ------
@@ -36,25 +40,26 @@ class AnywhereStorage(ReadOnlyStorage):
         fsspec knows no such scheme, or lacks the package that it takes.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None):
-        import fsspec
-
+    def __init__(self, url: str, token: Callable[[], str | None] = _no_token):
         super().__init__(url)
+        self._token = token
         scheme, _, rest = self._url.partition("://")
         self._is_http = scheme in ("http", "https")
-        self._filesystem = Filesystem(
-            lambda loop: fsspec.filesystem(
-                scheme, skip_instance_cache=True, **_http_options(url, headers or {}, loop) if self._is_http else {}
-            )
-        )
+        self._filesystem = Filesystem(partial(_open_filesystem, url, token if self._is_http else None))
         try:
             self._filesystem.get()
+        except ModosError:
+            raise
         except Exception as error:  # each service has its own
             raise InvalidInputError(
                 f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path"
             ) from None
         self._root = self._url if self._is_http else rest
         self._sizes: dict[str, int] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the URL, and without a token: unpickling asks for it anew."""
+        return AnywhereStorage, (self._url, self._token)
 
     @property
     def _fs(self) -> Any:
@@ -158,10 +163,20 @@ class AnywhereStorage(ReadOnlyStorage):
         raise AccessError(f"cannot {what} {self._url}: it is only read", "give a folder, or s3://bucket/prefix")
 
 
-def _http_options(url: str, headers: Mapping[str, str], loop: Any) -> dict[str, Any]:
+def _open_filesystem(url: str, token: Callable[[], str | None] | None, loop: Any) -> Any:
+    """Open fsspec's filesystem for a URL: over HTTP with a token, and with limits to redirects and times."""
+    import fsspec
+
+    return fsspec.filesystem(
+        url.partition("://")[0], skip_instance_cache=True, **_http_options(url, token(), loop) if token is not None else {}
+    )
+
+
+def _http_options(url: str, token: str | None, loop: Any) -> dict[str, Any]:
     """For fsspec's HTTP: where the server may lead to, and how long it may take."""
     from modos.storage.watched import open_client
 
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     return {
         "loop": loop,
         "get_client": partial(open_client, url),

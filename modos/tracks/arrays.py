@@ -1,4 +1,4 @@
-"""Arrays of an object as they are written: shard by shard, each a file, with a checksum over all of them."""
+"""Write the arrays of an object shard by shard, with a checksum over all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 from modos.errors import ChecksumMismatch
 from modos.formats import ZARR
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, report
+from modos.storage.write_log import WriteLog
 from modos.tracks.zarr_layout import (
     CHUNKS_IN_SHARD,
     ArraySpec,
@@ -82,18 +83,15 @@ class ArrayWriter:
 
     Parameters
     ----------
-    storage
-        Holds the object.
+    log
+        Has the storage of the object, and gets the keys of the files.
     spec
         The array; its codec may be set before the first chunk.
-    written
-        Gets the keys of the files, as they are written.
     """
 
-    def __init__(self, storage: Storage, spec: ArraySpec, written: list[str]):
+    def __init__(self, log: WriteLog, spec: ArraySpec):
         self.spec = spec
-        self._storage = storage
-        self._written = written
+        self._log, self._storage = log, log.storage
         self._encode = encoder(spec.codec)
         self._open: dict[int, dict[int, Future[bytes] | bytes]] = {}
         self._shards: dict[int, tuple[int, str]] = {}
@@ -184,7 +182,7 @@ class ArrayWriter:
     def _write(self, shard: int, data: bytes) -> tuple[int, str]:
         key = self.spec.key(shard)
         if data:
-            self._written.append(key)
+            self._log.wrote(key)
             self._storage.write(key, data)
         elif self._storage.exists(key):
             self._storage.delete(key)
@@ -220,12 +218,10 @@ def shard_checksum(
     for number, size in enumerate(spec.sizes):
         if size:
             digest, parts = hashlib.blake2b(), []
-            for piece in storage.iter_range(spec.key(number), 0, size):
+            for piece in report(storage.iter_range(spec.key(number), 0, size), progress):
                 digest.update(piece)
                 if look:
                     parts.append(piece)
-                if progress:
-                    progress(len(piece))
             shards[number] = size, digest.hexdigest()
             if look:
                 look(number, b"".join(parts))
@@ -233,37 +229,33 @@ def shard_checksum(
 
 
 def write_pieces(
-    storage: Storage,
+    log: WriteLog,
     path: str,
     shape: tuple[int, ...],
     chunk: int,
     dtype: str,
     piece: Callable[[int], np.ndarray],
-    written: list[str],
     attributes: Mapping[str, Any] | None = None,
 ) -> ArraySpec:
     """Write an array of zeros and what `piece` gives for the number of a chunk, of the whole chunk's shape."""
     numbers = range(-(-shape[-1] // chunk))
     sample = (data for data in map(piece, [*numbers[:: len(numbers) // _TRIED + 1], *numbers]) if data.any())
-    writer = ArrayWriter(storage, ArraySpec(path, shape, chunk, dtype, 0, choose_codec(islice(sample, _TRIED // 2))), written)
+    writer = ArrayWriter(log, ArraySpec(path, shape, chunk, dtype, 0, choose_codec(islice(sample, _TRIED // 2))))
     for number in numbers:
         writer.put(number, piece(number))
         writer.flush(keep=(number // CHUNKS_IN_SHARD,))
     return writer.finish(attributes)
 
 
-def write_small(
-    storage: Storage, path: str, data: np.ndarray, chunk: int, written: list[str], attributes: Mapping[str, Any] | None = None
-) -> ArraySpec:
+def write_small(log: WriteLog, path: str, data: np.ndarray, chunk: int, attributes: Mapping[str, Any] | None = None) -> ArraySpec:
     """Write an array that is in memory; zeros are not stored."""
     return write_pieces(
-        storage,
+        log,
         path,
         data.shape,
         chunk,
         data.dtype.name,
         lambda number: _pad(data[..., number * chunk : (number + 1) * chunk], chunk),
-        written,
         attributes,
     )
 

@@ -1,4 +1,4 @@
-"""bigWig files: their data as blocks, and a file alone as a genome with one track (Kent et al. 2010)."""
+"""Read bigWig files as blocks of data, or as a genome with one track (Kent et al. 2010)."""
 
 from __future__ import annotations
 
@@ -159,10 +159,10 @@ class BigWigTrack(Track):
         return {"id": self.name, "encoding": "bigWig", "bytes": Path(self._path).stat().st_size, "masked": False}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BigWigTrack, (self._path,)
+        return BigWigTrack, (os.path.abspath(self._path),)
 
 
 def open_bigwig(path: Name) -> Genome:
     """A bigWig file as a genome with one track, named after the file."""
     track = BigWigTrack(path)
-    return Genome(track.contigs, [track], reopen=partial(open_bigwig, os.fspath(path)), id=track.name)
+    return Genome(track.contigs, [track], reopen=partial(open_bigwig, os.path.abspath(path)), id=track.name)

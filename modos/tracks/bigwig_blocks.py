@@ -1,4 +1,4 @@
-"""Reader of the structure of a bigWig file: header, contigs, index, blocks (Kent et al. 2010, supplement).
+"""Parse the structure of a bigWig file: header, contigs, index, blocks (Kent et al. 2010, supplement).
 
 The index is read once, so that the statistics of one contig cost what its own
 data cost. The rows of a block are used only after a check that they are in

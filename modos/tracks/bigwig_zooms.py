@@ -1,4 +1,4 @@
-"""Summaries of equal parts of a region of a bigWig: of its zoom levels, or of its values where the parts are small."""
+"""Summarise equal parts of a bigWig region, from its zoom levels or from its values."""
 
 from __future__ import annotations
 

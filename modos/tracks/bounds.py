@@ -1,4 +1,4 @@
-"""Checks that the arrays of a track can be those of a genome: nothing of their sizes is believed before."""
+"""Check that the arrays of a track fit a genome before their sizes are believed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions on numbers: less than, at most, ... another number."""
+"""Conditions on numbers, such as less than or at most another number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contigs of a genome from files: FASTA, AGP, tables of sizes; other names from NCBI assembly reports.
+"""Read contigs of a genome from FASTA, AGP or tables of sizes, and their names from NCBI reports.
 
 Formats: NCBI, "AGP Specification 2.1" and the assembly_report.txt of its
 genomes FTP site; UCSC, chrom.sizes.

@@ -1,4 +1,4 @@
-"""The contigs of a genome and their places on the one axis that its arrays have."""
+"""The contigs of a genome, placed on the one axis that its arrays have."""
 
 from __future__ import annotations
 

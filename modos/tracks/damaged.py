@@ -1,4 +1,4 @@
-"""A track that cannot be read: it has its place and its name among the others, and says what is wrong when it is asked."""
+"""A stand-in for a track that cannot be read, which says why when it is asked."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class DamagedTrack(Track):
         self.element_id = element_id
         self.contigs = contigs
         self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DamagedTrack, (self.name, self.element_id, self.contigs, self.error)
 
     def _refuse(self) -> NoReturn:
         raise type(self.error)(self.error.message, self.error.hint)

@@ -1,4 +1,4 @@
-"""Data of a track, as they come from files and go into arrays: a value per base, or stretches of equal values."""
+"""The data of a track between files and arrays: a value per base, or runs of equal values."""
 
 from __future__ import annotations
 

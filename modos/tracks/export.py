@@ -1,4 +1,4 @@
-"""Tracks as files that other programs read: bedGraph, wiggle, bigWig."""
+"""Export tracks as bedGraph, wiggle or bigWig."""
 
 from __future__ import annotations
 

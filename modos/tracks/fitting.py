@@ -1,4 +1,4 @@
-"""Data of files and arrays on a genome: what lies where it has no bases is an error, or is counted and left out."""
+"""Fit data to a genome: what lies outside is an error, or is left out and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chunks as Blosc writes them, looked through before its C code sees them.
+"""Check Blosc chunks before its C code sees them.
 
 C-Blosc trusts the length that a chunk's header states, and reads past the end
 of a buffer that is shorter. Here every length of a chunk is

@@ -1,4 +1,4 @@
-"""A genome with its sequence and tracks, to be asked for like arrays.
+"""A genome with its sequence and tracks, indexed like arrays.
 
 Positions are 0-based half-open in indices, as in Python, and 1-based
 inclusive in text, as in samtools.

@@ -1,4 +1,4 @@
-"""Archives of Genomedata (Hoffman et al. 2010), format 0 (a folder, a file per chromosome) and 1 (one file), read."""
+"""Read archives of Genomedata (Hoffman et al. 2010) in format 0 (a folder) and 1 (one file)."""
 
 from __future__ import annotations
 
@@ -66,6 +66,10 @@ class Archive:
         except BaseException:
             self._stack.close()
             raise
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the path: unpickling opens the archive."""
+        return Archive, (os.path.abspath(self._path),)
 
     def _open(self, opened: list[tuple[str, Any]]) -> None:
         if os.path.isdir(self._path):

@@ -1,4 +1,4 @@
-"""From files and arrays to a track: sources read, contigs matched, masks applied."""
+"""Load a track from files or arrays: read sources, match contigs, apply masks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from modos.errors import InvalidInputError, listing
 from modos.formats.text import expand_paths
-from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.given import as_file, is_pipe, open_given
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import Names
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.build import TrackBuilder
@@ -87,11 +87,10 @@ def source_size(source: Source) -> int | None:
 
 
 def build_track(
-    storage: Storage,
+    log: WriteLog,
     contigs: Contigs,
     names: Names,
     blocks: Iterable[Block],
-    written: list[str],
     *,
     mask: str | None = None,
     keep: str | None = None,
@@ -124,7 +123,7 @@ def build_track(
             f"places are given on contigs that the genome has not: {listing(fitting.unknown)}", f"it has {listing(contigs)}"
         )
     report.unmasked |= fitting.unknown
-    builder = TrackBuilder(storage, contigs, names, written)
+    builder = TrackBuilder(log, contigs, names)
     try:
         for block in blocks:
             name = contigs.resolve(block.data.contig)

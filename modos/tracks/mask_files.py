@@ -1,4 +1,4 @@
-"""Files that say where values do not count: BED, and wiggle or bigWig; of all their places, or of those with some scores."""
+"""Read masks from BED, or from wiggle and bigWig by their scores."""
 
 from __future__ import annotations
 

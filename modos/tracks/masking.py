@@ -1,4 +1,4 @@
-"""Parts of a track that count as having no value; and data of a track with parts that are changed."""
+"""Mask parts of a track, and change parts of its data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from modos.errors import InvalidInputError, RegionError
-from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.write_log import WriteLog
 from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
 from modos.tracks.conditions import Condition
@@ -53,7 +53,7 @@ def unite_mask(track: StoredTrack, spans: Spans) -> Spans:
 
 
 def write_mask(
-    storage: Storage, track: StoredTrack, spans: Spans, names: Names, written: list[str], progress: Progress | None = None
+    log: WriteLog, track: StoredTrack, spans: Spans, names: Names, progress: Progress | None = None
 ) -> list[ArraySpec]:
     """Write a mask that replaces a track's, with the zoom levels and statistics that follow."""
     summary = zooms.Accumulator(track.contigs)
@@ -65,9 +65,9 @@ def write_mask(
         if progress:
             progress(data.values.nbytes)
         summary.add_runs(track.contigs.number(data.contig), inside.starts, inside.ends, inside.values)
-    specs = summary.write(storage, names, written, track.data.spec.length if track.is_runs else None)
+    specs = summary.write(log, names, track.data.spec.length if track.is_runs else None)
     if spans.shape[1]:
-        specs.append(write_small(storage, names.path("mask"), spans, zooms.CHUNK, written, {"rows": ["start", "end"]}))
+        specs.append(write_small(log, names.path("mask"), spans, zooms.CHUNK, {"rows": ["start", "end"]}))
     return specs
 
 

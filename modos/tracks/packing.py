@@ -1,4 +1,4 @@
-"""Values as small integers where that loses nothing.
+"""Pack values into small integers where that loses nothing.
 
 Values that are all k/10^d are kept as the integers k, and read as k divided
 by 10^d in single precision: division rounds correctly, so what comes out is

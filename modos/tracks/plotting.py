@@ -1,4 +1,4 @@
-"""Tracks as pictures: in a terminal, or as SVG and PNG files."""
+"""Plot tracks in a terminal, or as SVG and PNG files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of arrays along a contig, as numpy has them: numbers, slices, lists, masks."""
+"""Interpret numpy-like keys along a contig: numbers, slices, lists and masks."""
 
 from __future__ import annotations
 

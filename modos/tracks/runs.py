@@ -1,4 +1,4 @@
-"""Stretches of equal values: joined, cut, expanded."""
+"""Join, cut and expand runs of equal values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharded arrays of an object, read directly: only the chunks that are needed, several at once where they are far away."""
+"""Read sharded arrays directly, only the chunks that are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.storage import Storage
-from modos.storage.local import open_file
+from modos.storage.local_files import open_file
 from modos.storage.processes import forking
 from modos.tracks.frames import HEADER, check_frame
 from modos.tracks.zarr_layout import (
@@ -99,6 +99,11 @@ class Reader:
         self.storage = storage
         self.cache = Cache(limit)
         self.files = None if storage.is_remote else _OpenFiles(storage)
+        self._limit = limit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place alone."""
+        return Reader, (self.storage, self._limit)
 
 
 class ShardedArray:
@@ -106,12 +111,17 @@ class ShardedArray:
 
     def __init__(self, reader: Reader, spec: ArraySpec):
         self.spec = spec
+        self._reader = reader
         self.cache = reader.cache
         self.is_far = reader.storage.is_remote
         self._storage = reader.storage
         self._local = reader.files
         self._decode = decoder(spec.codec, spec.chunk_bytes)
         self._stored_limit = spec.stored_limit
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place and the layout, and none of what was read."""
+        return ShardedArray, (self._reader, self.spec)
 
     def chunk(self, number: int) -> np.ndarray | None:
         """Read the stored numbers of a chunk: the shape and dtype of `spec`, read-only; None where there are none.

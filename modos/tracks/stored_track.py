@@ -1,4 +1,4 @@
-"""A track that is kept in an object, read by region: chunks of values, or runs of equal values."""
+"""A track that is kept in an object and read by region."""
 
 from __future__ import annotations
 
@@ -68,6 +68,11 @@ class StoredTrack(Track):
         self._mask = mask
         self.is_far = data.is_far
         self.packing = Packing.from_attributes("int32" if self.is_runs else data.spec.dtype, data.spec.attributes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the places of its arrays, and none of what was read."""
+        arrays = self.data, self._zoom, self._statistics, self._mask
+        return StoredTrack, (self.name, self.element_id, self.contigs, *arrays)
 
     @property
     def is_runs(self) -> bool:

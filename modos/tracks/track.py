@@ -1,4 +1,4 @@
-"""Base class of all tracks, wherever their values are."""
+"""The base class of all tracks."""
 
 from __future__ import annotations
 

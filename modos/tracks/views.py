@@ -1,4 +1,4 @@
-"""A contig of a genome as arrays: `[bases, tracks]` and `seq[bases]`."""
+"""Views of a contig as arrays: `[bases, tracks]` and `seq[bases]`."""
 
 from __future__ import annotations
 

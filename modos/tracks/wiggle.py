@@ -1,4 +1,4 @@
-"""Tracks as text: wiggle (fixedStep, variableStep), bedGraph and BED with a score (UCSC, "Genome Browser data file formats").
+"""Read wiggle, bedGraph and scored BED (UCSC, "Genome Browser data file formats").
 
 Text is read in large pieces and parsed as tables; lines that are no numbers
 (declarations, comments, mistakes) come out as rows without values and are

@@ -1,4 +1,4 @@
-"""Tracks as dask arrays, each block of them read where it is computed."""
+"""Open tracks as dask arrays whose blocks are read when they are computed."""
 
 from __future__ import annotations
 

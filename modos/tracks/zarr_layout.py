@@ -1,4 +1,4 @@
-"""Storage of arrays: sharded Zarr arrays, chunks along the last axis, grouped to shards.
+"""The layout of sharded Zarr arrays, with chunks along the last axis grouped into shards.
 
 What is written is a Zarr v3 array with the sharding codec (ZEP 2): each shard
 is one file, its chunks one after another, at its end the places of the chunks

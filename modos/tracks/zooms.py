@@ -1,4 +1,4 @@
-"""Counts, sums, minima and maxima of a track: per bin at several sizes, and per contig.
+"""Counts, sums, minima and maxima of a track, per bin at several sizes and per contig.
 
 Level 0 has bins of at least 1,024 bases, each further level of eight times as
 many. Bins count from the start of the axis. Sums are those of the float32
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from modos.storage import Storage
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import Names, write_pieces, write_small
 from modos.tracks.contigs import GRAIN, Contigs
 from modos.tracks.data import Floats, Places
@@ -169,7 +169,7 @@ class Accumulator:
         row[4] = max(row[4], high.max()) if row[0] else high.max()
         row[:3] += n.sum(), sums.sum(), squares
 
-    def write(self, storage: Storage, names: Names, written: list[str], runs: int | None) -> list[ArraySpec]:
+    def write(self, log: WriteLog, names: Names, runs: int | None) -> list[ArraySpec]:
         """Write the zoom levels, and the statistics per contig.
 
         Parameters
@@ -191,8 +191,8 @@ class Accumulator:
         shape = (4, sum(level.bins for level in levels))
         attributes = {"rows": list(ROWS), "levels": [list(level) for level in levels]}
         return [
-            write_pieces(storage, names.path("zoom"), shape, CHUNK, "float64", piece, written, attributes),
-            write_small(storage, names.path("statistics"), self._contig, CHUNK, written, {"rows": list(STATISTICS)}),
+            write_pieces(log, names.path("zoom"), shape, CHUNK, "float64", piece, attributes),
+            write_small(log, names.path("statistics"), self._contig, CHUNK, {"rows": list(STATISTICS)}),
         ]
 
     def _levels(self, runs: int | None) -> tuple[list[_Rows], list[Level]]:

@@ -1,4 +1,4 @@
-"""Docstrings of public functions, methods and classes are there, and those that return arrays say of what shape and dtype."""
+"""Modules and public names have docstrings, packages say what goes in and out, and arrays come with shape and dtype."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import modos
 PACKAGE = Path(modos.__file__).parent
 GENERATED = {"datamodel.py"}
 FIRST_WORDS = re.compile(r"(Who|Whoever|What|Whether|Have|That|How)\b")  # a summary starts with a verb or a noun
+LONGEST = 110  # characters of the first line of a module
 ARRAY = re.compile(r"\b(ndarray|NDArray)\b")  # in annotations
 ALIASES = re.compile(r"\b(Floats|Places|Spans|Numbers|Arrays|Pairs|Rows|Runs)\b")  # of arrays, in some packages
 SHAPE = re.compile(r"\bshape\b|\((?:[\w-]+,|[\w-]+(?:, [\w-]+)+)\)")  # or as (n,), (2, n), (regions, tracks, width)
@@ -58,6 +59,51 @@ def definitions(path: Path) -> list[Definition]:
 
 
 PUBLIC = [definition for path in sources() for definition in definitions(path)]
+
+
+MODULES = {
+    path.relative_to(PACKAGE).as_posix(): ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+PACKAGES = {name: text for name, text in MODULES.items() if name.endswith("/__init__.py")}
+
+
+def is_one_sentence(docstring: str) -> bool:
+    """Whether the first line is a short sentence, and stands alone."""
+    first, *others = docstring.splitlines() or [""]
+    return (
+        first.endswith(".")
+        and len(first) <= LONGEST
+        and not re.search(r"(?<! al)[.!?;] ", first)
+        and not FIRST_WORDS.match(first)
+        and not any(others[:1])
+    )
+
+
+def test_modules_start_with_one_plain_sentence():
+    assert [name for name, docstring in MODULES.items() if not is_one_sentence(docstring)] == []
+
+
+@pytest.mark.parametrize("part", [r"^In: ", r"\bOut:\s", r"\b[Ii]mports?\b"], ids=["in", "out", "imports"])
+def test_packages_say_what_goes_in_and_out_and_what_they_import(part):
+    assert [name for name, docstring in PACKAGES.items() if not re.search(part, docstring, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize(
+    ("docstring", "is_plain"),
+    [
+        ("Read 2bit files (UCSC).", True),
+        ("A store of references.\n\nMore words.", True),
+        ("", False),
+        ("Read files", False),
+        ("Read files. Write them.", False),
+        ("Read files\nand write them.", False),
+        ("What a file is.", False),
+        (f"Read {'very ' * 30}long files.", False),
+    ],
+)
+def test_what_one_sentence_is(docstring, is_plain):
+    assert is_one_sentence(docstring) is is_plain
 
 
 def test_there_is_something_to_check():

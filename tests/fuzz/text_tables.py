@@ -149,10 +149,11 @@ def _read_fasta(path: Path) -> None:
 
 def _read_track(path: Path) -> None:
     from modos.storage import open_storage
+    from modos.storage.write_log import WriteLog
     from modos.tracks.arrays import Names
     from modos.tracks.loading import build_track, read_source
 
-    build_track(open_storage(path.parent / "object"), _contigs(), Names("data/track"), read_source(str(path)), [])
+    build_track(WriteLog(open_storage(path.parent / "object")), _contigs(), Names("data/track"), read_source(str(path)))
 
 
 def _read_mask(path: Path) -> None:

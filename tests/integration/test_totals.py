@@ -58,7 +58,6 @@ def test_sealing_opening_and_verifying(ex):
 @pytest.mark.parametrize("file", ["demo2.bam", "demo1.cram", "calls.vcf.gz"])
 def test_a_whole_file_that_is_streamed(ex, file, tmp_path):
     genomic, told = ex.file(file), Told()
-    genomic.progress = told
     with open(tmp_path / "out", "wb") as out:
-        genomic.write(out.fileno())
+        genomic.report_to(told).write(out.fileno())
     assert genomic.size == told.done == (tmp_path / "ex" / file).stat().st_size

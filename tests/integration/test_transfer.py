@@ -8,7 +8,15 @@ import pytest
 
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
-from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, ModosError, NotFoundError, TransportError
+from modos.errors import (
+    AlreadyExistsError,
+    BucketNotFoundError,
+    ChecksumMismatch,
+    ConflictError,
+    ModosError,
+    TransportError,
+)
+from modos.reference.locate import open_store
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
@@ -246,8 +254,18 @@ def test_neighbours_that_share_a_prefix_are_left_alone(ex, stack, target):
 
 
 def test_a_missing_bucket_is_named(ex, stack):
-    with pytest.raises(NotFoundError, match="no-such-bucket"):
-        ex.upload("s3://no-such-bucket/ex", endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
+    at = "s3://no-such-bucket/ex", stack.endpoint, None, CREDENTIALS
+    for use in (
+        lambda: ex.upload("s3://no-such-bucket/ex", endpoint=stack.endpoint, s3_kwargs=CREDENTIALS),
+        lambda: MODO.open(*at),
+        lambda: MODO.locate("s3://no-such-bucket/ex/demo1.cram", *at[1:]),
+        lambda: MODO.create(*at),
+        lambda: open_store("s3://no-such-bucket/refs", stack.endpoint, CREDENTIALS).index(),
+    ):
+        with pytest.raises(BucketNotFoundError, match="no-such-bucket") as caught:
+            use()
+        assert (caught.value.kind, caught.value.exit_code) == ("not_found", 3) and "create it first" in caught.value.hint
+    assert not MODO.exists(*at)
 
 
 def test_elements_are_added_in_s3(example, stack, target):

@@ -1,4 +1,4 @@
-"""Rules for addresses: which may be asked for what a ticket names, and which of them are told a token.
+"""Decide which addresses of a ticket may be asked, and which of them get the token.
 
 A ticket comes from the network, and says where a client is to go next.
 """

@@ -1,4 +1,4 @@
-"""An htsget client: tickets, and the bytes they stand for."""
+"""A client for htsget that gets tickets and the bytes they stand for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""htsget's tickets and errors, without any I/O."""
+"""The tickets and errors of htsget, without any I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""htsget's requests: GET parameters and POST bodies, without any I/O."""
+"""The requests of htsget, as GET parameters and POST bodies, without any I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes over HTTP: every status, range and length checked, what breaks resumed where it broke."""
+"""Fetch bytes over HTTP, check every status, range and length, and resume what breaks."""
 
 from __future__ import annotations
 

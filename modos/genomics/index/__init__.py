@@ -1,4 +1,4 @@
-"""From an index and a region to the bytes of a file.
+"""Find the bytes of a file that hold the records of a region, with its index.
 
 `read_header` gives what a stream of the file starts with and ends with,
 `parse_index` reads an index of any kind, and `plan_regions` says which bytes lie
@@ -8,6 +8,10 @@ in between. These three are enough to serve a region, or to read it:
 
 is a valid BAM, CRAM, VCF or BCF. It has every record that overlaps the regions,
 once, and some of their neighbours: the reader filters.
+
+In: the bytes of an index and of the head of a file, and regions. Out: ranges of
+bytes. It imports regions, formats and errors, and does no I/O: it is given a
+function that reads.
 
 Sources: SAMv1 (BGZF, BAI), CSIv1, tabix, VCFv4.3 (BCF), CRAMv3 and CRAMv2.1.
 """

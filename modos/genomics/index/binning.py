@@ -1,4 +1,4 @@
-"""BAI, TBI and CSI: records by bins of the genome (SAMv1 section 5, tabix, CSIv1).
+"""The binning indexes BAI, TBI and CSI (SAMv1 section 5, tabix, CSIv1).
 
 Bins form a tree: level 0 is one bin over everything, and each bin has eight
 children. A record lies in the smallest bin that holds all of it, and each bin

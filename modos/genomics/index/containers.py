@@ -1,4 +1,4 @@
-"""The containers of a CRAM, and whether a CRAI points at them (CRAMv3 sections 7 and 12)."""
+"""Walk the containers of a CRAM, and check that a CRAI points at them (CRAMv3 sections 7 and 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CRAI: the slices of a CRAM by reference sequence (CRAMv3 section 12)."""
+"""CRAI, the index of CRAM: slices by reference sequence (CRAMv3 section 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first container of a CRAM, which holds the SAM header (CRAMv3 sections 6 to 8, CRAMv2.1)."""
+"""Read the first container of a CRAM, which holds the SAM header (CRAMv3 sections 6 to 8, CRAMv2.1)."""
 
 from __future__ import annotations
 

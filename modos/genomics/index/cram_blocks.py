@@ -1,4 +1,4 @@
-"""The containers and blocks of a CRAM that passes by, checked against their checksums (CRAMv3 sections 7 and 8)."""
+"""Check the checksums of CRAM containers and blocks as they pass by (CRAMv3 sections 7 and 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The header of a file: its contigs, and how a stream of it starts and ends."""
+"""Read the header of a file: its contigs, and how a stream of it starts and ends."""
 
 from __future__ import annotations
 

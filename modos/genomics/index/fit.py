@@ -1,4 +1,4 @@
-"""Checks that an index fits its file, by the index alone and by a few looks into the file.
+"""Check that an index fits its file, with a few reads of the file at most.
 
 In a sorted file the chunks of an index cover all records that have a position,
 without a gap: one that is of a shorter file, or lacks a contig, does not. That

@@ -1,4 +1,4 @@
-"""Layout of the records of a BAM, BCF or VCF in the decompressed bytes of a file.
+"""The layout of BAM, BCF and VCF records in decompressed bytes.
 
 A record says where it ends and begins with its contig and position (SAMv1
 section 4.2, VCFv4.3 sections 1.6 and 6.3), so that it can be found, placed and

@@ -1,4 +1,4 @@
-"""The header of a stream, read while the rest is still on its way."""
+"""Read the header of a stream while the rest is still on its way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An index of any kind from its bytes."""
+"""Parse an index of any kind."""
 
 from __future__ import annotations
 

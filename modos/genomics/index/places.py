@@ -1,4 +1,4 @@
-"""Lookup of the record at a virtual offset of a BAM, BCF or VCF: its contig and its start."""
+"""Look up the contig and start of the record at a virtual offset of a BAM, BCF or VCF."""
 
 from __future__ import annotations
 

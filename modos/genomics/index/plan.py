@@ -1,4 +1,4 @@
-"""Planning of the bytes of a file that hold the records of a region."""
+"""Plan which bytes of a file hold the records of a region."""
 
 from __future__ import annotations
 

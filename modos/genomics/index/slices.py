@@ -1,4 +1,4 @@
-"""Pieces of a BGZF file between two records, as a valid BGZF stream.
+"""Cut a BGZF file between two records into a valid BGZF stream.
 
 An index points at records, and records may start and end anywhere in a block.
 Whole blocks stay byte ranges of the file; the block a slice starts or ends in

@@ -1,4 +1,4 @@
-"""The header of a VCF or BCF as text: its samples, and contigs that it leaves out (VCFv4.3 sections 1.4 and 6.2)."""
+"""Read samples and undeclared contigs from the header of a VCF or BCF (VCFv4.3 sections 1.4 and 6.2)."""
 
 from __future__ import annotations
 

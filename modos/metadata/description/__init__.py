@@ -1,4 +1,4 @@
-"""Files that describe an object and its elements: YAML, JSON, and sheets (TSV, CSV, XLSX).
+"""Read files that describe an object and its elements: YAML, JSON, and sheets (TSV, CSV, XLSX).
 
 In: files, and a `Matcher` that knows what their headers and cells mean. Out: an
 `Entry` for each element: its attributes, its source file and its parent; or one

@@ -1,4 +1,4 @@
-"""YAML and JSON files that describe objects and elements."""
+"""Read YAML and JSON files that describe objects and elements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Elements, as read from files."""
+"""The elements that description files have."""
 
 from __future__ import annotations
 

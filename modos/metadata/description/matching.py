@@ -1,4 +1,4 @@
-"""Slots and values of the schema, matched with the names that people write in sheets.
+"""Match the names that people write in sheets with slots and values of the schema.
 
 A name that differs only in case, spaces, `_` and `-` is accepted and reported;
 one that is merely near is asked about, or settled beforehand (`--map`); nothing

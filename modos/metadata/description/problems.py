@@ -1,4 +1,4 @@
-"""Problems in sheets: all of them are counted, and some of them shown."""
+"""Collect the problems of a sheet into one error."""
 
 from __future__ import annotations
 

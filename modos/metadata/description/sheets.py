@@ -1,4 +1,4 @@
-"""Tables of elements: a row per element and a column per slot."""
+"""Read sheets, which have a row per element and a column per slot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in the formats that people keep them in (TSV, CSV and XLSX), as rows of text."""
+"""Read TSV, CSV and XLSX tables as rows of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Empty sheets with the columns of a class, to be filled in and read."""
+"""Write empty sheets with the columns of a class."""
 
 from __future__ import annotations
 

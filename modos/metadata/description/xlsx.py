@@ -1,4 +1,4 @@
-"""Worksheets of XLSX files, as text: what a cell shows, never what a formula would be.
+"""Read the worksheets of XLSX files as text, without evaluating formulas.
 
 The file is not to be trusted: what it unpacks to is bounded before it is
 parsed, document types are refused, and what would be lost silently (a

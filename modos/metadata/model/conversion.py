@@ -1,4 +1,4 @@
-"""Conversion of elements, as people and programs give them, to plain attributes."""
+"""Convert elements, as people and programs give them, to plain attributes."""
 
 from __future__ import annotations
 

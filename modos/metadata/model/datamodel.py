@@ -1,3 +1,5 @@
+"""The classes of the schema, generated from schema/modos.yaml: do not edit them here."""
+
 # id: https://w3id.org/sdsc-ordes/modos-schema
 # description: Metadata of multi-omics digital objects, their assays, samples, data and references.
 # license: https://creativecommons.org/publicdomain/zero/1.0/

@@ -1,4 +1,4 @@
-"""Classes and slots of the schema, to be looked up by programs."""
+"""Look up classes and slots of the schema."""
 
 from __future__ import annotations
 

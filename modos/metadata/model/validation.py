@@ -1,4 +1,4 @@
-"""Validation of elements against the schema: every problem at once, in words."""
+"""Validate elements against the schema, and report every problem at once."""
 
 from __future__ import annotations
 

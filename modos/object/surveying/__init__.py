@@ -1,4 +1,4 @@
-"""Survey of files of this machine, which become elements of an object by their names and headers.
+"""Survey local files, which become elements of an object by their names and headers.
 
 In: files, references, and a `Matcher` that asks and reports. Out: additions to a
 transaction, one element for each file, linked to its samples and its reference.

@@ -1,4 +1,4 @@
-"""The survey: files as elements, with what their headers say."""
+"""Turn files into elements, with what their headers say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References of an object that files belong to, by the contigs in their headers; and references that are added."""
+"""Match files with references of an object by the contigs in their headers."""
 
 from __future__ import annotations
 

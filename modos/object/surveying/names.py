@@ -1,4 +1,4 @@
-"""Names of elements and their files in an object: those of the files of this machine, as long as they are unique."""
+"""Choose unique names for elements and their files."""
 
 from __future__ import annotations
 

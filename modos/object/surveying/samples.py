@@ -1,4 +1,4 @@
-"""Samples of an object that the names in a header mean."""
+"""Match the names in a header with samples of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An annotation: its genes, transcripts, exons, introns, coding stretches and UTRs."""
+"""An annotation with its genes, transcripts, exons, introns, coding stretches and UTRs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions around the origin of a circular contig, where a feature ends beyond the last base, and a region may, too."""
+"""Query circular contigs around their origin, where features and regions may end beyond the last base."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the parts of an annotation to its tables: gene, transcript, exon, intron, cds, utr."""
+"""Build the tables of an annotation from its parts: gene, transcript, exon, intron, cds, utr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features that cross the origin of a circular contig: they end beyond the last base (GFF3 1.26, "Circular Genomes")."""
+"""Join features that cross the origin of a circular contig (GFF3 1.26, "Circular Genomes")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the columns of an annotation's tables: searches by place would not notice what is wrong in one."""
+"""Check the columns of an annotation's tables, as searches would not notice what is wrong in one."""
 
 from __future__ import annotations
 

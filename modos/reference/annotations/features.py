@@ -1,4 +1,4 @@
-"""Features of an annotation, one or several: their columns, and what they belong to."""
+"""Features of an annotation, with their columns and the features they belong to."""
 
 from __future__ import annotations
 

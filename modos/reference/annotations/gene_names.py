@@ -1,4 +1,4 @@
-"""Genes by what people call them: an id, with or without its version, or a name."""
+"""Find genes by what people call them: an id, with or without its version, or a name."""
 
 from __future__ import annotations
 

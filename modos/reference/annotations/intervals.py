@@ -1,4 +1,4 @@
-"""Search for the intervals, of many, that overlap a query, without looking at those that do not.
+"""Find the intervals that overlap a query without looking at the others.
 
 The borders of all intervals cut each contig into segments. What overlaps a
 query is what covers the segment of its start, and what starts within it: one

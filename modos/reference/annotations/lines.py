@@ -1,4 +1,4 @@
-"""The lines of GFF3 and GTF files as tables.
+"""Read the lines of GFF3 and GTF files as tables.
 
 Formats: The Sequence Ontology, "Generic Feature Format Version 3" 1.26; "GTF2.2", Washington University.
 """

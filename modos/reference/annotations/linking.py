@@ -1,4 +1,4 @@
-"""Links from the parts of an annotation to its nodes, where a key alone does not say it."""
+"""Link the parts of an annotation to its nodes where a key alone is ambiguous."""
 
 from __future__ import annotations
 

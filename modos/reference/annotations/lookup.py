@@ -1,4 +1,4 @@
-"""Lookups of one query at a time, among numbers in order, or ids; the answers are row numbers."""
+"""Look up single queries among sorted numbers or ids, and return row numbers."""
 
 from __future__ import annotations
 

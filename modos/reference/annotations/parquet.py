@@ -1,4 +1,4 @@
-"""Sizes that a Parquet file declares, checked before a library sets memory aside for them.
+"""Check the sizes that a Parquet file declares before a library allocates memory for them.
 
 Formats: Apache Parquet, "File format" 2.11 (parquet.thrift); Apache Thrift, "Compact protocol".
 """

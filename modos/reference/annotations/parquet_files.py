@@ -1,4 +1,4 @@
-"""An annotation as files: a Parquet table of each kind, and a manifest that says what they are."""
+"""Store an annotation as Parquet tables with a manifest."""
 
 from __future__ import annotations
 

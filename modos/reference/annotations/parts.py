@@ -1,4 +1,4 @@
-"""Parts that an annotation is built of, as files have them: genes and transcripts, exons, and stretches that are translated."""
+"""Split annotation files into the parts that tables are built from."""
 
 from __future__ import annotations
 

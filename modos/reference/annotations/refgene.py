@@ -1,4 +1,4 @@
-"""UCSC's tables of genes: refGene.txt, refFlat.txt, knownGene.txt and the other forms of genePred.
+"""Read UCSC's gene tables: refGene.txt, refFlat.txt, knownGene.txt and other forms of genePred.
 
 Formats: UCSC Genome Browser, "Gene Predictions and RefSeq Genes" (genePred, genePredExt, refFlat), and the schema of knownGene.
 """

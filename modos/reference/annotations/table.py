@@ -1,4 +1,4 @@
-"""The features of one kind: asked by place, by id and by number."""
+"""The features of one kind, which can be queried by place, id and number."""
 
 from __future__ import annotations
 
@@ -93,6 +93,14 @@ class FeatureTable:
         self._by_ends: dict[tuple[str, bool], _Pair] = {}
         self._children: dict[str, _Pair] = {}
         self.loaded: dict[str, Any] = {}  # columns as `values` gives them
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle where the features are, and none of what was read."""
+        given = {"manifest": self.manifest, "codes": self._codes, "siblings": self.siblings, "file": self._file}
+        return {"kind": self.kind, **given}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        FeatureTable.__init__(self, **state)
 
     def __len__(self) -> int:
         return self._table.offsets[-1]

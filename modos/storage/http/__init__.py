@@ -1,4 +1,4 @@
-"""Other machines, asked over HTTP.
+"""Requests to other machines over HTTP.
 
 In: an address that a user or another answer has named. Out: an answer of bounded
 size in bounded time (`asking`, `pace`), from a host that may be reached (`reach`,

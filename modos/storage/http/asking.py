@@ -1,4 +1,4 @@
-"""Requests that get one answer of a server, in a bounded time, from the host that was asked and from no other."""
+"""Make a request and get one answer in bounded time, from the host that was asked and no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limit on how slowly an answer may come: a client that waits for a server gets something for it, or gives up."""
+"""Give up on answers that come too slowly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections of requests that are given up where bytes trickle, and that lead to no internal place that nobody named."""
+"""Connections of requests that end when bytes trickle, and never lead to an unnamed internal host."""
 
 from __future__ import annotations
 

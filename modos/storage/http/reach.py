@@ -1,4 +1,4 @@
-"""Reach of the addresses of a host: where a server may send those who have named it, and where not.
+"""Decide where a server may send those who named it.
 
 What comes from the network and says where a client is to go next must not
 send it to places that only the client can reach: to itself, to the metadata

@@ -1,4 +1,4 @@
-"""Redirects are followed, and what comes with them is not read: requests would read all of it, however much there is."""
+"""Follow redirects without reading their bodies, of which requests would read everything."""
 
 from __future__ import annotations
 

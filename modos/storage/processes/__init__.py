@@ -1,4 +1,4 @@
-"""Processes: this one and others that work on the same files.
+"""Processes that work on the same files as this one, its children and forks among them.
 
 In: work to be done apart from this process, or under way in others. Out: children
 for libraries that may abort (`children`), state that a fork makes anew (`forking`),

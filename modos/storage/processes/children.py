@@ -1,4 +1,4 @@
-"""Child processes for libraries that may abort, take all memory or write to stderr where what they read is damaged.
+"""Run libraries that may crash, hang or flood stderr on damaged data in a child process.
 
 They are new processes, not forks of one that may have threads. One that works
 on request is started when it is first needed, kept for the next, and ends by

@@ -1,4 +1,4 @@
-"""State that a forked process makes anew: locks, connections, and all else that it must not share with its parent."""
+"""Renew state that a forked process must not share with its parent, such as locks and connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the C library for memory that is freed."""
+"""Tune how the C library keeps and returns freed memory."""
 
 from __future__ import annotations
 

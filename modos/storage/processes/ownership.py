@@ -1,4 +1,4 @@
-"""Marks on work under way, which tell whether the process that made them still runs.
+"""Mark work under way, so that others can tell whether its process still runs.
 
 A mark is such as `9f3a01c25be0c1d2-4711-a07f33c1129221a`: where the process
 runs (machine, time it was started, namespace of process numbers), its number,

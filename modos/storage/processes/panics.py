@@ -1,4 +1,4 @@
-"""Panics of libraries that are written in Rust: these are no Exception, and pass every handler."""
+"""Turn panics of Rust libraries, which no handler of Exception catches, into errors."""
 
 from __future__ import annotations
 

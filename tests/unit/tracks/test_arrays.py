@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from modos.errors import ChecksumMismatch, InvalidInputError, ModosError
 from modos.storage import open_storage
+from modos.storage.write_log import WriteLog
 from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
 from modos.tracks.packing import Packing, are_same_values, find_packing
@@ -85,7 +86,7 @@ def storage(tmp_path):
 
 def written(storage, data, chunk=64, fill=0, path="a/b"):
     spec = ArraySpec(path, data.shape, chunk, data.dtype.name, fill, choose_codec([data[..., :chunk]]))
-    writer = ArrayWriter(storage, spec, [])
+    writer = ArrayWriter(WriteLog(storage), spec)
     for number in range(-(-data.shape[-1] // chunk)):
         piece = data[..., number * chunk : (number + 1) * chunk]
         pad = [(0, 0)] * (data.ndim - 1) + [(0, chunk - piece.shape[-1])]
@@ -140,7 +141,7 @@ def test_chunks_of_fill_values_cost_nothing(storage, tmp_path):
 @given(st.data())
 def test_chunks_in_any_order_written_twice_and_taken_back(tmp_path_factory, data):
     storage = open_storage(tmp_path_factory.mktemp("w"))
-    writer = ArrayWriter(storage, ArraySpec("x", (8 * 700,), 8, "int16", -1, choose_codec([])), [])
+    writer = ArrayWriter(WriteLog(storage), ArraySpec("x", (8 * 700,), 8, "int16", -1, choose_codec([])))
     wanted = np.full(8 * 700, -1, np.int16)
     for number in data.draw(st.lists(st.integers(0, 699), max_size=40)):
         chunk = np.full(8, data.draw(st.integers(-1, 3)), np.int16)
@@ -156,7 +157,7 @@ def test_chunks_in_any_order_written_twice_and_taken_back(tmp_path_factory, data
 
 
 def test_a_writer_that_is_stopped_leaves_nothing(storage):
-    writer = ArrayWriter(storage, ArraySpec("x", (64 * 600,), 64, "int16", 0, choose_codec([])), [])
+    writer = ArrayWriter(WriteLog(storage), ArraySpec("x", (64 * 600,), 64, "int16", 0, choose_codec([])))
     for number in range(600):
         writer.put(number, np.full(64, number + 1, np.int16))
         writer.flush(keep=(number // 256,))
@@ -220,6 +221,6 @@ def test_the_cache_keeps_what_was_used_last():
 
 def test_small_arrays_and_names(storage):
     names = Names("data/t")
-    spec = write_small(storage, names.path("zoom"), np.arange(12.0).reshape(3, 4), 8, [])
+    spec = write_small(WriteLog(storage), names.path("zoom"), np.arange(12.0).reshape(3, 4), 8)
     assert (opened(storage, spec).read() == np.arange(12.0).reshape(3, 4)).all()
     assert any(spec.path in folder for folder in names.folders()) and Names("data/t").path("zoom") != spec.path

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from modos.errors import InvalidInputError, RegionError
 from modos.genomics.region import Region
 from modos.storage import open_storage
+from modos.storage.write_log import WriteLog
 from modos.tracks import build as building
 from modos.tracks.arrays import Names
-from modos.tracks.build import TrackBuilder, iter_windows
+from modos.tracks.build import TrackBuilder
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
 from modos.tracks.data import Block, Runs, Values
+from modos.tracks.dense import iter_windows
 from modos.tracks.packing import are_same_values
 from modos.tracks.runs import blank, complement, expand, expand_windows, intersection, join_runs, restrict, to_runs, union
 from modos.tracks.sharded import Reader, ShardedArray
@@ -30,7 +32,7 @@ def block(data):
 
 def build(folder, contigs, blocks):
     storage = open_storage(folder)
-    builder = TrackBuilder(storage, contigs, Names("data/t"), [])
+    builder = TrackBuilder(WriteLog(storage), contigs, Names("data/t"))
     for one in blocks:
         builder.check(block(one))
         builder.add(block(one))
@@ -211,7 +213,7 @@ def test_runs_over_a_genome_whose_gaps_need_more_than_32_bits(tmp_path):
     ],
 )
 def test_what_cannot_be(tmp_path, first, second, error):
-    builder = TrackBuilder(open_storage(tmp_path), Contigs({"c": 100}), Names("data/t"), [])
+    builder = TrackBuilder(WriteLog(open_storage(tmp_path)), Contigs({"c": 100}), Names("data/t"))
     builder.check(block(first))
     with pytest.raises(InvalidInputError, match=error):
         builder.check(block(second))

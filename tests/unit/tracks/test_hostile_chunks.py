@@ -16,6 +16,7 @@ from numcodecs import Blosc, blosc
 from modos.api import MODO
 from modos.errors import ChecksumMismatch
 from modos.storage import open_storage
+from modos.storage.write_log import WriteLog
 from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, choose_codec
 from modos.tracks.conditions import Condition
@@ -32,6 +33,8 @@ READ = """
 import sys
 from modos.errors import ModosError
 from modos.storage import open_storage
+from modos.storage.write_log import WriteLog
+from modos.storage.write_log import WriteLog
 from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 import json
@@ -108,7 +111,9 @@ def test_every_chunk_that_blosc_writes_is_accepted(threads):
 def stored(tmp_path):
     """A shard of four chunks: its array, its file, its bytes."""
     data = np.random.default_rng(1).integers(0, 9, 4000).astype(np.int16)
-    writer = ArrayWriter(open_storage(tmp_path), ArraySpec("a/b", (4000,), 1000, "int16", 0, choose_codec([data[:1000]])), [])
+    writer = ArrayWriter(
+        WriteLog(open_storage(tmp_path)), ArraySpec("a/b", (4000,), 1000, "int16", 0, choose_codec([data[:1000]]))
+    )
     for number in range(4):
         writer.put(number, data[number * 1000 : (number + 1) * 1000])
     spec = writer.finish()

@@ -1,0 +1,91 @@
+"""Write files under a temporary name until they are whole and on the disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+
+from modos.storage import modes
+from modos.storage.processes import ownership
+
+_SUFFIX = ".part"
+PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
+_FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
+
+
+@contextmanager
+def part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator[Path]:
+    """A name beside a file for what is to become it; removed at the end, but where it ends with an error of `keep`."""
+    mark = ownership.new_mark()
+    part = path.with_name(f".{path.name[:60]}.{mark}{_SUFFIX}")
+    try:
+        yield part
+    except keep:
+        raise
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    else:
+        part.unlink(missing_ok=True)
+    finally:
+        ownership.release(mark)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable, where the system allows it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(file: FileIO, pieces: Iterable[bytes]) -> int:
+    """Write, and have it on the disk; returns the number of bytes.
+
+    The disk is at work all the while, not only at the end.
+    """
+    written = flushed = 0
+    with ThreadPoolExecutor(1, "modos-flush") as flusher:
+        flush: Future[None] | None = None
+        for piece in pieces:
+            _write_all(file, piece)
+            written += len(piece)
+            if written - flushed >= _FLUSH and (flush is None or flush.done()):
+                if flush:
+                    flush.result()
+                flush, flushed = flusher.submit(os.fsync, file.fileno()), written
+        if flush:
+            flush.result()
+    os.fsync(file.fileno())
+    return written
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write some bytes; one call may take fewer."""
+    done = file.write(data)
+    while done < len(data):
+        done += file.write(memoryview(data)[done:])
+
+
+def find_kept(path: Path, now: Callable[[], float]) -> Path | None:
+    """Find the largest of the parts that ended processes have left of a file; `now` is the clock that sets its times."""
+    found = []
+    with suppress(OSError):
+        for entry in os.scandir(path.parent):
+            match = PART.fullmatch(entry.name)
+            if match and entry.name == f".{path.name[:60]}.{match['mark']}{_SUFFIX}":
+                status = entry.stat(follow_symlinks=False)
+                if modes.may_go_on(status, path.parent) and ownership.is_abandoned(match["mark"], now() - status.st_mtime):
+                    found.append((status.st_size, Path(entry.path)))
+    return max(found)[1] if found else None
