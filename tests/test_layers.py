@@ -43,6 +43,7 @@ INSIDE = {
             "finding",
             "notebook",
             "renamed",
+            "later",
         },
         {"marks", "old_layout"},
         {"document", "old_chunks"},
