@@ -22,7 +22,8 @@ from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.remote import tokens
-from modos.remote.access import open_remote, s3_options, served_url
+from modos.remote.access import open_remote, s3_options
+from modos.remote.places import served_url
 from modos.remote.served import ServedStorage
 from modos.remote.services import Services, discover, fetch_caller, fetch_json, is_texts, server_name, token_for
 from modos.storage import Storage

@@ -26,6 +26,7 @@ class Later:
         self._module, self._name = module, name
 
     def __call__(self, *given: Any) -> Any:
+        """Make one."""
         return self.load()(*given)
 
     def __getattr__(self, method: str) -> Callable[[], Any]:
@@ -66,4 +67,4 @@ class _Delegated:
             return method(getattr(self, part), *given, **named)
 
         setattr(self._owner, self._name, call)
-        return call.__get__(instance, owner)
+        return call.__get__(instance, owner)  # type: ignore[attr-defined]  # it is a function

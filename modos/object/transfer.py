@@ -25,13 +25,12 @@ from modos.errors import (
     NotFoundError,
     StorageFullError,
 )
-from modos.formats import ZARR, format_of, index_names, is_encrypted
+from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted
 from modos.genomics import indexer
 from modos.object import commits, encrypted_index, journal
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
-from modos.reference.sequences import is_compressed
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.given import refuse_pipe
