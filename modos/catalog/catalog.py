@@ -17,8 +17,8 @@ from modos.object import commits
 from modos.object.document import ROOT_KEY
 from modos.object.old_layout import OLD_ROOT_KEY
 from modos.remote.access import open_remote
-from modos.remote.places import served_url
 from modos.remote.services import get_json, is_texts, resolve_services
+from modos.remote.urls import served_url
 from modos.storage import Storage, check_key
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking

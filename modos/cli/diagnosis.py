@@ -23,9 +23,9 @@ from modos.object.document import ROOT_KEY
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.remote import tokens
 from modos.remote.access import open_remote, s3_options
-from modos.remote.places import served_url
 from modos.remote.served import ServedStorage
 from modos.remote.services import Services, discover, fetch_caller, fetch_json, is_texts, server_name, token_for
+from modos.remote.urls import served_url
 from modos.storage import Storage
 from modos.storage.s3 import S3Storage
 

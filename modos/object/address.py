@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
-from modos.remote.places import is_remote
+from modos.remote.urls import is_remote
 from modos.storage import open_storage
 from modos.storage.processes.forking import cached_property
 

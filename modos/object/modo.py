@@ -15,7 +15,7 @@ from modos.object.address import ObjectAddress
 from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
 from modos.object.renamed import check_same, take_other_names
-from modos.remote.places import is_remote
+from modos.remote.urls import is_remote
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:

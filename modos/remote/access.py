@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
-from modos.remote.places import SERVED, served_url
 from modos.remote.served import ServedStorage
 from modos.remote.services import (
     Services,
@@ -21,6 +20,7 @@ from modos.remote.services import (
     resolve_services,
     token_for,
 )
+from modos.remote.urls import SERVED, served_url
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
 from modos.storage.http.reach import origin
