@@ -238,7 +238,7 @@ def _open(
     workers: int,
     hints: Query,
 ) -> GenomicFile:
-    from modos.remote.urls import is_remote
+    from modos.object.address import is_remote
 
     secret, senders = load_optional_secret(secret_key, passphrase_file), _load_senders(sender)
     if file.startswith(("http://", "https://")) and not is_remote(file):

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
-from modos.remote.urls import is_remote
+from modos.remote.urls import SERVED
 from modos.storage import open_storage
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     from modos.remote.services import Services
     from modos.storage import Storage
+
+
+def is_remote(path: Any) -> bool:
+    """Return whether an object is at S3 or at a modos server, and not in a folder of this machine."""
+    return str(path).startswith("s3://") or bool(SERVED.fullmatch(str(path)))
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,11 @@ class Connection:
         from modos.remote.access import services_of
 
         return services_of(self.address.path, self.address.endpoint, self.address.services)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Modos server to ask for references, before that of the environment: of an object at a server this one."""
+        return self.services.endpoint if self.storage.is_remote else self.address.endpoint
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the address: unpickling connects anew."""

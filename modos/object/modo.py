@@ -11,11 +11,10 @@ from urllib.parse import unquote
 
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, listing
 from modos.formats import is_index
-from modos.object.address import ObjectAddress
+from modos.object.address import ObjectAddress, is_remote
 from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
 from modos.object.renamed import check_same, take_other_names
-from modos.remote.urls import is_remote
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
@@ -718,7 +717,7 @@ class MODO:
                 checksums=checksums,
                 thorough=thorough,
                 progress=progress,
-                endpoint=self.services.endpoint,
+                endpoint=self._object.endpoint,
                 secret=secret,
             )
         )

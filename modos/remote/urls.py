@@ -1,17 +1,11 @@
-"""Places of objects: in a folder, at S3, or at a modos server, as they are written."""
+"""URLs of what a modos server gives out."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 from urllib.parse import quote
 
 SERVED = re.compile(r"(?P<server>https?://(?:(?!/(?:reads|variants)/).)+?)/files(?:/(?P<key>.*))?", re.IGNORECASE)
-
-
-def is_remote(path: Any) -> bool:
-    """Return whether an object is at S3 or at a modos server, and not in a folder of this machine."""
-    return str(path).startswith("s3://") or bool(SERVED.fullmatch(str(path)))
 
 
 def served_url(endpoint: str, key: str) -> str:
