@@ -12,7 +12,6 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"escaping"},
     {"errors"},
     {"storage"},
     {"formats"},

@@ -11,7 +11,7 @@ from typing import Any
 
 from modos.catalog.searching import parse_search
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.escaping import escape_line, is_plain
+from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ZARR, find_keys, index_names, is_array_path
 from modos.object import commits
 from modos.object.document import ROOT_KEY

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 
 import typer
 
-from modos.escaping import escape_line, escape_text
+from modos.errors.escaping import escape_line, escape_text
 
 
 class Where(TypedDict):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.escaping import escape_line
+from modos.errors.escaping import escape_line
 from modos.formats import is_array_path, name_of
 from modos.metadata import model
 from modos.object import marks

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
-from modos.escaping import escape_line, escape_text
+from modos.errors.escaping import escape_line, escape_text
 from modos.formats import is_array_path, name_of
 
 if TYPE_CHECKING:

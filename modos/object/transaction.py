@@ -27,7 +27,7 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 from modos.formats import (
     ENCRYPTED_SUFFIX,
     ZARR,
