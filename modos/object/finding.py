@@ -228,7 +228,6 @@ def open_served_file(
         Allowed senders: one of them must have encrypted the answers; None allows anybody.
     """
     from modos.genomics.htsget.streams import htsget_source
-    from modos.reference.genes import GeneFinder
     from modos.remote.services import check_url, token_for
 
     check_reference(reference_filename)
@@ -238,7 +237,7 @@ def open_served_file(
         source,
         lambda regions: str(reference_filename) if reference_filename else None,
         hints=hints,
-        find_gene=GeneFinder(endpoint).find,
+        find_gene=_find_later(endpoint),
     )
     file.reopen = partial(
         open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers, senders=senders
@@ -325,11 +324,17 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
 
         return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
+    sealed = [name_of(path) for path in paths if is_encrypted(path)]
+    return _find_later(endpoint, digests, files, _find_aliases(metadata, key, endpoint), sealed)
+
+
+def _find_later(*given: Any) -> FindGene:
+    """Return what finds genes as a `GeneFinder` of these arguments does, which is imported when a gene is asked for."""
+
     def find(name: str, contigs: Mapping[str, tuple[int | None, str | None]]) -> Region | None:
         from modos.reference.genes import GeneFinder
 
-        sealed = [name_of(path) for path in paths if is_encrypted(path)]
-        return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint), sealed).find(name, contigs)
+        return GeneFinder(*given).find(name, contigs)
 
     return find
 
