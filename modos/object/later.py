@@ -30,6 +30,8 @@ class Later:
         return self.load()(*given)
 
     def __getattr__(self, method: str) -> Callable[[], Any]:
+        if method.startswith("_"):
+            raise AttributeError(method)
         return lambda: getattr(self.load(), method)
 
     def load(self) -> Any:
@@ -45,7 +47,7 @@ def delegate(part: str, method: Callable[Concatenate[Any, Given], Result]) -> Ca
     part
         Attribute of the object that holds the part.
     method
-        The method, named at its class, which may be a `Later`.
+        The method, named at its class, for which a `Later` stands.
     """
     return _Delegated(part, method)  # type: ignore[return-value]  # it becomes that when it is asked for
 
