@@ -25,7 +25,7 @@ from streaming import MODOS, peak_memory, run, serving, write_bam
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.genomics import GenomicFile
-from modos.genomics.sources import htsget_source
+from modos.genomics.htsget.streams import htsget_source
 from modos.genomics.writer import OutputFormat
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))

@@ -13,10 +13,12 @@ import metadata
 import references
 import regions
 import stack
+import startup
 import streaming
 import tracks
 
 BENCHMARKS = {
+    "startup": startup.main,
     "streaming": streaming.main,
     "regions": regions.main,
     "encryption": encryption.main,

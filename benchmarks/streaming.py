@@ -1,6 +1,6 @@
-"""Raw streaming against curl, and the time to the first word.
+"""Raw streaming against curl.
 
-Raw streaming: `modos stream --raw` of a BAM from the modos server over a folder against curl of the same bytes,
+`modos stream --raw` of a BAM from the modos server over a folder against curl of the same bytes,
 in turn, five times; the client's peak memory, and that for a file twice as large.
 """
 
@@ -117,16 +117,9 @@ def bench_raw(folder: Path) -> None:
         shutil.rmtree(place)
 
 
-def bench_help() -> None:
-    """Time to `modos --help`."""
-    times = [run([MODOS, "--help"]).seconds for _ in range(ROUNDS + 1)][1:]
-    print(f"{'modos --help':<24} {median(times):.3f} s")
-
-
 def main() -> None:
     """Run all."""
     if not shutil.which("curl"):
         sys.exit("these benchmarks compare with curl: install it")
-    bench_help()
     with tempfile.TemporaryDirectory(prefix="modos-bench-") as folder:
         bench_raw(Path(folder))

@@ -12,7 +12,6 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"escaping"},
     {"errors"},
     {"storage"},
     {"formats"},
@@ -43,6 +42,7 @@ INSIDE = {
             "finding",
             "notebook",
             "renamed",
+            "later",
         },
         {"marks", "old_layout"},
         {"document", "old_chunks"},

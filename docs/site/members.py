@@ -1,7 +1,7 @@
 """Show members of classes that are made by a call with their text on the site: an extension of Griffe, which runs no code.
 
 `means = property(lambda self: ..., doc="Means, (tracks,).")` is a property with that text. A method that is handed on
-to a part of the object, `add_track = _delegate("_genomes", Genomes.add_track)`, is shown as that method.
+to a part of the object, `add_track = delegate("_genomes", Genomes.add_track)`, is shown as that method.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from griffe import (
     NameResolutionError,
 )
 
-_DELEGATE = "_delegate"
+_DELEGATE = "delegate"
 
 
 class Members(Extension):

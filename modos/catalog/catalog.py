@@ -12,12 +12,13 @@ from typing import Any
 
 from modos.catalog.searching import parse_search
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.escaping import escape_line, is_plain
+from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, find_keys, index_names, is_array_path, object_of
 from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
-from modos.remote.access import open_remote, served_url
+from modos.remote.access import open_remote
 from modos.remote.services import get_json, is_texts, resolve_services
+from modos.remote.urls import served_url
 from modos.storage import Storage, check_key
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking

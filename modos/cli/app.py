@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from modos.cli import account, asked, demo, doctor, metadata, objects, serve, stream, template
-from modos.cli.groups import Group, load_later
+from modos.cli.groups import Listed, list_commands
 from modos.cli.output import options, show_log
-from modos.cli.peer import accept_spellings
+
+_OBJECTS, _DATA, _HERE = "Objects", "Data", "Servers and settings"
+_COMMANDS = {
+    "create": Listed("objects.create", _OBJECTS),
+    "add": Listed("objects.add", _OBJECTS),
+    "template": Listed("template.template", _OBJECTS),
+    "update": Listed("objects.update", _OBJECTS),
+    "remove": Listed("objects.remove", _OBJECTS),
+    "enrich": Listed("objects.enrich", _OBJECTS),
+    "show": Listed("objects.show", _OBJECTS),
+    "query": Listed("metadata.query", _OBJECTS),
+    "publish": Listed("metadata.publish", _OBJECTS),
+    "check": Listed("metadata.check", _OBJECTS),
+    "diff": Listed("metadata.diff", _OBJECTS),
+    "upgrade": Listed("metadata.upgrade", _OBJECTS),
+    "remote": Listed("remote.app", _OBJECTS, "Objects on a server: list, upload, download."),
+    "stream": Listed("stream.stream", _DATA),
+    "coverage": Listed("stream.coverage", _DATA),
+    "c4gh": Listed("c4gh.app", _DATA, "Encrypt files for their recipients (Crypt4GH), and decrypt them."),
+    "genome": Listed("genome.app", _DATA, "The genome of an object: contigs, names, sequence."),
+    "track": Listed("track.app", _DATA, "Numeric tracks along the genome of an object."),
+    "reference": Listed(
+        "reference.app", _DATA, "Reference assemblies and annotations: kept in a store, fetched when needed, verified."
+    ),
+    "serve": Listed("serve.serve", _HERE),
+    "demo": Listed("demo.demo", _HERE),
+    "doctor": Listed("doctor.doctor", _HERE),
+    "login": Listed("account.login", _HERE),
+    "whoami": Listed("account.whoami", _HERE),
+    "logout": Listed("account.logout", _HERE),
+    "help": Listed("asked.help", _HERE),
+    "codes": Listed("codes.app", _HERE, "Codes of terminologies for cell types, materials, taxa and processing: search, build."),
+    "config": Listed("doctor.app", _HERE, "Settings, and where they come from."),
+    "rm": Listed("objects.remove", hidden=True),
+    "ls": Listed("asked.ls", hidden=True),
+}
 
 app = typer.Typer(
     name="modos",
-    cls=Group,
+    cls=list_commands(_COMMANDS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 
 
@@ -52,50 +85,3 @@ def configure(
     options.debug, options.progress = debug, progress
     if debug:
         show_log()
-
-
-_OBJECTS, _DATA, _HERE = "Objects", "Data", "Servers and settings"
-_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    _OBJECTS: {
-        "create": objects.create,
-        "add": objects.add,
-        "template": template.template,
-        "update": objects.update,
-        "remove": objects.remove,
-        "enrich": objects.enrich,
-        "show": objects.show,
-        "query": metadata.query,
-        "publish": metadata.publish,
-        "check": metadata.check,
-        "diff": metadata.diff,
-        "upgrade": metadata.upgrade,
-    },
-    _DATA: {"stream": stream.stream, "coverage": stream.coverage},
-    _HERE: {
-        "serve": serve.serve,
-        "demo": demo.demo,
-        "doctor": doctor.doctor,
-        "login": account.login,
-        "whoami": account.whoami,
-        "logout": account.logout,
-        "help": asked.help,
-    },
-}
-_GROUPS = (
-    (_OBJECTS, "remote", "Objects on a server: list, upload, download."),
-    (_DATA, "c4gh", "Encrypt files for their recipients (Crypt4GH), and decrypt them."),
-    (_DATA, "genome", "The genome of an object: contigs, names, sequence."),
-    (_DATA, "track", "Numeric tracks along the genome of an object."),
-    (_DATA, "reference", "Reference assemblies and annotations: kept in a store, fetched when needed, verified."),
-    (_HERE, "codes", "Codes of terminologies for cell types, materials, taxa and processing: search, build."),
-    (_HERE, "config", "Settings, and where they come from."),
-)
-
-for _panel, _functions in _COMMANDS.items():
-    for _name, _function in _functions.items():
-        app.command(_name, cls=accept_spellings(_name), rich_help_panel=_panel)(_function)
-for _panel, _name, _text in _GROUPS:
-    _module = f"modos.cli.{'doctor' if _name == 'config' else _name}"
-    app.add_typer(typer.Typer(cls=load_later(_module), no_args_is_help=True, help=_text), name=_name, rich_help_panel=_panel)
-app.command("rm", hidden=True)(objects.remove)
-app.command("ls", hidden=True)(asked.ls)

@@ -205,10 +205,8 @@ def _contigs(ctx: typer.Context, place: str) -> Iterable[str]:
     if _is_object(place) and (names := _sequences(_elements(ctx, place))):
         return names
     from modos.errors import InvalidInputError, ModosError
-    from modos.genomics.reader import quiet_htslib
     from modos.object.modo import MODO
 
-    quiet_htslib()
     try:
         modo, key = MODO.locate(os.path.expanduser(place), **_read_where(ctx))
         return modo.file(key).contigs

@@ -22,9 +22,10 @@ from modos.formats import ROOT_KEYS, object_of
 from modos.object import commits
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.remote import tokens
-from modos.remote.access import open_remote, s3_options, served_url
+from modos.remote.access import open_remote, s3_options
 from modos.remote.served import ServedStorage
 from modos.remote.services import Services, discover, fetch_caller, fetch_json, is_texts, server_name, token_for
+from modos.remote.urls import served_url
 from modos.storage import Storage
 from modos.storage.s3 import S3Storage
 

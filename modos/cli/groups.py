@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from modos.cli.output import options, show_log
+from modos.cli.peer import accept_spellings
 from modos.errors import InvalidInputError
 
 GLOBAL = ("endpoint", "anon", "quiet", "debug", "progress")
 _AGAIN = "global_"
+_PANEL = "Commands"
 
 
 class Group(TyperGroup):
@@ -27,6 +31,30 @@ class Group(TyperGroup):
             _take_globals(command, ctx.find_root().command)
             _take_once(command)
         return command
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, in their order; none is made for it."""
+        return list(self.commands)
+
+    def summarize(self) -> Iterator[tuple[str, str, str]]:
+        """Iterate over the commands that are not hidden: panel, name and summary."""
+        for name, one in self.commands.items():
+            if not one.hidden:
+                yield getattr(one, "rich_help_panel", None) or _PANEL, name, _first_paragraph(one.help)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands by panel, with a column of names that is as wide in each."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for panel, name, text in self.summarize():
+            panels.setdefault(panel, []).append((name, text))
+        width = max((len(name) for rows in panels.values() for name, _ in rows), default=0)
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+
+def _first_paragraph(text: str | None) -> str:
+    return " ".join(cleandoc(text or "").partition("\n\n")[0].split())
 
 
 def _take_globals(command: Any, root: Any) -> None:
@@ -75,19 +103,86 @@ def _set(ctx: Any, param: Any, value: Any) -> None:
     setattr(options, name, value)
 
 
-def load_later(module: str) -> type[Group]:
-    """Return a group of the commands of a module's app, which is imported when one of them is asked for."""
+@dataclass(frozen=True)
+class Listed:
+    """Command that is imported and made when it is asked for, and what the list of commands says of it before.
+
+    Parameters
+    ----------
+    place
+        The function of a command, or the Typer app of a group of them, as `module.name` below `modos.cli`.
+    panel
+        Heading that it is listed under.
+    text
+        Summary of a group; that of a function is the first paragraph of its docstring.
+    hidden
+        Whether it is not listed.
+    """
+
+    place: str
+    panel: str = _PANEL
+    text: str | None = None
+    hidden: bool = False
+
+    def summarize(self) -> str:
+        """Return what it does, in a paragraph."""
+        return _first_paragraph(self.text or self._load().__doc__)
+
+    def make(self, name: str) -> Any:
+        """Make the command, or the group."""
+        found, maker = self._load(), typer.Typer(rich_markup_mode=None)
+        if isinstance(found, typer.Typer):
+            maker.add_typer(found, name=name, cls=Group, no_args_is_help=True, help=self.text)
+        else:
+            maker.command(name, cls=accept_spellings(name), hidden=self.hidden)(found)
+        return typer.main.get_group(maker).commands[name]
+
+    def _load(self) -> Any:
+        module, _, name = self.place.partition(".")
+        return getattr(import_module(f"modos.cli.{module}"), name)
+
+
+class _Commands(MutableMapping[str, Any]):
+    """Commands by name, each made when it is asked for first."""
+
+    def __init__(self, listed: Mapping[str, Listed]):
+        self.listed = listed
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self.listed[name].make(name)
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("commands stay")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.listed)
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+
+def list_commands(listed: Mapping[str, Listed]) -> type[Group]:
+    """Return the class of a group of commands that are made when they are asked for."""
+    made = _Commands(listed)
 
     class Later(Group):
         @property
         def commands(self) -> MutableMapping[str, Any]:
             """Commands by name."""
-            if "made" not in vars(self):
-                self.made = typer.main.get_group(import_module(module).app).commands
-            return self.made
+            return made
 
         @commands.setter
         def commands(self, none: MutableMapping[str, Any]) -> None:
             """Ignore what typer sets at first: there are none yet."""
+
+        def summarize(self) -> Iterator[tuple[str, str, str]]:
+            """Iterate over the commands that are not hidden: panel, name and summary."""
+            return ((one.panel, name, one.summarize()) for name, one in listed.items() if not one.hidden)
 
     return Later

@@ -62,7 +62,7 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
     """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer without --yes."""
     from modos.cli.output import say
     from modos.errors import EXIT_INTERRUPTED, InvalidInputError
-    from modos.escaping import escape_line
+    from modos.errors.escaping import escape_line
 
     if not plan or yes:
         return
@@ -80,7 +80,7 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
 
 def read_answer(prompt: str) -> str:
     """Ask on stderr, so that stdout holds data alone; the end of input is like Ctrl-C."""
-    from modos.escaping import escape_line
+    from modos.errors.escaping import escape_line
 
     print(f"{escape_line(prompt)}: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()

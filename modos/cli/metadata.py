@@ -45,7 +45,7 @@ def publish(
     import json
 
     from modos.errors import InvalidInputError
-    from modos.escaping import escape_xml
+    from modos.errors.escaping import escape_xml
     from modos.metadata import graph, ro_crate
 
     formats = [*graph.FORMATS, "ro-crate"]

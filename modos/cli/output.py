@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 
 import typer
 
-from modos.escaping import escape_line, escape_text
+from modos.errors.escaping import escape_line, escape_text
 
 
 class Where(TypedDict):
@@ -176,14 +176,18 @@ def is_usage(error: BaseException) -> bool:
 
 def show_usage(error: Any) -> int:
     """Show an error of Typer; returns the exit code."""
-    from typer import rich_utils
-
     if isinstance(error, typer.Abort):
-        rich_utils.rich_abort_error()
+        print("Aborted.", file=sys.stderr)
         return 1
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        show(error.message)
+        return int(error.exit_code)
+    if context := getattr(error, "ctx", None):
+        print(escape_text(context.get_usage()), file=sys.stderr)
+        print(f"Try '{escape_line(context.command_path)} {context.help_option_names[0]}' for help.", file=sys.stderr)
     if error.message:
         error.message = escape_line(error.message)
-    rich_utils.rich_format_error(error)
+    show_error(error.format_message(), None)
     return int(error.exit_code)
 
 

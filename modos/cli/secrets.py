@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.input import is_terminal, read_answer
-from modos.escaping import escape_line
+from modos.errors.escaping import escape_line
 
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey

@@ -17,6 +17,7 @@ from modos.cli.output import options, progress, show, show_json, show_rows, tran
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
+    from modos.encryption.keys import PublicKey
     from modos.genomics import GenomicFile
     from modos.genomics.coverage import Coverage
     from modos.genomics.htsget.query import Query
@@ -111,7 +112,6 @@ def stream(
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
     from modos.errors import InvalidInputError
-    from modos.genomics.reader import quiet_htslib
 
     if as_json and not count:
         raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
@@ -120,8 +120,6 @@ def stream(
     _check_together(raw=raw, count=count, samples=samples)
     for name, names in (("fields", fields), ("tags", tags), ("notags", notags)):
         _check_together(raw=raw, **{name: names is not None})
-    if not raw:
-        quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(fields, tags, notags))
     if count:
@@ -161,9 +159,6 @@ def coverage(
 
     modos coverage -r chr1:1-20,000 -r chr2 --json data/ex/demo1.cram
     """
-    from modos.genomics.reader import quiet_htslib
-
-    quiet_htslib()
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(None, None, None))
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
@@ -243,12 +238,9 @@ def _open(
     workers: int,
     hints: Query,
 ) -> GenomicFile:
-    from modos.encryption.keys import as_public_keys
+    from modos.object.address import is_remote
 
-    secret = load_optional_secret(secret_key, passphrase_file)
-    senders = as_public_keys(sender) if sender else None
-    from modos.remote.access import is_remote
-
+    secret, senders = load_optional_secret(secret_key, passphrase_file), _load_senders(sender)
     if file.startswith(("http://", "https://")) and not is_remote(file):
         from modos.object.finding import open_served_file
 
@@ -257,6 +249,14 @@ def _open(
 
     modo, key = MODO.locate(file, **options.where)
     return modo.file(key, reference, secret_key=secret, hints=hints, workers=workers, sender_pubkey=senders)
+
+
+def _load_senders(files: list[Path] | None) -> list[PublicKey] | None:
+    if not files:
+        return None
+    from modos.encryption.keys import as_public_keys
+
+    return as_public_keys(files)
 
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:

@@ -25,7 +25,7 @@ from modos.cli.output import (
     text_file,
     translate_closed_pipe,
 )
-from modos.escaping import escape_line
+from modos.errors.escaping import escape_line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 from modos.metadata.model.schema import tables
 
 OBO = "http://purl.obolibrary.org/obo/"

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from modos.encryption.keys import PublicKey, load_public_key, load_secret_key
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, listing
-from modos.remote import tokens
 from modos.storage.given import is_pipe
+from modos.storage.user_folders import config_folder
 
 SECRET_KEY_VARIABLE = "MODOS_SECRET_KEY"
 
 
 def folders() -> list[Path]:
     """List the folders where people keep their keys: that of Crypt4GH's tools, and that of modos."""
-    return [Path.home() / ".c4gh", tokens.token_file().parent / "keys"]
+    return [Path.home() / ".c4gh", config_folder() / "keys"]
 
 
 def find_secret_keys(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:

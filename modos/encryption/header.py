@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from modos.encryption.keys import KEY_BYTES, PublicKey, SecretKey, as_public_keys
 from modos.errors import DecryptError, InvalidInputError
+from modos.formats.crypt4gh import MAGIC
 
-MAGIC, VERSION = b"crypt4gh", 1
+VERSION = 1
 MAX_PACKETS, MAX_HEADER = 1 << 16, 16 << 20
 DATA_PACKET = 124  # bytes of a header with the data key for one recipient
 _START = struct.Struct("<8sII")  # magic, version, packets

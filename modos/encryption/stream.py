@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from modos.encryption.header import MAGIC, Header, read_header
+from modos.encryption.header import Header, read_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, DecryptError
+from modos.formats.crypt4gh import MAGIC
 
 
 def plain_pieces(

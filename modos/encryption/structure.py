@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modos.encryption.header import MAGIC, Header
+from modos.encryption.header import Header
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
-from modos.errors import ChecksumMismatch, DecryptError, InvalidInputError
+from modos.errors import ChecksumMismatch, DecryptError
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted
+from modos.formats.crypt4gh import MAGIC
 from modos.storage import Readable
 from modos.storage.local import LocalStorage
 
@@ -39,38 +40,14 @@ def _may_hold_a_key(packet: bytes) -> bool:
     return packet[:4] == bytes(4) and len(packet) >= _DATA_KEY_PACKET
 
 
-def is_crypt4gh(path: Path) -> bool:
-    """Return whether a file of this machine begins as Crypt4GH does, whatever its name says."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except PermissionError:
-        raise InvalidInputError(f"no permission to read {path}") from None
-
-
 def source_header(source: Path) -> Header:
     """Read the header of an encrypted file of this machine."""
     real = source.resolve()
     return read_stored_header(LocalStorage(real.parent), real.name)[0]
 
 
-def check_source_encryption(source: Path, key: str) -> None:
-    """Refuse a file of this machine that is not what its new name says, encrypted or plain.
-
-    Raises
-    ------
-    DecryptError
-        It is no whole Crypt4GH file, and is to be named as one.
-    InvalidInputError
-        It is Crypt4GH, and is to be named as a plain file.
-    """
-    if not is_encrypted(key):
-        if is_crypt4gh(source):
-            raise InvalidInputError(
-                f"{source} is encrypted (Crypt4GH), and its name in the object, {key}, says that it is not",
-                f"give it a data_path that ends with {ENCRYPTED_SUFFIX}, or decrypt it first",
-            )
-        return
+def check_encrypted_source(source: Path, key: str) -> None:
+    """Refuse a file of this machine that is no whole Crypt4GH file, and is to be named as one: DecryptError."""
     real = source.resolve()
     try:
         check_structure(LocalStorage(real.parent), real.name)

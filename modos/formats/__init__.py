@@ -217,3 +217,8 @@ def object_of(root_key: str) -> str:
 def is_index(path: str | PurePath) -> bool:
     """Return whether a file's name says that it is an index."""
     return plain_name(PurePath(path).name).lower().endswith(INDEX_SUFFIXES)
+
+
+def is_compressed(fasta: str) -> bool:
+    """Return whether a FASTA has the name of a compressed one."""
+    return fasta.lower().endswith((".gz", ".bgz"))

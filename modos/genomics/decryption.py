@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modos.formats import index_names
-from modos.genomics.htsget.client import WORKERS
-from modos.genomics.planning import Plan, Planner
+from modos.genomics.planning import WORKERS, Plan, Planner
 from modos.genomics.region import RegionLike
 from modos.genomics.sources import StorageSource, Stream
 from modos.genomics.verification import Recorded

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
 from modos.formats import BGZF_EOF, FileFormat
 from modos.genomics import slicing
-from modos.genomics.bcftools import write_variants
 from modos.genomics.blanking import Blanking
-from modos.genomics.coverage import Coverage, measure
 from modos.genomics.htsget.query import Query
 from modos.genomics.index import Opening, open_stream
 from modos.genomics.index.vcf_header import header_text, sample_names, with_contigs
@@ -37,6 +35,8 @@ from modos.storage.processes.forking import cached_property
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from modos.genomics.coverage import Coverage
 
 RegionsLike = RegionLike | Iterable[RegionLike] | None
 
@@ -312,6 +312,8 @@ class GenomicFile:
 
     def measure(self, region: RegionLike, bins: int | None = 1) -> Coverage:
         """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
+        from modos.genomics.coverage import measure
+
         if self._blanking:
             raise InvalidInputError(f"the depth of {self.name} takes all fields", "open it without fields and tags")
         lengths = self._lengths
@@ -415,6 +417,8 @@ class GenomicFile:
             return
         opening = open_stream(self.format, self._source.open_header())
         if output.name != self.format.name:
+            from modos.genomics.bcftools import write_variants
+
             write_variants([opening.header_bytes], descriptor, output, name=self.name)
         elif output.is_text:
             write_all(descriptor, header_text(opening, self.format))
@@ -463,6 +467,8 @@ class GenomicFile:
         threads: int,
     ) -> None:
         """Write variants as `bcftools view` does."""
+        from modos.genomics.bcftools import write_variants
+
         wanted = self._check_samples(samples)
         opening, runs, settled = self._select(regions)
         header, text = opening.header_bytes, header_text(opening, self.format)

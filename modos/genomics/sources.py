@@ -1,45 +1,25 @@
 """Stream the bytes of a file, or of regions of it, from wherever they are served.
 
-A source is a file behind an htsget server or straight in a storage. Both give
-the same: the regions that were meant, and complete streams of the file's
-format that hold all of their records, and neighbours.
+A source is a file straight in a storage, or behind an htsget server
+(`modos.genomics.htsget.streams`). Both give the same: the regions that were
+meant, and complete streams of the file's format that hold all of their
+records, and neighbours.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
-from urllib.parse import unquote
 
-from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.stream import plain_pieces
-from modos.errors import (
-    AccessError,
-    ConflictError,
-    InvalidInputError,
-    NotFoundError,
-    ProtocolError,
-    RegionError,
-    RemoteError,
-    TruncatedStream,
-)
-from modos.formats import FORMATS, FileFormat, RecordKind, streamable_format
-from modos.genomics.blanking import PLACING
-from modos.genomics.htsget.client import WORKERS, HtsgetClient
-from modos.genomics.htsget.protocol import Ticket
-from modos.genomics.htsget.query import Query
-from modos.genomics.index import open_stream
-from modos.genomics.planning import Plan, Planner, iter_plan
-from modos.genomics.region import Region, RegionLike, Regions, settle
+from modos.errors import AccessError, ConflictError, RemoteError, TruncatedStream
+from modos.formats import FileFormat, streamable_format
+from modos.genomics.planning import WORKERS, Plan, Planner, iter_plan
+from modos.genomics.region import Region, RegionLike, Regions
 from modos.genomics.verification import Recorded, verify
 from modos.storage import Readable
 
-_SCHEME = "c4gh"
-_ADDRESS = re.compile(r"(?P<server>\w+://[^/]+.*?)/(?P<kind>reads|variants)/(?P<id>.+)")
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
 
 logger = logging.getLogger(__name__)
@@ -156,7 +136,7 @@ class StorageSource:
             )
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
-        return Stream(plan.regions, None, started) if regions is not None else _whole_stream(started, self._recorded, self.name)
+        return Stream(plan.regions, None, started) if regions is not None else whole_stream(started, self._recorded, self.name)
 
     def _plan(self, regions: Sequence[RegionLike] | None) -> Plan:
         return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
@@ -173,116 +153,8 @@ class StorageSource:
         return iter_plan(self._storage, plan, self._workers)
 
 
-class HtsgetSource:
-    """A file behind an htsget server.
-
-    Parameters
-    ----------
-    client
-        The server's.
-    file_id
-        Its id of the file.
-    format
-        The file's format.
-    recorded
-        What is known of the whole file, to compare it with.
-    hints
-        The fields and tags that are wanted; the server may send more.
-    secret
-        The key to open the answers with, where the server encrypts them.
-    senders
-        Of whom one must have encrypted them; anybody may, and they may be
-        plain, where it is None.
-    """
-
-    def __init__(
-        self,
-        client: HtsgetClient,
-        file_id: str,
-        format: FileFormat,
-        recorded: Recorded = Recorded(),
-        hints: Query = Query(),
-        secret: SecretKey | None = None,
-        senders: Sequence[PublicKey] | None = None,
-    ):
-        if format.kind is None:
-            raise InvalidInputError(f"{format.name} files have no records that can be streamed")
-        self._client = client
-        self._kind = format.kind
-        self._file_id = file_id
-        self._recorded = recorded
-        self._query = replace(hints, format=format.name, encryption_scheme=_SCHEME if secret else None)
-        self._secret = secret
-        self._senders = senders
-        self.format = format
-        self.name = f"{client.url}/{format.kind}/{file_id}"
-
-    def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Open one stream, or one for each region where the server cannot answer several with one."""
-        if regions is None:
-            pieces = self._iter(self._query, self._ask(self._query))
-            yield _whole_stream(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
-        elif len(regions) == 1:
-            yield self._open_one(regions[0])
-        else:
-            contigs = self.contigs()
-            if self.format.name == "VCF":
-                places = [r if isinstance(r, Region) else _resolve_region(r, Region.parse(r), contigs) for r in regions]
-                regions = places
-                for region in places:
-                    if region.contig not in contigs:  # which only the index may know
-                        self._ask(replace(self._query, regions=(region,)))
-            yield from self._open_several(settle(regions, contigs or None))
-
-    def open_header(self) -> Iterator[bytes]:
-        """The header, as the server gives it."""
-        query = Query(self.format.name, header_only=True, encryption_scheme=self._query.encryption_scheme)
-        return self._iter(query, self._ask(query))
-
-    def _open_one(self, region: RegionLike) -> Stream:
-        """A stream of one region; text is settled against the header that comes with it, and asked for anew."""
-        if isinstance(region, Region):
-            return next(self._open_several((region,)))
-        guess = Region.parse(region)
-        try:
-            stream = next(self._open_several((guess,)))
-        except (NotFoundError, RegionError):
-            contigs = self.contigs()
-            meant = Region.parse(region, contigs) if contigs else guess
-            if meant == guess:
-                raise
-            return next(self._open_several((meant,)))
-        opening = open_stream(self.format, stream.pieces)
-        meant = _resolve_region(region, guess, opening.header.contigs)
-        return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
-
-    def _open_several(self, regions: Regions) -> Iterator[Stream]:
-        """Streams of regions that are in the file's order, with the fields that say which reads are in them."""
-        last: Region | None = None
-        fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
-        asked = replace(self._query, regions=regions, fields=fields)
-        for query, ticket in self._client.fetch_tickets(self._kind, self._file_id, asked):
-            yield Stream(query.regions, last, self._iter(query, ticket))
-            last = query.regions[-1]
-
-    def _ask(self, query: Query) -> Ticket:
-        return self._client.fetch_ticket(self._kind, self._file_id, query)
-
-    def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
-        if ticket.format != self.format.name:
-            raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
-        return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
-
-    def contigs(self) -> tuple[str, ...]:
-        """List the contigs of the header; none where there is no such file."""
-        try:
-            return tuple(open_stream(self.format, self.open_header()).header.contigs)
-        except NotFoundError:
-            return ()
-
-
-def _whole_stream(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
-    """A stream of a whole file."""
+def whole_stream(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
+    """Return a stream of a whole file, which ends in an error where it is not the recorded one."""
     known = any(recorded)
     return Stream(None, None, verify(pieces, recorded, name) if known else pieces, recorded.checksum is not None)
 
@@ -294,7 +166,7 @@ class FallbackSource:
     what has been handed out cannot be taken back.
     """
 
-    def __init__(self, served: HtsgetSource, stored: StorageSource):
+    def __init__(self, served: Source, stored: StorageSource):
         self._served = served
         self._stored = stored
         self.format = served.format
@@ -328,61 +200,3 @@ class FallbackSource:
     def _fall_back(self, error: RemoteError) -> StorageSource:
         logger.info("%s is read without the htsget server: %s", self._stored.name, error)
         return self._stored
-
-
-def _resolve_region(text: str, asked: Region, contigs: Iterable[str]) -> Region:
-    try:
-        return Region.parse(text, dict.fromkeys(contigs))
-    except NotFoundError:
-        return asked  # a VCF may leave contigs out of its header
-
-
-def htsget_source(
-    url: str,
-    *,
-    hints: Query = Query(),
-    token: str | None = None,
-    secret: SecretKey | None = None,
-    workers: int = WORKERS,
-    senders: Sequence[PublicKey] | None = None,
-) -> HtsgetSource:
-    """The source behind `http://server/reads/ID` or `.../variants/ID`.
-
-    Parameters
-    ----------
-    hints
-        The fields and tags that are wanted.
-    token
-        Bearer token for the server.
-    secret
-        The key to open the answers with, where the server encrypts them.
-    workers
-        How many parts are fetched at once.
-    senders
-        Of whom one must have encrypted the answers; None for anybody.
-    """
-    found = _ADDRESS.fullmatch(url)
-    if not found:
-        raise InvalidInputError(
-            f"{url} is not the address of a file on an htsget server", "it ends with /reads/ID or /variants/ID"
-        )
-    kind: RecordKind = "reads" if found["kind"] == "reads" else "variants"
-    file_id = unquote(found["id"])
-    key = None if secret is None else secret.public.to_pem()
-    client = HtsgetClient(found["server"], workers=workers, token=token, public_key=key)
-    format = _discover_format(client, kind, file_id, _SCHEME if secret else None)
-    return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
-
-
-def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
-    """The format that a server gives a file in, else the first that it has."""
-    refusal: Exception | None = None
-    for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
-        try:
-            ticket = client.fetch_ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
-        except (InvalidInputError, NotFoundError) as error:
-            refusal = error
-            continue
-        if FORMATS[ticket.format].kind == kind:
-            return FORMATS[ticket.format]
-    raise refusal or ProtocolError(f"{client.url}/{kind}/{file_id} has no {kind}")

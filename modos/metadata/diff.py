@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.escaping import escape_line
+from modos.errors.escaping import escape_line
 from modos.formats import ENCRYPTED_SUFFIX, Metadata, is_array_path, is_encrypted, name_of
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from modos.errors import InvalidInputError
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 from modos.storage import check_key
 
 _MAX_ID_BYTES = 200

@@ -6,14 +6,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
-from modos.remote.access import is_remote, open_remote, services_of
-from modos.remote.services import SERVICES, Services, check_services
-from modos.storage import Storage, open_storage
+from modos.remote.urls import SERVED
+from modos.storage import open_storage
 from modos.storage.processes.forking import cached_property
 from modos.storage.s3_arguments import check_no_secrets
+
+if TYPE_CHECKING:
+    from modos.remote.services import Services
+    from modos.storage import Storage
+
+
+def is_remote(path: Any) -> bool:
+    """Return whether an object is at S3 or at a modos server, and not in a folder of this machine."""
+    return str(path).startswith("s3://") or bool(SERVED.fullmatch(str(path)))
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,12 @@ class ObjectAddress:
                 f"{str(self.endpoint)[:60]!r} is not the URL of a modos server",
                 "what an object is called goes by name: MODO(path, id=..., name=...)",
             )
+        if self.services is not None or self.s3_kwargs is not None:
+            self._check_mappings()
+
+    def _check_mappings(self) -> None:
+        from modos.remote.services import SERVICES, check_services
+
         check_services(self.services)
         if self.s3_kwargs is not None and (
             not isinstance(self.s3_kwargs, Mapping) or any(name in SERVICES for name in self.s3_kwargs)
@@ -95,14 +109,24 @@ class Connection:
 
     def __init__(self, address: ObjectAddress):
         self.address = address
-        self.storage: Storage = (
-            open_remote(address.path, self.services, address.s3_kwargs) if is_remote(address.path) else open_storage(address.path)
-        )
+        self.storage: Storage = self._open_remote() if is_remote(address.path) else open_storage(address.path)
+
+    def _open_remote(self) -> Storage:
+        from modos.remote.access import open_remote
+
+        return open_remote(self.address.path, self.services, self.address.s3_kwargs)
 
     @cached_property
     def services(self) -> Services:
         """Services around the object, as its endpoint names them."""
+        from modos.remote.access import services_of
+
         return services_of(self.address.path, self.address.endpoint, self.address.services)
+
+    @property
+    def endpoint(self) -> str | None:
+        """Modos server to ask for references, before that of the environment: of an object at a server this one."""
+        return self.services.endpoint if self.storage.is_remote else self.address.endpoint
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the address: unpickling connects anew."""

@@ -12,7 +12,7 @@ from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError
-from modos.formats import ROOT_KEYS, ZARR, format_of, index_names, is_array_path, is_encrypted, plain_name
+from modos.formats import ROOT_KEYS, ZARR, format_of, index_names, is_array_path, is_compressed, is_encrypted, plain_name
 from modos.genomics import indexer
 from modos.metadata import model
 from modos.object import commits, journal, transfer
@@ -22,7 +22,6 @@ from modos.object.old_layout import OLD_ROOT_KEY
 from modos.object.record import FOLDER, Entry, entries
 from modos.object.references import iter_mismatches
 from modos.reference.fai import check_fai
-from modos.reference.sequences import is_compressed
 from modos.storage import ObjectInfo, Partial, Storage
 from modos.storage.base import Progress, Readable, expect
 from modos.storage.processes import ownership

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.escaping import escape_line
+from modos.errors.escaping import escape_line
 from modos.formats import is_array_path, name_of
 from modos.metadata import model
-from modos.object import journal, marks, notebook, transfer
+from modos.object import marks
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 
@@ -39,11 +39,15 @@ class Contents:
 
     def list_files(self) -> list[Path]:
         """List every file of the object with its indexes, below the object's own path."""
+        from modos.object import transfer
+
         self._object.newest.get()  # an object that was removed has not merely no files
         return [self._object.storage.path / key for key, _ in transfer.object_files(self._object.storage)]
 
     def files_of(self, element: str) -> list[str]:
         """List the paths within the object of an element's file and its indexes."""
+        from modos.object import journal
+
         document = self._object.document
         attributes = document.element(document.find(element))
         return (
@@ -54,6 +58,8 @@ class Contents:
 
     def measure(self, element: str | None = None) -> tuple[int, int, int]:
         """Count the elements, files and bytes of the object, or of one element: what a removal takes away."""
+        from modos.object import transfer
+
         document = self._object.document
         if element is None:
             files, held = transfer.measure_object(self._object.storage, document)
@@ -108,6 +114,8 @@ class Contents:
 
     def show_contents(self, element: str | None = None) -> str:
         """Write the metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
+        from modos.object import notebook
+
         return notebook.to_yaml(self._object.metadata if element is None else self.metadata_of(element))
 
     def metadata_of(self, element: str) -> dict[str, dict[str, Any]]:

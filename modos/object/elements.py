@@ -116,7 +116,7 @@ class Elements:
         Running it again changes nothing.
         """
         with self._object.transaction() as transaction:
-            return enrich(transaction, self._object.services.endpoint)
+            return enrich(transaction, self._object.endpoint)
 
     def update_date(self, date: Any = None) -> None:
         """Set the date of the last update, to now where none is given."""

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modos.encryption.keys import SecretKey
-from modos.encryption.structure import check_source_encryption, is_crypt4gh, source_header
+from modos.encryption.structure import check_encrypted_source, source_header
 from modos.errors import AccessError, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
+from modos.formats.crypt4gh import is_crypt4gh
 from modos.genomics import indexer
 from modos.storage.local import LocalStorage
 
@@ -32,7 +33,7 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
         return []
     index_key = plain_name(key) + Path(plain_name(beside)).suffix + ENCRYPTED_SUFFIX
     if is_encrypted(beside) or is_crypt4gh(beside):
-        check_source_encryption(beside, index_key)
+        check_encrypted_source(beside, index_key)
     else:
         if secret is None:
             raise AccessError(

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from modos.errors import ModosError, NotFoundError
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 from modos.formats import format_of
 from modos.formats.mztab import MzTab, parse_mztab
 from modos.genomics import GenomicFile

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
+    FileFormat,
     Metadata,
     find_keys,
     format_of,
     is_array_path,
+    is_compressed,
     is_encrypted,
     is_index,
     name_of,
@@ -24,26 +25,21 @@ from modos.formats import (
     streamable_format,
 )
 from modos.genomics import GenomicFile
-from modos.genomics.decryption import DecryptedSource
-from modos.genomics.htsget.client import WORKERS, HtsgetClient
 from modos.genomics.htsget.query import Query
-from modos.genomics.planning import Planner
-from modos.genomics.reader import header_lines
-from modos.genomics.region import RegionLike, settle
-from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.genomics.planning import WORKERS, Planner
+from modos.genomics.region import Region, RegionLike, settle
+from modos.genomics.sources import ConfirmedSource, FallbackSource, Source, StorageSource
 from modos.genomics.verification import Recorded
-from modos.reference.assembly import StoredContig
-from modos.reference.cache import search_in
-from modos.reference.genes import GeneFinder
-from modos.reference.locate import provide, read_assembly
-from modos.reference.sequences import cache_sequences, is_compressed
-from modos.remote.services import Services, check_url, token_for
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.storage.given import refuse_pipe
 
 if TYPE_CHECKING:
+    from modos.encryption.keys import PublicKey, SecretKey
     from modos.encryption.view import DecryptedView
+    from modos.genomics.file import FindGene
+    from modos.reference.assembly import StoredContig
+    from modos.remote.services import Services
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
@@ -161,20 +157,15 @@ def open_genomic_file(
     name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
     view = None if name == key else _view_of(storage, planner, key)
-    genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
+    find_gene = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
     planner.expect(name, recorded)
-    stored = (
-        StorageSource(planner.storage, name, planner, workers, recorded)
-        if view is None
-        else DecryptedSource(view, name, planner, workers, recorded)
-    )
+    stored = _open_stored(planner, view, name, workers, recorded)
     source: Source = stored
     if name == key and (at := _htsget_place(storage, services, key)):
-        client = HtsgetClient(at.server, workers, token_for(at.server, at.endpoint), stored=True)
-        source = FallbackSource(HtsgetSource(client, at.file_id, format, recorded, hints), stored)
+        source = FallbackSource(_open_served(at, workers, format, recorded, hints), stored)
     if confirm:
         source = ConfirmedSource(source, confirm)
     file = GenomicFile(
@@ -191,10 +182,27 @@ def open_genomic_file(
         ),
         _find_aliases(metadata, key, endpoint),
         hints,
-        genes.find,
+        find_gene,
     )
     file.size = recorded.size
     return file
+
+
+def _open_stored(planner: Planner, view: DecryptedView | None, name: str, workers: int, recorded: Recorded) -> StorageSource:
+    if view is None:
+        return StorageSource(planner.storage, name, planner, workers, recorded)
+    from modos.genomics.decryption import DecryptedSource
+
+    return DecryptedSource(view, name, planner, workers, recorded)
+
+
+def _open_served(at: _HtsgetPlace, workers: int, format: FileFormat, recorded: Recorded, hints: Query) -> Source:
+    from modos.genomics.htsget.client import HtsgetClient
+    from modos.genomics.htsget.streams import HtsgetSource
+    from modos.remote.services import token_for
+
+    client = HtsgetClient(at.server, workers, token_for(at.server, at.endpoint), stored=True)
+    return HtsgetSource(client, at.file_id, format, recorded, hints)
 
 
 def open_served_file(
@@ -219,6 +227,9 @@ def open_served_file(
     senders
         Allowed senders: one of them must have encrypted the answers; None allows anybody.
     """
+    from modos.genomics.htsget.streams import htsget_source
+    from modos.remote.services import check_url, token_for
+
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
@@ -226,7 +237,7 @@ def open_served_file(
         source,
         lambda regions, progress: str(reference_filename) if reference_filename else None,
         hints=hints,
-        find_gene=GeneFinder(endpoint).find,
+        find_gene=_find_later(endpoint),
     )
     fasta = locate_from_anywhere(reference_filename)
     file.reopen = partial(open_served_file, url, endpoint, fasta, hints=hints, secret=secret, workers=workers, senders=senders)
@@ -290,14 +301,16 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
         return None
 
     def find() -> Mapping[str, tuple[str, ...]]:
+        from modos.reference.locate import read_assembly
+
         contigs = read_assembly(stored, endpoint=endpoint).contigs
         return {name: (contig.name, *contig.aliases) for contig in contigs for name in (contig.name, *contig.aliases)}
 
     return find
 
 
-def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GeneFinder:
-    """Make the finder of genes of a file's references: in GFF3 files of the object, and in a store."""
+def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> FindGene:
+    """Return what finds genes of a file's references: in GFF3 files of the object, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = _references_of(metadata, key)
     paths = [
@@ -311,11 +324,23 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
     files = [(storage, path) for path in paths if not is_encrypted(path)]
 
     def digests() -> set[str]:
+        from modos.reference.locate import read_assembly
+
         return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
-    return GeneFinder(
-        endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)]
-    )
+    sealed = [name_of(path) for path in paths if is_encrypted(path)]
+    return _find_later(endpoint, digests, files, _find_aliases(metadata, key, endpoint), sealed)
+
+
+def _find_later(*given: Any) -> FindGene:
+    """Return what finds genes as a `GeneFinder` of these arguments does, which is imported when a gene is asked for."""
+
+    def find(name: str, contigs: Mapping[str, tuple[int | None, str | None]]) -> Region | None:
+        from modos.reference.genes import GeneFinder
+
+        return GeneFinder(*given).find(name, contigs)
+
+    return find
 
 
 def reference_of(
@@ -357,14 +382,22 @@ def reference_of(
         wanted = _find_wanted_sequences(planner, key, regions)
         if local is not None and not wanted:
             return str(local)
+        from modos.reference.cache import search_in
+        from modos.reference.sequences import cache_sequences
+
         search_in(cache_sequences(storage, fasta, wanted, progress))
         return None
+    from modos.reference.locate import provide
+
     provide(_find_wanted_sequences(planner, key, regions).values(), endpoint, progress)
     return None
 
 
 def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
     """Find the contigs of regions, or all, that the header of a CRAM has an MD5 for."""
+    from modos.genomics.reader import header_lines
+    from modos.reference.assembly import StoredContig
+
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}

@@ -198,7 +198,7 @@ class Gathering:
             _as_paths(reference),
             part_of=part_of,
             matcher=matcher,
-            endpoint=self._object.services.endpoint,
+            endpoint=self._object.endpoint,
         )
         matcher.tell_unused()
 

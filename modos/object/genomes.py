@@ -80,7 +80,7 @@ class Genomes:
         """
         from modos.object.references import reference_of_object
 
-        return reference_of_object(self._object.storage, self._object.metadata, name, self._object.services.endpoint)
+        return reference_of_object(self._object.storage, self._object.metadata, name, self._object.endpoint)
 
     @contextmanager
     def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:
@@ -164,7 +164,7 @@ class Genomes:
         attributes = document.element(document.find(reference if "/" in reference else f"reference/{reference}"))
         if not attributes.get("assembly"):
             return None
-        assembly = read_assembly(attributes, endpoint=self._object.services.endpoint)
+        assembly = read_assembly(attributes, endpoint=self._object.endpoint)
         names = {alias: contig.name for contig in assembly.contigs for alias in contig.aliases}
         return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
 

@@ -12,9 +12,10 @@ from typing import Any
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
 from modos.encryption.stored import read_stored_header
-from modos.encryption.structure import SLOTS_OF_SEALED, is_crypt4gh, source_header
+from modos.encryption.structure import SLOTS_OF_SEALED, source_header
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, plain_name
+from modos.formats.crypt4gh import is_crypt4gh
 from modos.object import encrypted_index, transfer
 from modos.object.changes import Add, Update
 from modos.storage import Storage

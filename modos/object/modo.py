@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
-from modos.encryption.keys import SecretKey, as_secret_key
 from modos.errors import AlreadyExistsError, BucketNotFoundError, InvalidInputError, NotFoundError, listing
 from modos.formats import is_index
-from modos.metadata.description import Entry, Matcher
-from modos.metadata.diff import Difference, compare
-from modos.object import checking, commits, notebook, transfer
-from modos.object.address import ObjectAddress
-from modos.object.checking import Finding
-from modos.object.contents import Contents
-from modos.object.copying import CopyPlan, copy_planned, plan_copy
-from modos.object.elements import Elements
-from modos.object.encryption import EncryptedFiles
-from modos.object.finding import refuse_ambiguous
-from modos.object.gathering import Described, Gathering, Paths, find_changes, prepare, prepare_new
-from modos.object.genomes import Genomes
-from modos.object.notebook import ElementView
+from modos.object.address import ObjectAddress, is_remote
+from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
-from modos.object.references import index_references
 from modos.object.renamed import check_same, take_other_names
-from modos.object.streaming import GenomicFiles
-from modos.object.transaction import Transaction
-from modos.remote.access import is_remote
-from modos.remote.services import Services
-from modos.storage import Storage
-from modos.storage.base import Progress
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
+    from modos.encryption.keys import SecretKey
+    from modos.metadata.description import Entry, Matcher
+    from modos.metadata.diff import Difference
+    from modos.object.checking import Finding
+    from modos.object.contents import Contents
+    from modos.object.copying import CopyPlan
     from modos.object.document import Document
+    from modos.object.elements import Elements
+    from modos.object.encryption import EncryptedFiles
+    from modos.object.gathering import Gathering, Paths
+    from modos.object.genomes import Genomes
+    from modos.object.notebook import ElementView
+    from modos.object.streaming import GenomicFiles
+    from modos.object.transaction import Transaction
+    from modos.remote.services import Services
+    from modos.storage import Storage
+    from modos.storage.base import Progress
     from modos.tracks.genome import Genome
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
-
-def _delegate(part: str, method: Callable[Concatenate[Any, Given], Result]) -> Callable[Concatenate[MODO, Given], Result]:
-    """Make a method of an object from that of one of its parts."""
-
-    @wraps(method)
-    def call(self: MODO, /, *given: Given.args, **named: Given.kwargs) -> Result:
-        return method(getattr(self, part), *given, **named)
-
-    return call
+else:  # the parts: each is imported when it is first used
+    Contents = Later("modos.object.contents", "Contents")
+    Elements = Later("modos.object.elements", "Elements")
+    Gathering = Later("modos.object.gathering", "Gathering")
+    GenomicFiles = Later("modos.object.streaming", "GenomicFiles")
+    EncryptedFiles = Later("modos.object.encryption", "EncryptedFiles")
+    Genomes = Later("modos.object.genomes", "Genomes")
 
 
 class MODO:
@@ -203,6 +193,8 @@ class MODO:
                 place, slash, part = place.rpartition("/")
                 key = f"{part}/{key}"
                 continue
+            from modos.object.finding import refuse_ambiguous
+
             called = unquote(key) if at_server else key
             found = modo.find_file(called)
             refuse_ambiguous(modo.storage, modo.metadata, called, found)
@@ -270,6 +262,8 @@ class MODO:
         AlreadyExistsError
             There is an object, and it was to be a new one.
         """
+        from modos.object.gathering import Described, prepare
+
         modo = cls._at(object_path, endpoint, services, s3_kwargs)
         transaction = prepare(
             modo._object,
@@ -302,6 +296,8 @@ class MODO:
         worksheet: str | None = None,
     ) -> list[Difference]:
         """List what `from_file` would change; nothing is changed."""
+        from modos.object.gathering import Described, find_changes, prepare
+
         return find_changes(
             prepare(
                 OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
@@ -361,6 +357,8 @@ class MODO:
         InvalidInputError, NotFoundError, IntegrityError
             All that is wrong with the files, or not clear.
         """
+        from modos.object.gathering import Described, prepare_new
+
         modo = cls._at(object_path, endpoint, services, s3_kwargs)
         transaction = prepare_new(
             modo._object,
@@ -392,6 +390,9 @@ class MODO:
         **attributes: Any,
     ) -> list[Difference]:
         """List what `create_from_files` would make; nothing is made."""
+        from modos.metadata.diff import compare
+        from modos.object.gathering import Described, prepare_new
+
         transaction = prepare_new(
             OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
             files,
@@ -440,6 +441,8 @@ class MODO:
         ConflictError
             A change is under way, or may be.
         """
+        from modos.object import checking
+
         storage = ObjectAddress(path, endpoint, services, s3_kwargs).connect().storage
         found = checking.find_rest(storage, older_than * 3600)
         if fix and found:
@@ -550,57 +553,57 @@ class MODO:
     def _genomes(self) -> Genomes:
         return Genomes(self._object)
 
-    list_files = _delegate("_contents", Contents.list_files)
-    files_of = _delegate("_contents", Contents.files_of)
-    measure = _delegate("_contents", Contents.measure)
-    list_samples = _delegate("_contents", Contents.list_samples)
-    list_nodes = _delegate("_contents", Contents.list_nodes)
-    list_arrays = _delegate("_contents", Contents.list_arrays)
-    file_name = _delegate("_contents", Contents.file_name)
-    show_contents = _delegate("_contents", Contents.show_contents)
-    metadata_of = _delegate("_contents", Contents.metadata_of)
-    find_element = _delegate("_contents", Contents.find_element)
-    checksum = _delegate("_contents", Contents.checksum)
-    knowledge_graph = _delegate("_contents", Contents.knowledge_graph)
-    query = _delegate("_contents", Contents.query)
-    ro_crate = _delegate("_contents", Contents.ro_crate)
+    list_files = delegate("_contents", Contents.list_files)
+    files_of = delegate("_contents", Contents.files_of)
+    measure = delegate("_contents", Contents.measure)
+    list_samples = delegate("_contents", Contents.list_samples)
+    list_nodes = delegate("_contents", Contents.list_nodes)
+    list_arrays = delegate("_contents", Contents.list_arrays)
+    file_name = delegate("_contents", Contents.file_name)
+    show_contents = delegate("_contents", Contents.show_contents)
+    metadata_of = delegate("_contents", Contents.metadata_of)
+    find_element = delegate("_contents", Contents.find_element)
+    checksum = delegate("_contents", Contents.checksum)
+    knowledge_graph = delegate("_contents", Contents.knowledge_graph)
+    query = delegate("_contents", Contents.query)
+    ro_crate = delegate("_contents", Contents.ro_crate)
 
-    add_element = _delegate("_elements", Elements.add_element)
-    update_element = _delegate("_elements", Elements.update_element)
-    remove_element = _delegate("_elements", Elements.remove_element)
-    enrich_metadata = _delegate("_elements", Elements.enrich_metadata)
-    update_date = _delegate("_elements", Elements.update_date)
+    add_element = delegate("_elements", Elements.add_element)
+    update_element = delegate("_elements", Elements.update_element)
+    remove_element = delegate("_elements", Elements.remove_element)
+    enrich_metadata = delegate("_elements", Elements.enrich_metadata)
+    update_date = delegate("_elements", Elements.update_date)
 
-    add_files = _delegate("_gathering", Gathering.add_files)
-    compare_with_added = _delegate("_gathering", Gathering.compare_with_added)
-    compare_with_element = _delegate("_gathering", Gathering.compare_with_element)
+    add_files = delegate("_gathering", Gathering.add_files)
+    compare_with_added = delegate("_gathering", Gathering.compare_with_added)
+    compare_with_element = delegate("_gathering", Gathering.compare_with_element)
 
-    file = _delegate("_files", GenomicFiles.file)
-    find_file = _delegate("_files", GenomicFiles.find_file)
-    stream_genomics = _delegate("_files", GenomicFiles.stream_genomics)
-    count = _delegate("_files", GenomicFiles.count)
-    coverage = _delegate("_files", GenomicFiles.coverage)
+    file = delegate("_files", GenomicFiles.file)
+    find_file = delegate("_files", GenomicFiles.find_file)
+    stream_genomics = delegate("_files", GenomicFiles.stream_genomics)
+    count = delegate("_files", GenomicFiles.count)
+    coverage = delegate("_files", GenomicFiles.coverage)
 
-    encrypt = _delegate("_encryption", EncryptedFiles.encrypt)
-    find_plain = _delegate("_encryption", EncryptedFiles.find_plain)
-    decrypt = _delegate("_encryption", EncryptedFiles.decrypt)
-    share = _delegate("_encryption", EncryptedFiles.share)
-    revoke = _delegate("_encryption", EncryptedFiles.revoke)
-    recipients = _delegate("_encryption", EncryptedFiles.recipients)
-    verify_encryption = _delegate("_encryption", EncryptedFiles.verify_encryption)
+    encrypt = delegate("_encryption", EncryptedFiles.encrypt)
+    find_plain = delegate("_encryption", EncryptedFiles.find_plain)
+    decrypt = delegate("_encryption", EncryptedFiles.decrypt)
+    share = delegate("_encryption", EncryptedFiles.share)
+    revoke = delegate("_encryption", EncryptedFiles.revoke)
+    recipients = delegate("_encryption", EncryptedFiles.recipients)
+    verify_encryption = delegate("_encryption", EncryptedFiles.verify_encryption)
 
-    open_genome = _delegate("_genomes", Genomes.open_genome)
-    reference = _delegate("_genomes", Genomes.reference)
-    track_changes = _delegate("_genomes", Genomes.track_changes)
-    add_genome = _delegate("_genomes", Genomes.add_genome)
-    add_track = _delegate("_genomes", Genomes.add_track)
-    replace_track = _delegate("_genomes", Genomes.replace_track)
-    import_genomedata = _delegate("_genomes", Genomes.import_genomedata)
-    remove_track = _delegate("_genomes", Genomes.remove_track)
-    rename_track = _delegate("_genomes", Genomes.rename_track)
-    mask_track = _delegate("_genomes", Genomes.mask_track)
-    mask_tracks = _delegate("_genomes", Genomes.mask_tracks)
-    unmask_track = _delegate("_genomes", Genomes.unmask_track)
+    open_genome = delegate("_genomes", Genomes.open_genome)
+    reference = delegate("_genomes", Genomes.reference)
+    track_changes = delegate("_genomes", Genomes.track_changes)
+    add_genome = delegate("_genomes", Genomes.add_genome)
+    add_track = delegate("_genomes", Genomes.add_track)
+    replace_track = delegate("_genomes", Genomes.replace_track)
+    import_genomedata = delegate("_genomes", Genomes.import_genomedata)
+    remove_track = delegate("_genomes", Genomes.remove_track)
+    rename_track = delegate("_genomes", Genomes.rename_track)
+    mask_track = delegate("_genomes", Genomes.mask_track)
+    mask_tracks = delegate("_genomes", Genomes.mask_tracks)
+    unmask_track = delegate("_genomes", Genomes.unmask_track)
 
     @take_other_names(target_path="target", s3_endpoint="services")
     def plan_upload(
@@ -612,6 +615,8 @@ class MODO:
         **chosen: Any,
     ) -> CopyPlan:
         """Plan what `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
+        from modos.object.copying import plan_copy
+
         return plan_copy(
             self.storage, self._object.address.at_s3(target, endpoint, services, s3_kwargs).connect().storage, **chosen
         )
@@ -643,6 +648,8 @@ class MODO:
         AlreadyExistsError
             There is something else.
         """
+        from modos.object.copying import copy_planned, plan_copy
+
         copy = type(self)(OpenObject(self._object.address.at_s3(target, endpoint, services, s3_kwargs)))
         copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
         copy.refresh()
@@ -651,11 +658,15 @@ class MODO:
     @take_other_names(target_path="target")
     def plan_download(self, target: str | Path, **chosen: Any) -> CopyPlan:
         """Plan what `download` is going to fetch; see `plan_upload`."""
+        from modos.object.copying import plan_copy
+
         return plan_copy(self.storage, ObjectAddress.in_folder(target).connect().storage, **chosen)
 
     @take_other_names(target_path="target")
     def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
         """Copy the object to a folder, every byte checked; returns the copy. See `upload`."""
+        from modos.object.copying import copy_planned, plan_copy
+
         copy = type(self)(OpenObject(ObjectAddress.in_folder(target)))
         copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
         copy.refresh()
@@ -663,11 +674,14 @@ class MODO:
 
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not belong to it, and stay."""
-        return transfer.remove_object(self.storage)
+        from modos.object.transfer import remove_object
+
+        return remove_object(self.storage)
 
     def upgrade(self) -> None:
         """Upgrade an object in the layout of Zarr v2 to this version's, with its arrays; its references get missing indexes."""
-        from modos.object import old_chunks
+        from modos.object import commits, old_chunks
+        from modos.object.references import index_references
 
         self._object.newest.put(commits.upgrade(self.storage, old_chunks))
         index_references(self.storage, self.metadata)
@@ -693,6 +707,9 @@ class MODO:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
+        from modos.encryption.keys import as_secret_key
+        from modos.object import checking
+
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return list(
             checking.find_problems(
@@ -700,7 +717,7 @@ class MODO:
                 checksums=checksums,
                 thorough=thorough,
                 progress=progress,
-                endpoint=self.services.endpoint,
+                endpoint=self._object.endpoint,
                 secret=secret,
             )
         )
@@ -716,7 +733,9 @@ class MODO:
         return self._files.view(element)
 
     def _repr_html_(self) -> str:
-        return notebook.object_html(self.storage.url, self.metadata)
+        from modos.object.notebook import object_html
+
+        return object_html(self.storage.url, self.metadata)
 
     def __repr__(self) -> str:
         return f"<MODO {self.storage.url}>"

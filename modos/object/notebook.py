@@ -7,13 +7,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
-from modos.escaping import escape_line, escape_text
+from modos.errors.escaping import escape_line, escape_text
 from modos.formats import is_array_path, name_of
-from modos.genomics import GenomicFile, RegionsLike
-from modos.genomics.region import RegionLike
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from modos.genomics import GenomicFile, RegionsLike
+    from modos.genomics.region import RegionLike
 
 _MAX_ROWS = 100
 _MAX_TEXT = 200

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.metadata import model
 from modos.metadata.ids import check_object_id
-from modos.object import commits, journal
+from modos.object import commits
 from modos.object.address import Connection, ObjectAddress
 from modos.object.document import Document
 from modos.object.newest import Newest
-from modos.object.record import entries
-from modos.object.transaction import Transaction, now
-from modos.storage.base import Progress
+
+if TYPE_CHECKING:
+    from modos.object.transaction import Transaction
+    from modos.storage.base import Progress
 
 
 class OpenObject(Connection):
@@ -38,6 +39,8 @@ class OpenObject(Connection):
     @contextmanager
     def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
         """Collect changes, and commit them together at the end of the block; an exception discards them."""
+        from modos.object.transaction import Transaction
+
         transaction = Transaction(self.storage, self.newest.look()[0])
         yield transaction
         self.commit(transaction, progress)
@@ -61,6 +64,9 @@ class OpenObject(Connection):
 
     def refuse_taken(self) -> None:
         """Raise AlreadyExistsError where there is something at the address."""
+        from modos.object import journal
+        from modos.object.record import entries
+
         journal.recover(self.storage)
         journal.refuse_busy(self.storage, entries(self.storage))
         if next(self.storage.iter_files(), None) is not None:
@@ -77,6 +83,8 @@ class OpenObject(Connection):
         try:
             self.newest.look()
         except NotFoundError:
+            from modos.object import journal
+
             journal.recover(self.storage)
             if next(self.storage.iter_files(), None) is not None:
                 raise NotFoundError(
@@ -87,6 +95,8 @@ class OpenObject(Connection):
 
     def own_attributes(self, **given: Any) -> dict[str, Any]:
         """Return the object's own metadata, complete and valid; values that are None are left out."""
+        from modos.object.transaction import now
+
         date = now()
         given = {key: value for key, value in given.items() if value is not None}
         given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
-from modos.formats import Metadata, format_of, is_array_path, is_encrypted
+from modos.formats import Metadata, format_of, is_array_path, is_compressed, is_encrypted
 from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.genomics.sources import StorageSource
@@ -18,7 +18,7 @@ from modos.reference.fai import format_fai
 from modos.reference.fasta_assembly import digest_fasta, open_fasta
 from modos.reference.locate import open_reference, read_assembly, read_contigs
 from modos.reference.reference import Reference
-from modos.reference.sequences import compute_fai, is_compressed
+from modos.reference.sequences import compute_fai
 from modos.storage import Storage
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from modos.errors import InvalidInputError
-from modos.escaping import replace_hidden
+from modos.errors.escaping import replace_hidden
 from modos.metadata import model
 from modos.metadata.model.schema import Slot, slots_of
 from modos.storage import check_key

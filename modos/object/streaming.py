@@ -7,23 +7,23 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
 from modos.errors import ConflictError, DecryptError
 from modos.formats import is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
-from modos.genomics.htsget.client import WORKERS
 from modos.genomics.htsget.query import Query
-from modos.genomics.planning import Planner
+from modos.genomics.planning import WORKERS, Planner
 from modos.genomics.region import RegionLike
 from modos.object import finding
 from modos.object.address import ObjectAddress
 from modos.object.document import Document
-from modos.object.notebook import ElementView
 from modos.object.open_object import OpenObject
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
+    from modos.object.notebook import ElementView
 
 _Content = tuple[Any, ...]  # size, checksum and seal of a file, as its element has them
 
@@ -131,13 +131,19 @@ class GenomicFiles:
         document = self._object.document
         metadata = document.metadata()
         key = finding.find_file(self._object.storage, metadata, str(file_path))
-        senders = None if sender_pubkey is None else tuple(as_public_keys(sender_pubkey))
+        senders = None
+        if sender_pubkey is not None:
+            from modos.encryption.keys import as_public_keys
+
+            senders = tuple(as_public_keys(sender_pubkey))
         if senders is not None and not is_encrypted(key):
             raise DecryptError(
                 f"{self._object.storage.url}/{key} is not encrypted: nothing says who sent it",
                 "leave the sender out to read it all the same",
             )
         if secret_key is not None and passphrase is not None and is_encrypted(key):
+            from modos.encryption.keys import as_secret_key
+
             secret_key = as_secret_key(secret_key, passphrase)
         services = self._object.services if self._object.storage.is_remote else None
         content = _content_at(document, key)
@@ -179,6 +185,7 @@ class GenomicFiles:
         """Return the planner over what a key opens."""
         if secret_key is None:
             return self._planner
+        from modos.encryption.keys import as_secret_key
         from modos.encryption.recorded import find_record
         from modos.encryption.view import DecryptedView
 
@@ -200,6 +207,8 @@ class GenomicFiles:
             for read in modo["data/demo1"].fetch("chr1:1-1,000"):
                 ...
         """
+        from modos.object.notebook import ElementView
+
         document = self._object.document
         element_id = document.find(element)
         attributes = document.element(element_id)

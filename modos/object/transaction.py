@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, Protocol
 
 from modos.encryption.keys import SecretKey
-from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage
 from modos.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -27,7 +27,7 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 from modos.formats import (
     ENCRYPTED_SUFFIX,
     ZARR,
@@ -42,6 +42,7 @@ from modos.formats import (
     plain_name,
     version_of,
 )
+from modos.formats.crypt4gh import is_crypt4gh
 from modos.metadata import model
 from modos.metadata.ids import check_object_id, format_id
 from modos.object import commits, incoming, journal, moving, transfer

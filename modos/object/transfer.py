@@ -14,7 +14,7 @@ from typing import Any
 
 from modos.encryption.keys import SecretKey
 from modos.encryption.stored import read_stored_header
-from modos.encryption.structure import check_source_encryption, is_crypt4gh
+from modos.encryption.structure import check_encrypted_source
 from modos.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -25,13 +25,13 @@ from modos.errors import (
     NotFoundError,
     StorageFullError,
 )
-from modos.formats import ZARR, format_of, index_names, is_encrypted
+from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted
+from modos.formats.crypt4gh import is_crypt4gh, refuse_crypt4gh
 from modos.genomics import indexer
 from modos.object import commits, encrypted_index, journal
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
-from modos.reference.sequences import is_compressed
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.given import refuse_pipe
@@ -83,7 +83,7 @@ def check_source(source: Path, key: str) -> None:
         Its key ends with `.c4gh`, and it is no whole Crypt4GH file.
     """
     check_present(source)
-    check_source_encryption(source, key)
+    (check_encrypted_source if is_encrypted(key) else refuse_crypt4gh)(source, key)
     format = format_of(key)
     if format:
         indexer.check_complete(source, format)
@@ -184,7 +184,7 @@ def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> Ind
     plan = _plain_index_plan(source, key)
     for path, index_key in plan:
         if path is not None:
-            check_source_encryption(path, index_key)
+            refuse_crypt4gh(path, index_key)
     return plan
 
 

@@ -8,8 +8,9 @@ from functools import partial
 from modos.errors import TruncatedStream
 from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import Digests, SequenceHash, seqcol_digest
+from modos.reference.fai import FaiEntry
 from modos.reference.reference import Reference
-from modos.reference.sequences import FaiEntry, check_plain, iter_bases, read_fai
+from modos.reference.sequences import check_plain, iter_bases, read_fai
 from modos.storage import Storage
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.formats import is_compressed
 from modos.reference.assembly import StoredContig
 from modos.reference.cache import (
     Wanted,
@@ -53,11 +54,6 @@ def compute_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
         while len(_computed) > _MAX_COMPUTED:
             _computed.pop(next(iter(_computed)), None)
     return _computed[known]
-
-
-def is_compressed(fasta: str) -> bool:
-    """Return whether a FASTA has the name of a compressed one."""
-    return fasta.lower().endswith((".gz", ".bgz"))
 
 
 def check_plain(storage: Storage, fasta: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from modos.remote.services import (
     resolve_services,
     token_for,
 )
+from modos.remote.urls import SERVED, served_url
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
 from modos.storage.http.reach import origin
@@ -28,19 +28,7 @@ from modos.storage.s3_arguments import anonymous_arguments
 
 _FIELDS = ("access_key", "secret_key", "session_token", "expires")
 
-_SERVED = re.compile(r"(?P<server>https?://(?:(?!/(?:reads|variants)/).)+?)/files(?:/(?P<key>.*))?", re.IGNORECASE)
-
 logger = logging.getLogger(__name__)
-
-
-def is_remote(path: Any) -> bool:
-    """Return whether an object is at S3 or at a modos server, and not in a folder of this machine."""
-    return str(path).startswith("s3://") or bool(_SERVED.fullmatch(str(path)))
-
-
-def served_url(endpoint: str, key: str) -> str:
-    """Return the URL of a key in the folder that a server gives out; `.` is the folder itself."""
-    return f"{endpoint.rstrip('/')}/files" + (f"/{quote(key)}" if key != "." else "")
 
 
 def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None) -> Services:
@@ -51,7 +39,7 @@ def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None
     InvalidInputError
         It is at another server than the endpoint: the user's token is not meant for it.
     """
-    served = _SERVED.fullmatch(str(path))
+    served = SERVED.fullmatch(str(path))
     if not served:
         return resolve_services(endpoint, given)
     server, named = check_url(served["server"], "a modos server"), endpoint or endpoint_from_environment()
@@ -68,7 +56,7 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
     end. One that can give none signs addresses to read from; those are for
     people who have no keys where the AWS tools have them.
     """
-    if served := _SERVED.fullmatch(str(url)):
+    if served := SERVED.fullmatch(str(url)):
         server, key = served["server"], unquote(served["key"] or "").strip("/")
         return ServedStorage(
             f"{server}/files/{key}".rstrip("/"), served_url(server, key or "."), partial(token_for, server, None)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from modos.errors import AccessError, ModosError, ProtocolError, TransportError
 from modos.storage.http.asking import ask, read_json, transport_reason
+from modos.storage.user_folders import config_folder
 
 _SERVICE = "modos"
 _LONGEST = 1e11  # seconds that a time may have
@@ -146,10 +147,7 @@ def remove(server: str) -> bool:
 
 def token_file() -> Path:
     """The file."""
-    folder = os.environ.get("MODOS_CONFIG_DIR")
-    return (
-        Path(folder) if folder else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "modos"
-    ) / "tokens.json"
+    return config_folder() / "tokens.json"
 
 
 def _read_file() -> dict[str, Any]:

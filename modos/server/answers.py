@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from modos.escaping import escape_text
+from modos.errors.escaping import escape_text
 
 
 class JsonAnswer(JSONResponse):

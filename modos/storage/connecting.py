@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modos.storage.event_loop import Filesystem
 from modos.storage.s3_arguments import anonymous_arguments, as_s3fs, check_no_secrets
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from modos.storage.event_loop import Filesystem
 
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
     """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
+    from modos.storage.event_loop import Filesystem
+
     filesystem = Filesystem(_Opener(endpoint_url, s3_kwargs))
     filesystem.get()  # what is wrong with the arguments is said now
     return filesystem
@@ -77,6 +82,8 @@ def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None,
 
 def _make_renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
     """A session whose credentials are asked for anew before they end."""
+    import asyncio
+
     from aiobotocore.credentials import AioRefreshableCredentials
     from aiobotocore.session import AioSession
 

@@ -28,7 +28,7 @@ from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.htsget import transport
 from modos.genomics.htsget.client import HtsgetClient
-from modos.genomics.sources import HtsgetSource
+from modos.genomics.htsget.streams import HtsgetSource
 from modos.server import htsget as server_module
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
@@ -305,7 +305,7 @@ def test_an_answer_that_is_no_ticket(proxy, quick, body):
 ENDLESS = """
 import re, sys
 from modos.errors import ProtocolError
-from modos.genomics.sources import htsget_source
+from modos.genomics.htsget.streams import htsget_source
 try:
     htsget_source(sys.argv[1])
 except ProtocolError as error:

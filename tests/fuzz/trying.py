@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modos.errors import ModosError
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 
 CORPUS = Path(__file__).parent / "corpus"
 SLOWEST, LONGEST = 20.0, 120.0  # seconds of work, and in all, for some kilobytes; what takes longer is a step that grows too fast

@@ -26,7 +26,7 @@ from modos.errors import (
 )
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.protocol import Block, Ticket
-from modos.genomics.sources import htsget_source
+from modos.genomics.htsget.streams import htsget_source
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.proxy import Proxy

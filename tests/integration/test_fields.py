@@ -24,8 +24,8 @@ from modos.genomics import GenomicFile
 from modos.genomics.htsget import transport
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.query import Query
+from modos.genomics.htsget.streams import HtsgetSource
 from modos.genomics.region import Region
-from modos.genomics.sources import HtsgetSource
 from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.rules import Rule, Rules

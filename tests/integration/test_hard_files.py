@@ -11,8 +11,8 @@ from starlette.responses import Response
 from modos.api import MODO
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.streams import HtsgetSource
 from modos.genomics.region import settle
-from modos.genomics.sources import HtsgetSource
 from modos.genomics.writer import OutputFormat
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer

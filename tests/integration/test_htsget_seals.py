@@ -19,7 +19,7 @@ from modos.errors import DecryptError, ProtocolError
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.query import Query
-from modos.genomics.sources import htsget_source
+from modos.genomics.htsget.streams import htsget_source
 from modos.object.finding import open_served_file
 from modos.server.run import BackgroundServer
 

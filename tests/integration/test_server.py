@@ -19,8 +19,8 @@ from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.protocol import Ticket
 from modos.genomics.htsget.query import Query
+from modos.genomics.htsget.streams import HtsgetSource, htsget_source
 from modos.genomics.region import Region
-from modos.genomics.sources import HtsgetSource, htsget_source
 from modos.server.app import create_app
 from modos.server.auth import read_tokens
 from modos.server.htsget import MAX_REQUEST

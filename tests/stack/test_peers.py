@@ -12,7 +12,7 @@ from modos.api import MODO
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
-from modos.genomics.sources import HtsgetSource
+from modos.genomics.htsget.streams import HtsgetSource
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

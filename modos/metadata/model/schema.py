@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TypedDict
 
 from modos.errors import InvalidInputError, SchemaError, did_you_mean, listing
@@ -68,7 +68,7 @@ class Tables(TypedDict):
 @cache
 def tables() -> Tables:
     """Load the generated tables: classes with their slots, and enums."""
-    found: Tables = json.loads(files("modos.metadata.model").joinpath("slots.json").read_text(encoding="utf-8"))
+    found: Tables = json.loads(Path(__file__).with_name("slots.json").read_text(encoding="utf-8"))
     return found
 
 

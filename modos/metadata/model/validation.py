@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from modos.errors import SchemaError, did_you_mean
@@ -82,7 +82,7 @@ def _is_date(text: str) -> bool:
 def _validator(class_name: str) -> Any:
     from jsonschema import Draft201909Validator
 
-    schema = json.loads(files("modos.metadata.model").joinpath("schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
     return Draft201909Validator({"$defs": schema["$defs"]} | schema["$defs"][class_name])
 
 

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modos.encryption.structure import is_crypt4gh
 from modos.encryption.view import DecryptedView
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import FORMATS, FileFormat, format_of, index_names, is_encrypted, is_index, name_of, plain_name
+from modos.formats.crypt4gh import is_crypt4gh
 from modos.genomics import GenomicFile
 from modos.genomics.reader import RecordReader, check_header, without_end
 from modos.genomics.sources import StorageSource

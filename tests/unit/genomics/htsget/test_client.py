@@ -28,8 +28,8 @@ from modos.genomics.htsget import transport as transport_module
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.protocol import Block, Ticket
 from modos.genomics.htsget.query import Query
+from modos.genomics.htsget.streams import HtsgetSource
 from modos.genomics.reader import check_end
-from modos.genomics.sources import HtsgetSource
 from modos.genomics.verification import Recorded
 
 DATA = bytes(range(256)) * 400

@@ -14,8 +14,8 @@ from modos.genomics.htsget.addresses import check_allowed
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.protocol import Block, Ticket
 from modos.genomics.htsget.query import Query
+from modos.genomics.htsget.streams import HtsgetSource
 from modos.genomics.region import Region
-from modos.genomics.sources import HtsgetSource
 from modos.genomics.verification import Recorded
 from modos.remote.services import token_for
 from modos.storage.http import reach

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modos.api import MODO
 from modos.errors import InvalidInputError, ModosError, NotFoundError
-from modos.escaping import is_plain
+from modos.errors.escaping import is_plain
 from modos.metadata.description import Matcher, read_descriptions
 
 

@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError
-from modos.escaping import escape_line, escape_text, escape_xml, is_plain
+from modos.errors.escaping import escape_line, escape_text, escape_xml, is_plain
 from modos.genomics.htsget.protocol import HtsgetError
 from modos.object import commits
 from modos.object.document import Document

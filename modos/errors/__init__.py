@@ -1,7 +1,7 @@
 """The errors of the library, as one tree.
 
 Every error carries a one-line `message` (what is wrong and why; it stays short, and
-characters of names and values that a terminal obeys are escaped, see `hidden`),
+characters of names and values that a terminal obeys are escaped, see `escaping`),
 an optional `hint` (what to do about it), a stable `kind` for programs, and the exit code
 the command line ends with.
 
@@ -29,7 +29,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from modos.escaping import escape_line
+from modos.errors.escaping import escape_line
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141

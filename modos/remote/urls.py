@@ -1,0 +1,13 @@
+"""URLs of what a modos server gives out."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+SERVED = re.compile(r"(?P<server>https?://(?:(?!/(?:reads|variants)/).)+?)/files(?:/(?P<key>.*))?", re.IGNORECASE)
+
+
+def served_url(endpoint: str, key: str) -> str:
+    """Return the URL of a key in the folder that a server gives out; `.` is the folder itself."""
+    return f"{endpoint.rstrip('/')}/files" + (f"/{quote(key)}" if key != "." else "")
