@@ -113,8 +113,8 @@ def page(tables: dict[str, Any]) -> str:
 
 _INTRODUCTION = """# Classes, slots and values
 
-Generated from [schema/modos.yaml](../../schema/modos.yaml) by `make schema`. An element names its class in `@type`; a slot that its
-class does not have, or a value that does not fit, is an error that names both. modos records sizes, checksums, digests and
+Generated from [schema/modos.yaml](../../schema/modos.yaml) by `make schema`. An element names its class in `@type`; a slot that
+its class does not have, or a value that does not fit, is an error that names both. modos records sizes, checksums, digests and
 recipients; do not set them by hand.
 """
 
