@@ -82,7 +82,7 @@ def check_source_encryption(source: Path, key: str) -> None:
 
 
 def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) -> str | None:
-    """Describe what is wrong with a file of a storage, encrypted or plain by its name; None where small reads show nothing.
+    """Describe what is wrong with a file of a storage, encrypted or plain by its name; None if small reads show nothing.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def encrypt_pieces(
 
 
 def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
-    """The pieces, of whose bytes somebody is told."""
+    """Pass on the pieces, and report their bytes as progress."""
     for piece in pieces:
         yield piece
         if progress:
@@ -61,7 +61,7 @@ def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterato
 
 
 def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str | None = None) -> None:
-    """Write a file whose key is free; AlreadyExistsError where it is not."""
+    """Write a file whose key is free; raise AlreadyExistsError if it is not."""
     try:
         storage.write_stream(key, pieces, size=size, like=like)
     except ConflictError:
