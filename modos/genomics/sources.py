@@ -75,13 +75,13 @@ class Source(Protocol):
     format: FileFormat
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Streams of some regions, or of the whole file: one, or several in the file's order."""
+        """Open streams of some regions, or of the whole file: one, or several in the file's order."""
 
     def open_header(self) -> Iterator[bytes]:
-        """The file's header, without an end marker."""
+        """Open the file's header, without an end marker."""
 
     def contigs(self) -> tuple[str, ...]:
-        """The contigs of its header and, where it is known, of its index; none where there is no such file."""
+        """Return the contigs of the header and, if it is known, of the index; none if there is no such file."""
 
 
 class ConfirmedSource:
@@ -147,7 +147,7 @@ class StorageSource:
         yield stream
 
     def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
-        """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
+        """Start a stream up to its first bytes, to know that what was remembered of the file holds."""
         plan = self._plan(regions)
         if self._recorded.size not in (None, plan.info.size):
             raise TruncatedStream(
@@ -162,7 +162,7 @@ class StorageSource:
         return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
 
     def open_header(self) -> Iterator[bytes]:
-        """The header, read by range."""
+        """Open the header, read by range."""
         return self._iter(self._planner.plan_header(self._key))
 
     def contigs(self) -> tuple[str, ...]:
@@ -235,12 +235,12 @@ class HtsgetSource:
             yield from self._open_several(settle(regions, contigs or None))
 
     def open_header(self) -> Iterator[bytes]:
-        """The header, as the server gives it."""
+        """Open the header, as the server gives it."""
         query = Query(self.format.name, header_only=True, encryption_scheme=self._query.encryption_scheme)
         return self._iter(query, self._ask(query))
 
     def _open_one(self, region: RegionLike) -> Stream:
-        """A stream of one region; text is settled against the header that comes with it, and asked for anew."""
+        """Open a stream of one region; text is settled against the header that comes with it, and asked for anew."""
         if isinstance(region, Region):
             return next(self._open_several((region,)))
         guess = Region.parse(region)
@@ -257,7 +257,7 @@ class HtsgetSource:
         return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
     def _open_several(self, regions: Regions) -> Iterator[Stream]:
-        """Streams of regions that are in the file's order, with the fields that say which reads are in them."""
+        """Open streams of regions in the file's order, with the fields that say which reads are in them."""
         last: Region | None = None
         fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
         asked = replace(self._query, regions=regions, fields=fields)
@@ -274,7 +274,7 @@ class HtsgetSource:
         return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
 
     def contigs(self) -> tuple[str, ...]:
-        """List the contigs of the header; none where there is no such file."""
+        """List the contigs of the header; none if there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
@@ -282,7 +282,7 @@ class HtsgetSource:
 
 
 def _whole_stream(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
-    """A stream of a whole file."""
+    """Open a stream of a whole file."""
     known = any(recorded)
     return Stream(None, None, verify(pieces, recorded, name) if known else pieces, recorded.checksum is not None)
 
@@ -312,7 +312,7 @@ class FallbackSource:
         yield from streams
 
     def open_header(self) -> Iterator[bytes]:
-        """The server's, or else the storage's."""
+        """Open the server's header, or else the storage's."""
         try:
             return self._served.open_header()
         except RemoteError as error:
@@ -346,7 +346,7 @@ def htsget_source(
     workers: int = WORKERS,
     senders: Sequence[PublicKey] | None = None,
 ) -> HtsgetSource:
-    """The source behind `http://server/reads/ID` or `.../variants/ID`.
+    """Return the source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
     ----------
@@ -375,7 +375,7 @@ def htsget_source(
 
 
 def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
-    """The format that a server gives a file in, else the first that it has."""
+    """Discover the format that a server gives a file in, else return the first that it has."""
     refusal: Exception | None = None
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
         try:
