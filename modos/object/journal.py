@@ -104,7 +104,7 @@ class Journal:
         return True
 
     def adopt(self) -> None:
-        """Take over what other changes have left, to go on with it; ConflictError where somebody cleans it up."""
+        """Take over what other changes have left, to go on with it; raise ConflictError if somebody cleans it up."""
         self._adopted = [entry for entry in entries(self._storage) if entry.abandoned and entry.is_ours] if self._record else []
         for entry in self._adopted:
             if self._record and not entry.claim(self._storage, self._record.mark):

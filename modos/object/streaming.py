@@ -185,11 +185,11 @@ class GenomicFiles:
         return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:
-        """Find the key of a data file, given as within the object or as listed; NotFoundError for any other."""
+        """Find the key of a data file, given as within the object or as listed; raise NotFoundError for any other."""
         return finding.find_file(self._object.storage, self._object.metadata, str(file_path))
 
     def view(self, element: str) -> ElementView:
-        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) if there is none.
 
         ::
 
@@ -201,7 +201,7 @@ class GenomicFiles:
         return ElementView(element_id, document.element(element_id), partial(self._file_of, document))
 
     def _file_of(self, document: Document, key: str) -> GenomicFile:
-        """Open the file that was at a key of a document; ConflictError where it is another, or gone."""
+        """Open the file that was at a key of a document; raise ConflictError if it is another, or gone."""
         _Unchanged(self._object, document, key).confirm()
         return self.file(key)
 
@@ -233,7 +233,7 @@ class _Unchanged:
 
 
 def _describe_content(document: Document, key: str) -> tuple[Any, ...] | None:
-    """Return what a document says of the content of the file at a key; None where there is none."""
+    """Return what a document says of the content of the file at a key; None if there is none."""
     element_id = document.data_paths().get(key)
     if element_id is None:
         return None
