@@ -66,7 +66,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
     def is_request_under_way(self) -> bool:
-        """Whether the client may be sending what nobody waits for any more."""
+        """Tell whether the client may be sending a request that nobody waits for any more."""
         return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
     def end_in(self, seconds: float) -> None:
@@ -133,7 +133,7 @@ class LingeringTransport:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        """Whether nothing is written any more."""
+        """Tell whether nothing is written any more."""
         return self._is_lingering or self._transport.is_closing()
 
     def close(self) -> None:
