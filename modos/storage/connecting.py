@@ -13,7 +13,7 @@ from modos.storage.s3_arguments import anonymous_arguments, as_s3fs
 
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
-    """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
+    """Open an s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
     filesystem = Filesystem(partial(_make_filesystem, endpoint_url, s3_kwargs))
     filesystem.get()  # what is wrong with the arguments is said now
     return filesystem
@@ -61,7 +61,7 @@ def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None,
 
 
 def _make_renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
-    """A session whose credentials are asked for anew before they end."""
+    """Make a session that renews its credentials before they expire."""
     from aiobotocore.credentials import AioRefreshableCredentials
     from aiobotocore.session import AioSession
 

@@ -280,7 +280,7 @@ class LocalStorage(Storage):
             part.unlink()
 
     def _kept_part(self, path: Path) -> Path | None:
-        """The largest of the parts that ended processes have left of a file."""
+        """Find the largest of the parts that ended processes have left of a file."""
         found = []
         with suppress(OSError):
             for entry in os.scandir(path.parent):
@@ -351,7 +351,7 @@ class LocalStorage(Storage):
         self.delete(partial.name)
 
     def now(self) -> float:
-        """By the clock of the file system, which may be another machine's: a file is made to see it."""
+        """Return the time of the file system's clock, maybe another machine's: a file is made to see it."""
         try:
             with _part_of(self._root / "clock") as part, open(part, "xb") as file:
                 return os.fstat(file.fileno()).st_mtime
@@ -359,7 +359,7 @@ class LocalStorage(Storage):
             return time.time()
 
     def identify_place(self, make: bool = False) -> str:
-        """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
+        """Return the number of the folder in its file system: the same on every machine, but different for any copy."""
         if make:
             with _translate_errors(self._root):
                 self._root.mkdir(parents=True, exist_ok=True)
@@ -421,7 +421,7 @@ class LocalStorage(Storage):
         return path
 
     def _check_apart(self, key: str, path: Path, real: str) -> None:
-        """NotFoundError where links lead a key out of the folder with the marker that it is in."""
+        """Raise NotFoundError if links lead a key out of the folder with the marker that it is in."""
         top = Path(self._real_root)
         if real == str(top / path.relative_to(self._root)):
             return
@@ -481,7 +481,7 @@ def _read_up_to(file: FileIO, count: int) -> bytes:
 
 @contextmanager
 def _part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator[Path]:
-    """A name beside a file for what is to become it; removed at the end, but where it ends with an error of `keep`."""
+    """Name the part file beside a file; it is removed at the end, unless it ends with an error of `keep`."""
     mark = ownership.new_mark()
     part = path.with_name(f".{path.name[:60]}.{mark}{_PART_SUFFIX}")
     try:
