@@ -69,7 +69,7 @@ class TrackBuilder:
         self._reached[contig.name] = end
 
     def add(self, block: Block) -> None:
-        """Data of a contig, after those of the same contig that were added before; see `check`."""
+        """Add data of a contig after those of the same contig that were added before; see `check`."""
         data, contig = block.data, self._contigs[block.data.contig]
         data = data._replace(contig=contig.name)
         self._summarise(data)
@@ -129,7 +129,7 @@ class TrackBuilder:
 
 
 def _sample_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[list[Floats], int]:
-    """A few of the chunks that blocks lie in, and how many these are."""
+    """Sample a few of the chunks that blocks lie in, and count these."""
     touched: dict[int, Values | Runs] = {}
     for data in blocks:
         offset = contigs[data.contig].offset
@@ -184,7 +184,7 @@ def _size_as_runs(blocks: list[Runs]) -> float:
 
 
 def _triplets(starts: Places, ends: Places, packed: np.ndarray, origin: int) -> np.ndarray:
-    """Runs as stored: gap, length and packed value, (3, n) uint32."""
+    """Return runs as stored: gap, length and packed value, (3, n) uint32."""
     gaps = starts - np.concatenate(([origin], ends[:-1]))
     return np.stack([gaps.astype(np.uint32), (ends - starts).astype(np.uint32), packed.view(np.uint32)])
 
@@ -248,7 +248,7 @@ class _Dense:
         self._writer.flush(keep=((number + len(values) // CHUNK - 1) // CHUNKS_IN_SHARD,))
 
     def _repack(self, values: Floats) -> None:
-        """Values do not fit: change to a packing that they and all before them fit in."""
+        """Change to a packing that fits new values and all before them."""
         old, before = self._writer, self._packing
         fits = find_packing(values, before)
         while True:
@@ -320,7 +320,7 @@ class _Collected:
             self.count += packed.shape[1]
 
     def pieces(self) -> Iterator[Runs]:
-        """The runs that were added, in the order of the genome."""
+        """Yield the runs that were added, in the order of the genome."""
         from numcodecs import blosc as codec
 
         for contig in sorted(self._pieces, key=self._contigs.number):
@@ -357,7 +357,7 @@ class _Collected:
         return ArrayWriter(self._storage, ArraySpec(self._path, (3, 0), RUN_CHUNK, "uint32", 0, codec), self._written)
 
     def _place_on_axis(self) -> Iterator[tuple[Places, Places, Floats]]:
-        """Runs at places on the axis; where a gap is too long for its field, runs without length and value divide it."""
+        """Place runs on the axis; if a gap is too long for its field, runs without length and value divide it."""
         reached = 0
         for runs in self.pieces():
             offset = self._contigs[runs.contig].offset
@@ -372,7 +372,7 @@ class _Collected:
 def _cut_into_chunks(
     parts: Iterable[tuple[Places, Places, Floats]],
 ) -> Iterator[tuple[int, Places, Places, Floats]]:
-    """Runs in chunks of the array, with the place from which the first gap of each counts."""
+    """Cut runs into chunks of the array, with the place from which the first gap of each counts."""
     waiting: list[tuple[Places, Places, Floats]] = []
     count, origin = 0, 0
 
