@@ -175,7 +175,7 @@ def check(
 
 
 def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:
-    """Show, and remove, what was left where there is no object."""
+    """Show, and remove, what was left if there is no object."""
     from modos.object.modo import MODO
 
     findings = MODO.find_rest(path, options.endpoint, None, options.s3_kwargs, older_than=hours, fix=fix)

@@ -423,7 +423,7 @@ def amount_of(modo: MODO, ids: Iterable[str]) -> str:
 
 
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
-    """Remove what was left where there is no object; returns whether there was anything."""
+    """Remove what was left if there is no object; returns whether there was anything."""
     from modos.object.modo import MODO
 
     where = options.where
