@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PassphraseOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A file with the passphrase in its first line; else C4GH_PASSPHRASE, else it is asked for."
+        metavar="FILE", help="A file with the passphrase in its first line; by default C4GH_PASSPHRASE, else you are asked."
     ),
 ]
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
+NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; by default all.")]
 SourcesArgument = Annotated[
     list[str],
     typer.Argument(
@@ -65,20 +65,22 @@ RegionsOption = Annotated[
         "--regions-file",
         "-R",
         metavar="FILE",
-        help="Regions, one a line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- BED from it.",
+        help="Regions, one per line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- is BED from stdin.",
     ),
 ]
-MaskOption = Annotated[str | None, typer.Option("--mask", metavar="FILE", help="Leave out values there: BED, wiggle, bigWig.")]
-KeepOption = Annotated[str | None, typer.Option("--keep", metavar="FILE", help="Take only values there.")]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
+MaskOption = Annotated[
+    str | None, typer.Option("--mask", metavar="FILE", help="Leave out values at the places in this file: BED, wiggle, bigWig.")
+]
+KeepOption = Annotated[str | None, typer.Option("--keep", metavar="FILE", help="Take only values at the places in this file.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Fail if the data has a contig that the genome lacks.")]
 ClipOption = Annotated[
     bool,
     typer.Option(
         "--clip",
-        help="Leave out values past the end of a contig or in a gap of the genome, and say how many; else they are an error.",
+        help="Leave out values past the end of a contig or in a gap of the genome, and say how many; the default is an error.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ROWS = 1 << 16  # rows of a table that are written at once
 
 
@@ -121,7 +123,7 @@ def replace(
     strict: StrictOption = False,
     clip: ClipOption = False,
 ) -> None:
-    """Give tracks other data, in one commit; names and links stay.
+    """Replace the data of tracks, in one commit; names and links stay.
 
     modos track replace data/ex coverage=coverage-2.bw
 
@@ -251,7 +253,7 @@ def info(
     genome: GenomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how a track is kept, and its statistics.
+    """Show how a track is stored, and its statistics.
 
     modos track info data/ex coverage
 
@@ -311,7 +313,7 @@ def query(
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
     runs: Annotated[bool, typer.Option("--runs", help="Runs of equal values of one track, as bedGraph.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="An object of JSON a line, null where there is no value.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object per line, null where there is no value.")] = False,
 ) -> None:
     """Print the values of regions: contig, position (1-based) and a column per track; `nan` where there is none.
 
@@ -384,11 +386,11 @@ def stats(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
-    by_contig: Annotated[bool, typer.Option("--by-contig", help="For each contig.")] = False,
+    by_contig: Annotated[bool, typer.Option("--by-contig", help="Statistics of each contig.")] = False,
     histogram: Annotated[
         int | None,
         typer.Option(
-            "--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many steps from the least to the largest."
+            "--histogram", min=1, max=10_000, metavar="BINS", help="Count values in this many bins from the least to the largest."
         ),
     ] = None,
     json: JsonOption = False,
@@ -474,12 +476,15 @@ def export(
     name: Annotated[str, typer.Argument(metavar="TRACK")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is stdout.")] = "-",
     output_format: Annotated[
-        str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; else as FILE ends.")
+        str | None,
+        typer.Option(
+            "--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; by default from the ending of FILE."
+        ),
     ] = None,
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a track as a file for other programs.
 
@@ -512,9 +517,9 @@ def export(
 def import_genomedata(
     place: ObjectPath,
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="An archive of Genomedata: a file, or a folder.")],
-    id: Annotated[str, typer.Option("--id", metavar="ID", help="Of the reference.")] = "genome",
+    id: Annotated[str, typer.Option("--id", metavar="ID", help="The id of the new reference.")] = "genome",
 ) -> None:
-    """Bring in an archive of Genomedata, with its sequence and all tracks, in one commit.
+    """Import an archive of Genomedata, with its sequence and all tracks, in one commit.
 
     modos track import-genomedata data/ex archive.genomedata
 
