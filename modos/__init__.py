@@ -125,7 +125,7 @@ def __dir__() -> list[str]:
 
 
 def _find_version() -> str:
-    """That of what is installed; of a tree that is run as it lies the one that it says."""
+    """Find the version: of the installed distribution, or the one that a source tree declares."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -99,13 +99,13 @@ def page(tables: dict[str, Any]) -> str:
         blocks.append(
             f"The slots are those of [{same}](#{same.lower()}).\n"
             if same
-            else _table(("slot", "value", "", "what it says"), [_row(slot, facts) for slot, facts in found["slots"].items()])
+            else _table(("slot", "value", "", "meaning"), [_row(slot, facts) for slot, facts in found["slots"].items()])
         )
     for name, values in tables["enums"].items():
         blocks.append(f"## {name}\n")
         blocks.append(
             _table(
-                ("value", "what it means", "term"),
+                ("value", "meaning", "term"),
                 [(f"`{value}`", facts["description"] or "", facts["meaning"] or "") for value, facts in values.items()],
             )
         )
@@ -114,9 +114,9 @@ def page(tables: dict[str, Any]) -> str:
 
 _INTRODUCTION = """# Classes, slots and values
 
-Made from [schema/modos.yaml](../../schema/modos.yaml) by `make schema`. An element says its class as `@type`; a slot that is
-not of its class, or a value that does not fit, is an error that names both. Sizes, checksums, digests and recipients are
-recorded by modos, and not set by hand.
+Generated from [schema/modos.yaml](../../schema/modos.yaml) by `make schema`. An element names its class in `@type`; a slot that
+its class does not have, or a value that does not fit, is an error that names both. modos records sizes, checksums, digests and
+recipients; do not set them by hand.
 """
 
 

@@ -59,17 +59,17 @@ class Catalog:
         return partial(Catalog, self.storage, max_age=self._max_age), ()
 
     def iter_objects(self) -> Iterator[str]:
-        """Keys of the objects, sorted; the empty key where the root itself is one."""
+        """Iterate over the keys of the objects, sorted; the empty key if the root itself is one."""
         return (key for key, _ in self._roots())
 
     def iter_metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every object's key with its metadata; a damaged object is skipped, with a warning."""
+        """Iterate over every object's key and metadata; a damaged object is skipped, with a warning."""
         yield from self.find("", lambda _: True)
 
     def find(
         self, words: str, wanted: Callable[[str], bool], left_out: Callable[[str, ModosError], object] = lambda key, error: None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Keys and metadata of the wanted objects whose metadata have some words.
+        """Find keys and metadata of the wanted objects whose metadata have some words.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class Catalog:
                 yield key, found
 
     def metadata(self, key: str) -> dict[str, Any]:
-        """The metadata of one object; what is known of it, where its root has not changed."""
+        """Return the metadata of one object, from the cache if its root has not changed."""
         try:
             tag = self.storage.stat(f"{key}/{ROOT_KEY}".lstrip("/")).etag
         except NotFoundError:
@@ -108,12 +108,12 @@ class Catalog:
         return self._load(key, tag)
 
     def data_paths(self, key: str) -> set[str]:
-        """The paths within an object of its data files."""
+        """Return the paths within an object of its data files."""
         paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
         return {path for path in paths if not is_array_path(path)}
 
     def find_file(self, key: str, *, exact: bool = False, indexes: bool = False) -> str:
-        """The key of a data file of an object, given that or one with the file's name in its place.
+        """Find the key of a data file of an object, given that key or one with the file's name in its place.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Catalog:
         return f"{object_key}/{found[0]}" if object_key else found[0]
 
     def _roots(self) -> list[tuple[str, str]]:
-        """Keys of the objects, and the tags of their roots."""
+        """Find the keys of the objects, and the tags of their roots."""
         with self._lock:
             listing = self._listing
             age = time.monotonic() - listing[0] if listing else 0.0
@@ -216,7 +216,7 @@ class Catalog:
         return any(self.storage.exists(f"{prefix}/{root}".lstrip("/")) for root in ROOT_KEYS)
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
-        """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""
+        """Find the keys of the objects whose name is the query; with `fuzzy`, those that contain or resemble it."""
         keys = list(self.iter_objects())
         if not fuzzy:
             return [key for key in keys if query in (key, key.rpartition("/")[2])]
@@ -232,7 +232,7 @@ def _has_sound_name(key: str) -> bool:
 
 
 def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict[str, Any] | None, search: str = "") -> list[str]:
-    """URLs of the objects of a bucket, or of all that an endpoint has; of those whose metadata have what is searched for.
+    """List the URLs of the objects of a bucket or an endpoint, or of those that a search finds.
 
     Raises
     ------

@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def list_remote_items(url: str) -> list[str]:
-    """URLs of the objects that a server has."""
+    """List the URLs of a server's objects."""
     return list_remote(None, str(url), None)
 
 
 def get_metadata_from_remote(url: str, modo_id: str | None = None) -> dict[str, Any]:
-    """The metadata of a server's objects by their paths (`bucket/object`), or those of one.
+    """Return the metadata of a server's objects by their paths (`bucket/object`), or those of one.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def get_s3_path(url: str, query: str, exact_match: bool = False) -> list[dict[st
 
 
 def connect_s3(*given: Any, endpoint: Any = None, s3_kwargs: Mapping[str, Any] | None = None) -> Any:
-    """S3 at an endpoint, as a filesystem of s3fs; or, with `s3://bucket` before it, that as a storage.
+    """Open S3 at an endpoint, as a filesystem of s3fs; or, with `s3://bucket` before it, that as a storage.
 
     `connect_s3(endpoint, s3_kwargs)` is the call of version 0.3.4, and
     `connect_s3(url, endpoint, s3_kwargs)` that of the versions after it.
@@ -85,7 +85,7 @@ def connect_s3(*given: Any, endpoint: Any = None, s3_kwargs: Mapping[str, Any] |
 
 
 def list_remote_modos(storage: Any) -> list[str]:
-    """Keys of the objects below a storage that `connect_s3` gave.
+    """List the keys of the objects below a storage from `connect_s3`.
 
     Raises
     ------

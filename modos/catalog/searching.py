@@ -49,7 +49,7 @@ class Term:
 
 
 def parse_search(text: str) -> list[Term]:
-    """The terms of a search: `WORD`, `SLOT=VALUE` and `SLOT~PART`; a value with blanks is written in `"`.
+    """Parse a search into terms: `WORD`, `SLOT=VALUE` and `SLOT~PART`; a value with blanks is written in `"`.
 
     Raises
     ------

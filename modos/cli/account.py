@@ -9,7 +9,7 @@ import typer
 from modos.cli.output import options, say, show_json, show_lines
 
 TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read a token from standard input.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _endpoint() -> str:
@@ -23,7 +23,7 @@ def _endpoint() -> str:
 
 
 def login(token_stdin: TokenStdin = False) -> None:
-    """Log in at a server; the token is kept for you alone, and renewed.
+    """Log in at a server; your token is kept private, and renewed.
 
     modos --endpoint https://modos.example.org login
 
@@ -52,7 +52,7 @@ def login(token_stdin: TokenStdin = False) -> None:
 
 
 def whoami(json: Json = False) -> None:
-    """Show who you are for a server, and what you may read and write there.
+    """Show who you are on a server, and what you may read and write there.
 
     modos --endpoint https://modos.example.org whoami
     """

@@ -67,19 +67,21 @@ def _show_version(wanted: bool) -> None:
 def configure(
     endpoint: Annotated[
         str | None,
-        typer.Option(envvar="MODOS_ENDPOINT", metavar="URL", help="A modos server, which tells where S3 and htsget are."),
+        typer.Option(
+            envvar="MODOS_ENDPOINT", metavar="URL", help="The URL of a modos server, which tells where S3 and htsget are."
+        ),
     ] = None,
     anon: Annotated[
         bool, typer.Option("--anon", envvar="MODOS_ANON", show_envvar=False, help="Access S3 without credentials.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show what is tried again, and where an error comes from.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show retries, and where an error comes from.")] = False,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Multi-omics digital objects: genomic files and their metadata, streamed by region.
 
-    The options here are taken anywhere in the line.
+    You can give these options anywhere in the line.
     """
     options.endpoint, options.anon, options.quiet = endpoint, anon, quiet
     options.debug, options.progress = debug, progress

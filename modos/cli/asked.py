@@ -11,7 +11,7 @@ from modos.cli.objects import show
 
 def help(
     ctx: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="Of which command; else of all.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="The command to explain; by default all.")] = None,
 ) -> None:
     """Show what a command does, and its options.
 
@@ -24,9 +24,10 @@ def help(
 
 def ls(
     place: Annotated[
-        str | None, typer.Argument(metavar="OBJECT|s3://BUCKET", help="An object, for its files; else where to look.")
+        str | None,
+        typer.Argument(metavar="OBJECT|s3://BUCKET", help="An object, to list its files; or where to look for objects."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the files of an object, or the objects of a server or a bucket.
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ElementsArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only these; else all data.")
+    list[str] | None,
+    typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only these elements; by default all data."),
 ]
 _SECRET = typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")
 _PUBLIC = typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be given several times.")
@@ -34,17 +35,21 @@ SenderOption = Annotated[
     typer.Option(
         "--sender",
         metavar="FILE",
-        help="Public key of who must have encrypted them; can be given several times: one of them must.",
+        help="Public key of the sender that must have encrypted them; with several, one of them must.",
     ),
 ]
 
 
 @app.command()
 def keygen(
-    secret: Annotated[Path, typer.Argument(metavar="SECRET", help="The secret key's new file, such as me.sec.")],
-    public: Annotated[Path | None, typer.Argument(metavar="PUBLIC", help="The public key's; SECRET with .pub.")] = None,
+    secret: Annotated[Path, typer.Argument(metavar="SECRET", help="The new file for the secret key, such as me.sec.")],
+    public: Annotated[
+        Path | None, typer.Argument(metavar="PUBLIC", help="The new file for the public key; by default SECRET with .pub.")
+    ] = None,
     passphrase_file: PassphraseOption = None,
-    no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the secret key open.")] = False,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Do not protect the secret key with a passphrase.")
+    ] = False,
     comment: Annotated[str, typer.Option(help="A note in the secret key.")] = "",
 ) -> None:
     """Make a key pair. The secret key is readable by you alone and never overwritten.
@@ -79,7 +84,7 @@ def encrypt(
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where no key at hand opens the result.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if no key at hand decrypts the result.")] = False,
 ) -> None:
     """Encrypt the data files of an object with their indexes, in one commit.
 
@@ -166,7 +171,7 @@ def share(
     public_key: PublicOption,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Let more recipients open encrypted files. Only their headers are written anew.
+    """Add recipients to encrypted files. Only the headers are rewritten.
 
     modos c4gh share -s me.sec -p her.pub data/ex
 
@@ -201,9 +206,9 @@ def revoke(
         ),
     ] = False,
 ) -> None:
-    """Take recipients off the encrypted files. Copies that they have stay readable for them.
+    """Remove recipients from encrypted files. They can still read the copies that they have.
 
-    Who remains is recorded in the metadata; packets of others go as well, as they do not say whose they are.
+    The recipients in the metadata remain; packets of others are removed as well, as they do not say whose they are.
 
     modos c4gh revoke -s me.sec -p his.pub data/ex
 
@@ -235,7 +240,7 @@ def recipients(
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show for whom the files are encrypted, and whether a key opens them.
+    """Show the recipients of encrypted files, and whether a key decrypts them.
 
     modos c4gh recipients data/ex
 
@@ -298,7 +303,7 @@ def verify(
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The elements whose files are whole, as JSON.")] = False,
 ) -> None:
-    """Open every segment of the encrypted files, and see that none was changed, removed or moved.
+    """Decrypt every segment of the encrypted files, and verify that none was changed, removed or moved.
 
     modos c4gh verify -s me.sec data/ex
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from modos.codes.terms import Code
 
 app = typer.Typer()
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 IndexOption = Annotated[
     Path | None,
     typer.Option(
@@ -23,7 +23,7 @@ IndexOption = Annotated[
         "-i",
         envvar="MODOS_CODES",
         metavar="FILE",
-        help="An index; else the service of the endpoint, or your own index.",
+        help="An index; by default the service of the endpoint, or your own index.",
     ),
 ]
 
@@ -40,10 +40,10 @@ def search(
     ],
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WORDS", help="A name, a part of one, or a code; asked for where there are none."),
+        typer.Argument(metavar="WORDS", help="A name, a part of one, or a code; without words you are asked."),
     ] = None,
     query: Annotated[str | None, typer.Option("--query", hidden=True)] = None,
-    top: Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, max=100, help="At most so many.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, max=100, help="The maximum number of codes.")] = 10,
     index: IndexOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -90,7 +90,7 @@ def build(
             "-o",
             envvar="MODOS_CODES",
             metavar="FILE",
-            help="Write here, instead of where `search` finds it by itself.",
+            help="Write here, instead of the default place where `search` looks.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before an index of other files is replaced.")] = False,
@@ -127,7 +127,7 @@ def build(
 
 @app.command("list")
 def list_(index: IndexOption = None, json: JsonOption = False) -> None:
-    """List the slots that there are codes for here.
+    """List the slots that have codes here.
 
     modos codes list
 

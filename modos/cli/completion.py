@@ -167,7 +167,7 @@ def _find_object(ctx: typer.Context) -> str:
 
 
 def _object_of(place: str) -> str:
-    """Return a folder that is an object: this one, or the nearest above; empty where there is none."""
+    """Return a folder that is an object: this one, or the nearest above; empty if there is none."""
     while place and not _is_object(place):
         place = place.rpartition("/")[0]
     return place

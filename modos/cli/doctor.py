@@ -10,7 +10,7 @@ import typer
 from modos.cli.output import options, show_json, show_lines
 
 app = typer.Typer()
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "C4GH_PASSPHRASE")
 _VARIABLES = (
     "AWS_ENDPOINT_URL",
@@ -37,12 +37,12 @@ _VARIABLES = (
 def doctor(
     place: Annotated[
         str | None,
-        typer.Argument(metavar="s3://BUCKET[/OBJECT]", help="What is to be reached, in place of what the endpoint serves."),
+        typer.Argument(metavar="s3://BUCKET[/OBJECT]", help="The place to check; by default what the endpoint serves."),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Try to write there, too: a small file that is removed again.")] = False,
     json: Json = False,
 ) -> None:
-    """Look at everything between here and the data, and say what to do about what is wrong.
+    """Check everything between you and the data, and say how to fix what is wrong.
 
     modos --endpoint https://modos.example.org doctor
 

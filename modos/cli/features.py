@@ -19,11 +19,11 @@ StoreOption = Annotated[
         "--store",
         envvar="MODOS_REFERENCE_STORE",
         metavar="PLACE",
-        help="A folder, s3://bucket/prefix or https://host/path; else a folder of the user's.",
+        help="A folder, s3://bucket/prefix or https://host/path; by default a folder of yours.",
     ),
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of an assembly in the store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LINE = 60  # bases in a line of FASTA
 
 
@@ -42,7 +42,7 @@ def open_cached(place: str | None) -> CachedStore:
 
 
 def dna(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store, or of an annotation of it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an assembly in the store, or of an annotation of it.")],
     region: Annotated[
         list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")
     ],
@@ -73,9 +73,9 @@ def dna(
 
 
 def features(
-    name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
+    name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="The name of an annotation in the store.")],
     region: Annotated[
-        list[str] | None, typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; else all.")
+        list[str] | None, typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; by default all.")
     ] = None,
     kind: Annotated[
         str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-GenomeOption = Annotated[str | None, typer.Option("--genome", "-g", metavar="ID", help="The reference, where there are several.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+GenomeOption = Annotated[str | None, typer.Option("--genome", "-g", metavar="ID", help="The reference, if there are several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LINE = 60  # bases in a line of FASTA
 _PIECE = _LINE << 16
 
@@ -57,15 +57,15 @@ def init(
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, instead.")
     ] = None,
-    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Of the reference that is made.")] = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The id of the new reference.")] = None,
     assembly_report: Annotated[
         Path | None, typer.Option("--assembly-report", metavar="FILE", help="An NCBI assembly report, for the names.")
     ] = None,
     name_style: Annotated[
-        str, typer.Option("--name-style", metavar="COLUMN", help="Which of the report's names.")
+        str, typer.Option("--name-style", metavar="COLUMN", help="The style of names to take from the report.")
     ] = "UCSC-style-name",
     chromosome_map: Annotated[
-        Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of names and the names they get.")
+        Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of old and new names.")
     ] = None,
 ) -> None:
     """Give an object a genome, from files; tracks are kept along it.
@@ -93,7 +93,7 @@ def init(
 
 @app.command()
 def info(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = False) -> None:
-    """Show what a genome has.
+    """Show the size and the tracks of a genome.
 
     modos genome info data/ex
 

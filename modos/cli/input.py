@@ -59,7 +59,7 @@ def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
-    """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer without --yes."""
+    """Show what will be removed, and how much that is, and ask; raise InvalidInputError if nobody can answer without --yes."""
     from modos.cli.output import say
     from modos.errors import EXIT_INTERRUPTED, InvalidInputError
     from modos.errors.escaping import escape_line
@@ -90,7 +90,7 @@ def read_answer(prompt: str) -> str:
 
 
 def choose(question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
-    """Ask which one of some names is meant; None where the answer is empty, or nobody is there."""
+    """Ask which one of some names is meant; None if the answer is empty, or nobody is there."""
     from modos.cli.output import say
     from modos.errors import listing
 

@@ -26,13 +26,13 @@ WordsArgument = Annotated[
 def mask(
     place: ObjectPath,
     words: WordsArgument = None,
-    all_tracks: Annotated[bool, typer.Option("--all", help="All tracks; none is named then.")] = False,
+    all_tracks: Annotated[bool, typer.Option("--all", help="All tracks; name none then.")] = False,
     scores: Annotated[
         str | None,
         typer.Option(
             "--scores",
             metavar="'lt 0.5'",
-            help="Of the file only places with such a score in the file: column 5 of BED, the value of wiggle and bigWig.",
+            help="Only places of the file with such a score: column 5 of BED, the value of wiggle and bigWig.",
         ),
     ] = None,
     values: Annotated[
@@ -41,9 +41,9 @@ def mask(
             "--values", metavar="'lt 0.5'", help="Where the tracks' own values are such; the same as the condition at the end."
         ),
     ] = None,
-    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="What --dry-run says, as JSON.")] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, and those that are already masked.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how many values are affected, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result of --dry-run as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
 ) -> None:
     """Mask places of tracks, which then have no value, in one commit; `unmask` undoes it.

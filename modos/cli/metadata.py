@@ -21,7 +21,7 @@ BaseUri = Annotated[
     typer.Option(
         "--base-uri",
         metavar="URI",
-        help="What the names of elements begin with, such as https://example.org/ex; the object's place where it is not given.",
+        help="Prefix of the elements' URIs, such as https://example.org/ex; by default the object's location.",
     ),
 ]
 _MAX_QUERY = 1 << 20  # bytes
@@ -106,11 +106,11 @@ def check(
     fix: Annotated[bool, typer.Option("--fix", help="Remove what interrupted changes left; nothing else.")] = False,
     checksums: Annotated[bool, typer.Option("--checksums/--quick", help="Read every file and compare its checksum.")] = True,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Go through all records, and see that the indexes lead to each.")
+        bool, typer.Option("--thorough", help="Read all records, and verify that the indexes find each.")
     ] = False,
     secret_key: Annotated[
         Path | None,
-        typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of encrypted files with."),
+        typer.Option("--secret-key", metavar="FILE", help="Secret key to check the indexes of encrypted files with."),
     ] = None,
     passphrase_file: PassphraseOption = None,
     hours: Annotated[
@@ -119,10 +119,10 @@ def check(
             "--older-than",
             metavar="HOURS",
             min=0,
-            help="Count changes of other machines and containers as interrupted after so long without a sign.",
+            help="Count changes of other machines and containers as interrupted after so many hours without a sign.",
         ),
     ] = 24.0,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check an object: its metadata, files and checksums, and what interrupted changes left.
 
@@ -175,7 +175,7 @@ def check(
 
 
 def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:
-    """Show, and remove, what was left where there is no object."""
+    """Show, and remove, what was left if there is no object."""
     from modos.object.modo import MODO
 
     findings = MODO.find_rest(path, options.endpoint, None, options.s3_kwargs, older_than=hours, fix=fix)
@@ -194,9 +194,9 @@ def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoun
 def diff(
     path: ObjectPath,
     other: Annotated[str, typer.Argument(metavar="OTHER", autocompletion=complete_object, help="Another object.")],
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show how the metadata of two objects differ, files by their checksums; exit code 1 where they do.
+    """Show how the metadata of two objects differs, files by their checksums; exit code 1 if it does.
 
     modos diff data/ex copy/ex
 
@@ -218,9 +218,9 @@ def diff(
 
 
 def upgrade(path: ObjectPath) -> None:
-    """Bring an object in the layout of Zarr v2 to this version's.
+    """Upgrade an object from the layout of Zarr v2 to that of this version.
 
-    What reads Zarr v2 alone, such as sdsc-ordes modos 0.3.4, does not read it any more.
+    Programs that read only Zarr v2, such as sdsc-ordes modos 0.3.4, can no longer read it.
 
     modos upgrade data/old
 

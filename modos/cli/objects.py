@@ -31,29 +31,29 @@ MapOption = Annotated[
     typer.Option(
         "--map",
         metavar="WHAT=MEANING",
-        help="What a header or value of a sheet means: "
+        help="The meaning of a header or value of a sheet: "
         "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
         "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.",
     ),
 ]
-WorksheetOption = Annotated[str | None, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
+WorksheetOption = Annotated[str | None, typer.Option(metavar="NAME", help="The worksheet of an XLSX file to read.")]
 ReferenceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--reference",
         "-r",
         metavar="FASTA",
-        help="What the files were made with: a FASTA, "
-        "an assembly of the reference store, or for `add` one of the object. May be repeated.",
+        help="The reference of the files: a FASTA, "
+        "an assembly of the reference store, or for `add` a reference of the object. May be repeated.",
     ),
 ]
-DryRunJsonOption = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
+DryRunJsonOption = Annotated[bool, typer.Option("--json", help="Print the result of --dry-run as JSON.")]
 SealedSourceOption = Annotated[
     Path | None,
     typer.Option(
         "--secret-key",
         metavar="FILE",
-        help="Secret key of a recipient of an encrypted source, whose index beside it is not encrypted yet.",
+        help="Secret key of a recipient of an encrypted source with a plain index beside it.",
     ),
 ]
 
@@ -67,9 +67,7 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")
-    ] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Files to create it from, by their headers.")] = None,
     reference: ReferenceOption = None,
     file: Annotated[
         list[Path] | None,
@@ -78,17 +76,17 @@ def create(
         ),
     ] = None,
     type: Annotated[
-        str | None, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, sequence.")
+        str | None, typer.Option(help="The type of a sheet's rows: a class, or assay, data, reference, sample, sequence.")
     ] = None,
     meta: Annotated[str | None, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
     map: MapOption = None,
     worksheet: WorksheetOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what FILEs and sheets would make, and make nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")] = False,
     json: DryRunJsonOption = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Create an object: of files, from descriptions, from JSON, or by answering questions.
+    """Create an object from files, descriptions or JSON, or by answering questions.
 
     modos create data/ex *.cram cohort.vcf.gz -r reference.fa
 
@@ -173,13 +171,13 @@ def add(
         list[str],
         typer.Argument(
             metavar="TYPE|FILE...",
-            help="assay, data, reference, sample or sequence; or files, which are added as their headers say.",
+            help="assay, data, reference, sample or sequence; or files, to add by their headers.",
         ),
     ],
     reference: ReferenceOption = None,
     element: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
-    source: Annotated[Path | None, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
+    source: Annotated[Path | None, typer.Option("--source", "-s", help="Its data file.")] = None,
     parent: Annotated[
         str | None,
         typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element, help="The element it is part of."),
@@ -190,7 +188,7 @@ def add(
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Add an element, with its file and index; asks for its attributes where none are given. Or add files.
+    """Add an element with its file and index, or add files. Without attributes you are asked for them.
 
     modos add data/ex sample -e '{"id": "sample2", "sex": "Female"}'
 
@@ -236,7 +234,7 @@ def update(
     path: ObjectPath,
     element: Annotated[
         str | None,
-        typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="The element that --element is about."),
+        typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="The element to change."),
     ] = None,
     config: Annotated[
         list[Path] | None,
@@ -249,7 +247,7 @@ def update(
             help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that describes elements; may be repeated.",
         ),
     ] = None,
-    type: Annotated[str | None, typer.Option(help="What the rows of a sheet are.")] = None,
+    type: Annotated[str | None, typer.Option(help="The type of a sheet's rows.")] = None,
     values: Annotated[
         str | None,
         typer.Option(
@@ -270,7 +268,7 @@ def update(
         ),
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is encrypted.")
+        bool, typer.Option("--plain", help="Store the source plain, even if the element's file is encrypted.")
     ] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
@@ -281,7 +279,7 @@ def update(
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Bring an object up to date with files, or change one element; in one commit.
+    """Update an object from descriptions and sheets, or change one element, in one commit.
 
     modos update data/ex -c modo.yaml --dry-run
 
@@ -363,10 +361,10 @@ def remove(
         str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, with its file.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
     json: DryRunJsonOption = False,
 ) -> None:
-    """Remove an element with its file and every link to it, or a whole object; asks first.
+    """Remove an element with its file and every link to it, or a whole object, after asking.
 
     modos remove data/ex sample/sample1
 
@@ -423,7 +421,7 @@ def amount_of(modo: MODO, ids: Iterable[str]) -> str:
 
 
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
-    """Remove what was left where there is no object; returns whether there was anything."""
+    """Remove what was left if there is no object; returns whether there was anything."""
     from modos.object.modo import MODO
 
     where = options.where
@@ -467,10 +465,10 @@ def show(
         typer.Argument(
             metavar="ELEMENT",
             autocompletion=complete_element,
-            help="Only this element, or the group of all that are alike: data.",
+            help="Only this element, or all elements of a group, such as data.",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
 ) -> None:

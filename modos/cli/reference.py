@@ -23,7 +23,7 @@ app = typer.Typer()
 
 @app.command("list")
 def list_(
-    remote: Annotated[bool, typer.Option("--remote", help="The store that the endpoint gives out.")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="The store that the endpoint serves.")] = False,
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -97,7 +97,7 @@ def _open_served() -> ReferenceStore:
 
 @app.command("show")
 def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = False) -> None:
-    """Show the contigs of an assembly (name, length, MD5, digest of GA4GH, other names), or what an annotation has.
+    """Show the contigs of an assembly (name, length, MD5, GA4GH digest, other names), or the features of an annotation.
 
     modos reference show hg38
 
@@ -135,7 +135,7 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="That the assembly gets, or has.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new or existing assembly.")],
     files: Annotated[
         list[str] | None, typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")
     ] = None,
@@ -147,15 +147,17 @@ def add(
         typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated."),
     ] = None,
     annotation: Annotated[
-        str | None, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")
+        str | None, typer.Option("--annotation", metavar="NAME", help="The name of the annotation; by default that of its file.")
     ] = None,
     skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly lacks.")
+        bool, typer.Option("--skip-unknown", help="Leave out features on contigs that the assembly lacks.")
     ] = False,
-    source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it comes from; else the files' names.")] = "",
+    source: Annotated[
+        str, typer.Option("--source", metavar="TEXT", help="Where it comes from; by default the files' names.")
+    ] = "",
     store: StoreOption = None,
 ) -> None:
-    """Add an assembly to the store, and annotations of it. Sequences that the store has already are not kept twice.
+    """Add an assembly to the store, and annotations of it. The store keeps each sequence once.
 
     modos reference add hg38 hg38.2bit --names hg38.chromAlias.txt
 
@@ -206,14 +208,14 @@ def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
 
 @app.command("import")
 def import_(
-    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder or s3://bucket as GenomeKit keeps it.")],
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder or s3://bucket of GenomeKit.")],
     name: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these assemblies.")] = None,
     skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave out what annotations have on contigs that the assembly lacks.")
+        bool, typer.Option("--skip-unknown", help="Leave out features on contigs that the assembly lacks.")
     ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Bring in assemblies and annotations from a folder or bucket of GenomeKit.
+    """Import assemblies and annotations from a folder or bucket of GenomeKit.
 
     modos reference import ~/.local/share/genomekit
 
@@ -238,9 +240,9 @@ def import_(
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an assembly or annotation in the store.")],
     contig: Annotated[
-        list[str] | None, typer.Option("--contig", metavar="CONTIG", help="Only this one; may be repeated.")
+        list[str] | None, typer.Option("--contig", metavar="CONTIG", help="Only this contig; may be repeated.")
     ] = None,
     store: StoreOption = None,
 ) -> None:
@@ -283,11 +285,11 @@ def _show_fetching(what: str, total: int) -> Iterator[Callable[[int], None] | No
 
 @app.command()
 def push(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an assembly or annotation in the store.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Another store: a folder, or s3://bucket/prefix.")],
     store: StoreOption = None,
 ) -> None:
-    """Bring an assembly or an annotation to another store; only what that lacks is sent.
+    """Copy an assembly or an annotation to another store; only what that lacks is sent.
 
     modos reference push hg38 s3://my-bucket/refs
 
@@ -305,8 +307,8 @@ def push(
 
 @app.command()
 def verify(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
-    fix: Annotated[bool, typer.Option("--fix", help="Remove what is damaged, so that it can be added again.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an assembly or annotation in the store.")],
+    fix: Annotated[bool, typer.Option("--fix", help="Remove damaged files, so that you can add them again.")] = False,
     store: StoreOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -347,11 +349,11 @@ app.command("features")(features)
 
 @app.command()
 def rm(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of an assembly or annotation in the store.")],
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove an annotation, or an assembly with the sequences that no other has.
+    """Remove an annotation, or an assembly with the sequences that no other assembly has.
 
     modos reference rm hg19
 
@@ -391,16 +393,18 @@ def env() -> None:
 
 @app.command()
 def cache(
-    forget: Annotated[str | None, typer.Option("--forget", metavar="NAME", help="Forget what was known of an assembly.")] = None,
+    forget: Annotated[
+        str | None, typer.Option("--forget", metavar="NAME", help="Forget what the cache knows of an assembly.")
+    ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file, and compare it with the digest that it is named by.")
+        bool, typer.Option("--verify", help="Read every file, and compare it with the digest in its name.")
     ] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences and tables from the cache.")] = False,
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the cache of this machine, compare it with its digests, or remove what is in it.
+    """Show the cache of this machine, compare it with its digests, or empty it.
 
     modos reference cache
 

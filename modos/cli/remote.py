@@ -27,10 +27,10 @@ def list_objects(
         typer.Option(
             "--search",
             metavar="WORDS",
-            help="Those alone whose metadata have these words; SLOT=VALUE is a whole value, SLOT~PART a part of one.",
+            help="Only objects whose metadata has these words; SLOT=VALUE is a whole value, SLOT~PART a part of one.",
         ),
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the objects of a server or a bucket.
 
@@ -51,9 +51,11 @@ Include = Annotated[
     list[str],
     typer.Option("--include", metavar="PATTERN", help="Only data files like this (*.cram), with their indexes; may be repeated."),
 ]
-Exclude = Annotated[list[str], typer.Option("--exclude", metavar="PATTERN", help="No data files like this; may be repeated.")]
-NoData = Annotated[bool, typer.Option("--no-data", help="The metadata alone.")]
-Json = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
+Exclude = Annotated[
+    list[str], typer.Option("--exclude", metavar="PATTERN", help="Leave out data files like this; may be repeated.")
+]
+NoData = Annotated[bool, typer.Option("--no-data", help="Only the metadata.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result of --dry-run as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be copied, and copy nothing.")]
 
 
@@ -67,7 +69,7 @@ def upload(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Bring an object to S3, every byte checked: what differs, on from where it was interrupted. Also: push.
+    """Upload an object to S3: only what differs, every byte checked; resumes after an interruption. Also: push.
 
     modos --endpoint http://localhost remote upload data/ex s3://modos-demo/ex
 
@@ -91,7 +93,7 @@ def download(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Bring an object to a folder, every byte checked: what differs, on from where it was interrupted. Also: pull.
+    """Download an object to a folder: only what differs, every byte checked; resumes after an interruption. Also: pull.
 
     modos --endpoint http://localhost remote download s3://modos-demo/ex data/ex
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PassphraseOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A file with the passphrase in its first line; else C4GH_PASSPHRASE, else it is asked for."
+        metavar="FILE", help="A file with the passphrase in its first line; by default C4GH_PASSPHRASE, else you are asked."
     ),
 ]
 
@@ -48,7 +48,7 @@ def load_optional_secret(path: Path | None, passphrase_file: Path | None) -> Sec
 
 
 def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | None:
-    """Ask for the passphrase of a new key; None where it is to have none."""
+    """Ask for the passphrase of a new key; None if it is to have none."""
     from modos.encryption.keys import PASSPHRASE_VARIABLE, read_passphrase
     from modos.errors import InvalidInputError
 

@@ -15,34 +15,36 @@ def _setting(name: str, **described: Any) -> Any:
 
 
 def serve(
-    place: Annotated[str, typer.Argument(metavar="DIR|s3://BUCKET[/PREFIX]", help="What holds the objects.")],
+    place: Annotated[
+        str, typer.Argument(metavar="DIR|s3://BUCKET[/PREFIX]", help="The folder, bucket or prefix that holds the objects.")
+    ],
     host: Annotated[str, _setting("HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, _setting("PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
-    workers: Annotated[int, _setting("WORKERS", min=1, max=64, help="Processes that answer.")] = 1,
-    s3_url: Annotated[str | None, _setting("S3_URL", metavar="URL", help="The S3 server as clients reach it.")] = None,
-    public_url: Annotated[str | None, _setting("PUBLIC_URL", metavar="URL", help="This server as clients reach it.")] = None,
+    workers: Annotated[int, _setting("WORKERS", min=1, max=64, help="The number of processes.")] = 1,
+    s3_url: Annotated[str | None, _setting("S3_URL", metavar="URL", help="The URL at which clients reach the S3 server.")] = None,
+    public_url: Annotated[
+        str | None, _setting("PUBLIC_URL", metavar="URL", help="The URL at which clients reach this server.")
+    ] = None,
     htsget_url: Annotated[
-        str | None, _setting("HTSGET_URL", metavar="URL", help="An htsget server that clients are told of in place of this one.")
+        str | None, _setting("HTSGET_URL", metavar="URL", help="An htsget server that clients use instead of this one.")
     ] = None,
     token_file: Annotated[
         Path | None,
-        _setting("TOKENS", metavar="FILE", help="Serve only those who send one of the bearer tokens in this file, one a line."),
+        _setting("TOKENS", metavar="FILE", help="Serve only clients with one of the bearer tokens in this file, one per line."),
     ] = None,
     access: Annotated[Path | None, _setting("ACCESS", metavar="FILE", help="Who may read and write what, in TOML.")] = None,
     references: Annotated[
         str | None,
-        _setting(
-            "REFERENCES", metavar="DIR|s3://BUCKET/PREFIX", help="A reference store that is given out, by refget and as files."
-        ),
+        _setting("REFERENCES", metavar="DIR|s3://BUCKET/PREFIX", help="A reference store to serve, by refget and as files."),
     ] = None,
     codes: Annotated[
         Path | None, _setting("CODES", metavar="INDEX", help="An index of `modos codes build`, in which clients look up codes.")
     ] = None,
     fuzon_url: Annotated[
-        str | None, _setting("FUZON_URL", metavar="URL", help="A fuzon server that clients are told of in place of this one.")
+        str | None, _setting("FUZON_URL", metavar="URL", help="A fuzon server that clients use instead of this one.")
     ] = None,
     max_age: Annotated[
-        float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How long a listing of the objects is good.")
+        float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How many seconds a listing of the objects is valid.")
     ] = 30,
     log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
 ) -> None:

@@ -34,7 +34,7 @@ FileArgument = Annotated[
     typer.Argument(
         metavar="OBJECT/FILE",
         autocompletion=complete_file,
-        help="A file of an object, by its name or its element's id, or the address of one on an htsget server (http://server/htsget/reads/ID).",
+        help="A file of an object, by its name or its element's id, or its URL on an htsget server (http://server/htsget/reads/ID).",
     ),
 ]
 RegionOption = Annotated[
@@ -43,7 +43,7 @@ RegionOption = Annotated[
         "--region",
         "-r",
         autocompletion=complete_region,
-        help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+        help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, if there is an annotation. "
         "Can be given several times.",
     ),
 ]
@@ -53,19 +53,22 @@ RegionsOption = Annotated[
         "--regions-file",
         "-R",
         metavar="FILE",
-        help="Regions, one a line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- BED from it.",
+        help="Regions, one per line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- is BED from stdin.",
     ),
 ]
 ReferenceOption = Annotated[Path | None, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
 SecretKeyOption = Annotated[
-    Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted file with.")
+    Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to decrypt an encrypted file with.")
 ]
 SenderOption = Annotated[
     list[Path] | None,
-    typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted it; of several one must."),
+    typer.Option(
+        "--sender", metavar="FILE", help="Public key of the sender that must have encrypted it; with several, one of them must."
+    ),
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--threads", "-@", min=1, max=64, metavar="N", help="Connections, and threads that compress.")
+    int,
+    typer.Option("--threads", "-@", min=1, max=64, metavar="N", help="The number of connections, and of threads that compress."),
 ]
 
 
@@ -77,7 +80,10 @@ def stream(
     output_format: Annotated[
         str | None,
         typer.Option(
-            "--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or bcf; else as FILE ends, or the file's own."
+            "--output-format",
+            "-O",
+            metavar="FORMAT",
+            help="sam, bam, cram, vcf or bcf; by default from the ending of FILE, or the file's own.",
         ),
     ] = None,
     reference: ReferenceOption = None,
@@ -85,13 +91,13 @@ def stream(
     passphrase_file: PassphraseOption = None,
     sender: SenderOption = None,
     samples: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas between.")
+        str | None, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, separated by commas.")
     ] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="What --count prints, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result of --count as JSON.")] = False,
     header: Annotated[bool, typer.Option("--header-only", "-H", help="Only the header, as text.")] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and neighbours.")
+        bool, typer.Option("--raw", help="The server's bytes unchanged: all records of the regions, and neighbours.")
     ] = False,
     threads: WorkersOption = 8,
     fields: Annotated[
@@ -99,7 +105,7 @@ def stream(
         typer.Option(
             metavar="NAMES",
             help="Only these fields of reads (QNAME,FLAG,RNAME,POS,MAPQ,CIGAR,RNEXT,"
-            "PNEXT,TLEN,SEQ,QUAL), the others as SAM has what is not known.",
+            "PNEXT,TLEN,SEQ,QUAL), the others get the values that SAM has for unknown ones.",
         ),
     ] = None,
     tags: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
@@ -151,7 +157,7 @@ def coverage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
-    """Show how deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
+    """Show the coverage of regions, or of all contigs, by the reads of a BAM or CRAM: a table, and on a terminal a picture.
 
     The columns are those of samtools coverage.
 

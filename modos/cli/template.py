@@ -20,11 +20,14 @@ def template(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="A .tsv, .csv or .xlsx file that is not there yet; else stdout, as TSV."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A .tsv, .csv or .xlsx file that does not exist yet; by default stdout, as TSV.",
         ),
     ] = None,
 ) -> None:
-    """Write an empty sheet with the columns of a class, the required ones first; filled in, `create -f` and `update -c` read it.
+    """Write an empty sheet with the columns of a class, the required ones first, to fill in for `create -f` and `update -c`.
 
     modos template sample -o samples.tsv
 

@@ -32,14 +32,16 @@ SourcesArgument = Annotated[
         help="Wiggle, bedGraph, BED with a score, or bigWig; - is stdin; files of the same NAME are one track.",
     ),
 ]
-MaskOption = Annotated[str | None, typer.Option("--mask", metavar="FILE", help="Leave out values there: BED, wiggle, bigWig.")]
-KeepOption = Annotated[str | None, typer.Option("--keep", metavar="FILE", help="Take only values there.")]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
+MaskOption = Annotated[
+    str | None, typer.Option("--mask", metavar="FILE", help="Leave out values at the places in this file: BED, wiggle, bigWig.")
+]
+KeepOption = Annotated[str | None, typer.Option("--keep", metavar="FILE", help="Take only values at the places in this file.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Fail if the data has a contig that the genome lacks.")]
 ClipOption = Annotated[
     bool,
     typer.Option(
         "--clip",
-        help="Leave out values past the end of a contig or in a gap of the genome, and say how many; else they are an error.",
+        help="Leave out values past the end of a contig or in a gap of the genome, and say how many; the default is an error.",
     ),
 ]
 
@@ -83,7 +85,7 @@ def replace(
     strict: StrictOption = False,
     clip: ClipOption = False,
 ) -> None:
-    """Give tracks other data, in one commit; names and links stay.
+    """Replace the data of tracks, in one commit; names and links stay.
 
     modos track replace data/ex coverage=coverage-2.bw
 
@@ -184,9 +186,9 @@ app.command()(track_read.export)
 def import_genomedata(
     place: ObjectPath,
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="An archive of Genomedata: a file, or a folder.")],
-    id: Annotated[str, typer.Option("--id", metavar="ID", help="Of the reference.")] = "genome",
+    id: Annotated[str, typer.Option("--id", metavar="ID", help="The id of the new reference.")] = "genome",
 ) -> None:
-    """Bring in an archive of Genomedata, with its sequence and all tracks, in one commit.
+    """Import an archive of Genomedata, with its sequence and all tracks, in one commit.
 
     modos track import-genomedata data/ex archive.genomedata
 

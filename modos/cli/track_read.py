@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from modos.tracks.track import Track
     from modos.tracks.zooms import Summary
 
-NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
+NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; by default all.")]
 RegionOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,10 +52,10 @@ RegionsOption = Annotated[
         "--regions-file",
         "-R",
         metavar="FILE",
-        help="Regions, one a line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- BED from it.",
+        help="Regions, one per line: BED, or a table of contig, start and end (1-based); - is stdin, bed:- is BED from stdin.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ROWS = 1 << 16  # rows of a table that are written at once
 
 
@@ -100,7 +100,7 @@ def info(
     genome: GenomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show how a track is kept, and its statistics.
+    """Show how a track is stored, and its statistics.
 
     modos track info data/ex coverage
 
@@ -159,7 +159,7 @@ def query(
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
     runs: Annotated[bool, typer.Option("--runs", help="Runs of equal values of one track, as bedGraph.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="An object of JSON a line, null where there is no value.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON object per line, null where there is no value.")] = False,
 ) -> None:
     """Print the values of regions: contig, position (1-based) and a column per track; `nan` where there is none.
 
@@ -231,11 +231,11 @@ def stats(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
-    by_contig: Annotated[bool, typer.Option("--by-contig", help="For each contig.")] = False,
+    by_contig: Annotated[bool, typer.Option("--by-contig", help="Statistics of each contig.")] = False,
     histogram: Annotated[
         int | None,
         typer.Option(
-            "--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many steps from the least to the largest."
+            "--histogram", min=1, max=10_000, metavar="BINS", help="Count values in this many bins from the least to the largest."
         ),
     ] = None,
     json: JsonOption = False,
@@ -315,12 +315,15 @@ def export(
     name: Annotated[str, typer.Argument(metavar="TRACK")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is stdout.")] = "-",
     output_format: Annotated[
-        str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; else as FILE ends.")
+        str | None,
+        typer.Option(
+            "--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; by default from the ending of FILE."
+        ),
     ] = None,
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a track as a file for other programs.
 

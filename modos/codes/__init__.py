@@ -46,7 +46,7 @@ def search(
     endpoint: str | None = None,
     services: dict[str, str] | None = None,
 ) -> list[Code]:
-    """The terms that are most like some words, the best first; the parameters are those of `open`.
+    """Find the terms that are most like some words, the best first; the parameters are those of `open`.
 
     Raises
     ------

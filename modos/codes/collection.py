@@ -56,7 +56,7 @@ class Collection:
         return len(self._arrays["first"]) - 1
 
     def search(self, text: str, count: int) -> list[Found]:
-        """The terms whose names are like some words, the best first."""
+        """Find the terms whose names are like some words, the best first."""
         words = list(dict.fromkeys(split(text[:MAX_QUERY])))[:_MAX_WORDS]
         if not words or not self._names:
             return []
@@ -65,7 +65,7 @@ class Collection:
             return self._rank(" ".join(words), scores, count)
 
     def lookup(self, uri: str) -> Found | None:
-        """The term with an address."""
+        """Look up the term with an address."""
         at = self._find_place("uris", uri.encode())
         if at < len(self) and self._text("uris", at) == uri.encode():
             return Found(uri, self._label(at), 1.0, None)
@@ -92,7 +92,7 @@ class Collection:
         return float(np.log1p(self._names / max(1, sum(exact or [stop - start for _, start, stop in hits]))))
 
     def _hits(self, word: bytes, whole: bool) -> Iterator[tuple[float, int, int]]:
-        """Words like one of the query: what they are worth, and where the names stand that have them."""
+        """Find words like one of the query: their scores, and the positions of the names that contain them."""
         ends = self._arrays["posting_ends"]
         low = self._find_place("words", word)
         high = self._find_place("words", word + b"\xff")
@@ -105,7 +105,7 @@ class Collection:
                 yield worth, int(ends[at]), int(ends[at + 1])
 
     def _find_near(self, word: bytes) -> Iterator[tuple[float, int]]:
-        """Words that have a letter or two more, less, exchanged or other, or the whole word in them."""
+        """Find words that differ by a letter or two, or that contain the whole word."""
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import cdist
 
@@ -123,7 +123,7 @@ class Collection:
             yield from ((_WITHIN, int(at)) for at in self._find_containing(inner, word))
 
     def _postings(self, grams: list[int]) -> list[npt.NDArray[np.int32]]:
-        """For each three letters that are known the words that have them, the rarest first."""
+        """Return, for each known sequence of three letters, the words that have it, the rarest first."""
         keys, ends = self._arrays["grams"], self._arrays["gram_ends"]
         found = [
             at
@@ -133,7 +133,7 @@ class Collection:
         return sorted((self._arrays["gram_words"][ends[at] : ends[at + 1]] for at in found), key=len)
 
     def _frequent(self, grams: list[npt.NDArray[np.int32]], length: int, distance: int) -> npt.NDArray[np.int64]:
-        """The words that have most of some three letters, and about as many in all."""
+        """Find the words that have most of some three-letter sequences, and about as many in all."""
         if not grams:
             return np.empty(0, np.int64)
         counts = np.bincount(np.concatenate(grams), minlength=len(self._arrays["word_ends"]) - 1)
@@ -145,7 +145,7 @@ class Collection:
         return found
 
     def _find_containing(self, inner: list[npt.NDArray[np.int32]], word: bytes) -> list[int]:
-        """Words that have another one in them, not at their beginning."""
+        """Find words that contain another one, not at their beginning."""
         found = inner[0]
         for other in inner[1:3]:
             found = (
@@ -157,7 +157,7 @@ class Collection:
         return [at for at, text in zip(found, self._texts("words", found)) if word in text[1:]][:_MAX_WORD_HITS]
 
     def _rank(self, query: str, scores: npt.NDArray[np.float32], count: int) -> list[Found]:
-        """The names that fit best, compared as a whole; the best of each term."""
+        """Rank the names that fit best, compared as a whole; keep the best of each term."""
         from rapidfuzz import fuzz
         from rapidfuzz.process import cdist
 

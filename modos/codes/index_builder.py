@@ -34,7 +34,7 @@ class Terms:
     names: int = 0
 
     def add(self, term: Term) -> None:
-        """Take a term in; InvalidInputError where there are too many."""
+        """Take a term in; raise InvalidInputError if there are too many."""
         (label, _), *synonyms = term.names
         if self.labels.setdefault(term.uri, label) != label:
             synonyms.append((label, EXACT))
@@ -46,7 +46,7 @@ class Terms:
             raise InvalidInputError(f"there are more than {MAX_TERMS:,} terms, or {MAX_NAMES:,} names, for one slot")
 
     def iter_sorted(self, obsolete: set[str]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-        """Addresses in their order, each with the label and then the synonyms."""
+        """Iterate over the addresses in order, each with the label and then the synonyms."""
         for uri in sorted(self.labels.keys() - obsolete, key=str.encode):
             yield uri, [(self.labels[uri], LABEL), *self.synonyms.get(uri, ())]
 
@@ -116,7 +116,7 @@ def build(files: Sequence[str | Path], output: Path, replace: bool = False, told
 
 
 def find_lost(files: Iterable[str | Path], output: Path) -> list[str]:
-    """The files that what stands at a place was made of, and that would not be in it any more, or for other slots."""
+    """Find the files that an existing index was built from and that a new one would leave out, or use for other slots."""
     try:
         known = [(source.get("slot"), source["name"]) for source in Stored(output).facts["sources"]]
     except NotFoundError:

@@ -24,7 +24,7 @@ _TAGS = {"id", "name", "synonym", "is_obsolete", "exact_synonym", "related_synon
 
 
 def read_terms(file: Given) -> Iterator[Term]:
-    """The terms of a file, one after the other.
+    """Read the terms of a file, one after the other.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def read_terms(file: Given) -> Iterator[Term]:
 
 
 def _terms(stanza: str, fields: Iterable[tuple[str, str]], spaces: dict[str, str], ontology: str) -> Iterator[Term]:
-    """The term that a stanza describes; none where it has no id or no name, as parts of other ontologies have."""
+    """Yield the term that a stanza describes; none if it has no id or no name, like parts of other ontologies."""
     if stanza != "Term":
         return
     uri, label, is_obsolete, synonyms = "", "", False, []
@@ -81,14 +81,14 @@ def _terms(stanza: str, fields: Iterable[tuple[str, str]], spaces: dict[str, str
 
 
 def _clean_value(value: str) -> str:
-    """The value of a tag without comment and modifiers."""
+    """Return the value of a tag without comment and modifiers."""
     if "!" in value:
         value = _COMMENT.sub("", value)
     return _unescape(_strip_modifiers(value.rstrip())).strip()
 
 
 def _strip_modifiers(value: str) -> str:
-    """A value without the `{name="value"}` at its end."""
+    """Strip `{name="value"}` from the end of a value."""
     begin = value.rfind("{")
     inside = value[begin + 1 : -1]
     is_one = value.endswith("}") and begin > 0 and value[begin - 1].isspace() and "=" in inside and "}" not in inside
@@ -100,7 +100,7 @@ def _unescape(text: str) -> str:
 
 
 def _lines(file: Given) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers, those that go on after a backslash as one; blank ones and comments left out."""
+    """Yield the lines with their numbers, joined where a backslash continues them, without blank lines and comments."""
     rest, number, held = b"", 0, b""
     if file.peek(3) == b"\xef\xbb\xbf":
         file.read(3)

@@ -46,7 +46,7 @@ _DEPRECATED = f"{_OWL} deprecated"
 
 
 def read_terms(file: Given) -> Iterator[Term]:
-    """The terms of a file, one after the other.
+    """Read the terms of a file, one after the other.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class _Reader:
             raise self.refusal("its encoding is not one that is read", "convert it to UTF-8") from None
 
     def refusal(self, reason: str, hint: str | None = None) -> InvalidInputError:
-        """The error for a file that is not read."""
+        """Make the error for a file that is not read."""
         return InvalidInputError(f"{self.file} is not read as OWL: {reason}", hint)
 
     def _forget(self) -> None:
@@ -106,7 +106,7 @@ class _Reader:
         self._property: str | None = None
 
     def _declare(self, name: str, is_parameter: bool, value: str | None, *_: Any) -> None:
-        """Entities as ontologies have them stand for a namespace."""
+        """Accept entities that stand for a namespace, as ontologies have them; refuse others."""
         self._entities += 1
         if value is None or is_parameter:
             raise self.refusal("it names an entity outside of it", "what a file names is not fetched")
@@ -187,7 +187,7 @@ class _Reader:
         self._uri = None
 
     def _best_label(self) -> tuple[tuple[str, int], ...]:
-        """The names with one label, in English where there is one; labels in other languages are synonyms."""
+        """Choose one label, in English if there is one; labels in other languages become synonyms."""
         labels = [name for name in self._names if _NAMES[name[0]] == LABEL]
         if not labels:
             return ()

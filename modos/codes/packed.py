@@ -84,7 +84,7 @@ class _Texts:
         self._ends.append(len(self._bytes))
 
     def array(self) -> npt.NDArray[np.uint8]:
-        """Their bytes."""
+        """Return their bytes."""
         return np.frombuffer(self._bytes, np.uint8)
 
     def ends(self) -> npt.NDArray[np.int64]:
@@ -93,7 +93,7 @@ class _Texts:
 
 
 def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.NDArray[np.uint8]) -> Arrays:
-    """Words, and what leads from them to names.
+    """Build the arrays of words, and of what leads from them to names.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _gram_arrays(
 
 
 def grams_of(word: bytes) -> list[int]:
-    """Three bytes in a row of a word, with those at its ends, as numbers."""
+    """Return each three bytes in a row of a word, with those at its ends, as numbers."""
     padded = bytes([_BEFORE]) + word + bytes([_BEHIND])
     return list(dict.fromkeys(padded[at] << 16 | padded[at + 1] << 8 | padded[at + 2] for at in range(len(padded) - 2)))
 
@@ -159,7 +159,7 @@ def _group(
     values: npt.NDArray[np.integer],
     count: int,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Values by the group they are of, in their order, and where each group ends."""
+    """Group values, in their order, and return where each group ends."""
     order = np.argsort(groups, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=count))]).astype(np.int64)
     return ends, values[order].astype(np.int32)

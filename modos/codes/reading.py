@@ -17,7 +17,7 @@ _HINT = "give OBO, or OWL or SKOS in RDF/XML; others are converted: robot conver
 
 
 def read_terms(path: Name) -> Iterator[Term]:
-    """The terms of an OBO, OWL or SKOS file, plain or compressed with gzip; `-` is stdin.
+    """Read the terms of an OBO, OWL or SKOS file, plain or compressed with gzip; `-` is stdin.
 
     Raises
     ------
@@ -67,11 +67,11 @@ class _Bounded:
         self._left = MAX_FILE
 
     def to_given(self) -> Given:
-        """It, as the readers take it."""
+        """Return the file in the form that the readers take."""
         return self._file.wrap(self)
 
     def read(self, size: int) -> bytes:
-        """Read so many bytes, fewer only at the end; InvalidInputError beyond the limit."""
+        """Read so many bytes, fewer only at the end; raise InvalidInputError beyond the limit."""
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:
@@ -79,4 +79,4 @@ class _Bounded:
         return data
 
     def close(self) -> None:
-        """The file is closed by who opened it."""
+        """Do nothing: the file is closed by its opener."""

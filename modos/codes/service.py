@@ -33,7 +33,7 @@ class Service:
         self.url, self._endpoint = url, endpoint
 
     def search(self, slot: str, words: str, num: int = 10) -> list[Code]:
-        """The terms that the server finds most like some words, the best first.
+        """Find the terms that the server considers most like some words, the best first.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class Service:
 
 
 def _code(url: str, entry: Any) -> Code:
-    """A code of an answer: fuzon writes addresses as `<http://...>`, and wrote labels as `"T cell"@en`."""
+    """Parse a code of an answer: fuzon writes addresses as `<http://...>`, and wrote labels as `"T cell"@en`."""
     label, uri, score, synonym = (
         entry.get(name) if isinstance(entry, dict) else None for name in ("label", "uri", "score", "synonym")
     )
@@ -88,5 +88,5 @@ def _code(url: str, entry: Any) -> Code:
 
 
 def _one_line(name: str) -> str:
-    """A name without what would end its cell of a table, or its line."""
+    """Remove from a name what would end its table cell or its line."""
     return " ".join(name.split())[:MAX_NAME]

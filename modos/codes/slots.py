@@ -13,13 +13,13 @@ _SLOTS = {prefix: slot for slot, prefixes in ONTOLOGIES.items() for prefix in pr
 
 
 def slot_of(prefix: str | None) -> str | None:
-    """The slot that terms of an ontology are for."""
+    """Return the slot that an ontology's terms are for."""
     return _SLOTS.get(prefix or "")
 
 
 @cache
 def enumerations() -> dict[str, str]:
-    """The slots that have one of a few values, with the name of the schema's list of them."""
+    """Return the slots with enumerated values, and the name of the schema's enumeration for each."""
     found = {
         name: slot["range"]
         for described in tables()["classes"].values()
@@ -30,7 +30,7 @@ def enumerations() -> dict[str, str]:
 
 
 def check_slot(slot: str) -> str:
-    """A slot whose values are codes; NotFoundError for another."""
+    """Return a slot whose values are codes; raise NotFoundError for another."""
     known = [*ONTOLOGIES, *enumerations()]
     if slot not in known:
         near = did_you_mean(slot, known)
@@ -42,7 +42,7 @@ def check_slot(slot: str) -> str:
 
 @cache
 def meanings(slot: str) -> tuple[tuple[Code, Term], ...]:
-    """The values of a slot that has one of a few, each with what it means."""
+    """Return the values of a slot with enumerated values, each with its meaning."""
     rows = files("modos.codes").joinpath("meanings.tsv").read_text(encoding="utf-8").splitlines()
     fields = [row.split("\t") for row in rows[1:]]
     return tuple(

@@ -41,7 +41,7 @@ class Index:
 
     @property
     def slots(self) -> list[str]:
-        """The slots that there are codes for."""
+        """List the slots that have codes."""
         return [*(self._stored.slots if self._stored else ()), *enumerations()]
 
     @property
@@ -50,7 +50,7 @@ class Index:
         return self._stored.facts if self._stored else {"sources": [], "slots": {}}
 
     def search(self, slot: str, words: str, num: int = 10) -> list[Code]:
-        """The terms that are most like some words, the best first; the one that has a code, where it is one.
+        """Find the terms that are most like some words, the best first; or the one term whose code they are.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Index:
         ]
 
     def check(self) -> Index:
-        """Itself, every slot compared with its checksums; IntegrityError where it is damaged."""
+        """Return the index after comparing every slot with its checksums; raise IntegrityError if it is damaged."""
         for slot in self._stored.slots if self._stored else ():
             self._collection(slot)
         return self
@@ -102,7 +102,7 @@ class Index:
 
 
 def check_question(slot: str, words: str, num: int) -> str:
-    """Strip blanks around a search; InvalidInputError where it cannot be asked, NotFoundError for the slot."""
+    """Strip blanks around a search; raise InvalidInputError if it cannot be asked, NotFoundError for the slot."""
     check_slot(slot)
     words = words.strip()
     if not words:
@@ -126,7 +126,7 @@ def _search(collection: Collection, slot: str, words: str, num: int) -> list[Fou
 
 
 def _as_codes(words: str, prefixes: tuple[str, ...]) -> list[str]:
-    """The codes that words may be: CL:0000084, also written CL_0000084, cl:0000084 or 0000084."""
+    """Return the codes that words may be: CL:0000084, also written CL_0000084, cl:0000084 or 0000084."""
     before, mark, local = words.replace("_", ":", 1).partition(":")
     if own := [f"{prefix}:{local}" for prefix in prefixes if mark and prefix.casefold() == before.casefold()]:
         return own

@@ -68,7 +68,7 @@ def is_code(text: str) -> bool:
 
 
 def prefix_of(uri: str) -> str | None:
-    """The prefix of the ontology that a term is of: CL for http://purl.obolibrary.org/obo/CL_0000084."""
+    """Return the ontology prefix of a term: CL for http://purl.obolibrary.org/obo/CL_0000084."""
     for base in (OBO, EFO):
         if uri.startswith(base) and (found := _LOCAL.fullmatch(uri, len(base))):
             return found[1]
@@ -76,7 +76,7 @@ def prefix_of(uri: str) -> str | None:
 
 
 def uri_of(code: str, spaces: dict[str, str] | None = None) -> str:
-    """The address of a term by its code; one that is an address already stays.
+    """Return the address of a term by its code; an address stays as it is.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def split(text: str) -> list[str]:
-    """The words of a text, in lower case and without accents; `T-cell` has two."""
+    """Split a text into words, in lower case and without accents; `T-cell` has two."""
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return [word[:_MAX_LENGTH] for word in _WORD.findall(text.casefold())[:_MAX_WORDS]]

@@ -39,7 +39,7 @@ def _make_contig(rng: Random, length: int) -> str:
 
 
 def _random_bases(rng: Random, length: int) -> str:
-    """Bases whose GC content takes a random walk from isochore to isochore."""
+    """Generate bases whose GC content takes a random walk from isochore to isochore."""
     gc = 0.41
     pieces = []
     for start in range(0, length, _ISOCHORE):

@@ -152,7 +152,7 @@ def _vcf_header(genome: dict[str, str], checksums: dict[str, str]) -> list[str]:
 
 
 def _elements(checksums: dict[str, str]) -> list[dict[str, Any]]:
-    """The object, its assay, samples, reference and data, parents before their parts."""
+    """Return the object, its assay, samples, reference and data, parents before their parts."""
     return [
         _element("ex", "MODO", "Demo", "Simulated reads and variants of two samples.", creation_date=DATE, last_update_date=DATE),
         _element(

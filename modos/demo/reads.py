@@ -106,7 +106,7 @@ class Sequencer:
         self._profiles = [self._quality_profile() for _ in range(_QUALITY_PROFILES)]
 
     def sam_lines(self) -> list[str]:
-        """All reads as SAM lines, sorted by coordinate, those without one at the end."""
+        """Return all reads as SAM lines, sorted by coordinate, those without one at the end."""
         order = {contig: rank for rank, contig in enumerate(self._genome)} | {"*": len(self._genome)}
         records = [record for contig in self._genome for record in self._contig_records(contig)]
         records.sort(key=lambda record: (order[record[2]], int(record[3])))
@@ -126,7 +126,7 @@ class Sequencer:
                 yield from self._pair_records(f"{name}d", contig, copies)
 
     def _fragment(self, haplotype: Haplotype) -> tuple[int, int]:
-        """Start and end on the haplotype of a fragment whose reads do not touch a gap of N."""
+        """Choose start and end on the haplotype of a fragment whose reads do not touch a gap of N."""
         while True:
             length = max(READ_LENGTH, round(self._rng.gauss(INSERT_MEAN, INSERT_DEVIATION)))
             start = self._rng.randrange(len(haplotype.bases) - length + 1)
@@ -136,7 +136,7 @@ class Sequencer:
                 return start, end
 
     def _sequence_pair(self, haplotype: Haplotype, start: int, end: int) -> tuple[Read, Read]:
-        """The two mates of a fragment, the left one first; some lose their place."""
+        """Make the two mates of a fragment, the left one first; some lose their place."""
         first, last = self._rng.choice([(FIRST, LAST), (LAST, FIRST)])
         left = self._sequence(haplotype, start, PAIRED | MATE_REVERSE | first)
         right = self._sequence(haplotype, end - READ_LENGTH, PAIRED | REVERSE | last)
@@ -179,7 +179,7 @@ class Sequencer:
         mate.flag = mate.flag & ~MATE_REVERSE | MATE_UNMAPPED
 
     def _quality_profile(self) -> list[int]:
-        """Qualities that fall off towards the end of the read."""
+        """Make qualities that fall off towards the end of the read."""
         profile: list[int] = []
         for cycle in range(READ_LENGTH):
             poor = 0.02 + 0.12 * (cycle / READ_LENGTH) ** 2
@@ -225,7 +225,7 @@ class Sequencer:
 
 
 def align(positions: list[int]) -> list[Block]:
-    """Blocks of a read whose bases have these reference positions, as an aligner would keep them."""
+    """Return the blocks of a read whose bases have these reference positions, as an aligner would keep them."""
     first = positions[0]
     if first != _OFF_REFERENCE and positions == list(range(first, first + len(positions))):
         return [Block(0, first, len(positions))]
@@ -268,7 +268,7 @@ def compare(read: Read, sequence: str) -> tuple[int, str]:
 
 
 def _keep_anchored(blocks: list[Block]) -> list[Block]:
-    """The longest run of blocks without a long gap, less short blocks at its ends."""
+    """Return the longest run of blocks without a long gap, less short blocks at its ends."""
     runs = [[blocks[0]]]
     for before, block in itertools.pairwise(blocks):
         if _count_deleted(before, block) > _LONGEST_GAP:

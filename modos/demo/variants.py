@@ -86,7 +86,7 @@ def make_variants(rng: Random, genome: dict[str, str]) -> list[Variant]:
 def _place(
     rng: Random, sequence: str, window: int, draw: Callable[[Random, str, int], tuple[str, str]]
 ) -> tuple[int, str, str] | None:
-    """Start, REF and ALT in the first half of the window; None where a gap leaves no room."""
+    """Return start, REF and ALT in the first half of the window; None if a gap leaves no room."""
     for _ in range(50):
         start = window + rng.randrange(_MARGIN, _SPACING // 2)
         ref, alt = draw(rng, sequence, start)

@@ -20,7 +20,7 @@ def folders() -> list[Path]:
 
 
 def find_secret_keys(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
-    """Secret keys that are here, by their files, each with its public half.
+    """Find the secret keys that are here, by their files, each with its public half.
 
     They are that of `MODOS_SECRET_KEY`, the `.sec` files of `folders`, and
     those beside public keys. A key with a passphrase is known by the `.pub`
@@ -82,7 +82,7 @@ def _secret_paths(public: Path) -> Iterator[Path]:
 
 
 def _public_half(secret: Path) -> PublicKey | None:
-    """By the key itself where it is open, else by the public key beside it; None where neither tells."""
+    """Return the public key: from the key itself if it is open, else from the public key beside it; None if neither tells."""
     if is_pipe(secret) or not os.path.isfile(secret):
         return None
     try:

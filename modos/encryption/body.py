@@ -29,13 +29,13 @@ _own = threading.local()
 
 
 def encrypted_size(plain: int) -> int:
-    """Bytes that a body has, without its header."""
+    """Return the number of bytes of an encrypted body, without its header."""
     whole, rest = divmod(plain, SEGMENT)
     return whole * SEALED + (rest + OVERHEAD if rest else 0)
 
 
 def plain_size(sealed: int) -> int:
-    """Plain bytes in a body of some bytes; DecryptError where no body has that many."""
+    """Return the number of plain bytes in a body of some bytes; raise DecryptError if no body has that many."""
     whole, rest = divmod(sealed, SEALED)
     if 0 < rest <= OVERHEAD:
         raise DecryptError(f"the file is truncated: its last segment has {rest} bytes")
@@ -61,7 +61,7 @@ class Digest:
             self._hash.update(segment[-TAG:])
 
     def hexdigest(self) -> str:
-        """It, in hexadecimal digits."""
+        """Return the digest in hexadecimal digits."""
         return str(self._hash.hexdigest())
 
 
@@ -158,7 +158,7 @@ def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
 
 
 def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The bytes in pieces of a size, the last of which may be smaller."""
+    """Regroup the bytes into pieces of one size; the last may be smaller."""
     held: list[bytes] = []
     length = 0
     for piece in pieces:
@@ -175,7 +175,7 @@ def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def kept_stretches(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
-    """The stretches [start, end) of some plain bytes that count, in their order.
+    """Return the stretches [start, end) of some plain bytes that count, in their order.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class Header:
         return tuple(packet for packet, _ in self._decrypt_packets(secret))
 
     def _decrypt_packets(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
-        """The packets that a key opens, with what is in them."""
+        """Decrypt the packets that a key opens."""
         found = ((packet, _decrypt_packet(packet, secret)) for packet in self.packets)
         return [(packet, content) for packet, content in found if content is not None]
 
@@ -119,12 +119,12 @@ class Header:
         return _serialise([*packets, *_encrypt_packets(self.decrypt(secret), new, secret)])
 
     def to_bytes(self) -> bytes:
-        """It, as it is in the file."""
+        """Serialise the header as in the file."""
         return _serialise(self.packets)
 
 
 def digest_of(head: bytes) -> str:
-    """BLAKE2b-512 of the bytes of a header, in hexadecimal digits."""
+    """Return BLAKE2b-512 of the bytes of a header, in hexadecimal digits."""
     return hashlib.blake2b(head).hexdigest()
 
 
@@ -213,7 +213,7 @@ def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Se
 
 
 def _decrypt_packet(packet: bytes, secret: SecretKey) -> bytes | None:
-    """Decrypt the content of a packet; None where the key does not fit."""
+    """Decrypt the content of a packet; None if the key does not fit."""
     from crypt4gh import header
 
     if _NUMBER.unpack_from(packet)[0] != _X25519_CHACHA20:

@@ -35,7 +35,7 @@ class UnusableKey(Exception):
 
 
 def lines_of(data: bytes) -> list[bytes]:
-    """The lines of a key file, without blank ones, blanks around them and a byte order mark.
+    """Return the lines of a key file, without blank lines, surrounding blanks and a byte order mark.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def is_secret(lines: list[bytes]) -> bool:
 
 
 def public_bytes(lines: list[bytes]) -> bytes:
-    """The 32 bytes of the X25519 public key in the lines of a file.
+    """Return the 32 bytes of the X25519 public key in the lines of a file.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def public_bytes(lines: list[bytes]) -> bytes:
 
 
 def secret_bytes(lines: list[bytes], passphrase: Passphrase) -> bytes:
-    """The 32 bytes of the X25519 secret key in the lines of a file.
+    """Return the 32 bytes of the X25519 secret key in the lines of a file.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _label(line: bytes) -> str:
 
 
 def _x25519(load: Callable[[], Any]) -> Any:
-    """The key that is loaded, if it is of this kind."""
+    """Return the loaded key if it is of this kind."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -159,7 +159,7 @@ def _ssh_public(lines: list[bytes]) -> bytes:
 
 
 def _ssh_kind(kind: bytes) -> str:
-    """The name of a kind of keys, of those that OpenSSH has."""
+    """Return the name of a kind of OpenSSH keys."""
     return kind.decode() if kind.startswith(_SSH_PUBLIC) and len(kind) < 50 and kind.isascii() else "unknown"
 
 

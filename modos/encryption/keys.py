@@ -52,7 +52,7 @@ class PublicKey:
 
     @classmethod
     def parse(cls, text: str) -> PublicKey:
-        """The key that `str` gave, as metadata record it; InvalidInputError where it is none."""
+        """Parse a key in the form of `str`, as metadata record it; raise InvalidInputError if it is not one."""
         try:
             return cls(base64.b64decode(text, validate=True))
         except ValueError:
@@ -67,7 +67,7 @@ class PublicKey:
         return base64.b64encode(self.raw).decode()
 
     def to_pem(self) -> bytes:
-        """It, as its file has it."""
+        """Format the key as in its file."""
         return _pem("PUBLIC", self.raw)
 
 
@@ -102,7 +102,7 @@ class SecretKey:
 
     @classmethod
     def random(cls) -> SecretKey:
-        """A key for one use."""
+        """Generate an ephemeral key."""
         return cls(os.urandom(KEY_BYTES))
 
 
@@ -216,14 +216,14 @@ class _Asked:
 
 
 def as_secret_key(given: SecretKey | str | Path, passphrase: str | None = None) -> SecretKey:
-    """A secret key, given as such or as its file."""
+    """Return a secret key, given as such or as its file."""
     if isinstance(given, SecretKey):
         return given
     return load_secret_key(given, None if passphrase is None else lambda: passphrase)
 
 
 def as_public_keys(given: PublicKeys) -> list[PublicKey]:
-    """Public keys, given as such or as their files."""
+    """Return public keys, given as such or as their files."""
     several = [given] if isinstance(given, (PublicKey, str, Path)) else list(given)
     return [one if isinstance(one, PublicKey) else load_public_key(one) for one in several]
 
@@ -247,7 +247,7 @@ def _check_encodable(passphrase: str) -> str:
 
 
 def read_passphrase(path: str | Path) -> str:
-    """The passphrase in a file: its first line, without the end of the line and a byte order mark.
+    """Read the passphrase in a file: its first line, without the line end and a byte order mark.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def find_record(metadata: Metadata, key: str) -> SealRecord:
 
 
 def iter_whole(pieces: Iterable[bytes], opened: Opened, record: SealRecord, name: str) -> Iterator[bytes]:
-    """The plain bytes of a whole body, the last piece only where all of it is what was recorded.
+    """Iterate over the plain bytes of a whole body; give the last piece only if the body is the recorded one.
 
     Raises
     ------

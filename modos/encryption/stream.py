@@ -14,7 +14,7 @@ from modos.formats.crypt4gh import MAGIC
 def plain_pieces(
     pieces: Iterator[bytes], secret: SecretKey | None, name: str, senders: Sequence[PublicKey] | None = None
 ) -> Iterator[bytes]:
-    """The plain bytes of a stream; what its edit list leaves out is left out.
+    """Yield the plain bytes of a stream, without what its edit list leaves out.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def plain_pieces(
 
 
 def _header(held: bytes, pieces: Iterator[bytes]) -> tuple[Header, bytes]:
-    """The header, and what came after it in the pieces that it took."""
+    """Read the header, and return it with the bytes that follow it in the pieces read."""
     data = bytearray(held)
 
     def read(start: int, end: int) -> bytes:

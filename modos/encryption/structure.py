@@ -59,7 +59,7 @@ def check_encrypted_source(source: Path, key: str) -> None:
 
 
 def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) -> str | None:
-    """Describe what is wrong with a file of a storage, encrypted or plain by its name; None where small reads show nothing.
+    """Describe what is wrong with a file of a storage, encrypted or plain by its name; None if small reads show nothing.
 
     Parameters
     ----------

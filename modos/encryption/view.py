@@ -93,7 +93,7 @@ class DecryptedView:
         return None
 
     def stat(self, key: str) -> ObjectInfo:
-        """Plain size, and the tag of the encrypted file."""
+        """Return the plain size, and the tag of the encrypted file."""
         try:
             info = self._storage.stat(key + ENCRYPTED_SUFFIX)
         except NotFoundError:
@@ -103,7 +103,7 @@ class DecryptedView:
         return ObjectInfo(key, sealed.size, sealed.info.etag)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
-        """Plain bytes [start, end), fewer only where the file ends before; see `Storage.read_part`."""
+        """Read plain bytes [start, end), fewer only if the file ends before; see `Storage.read_part`."""
         try:
             sealed = self._find_encrypted(key, if_match)
         except NotFoundError:
@@ -118,7 +118,7 @@ class DecryptedView:
         return self._find_record(key + ENCRYPTED_SUFFIX)
 
     def iter_whole(self, info: ObjectInfo, workers: int) -> Iterator[bytes]:
-        """All plain bytes of a file as `stat` found it, compared as a whole; see `modos.encryption.recorded.iter_whole`."""
+        """Iterate over all plain bytes of a file as `stat` found it, compared as a whole (see `recorded.iter_whole`)."""
         sealed = self._find_encrypted(info.key, info.etag)
         name, size = sealed.info.key, sealed.info.size
 
@@ -168,7 +168,7 @@ class DecryptedView:
         return _Encrypted(info, header.size, opened, stretches, first)
 
     def _read_plain(self, sealed: _Encrypted, start: int, end: int) -> bytes:
-        """Plain bytes [start, end) of the body."""
+        """Read plain bytes [start, end) of the body."""
         begin, beyond = start // SEGMENT, -(-end // SEGMENT)
         head, tail = self._find_segments(sealed, range(begin, beyond)), b""
         first = begin + len(head)
@@ -216,7 +216,7 @@ class DecryptedView:
 
 
 def _cut(stretches: tuple[tuple[int, int], ...], start: int, end: int) -> list[tuple[int, int]]:
-    """The parts of some stretches that are bytes [start, end) of them together."""
+    """Cut the parts of some stretches that are bytes [start, end) of all of them together."""
     parts, at = [], 0
     for low, high in stretches:
         size = high - low

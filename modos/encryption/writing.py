@@ -53,7 +53,7 @@ def encrypt_pieces(
 
 
 def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str | None = None) -> None:
-    """Write a file whose key is free; AlreadyExistsError where it is not."""
+    """Write a file whose key is free; raise AlreadyExistsError if it is not."""
     try:
         storage.write_stream(key, pieces, size=size, like=like)
     except ConflictError:

@@ -22,6 +22,9 @@ the command line ends with.
         ChecksumMismatch
         TruncatedStream
         DecryptError
+
+In: a message and a hint, with whatever names and values they quote. Out: an
+exception whose text is safe to show. It imports `escaping` alone.
 """
 
 from __future__ import annotations
@@ -168,19 +171,19 @@ class DecryptError(IntegrityError):
 
 
 def _shorten(text: str) -> str:
-    """A text without its middle, where it is longer than anybody reads."""
+    """Shorten a text by its middle if it is longer than anybody reads."""
     return text if len(text) <= _MOST else f"{text[: _MOST * 3 // 4]} ... {text[-_MOST // 4 + 5 :]}"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate nearest to a misspelt `word`, if one is near; upper and lower case count for nothing."""
+    """Return the candidate nearest to a misspelt `word`, if one is near; case does not count."""
     folded = {candidate.casefold(): candidate for candidate in candidates}
     matches = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
 
 
 def listing(names: Iterable[str], limit: int = 10) -> str:
-    """`a, b, c and 7 more`: names for a one-line message."""
+    """List names for a one-line message: `a, b, c and 7 more`."""
     names = list(names)
     shown = ", ".join(names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

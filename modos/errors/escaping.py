@@ -20,22 +20,22 @@ def is_plain(text: str) -> bool:
 
 
 def escape_text(text: str) -> str:
-    """A text of lines with these characters written out; tabs and ends of lines stay."""
+    """Escape these characters in a text of lines; keep tabs and line ends."""
     return _IN_TEXT.sub(_escape_match, text)
 
 
 def escape_line(text: str) -> str:
-    """A text as one line, with tabs and ends of lines written out as well."""
+    """Escape a text as one line, tabs and line ends as well."""
     return text if is_plain(text) else _IN_LINE.sub(_escape_match, text)
 
 
 def escape_xml(text: str) -> str:
-    """A text of XML with these characters written as references."""
+    """Escape these characters in a text of XML as references."""
     return _IN_TEXT.sub(lambda match: f"&#x{ord(match[0]):x};", text)
 
 
 def replace_hidden(text: str, character: str) -> str:
-    """A text with one character in the place of each of these, tabs and ends of lines among them."""
+    """Replace each of these characters, tabs and line ends among them, by one character."""
     return _IN_LINE.sub(character, text)
 
 

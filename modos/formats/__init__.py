@@ -35,7 +35,7 @@ CRAM2_EOF = bytes.fromhex("0b000000ffffffff0fe0454f46000000000100000100060601000
 
 
 def cram_eof_forms(marker: bytes) -> tuple[bytes, bytes]:
-    """A CRAM EOF container in both forms in use: writers differ in four unused bits of byte 8 (ITF8 of -1)."""
+    """Return a CRAM EOF container in both forms in use: writers differ in four unused bits of byte 8 (ITF8 of -1)."""
     return marker, marker[:8] + b"\xff" + marker[9:]
 
 
@@ -89,7 +89,7 @@ INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix 
 
 
 def format_of(path: str | PurePath) -> FileFormat | None:
-    """The format a file's name says it has, or None.
+    """Return the format that a file's name says, or None.
 
     The longest ending counts, so `a.vcf.gz` is VCF.
     """
@@ -99,13 +99,13 @@ def format_of(path: str | PurePath) -> FileFormat | None:
 
 
 def find_mismatch(path: str | PurePath, name: str) -> tuple[FileFormat, FileFormat] | None:
-    """The formats that a file and another name for it say, where both are known and differ."""
+    """Return the formats that a file and another name for it say, if both are known and differ."""
     one, other = format_of(plain_name(path)), format_of(plain_name(name))
     return (one, other) if one and other and one != other else None
 
 
 def streamable_format(path: str | PurePath) -> FileFormat:
-    """The format of a file whose records can be streamed.
+    """Return the format of a file whose records can be streamed.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def streamable_format(path: str | PurePath) -> FileFormat:
 
 
 def stem_of(path: str | PurePath) -> str:
-    """The path without its format's ending: `ex/a.sorted.vcf.gz` -> `ex/a.sorted`."""
+    """Return the path without its format's ending: `ex/a.sorted.vcf.gz` -> `ex/a.sorted`."""
     text = str(path).rstrip("/")
     format = format_of(text)
     if format is None:
@@ -152,7 +152,7 @@ def is_encrypted(path: str | PurePath) -> bool:
 
 
 def plain_name(path: str | PurePath) -> str:
-    """The name of a file without the ending of an encrypted one: `a.cram.c4gh` -> `a.cram`."""
+    """Return a file's name without the ending of an encrypted file: `a.cram.c4gh` -> `a.cram`."""
     return str(path).removesuffix(ENCRYPTED_SUFFIX)
 
 
@@ -182,7 +182,7 @@ def key_of(name: str, version: int) -> str:
 
 
 def find_keys(known: Iterable[str], path: str) -> list[str]:
-    """The keys that somebody may mean by a path: that very key, else those of files that are called so.
+    """Find the keys that a path may mean: that very key, else those of files with that name.
 
     An encrypted file is also found with the ending of one.
     """
@@ -194,7 +194,7 @@ def find_keys(known: Iterable[str], path: str) -> list[str]:
 
 
 def _parts_of(plain: str) -> tuple[str, str]:
-    """A path before the mark of a version, and its endings: those of its format and of an index, or the last one."""
+    """Split a path into the part before a version mark, and its endings: those of format and index, or the last one."""
     name = PurePath(plain).name.lower()
     index = next((suffix for suffix in INDEX_SUFFIXES if name.endswith(suffix) and name != suffix), "")
     body = plain[: len(plain) - len(index)]

@@ -9,7 +9,7 @@ NAME_STYLES = ("UCSC-style-name", "Sequence-Name", "GenBank-Accn", "RefSeq-Accn"
 
 
 def read_report(path: str, style: str) -> dict[str, str]:
-    """An NCBI assembly report: the name of a style by each name; another style's where it has none."""
+    """Read an NCBI assembly report: the name in a style by each name; another style's if it has none."""
     if style not in NAME_STYLES:
         raise InvalidInputError(f"there is no name style {style}", f"there are {listing(NAME_STYLES)}")
     columns: list[str] = []

@@ -13,7 +13,7 @@ _PIECE = 8 << 20  # bytes that are read at once
 
 
 def iter_fasta(path: Name | Given, progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
-    """The sequences of a FASTA in pieces: a name (the first word), and bases without line breaks.
+    """Iterate over the sequences of a FASTA in pieces: a name (the first word), and bases without line breaks.
 
     Every sequence begins with an empty piece.
 
@@ -62,7 +62,7 @@ def iter_fasta(path: Name | Given, progress: Progress | None = None) -> Iterator
 
 
 def iter_fastas(paths: Iterable[Name], progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
-    """The sequences of several FASTA files; see `iter_fasta`."""
+    """Iterate over the sequences of several FASTA files; see `iter_fasta`."""
     for path in paths:
         yield from iter_fasta(path, progress)
 

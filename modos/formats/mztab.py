@@ -41,7 +41,7 @@ class MzTab:
 
 
 def parse_mztab(lines: Iterable[str]) -> MzTab:
-    """Read the MTD lines; IntegrityError for what is no mzTab."""
+    """Read the MTD lines; raise IntegrityError for what is no mzTab."""
     values: dict[str, str] = {}
     samples: dict[int, MzTabSample] = {}
     for number, line in enumerate(lines):
@@ -76,7 +76,7 @@ def _set(sample: MzTabSample, key: str | None, value: str) -> None:
 
 
 def _curie(param: str) -> str | None:
-    """The accession of a parameter `[CV, accession, name, value]` as a CURIE; NEWT and NCBI taxa become NCBITaxon."""
+    """Return the accession of a parameter `[CV, accession, name, value]` as a CURIE; NEWT and NCBI taxa become NCBITaxon."""
     match = _PARAM.fullmatch(param)
     if not match or not match[2].strip():
         return None

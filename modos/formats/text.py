@@ -40,7 +40,7 @@ _LONGEST = 10  # bytes that tell
 
 
 def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
-    """A file, decompressed where it begins like gzip, without a mark of its byte order; `-` is stdin.
+    """Open a file, decompressed if it begins like gzip, without a byte order mark; `-` is stdin.
 
     Raises
     ------
@@ -64,14 +64,14 @@ def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
 
 
 def whole_number(text: str) -> int:
-    """A whole number; ValueError for anything else, also for `4_0`, which Python takes."""
+    """Parse a whole number; raise ValueError for anything else, also for `4_0`, which Python takes."""
     if not _WHOLE.fullmatch(text.strip()):
         raise ValueError(f"{text[:SHOWN]!r} is not a whole number")
     return int(text)
 
 
 def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterator[bytes]:
-    """Text in pieces of whole lines."""
+    """Yield text in pieces of whole lines."""
     rest = b""
     with open_text(path, progress) as file:
         while data := read_some(file, path, _PIECE):
@@ -87,12 +87,12 @@ def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterato
 
 
 def read_some(file: Given, path: Name | Given, count: int) -> bytes:
-    """Up to `count` bytes of a file from `open_text`, nothing at its end; an error where it cannot be read."""
+    """Read up to `count` bytes of a file from `open_text`, nothing at its end; raise an error if it cannot be read."""
     return _try_read(file.read, path, count)
 
 
 def look_at(file: Given, count: int) -> bytes:
-    """The next bytes of a file from `open_text`, which stay to be read; an error where it cannot be read."""
+    """Peek at the next bytes of a file from `open_text`, which stay to be read; raise an error if it cannot be read."""
     return _try_read(file.peek, file, count)
 
 
@@ -113,7 +113,7 @@ def _try_read(read: Callable[[int], bytes], path: Name | Given, count: int) -> b
 
 
 def expand_paths(patterns: Sequence[str | Path]) -> list[str]:
-    """Files that patterns (`chr*.fa.gz`) stand for; NotFoundError where one stands for none."""
+    """Expand patterns (`chr*.fa.gz`) to files; raise NotFoundError if one matches none."""
     paths: list[str] = []
     for pattern in map(str, patterns):
         found = sorted(glob.glob(pattern)) if any(c in pattern for c in "*?[") else [pattern]
@@ -124,7 +124,7 @@ def expand_paths(patterns: Sequence[str | Path]) -> list[str]:
 
 
 def read_rows(path: Name) -> Iterator[str]:
-    """The lines of a text file, plain or compressed."""
+    """Read the lines of a text file, plain or compressed."""
     file = open_text(path)
     try:
         rest = b""
@@ -141,14 +141,14 @@ def read_rows(path: Name) -> Iterator[str]:
 
 
 def read_fields(path: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a table with their line numbers, counted from 1: fields between tabs, or else between blanks; no comments."""
+    """Read the rows of a table with their line numbers from 1: fields between tabs, or else between blanks; no comments."""
     for number, line in enumerate(read_rows(path), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line.split("\t" if "\t" in line else None)
 
 
 def read_lengths(paths: Sequence[str]) -> dict[str, int]:
-    """The lengths of contigs by their names, of tables that have both in their first two columns (chrom.sizes, .fai)."""
+    """Read the lengths of contigs by name, from tables with both in their first two columns (chrom.sizes, .fai)."""
     lengths: dict[str, int] = {}
     for path in paths:
         for number, fields in read_fields(path):

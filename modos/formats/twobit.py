@@ -23,7 +23,7 @@ def is_twobit(file: Given) -> bool:
 
 
 def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
-    """The sequences in pieces, as `modos.formats.fasta.iter_fasta` gives those of a FASTA; lower case is soft masking.
+    """Iterate over the sequences in pieces, like `modos.formats.fasta.iter_fasta`; lower case is soft masking.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class Blanking:
 
     @classmethod
     def from_query(cls, query: Query, format: FileFormat, name: str) -> Blanking | None:
-        """Derive from a query what is left out of its records; None where that is nothing.
+        """Derive from a query what is left out of its records; None if that is nothing.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Blanking:
         return all(self._kept)
 
     def apply(self, data: bytes) -> bytes:
-        """Whole reads of a BAM, one after the other, with what is wanted of each.
+        """Apply the selection to whole reads of a BAM, one after the other.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Blanking:
             raise IntegrityError("a read is damaged: its fields do not fit into it") from None
 
     def apply_to_runs(self, runs: Iterable[Run]) -> Iterator[Run]:
-        """Runs of reads of a BAM with what is wanted of each; see `apply`."""
+        """Apply the selection to runs of reads of a BAM; see `apply`."""
         return (run._replace(data=memoryview(self.apply(bytes(run.data)))) for run in runs)
 
     def _parts(self, data: bytes) -> Iterator[bytes]:
@@ -140,7 +140,7 @@ class Blanking:
             at = following
 
     def _bases(self, data: bytes, at: int, qualities_at: int, count: int) -> bytes:
-        """The bases or the qualities of a read, with what stands for the others; nothing where there is nothing of either."""
+        """Return the bases or the qualities of a read, with placeholders for the missing ones; nothing if both are missing."""
         if self._kept[_SEQ]:
             return data[at:qualities_at] + b"\xff" * count
         if self._kept[_QUAL] and count and data[qualities_at] != _NO_QUALITY:
@@ -148,7 +148,7 @@ class Blanking:
         return b""
 
     def _tags(self, data: bytes, at: int, end: int, is_tagged: bool) -> bytes:
-        """The tags that are wanted, as they are; the one that has the CIGAR goes with that."""
+        """Return the wanted tags, unchanged; the one that has the CIGAR goes with that."""
         wanted, unwanted, takes_all = self._wanted, self._unwanted, self._takes_all
         parts, first = [], at
         for tag, start, following in _iter_tags(data, at, end):
@@ -161,7 +161,7 @@ class Blanking:
         return b"".join(parts)
 
     def apply_to_record(self, record: Any) -> Any:
-        """A pysam.AlignedSegment with what is wanted of it: it is changed.
+        """Apply the selection to a pysam.AlignedSegment, which is changed.
 
         Raises
         ------
@@ -207,7 +207,7 @@ def _tags_of(record: Any) -> list[str]:
 
 
 def _iter_tags(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The tags of a read: name, start and end; ValueError where they do not fill it."""
+    """Iterate over the tags of a read: name, start and end; raise ValueError if they do not fill it."""
     while at < end:
         kind = data[at + 2]
         if kind in _SIZES:
@@ -238,5 +238,5 @@ def _unknown_bases(count: int) -> bytes:
 
 
 def _bin_at(position: int) -> int:
-    """The bin of a single base (SAMv1 section 5.3)."""
+    """Return the bin of a single base (SAMv1 section 5.3)."""
     return _NO_BIN if position < 0 else (4681 + (position >> 14)) & 0xFFFF

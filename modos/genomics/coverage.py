@@ -115,7 +115,7 @@ class _Tally:
         self.reads = self.base_qualities = self.mapping_qualities = 0
 
     def tiles(self, records: Iterator[Any]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-        """Every tile: where it starts within the region, and the depth of its bases."""
+        """Yield every tile: its start within the region, and the depth of its bases."""
         at = 0
         for record in records:
             if record.flag & NOT_COUNTED:
@@ -148,7 +148,7 @@ class _Tally:
                 position += length
 
     def _depth(self, begin: int, end: int) -> npt.NDArray[np.int64]:
-        """The depth of the bases of a tile; what reaches beyond it is kept for the next."""
+        """Compute the depth of the bases of a tile; keep what reaches beyond it for the next."""
         import numpy as np
 
         starts, ends = np.array(self._starts, np.int64), np.array(self._ends, np.int64)

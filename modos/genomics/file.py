@@ -130,7 +130,7 @@ class GenomicFile:
             return reader.header.copy()
 
     def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
-        """The records that overlap some regions, each once and in the file's order.
+        """Fetch the records that overlap some regions, each once and in the file's order.
 
         Parameters
         ----------
@@ -165,12 +165,12 @@ class GenomicFile:
                 yield from records
 
     def iter_bytes(self, region: RegionsLike = None, *, verify: bool = True) -> Iterator[bytes]:
-        """The bytes as they are served: whole records, neighbours of the regions among them; complete, or an error.
+        """Iterate over the bytes as served: whole records, with neighbours of the regions; complete, or an error.
 
         Parameters
         ----------
         verify
-            Whether the checksums within the file are compared, where none is
+            Whether the checksums within the file are compared, if none is
             recorded of all of it; its readers compare them, too.
 
         Raises
@@ -198,7 +198,7 @@ class GenomicFile:
         return sum(1 for _ in self.fetch(region))
 
     def _resolve_regions(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
-        """Regions with the names that the file has for their contigs."""
+        """Resolve regions to the names that the file has for their contigs."""
         regions = as_regions(region)
         if regions is None or self._find_aliases is None:
             return regions
@@ -216,7 +216,7 @@ class GenomicFile:
         return Region(known[0], given.start, given.end) if known else region
 
     def _open_streams(self, regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
-        """Streams of some regions, the first of which is there."""
+        """Open streams of some regions, the first of which has begun."""
 
         def begin(regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
             streams = self._source.open(regions)
@@ -237,7 +237,7 @@ class GenomicFile:
         return attempt(meant)
 
     def _replace_genes(self, regions: tuple[RegionLike, ...] | None) -> tuple[RegionLike, ...] | None:
-        """Regions where the genes are that stand among some; None where there is none of them."""
+        """Replace the genes among some regions by their regions; return None if there are none."""
         if self._find_gene is None or regions is None:
             return None
         try:
@@ -283,11 +283,11 @@ class GenomicFile:
         return list(self._contigs)
 
     def whole_contigs(self) -> list[Region]:
-        """A region for each contig of the header of a BAM or CRAM."""
+        """Return a region for each contig of the header of a BAM or CRAM."""
         return [Region(name, 0, length) for name, length in self._lengths.items() if length]
 
     def coverage(self, region: RegionLike, bins: int | None = None) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
-        """The depth of reads over a region.
+        """Compute the depth of reads over a region.
 
         Reads that are unmapped, secondary, duplicates or failed a check do
         not count, nor do deleted and skipped bases, as in `samtools depth`.
@@ -311,7 +311,7 @@ class GenomicFile:
         return self.measure(region, bins).depth
 
     def measure(self, region: RegionLike, bins: int | None = 1) -> Coverage:
-        """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
+        """Measure the depth of a region, with the figures of `samtools coverage`; see `coverage`."""
         from modos.genomics.coverage import measure
 
         if self._blanking:
@@ -435,7 +435,7 @@ class GenomicFile:
     def _readers(
         self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None
     ) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
-        """For each stream its reader, and the records to take."""
+        """Yield for each stream its reader, and the records to take."""
         wanted = self._check_samples(samples)
         regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant, self._progress)))
 
@@ -481,13 +481,13 @@ class GenomicFile:
         write_variants(pieces, descriptor, output, wanted, name=self.name, threads=threads)
 
     def _iter_selected(self, regions: tuple[RegionLike, ...] | None, output: OutputFormat, threads: int = 0) -> Iterator[Parts]:
-        """Exactly the records of some regions as a file of their own format, without decoding them."""
+        """Yield exactly the records of some regions as a file of their own format, without decoding them."""
         opening, runs, _ = self._select(regions)
         header = header_text(opening, self.format) if output.is_text else opening.header_bytes
         return chain(([header],), _encode(runs, output, threads))
 
     def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[Opening, Iterator[Run], Regions]:
-        """The header of a BAM, BCF or VCF, the records of some regions, and those of the first stream."""
+        """Return the header of a BAM, BCF or VCF, the records of some regions, and those of the first stream."""
         streams = self._open_streams(regions)
         first = next(streams)
         opening = self._open_records(first)
@@ -514,7 +514,7 @@ def _length(contig: Mapping[str, str]) -> int | None:
 
 
 def _encode(runs: Iterator[Run], output: OutputFormat, threads: int = 0) -> Iterator[Parts]:
-    """Records of a BAM, BCF or VCF as they are written in their own format."""
+    """Encode records of a BAM, BCF or VCF in their own format."""
     if output.is_text:
         return slicing.to_text(runs)
     return slicing.to_compressed_blocks(runs, threads) if output.compressed else slicing.to_stored_blocks(runs)

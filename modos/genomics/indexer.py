@@ -86,7 +86,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
 
 
 def _explain_failure(path: Path, format: FileFormat, said: str) -> tuple[str, str]:
-    """Why samtools or bcftools made no index, and what to do; it keeps the cause to itself."""
+    """Say why samtools or bcftools made no index, and what to do; it keeps the cause to itself."""
     if format.name == "FASTA":
         return (
             "the lines of a sequence are not of one length",
@@ -114,7 +114,7 @@ def check_complete(path: Path, format: FileFormat) -> None:
 
 
 def choose_index(source: Path, beside: list[Path], format: FileFormat) -> Path:
-    """The first of the indexes beside a file of this machine that is of that file.
+    """Choose the first index beside a file of this machine that fits the file.
 
     Raises
     ------
@@ -208,6 +208,6 @@ def _check(
 
 @contextmanager
 def _open_checked(path: Path) -> Iterator[tuple[Read, int]]:
-    """A file of this machine: how it is read, and its size."""
+    """Open a file of this machine; return its reader, and its size."""
     with open(path, "rb") as file:
         yield lambda start, end: os.pread(file.fileno(), end - start, start), os.fstat(file.fileno()).st_size

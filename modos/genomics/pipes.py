@@ -13,7 +13,7 @@ _open_ends: set[int] = set()  # of pipes between threads of this process
 
 
 def open_pipe() -> tuple[int, int]:
-    """A wide pipe between threads of this process: its ends to read from and to write into.
+    """Open a wide pipe between threads of this process; return its ends to read from and to write into.
 
     A child that is forked has no part in it: else its end to write into
     would keep the reader waiting for the end, and its end to read from would
@@ -31,7 +31,7 @@ def forget_end(descriptor: int) -> None:
 
 
 def _leave() -> None:
-    """In a child, put /dev/null where the pipes were: other owners of the numbers may still close them."""
+    """Put /dev/null in a child where the pipes were: other owners of the numbers may still close them."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in _open_ends:
         os.dup2(null, descriptor, inheritable=False)

@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def segments(self) -> Iterator[Segment]:
-        """All of it, in order."""
+        """Yield all of the stream, in order."""
         return chain(self.header, self.body, (self.eof,) if self.eof else ())
 
 
@@ -163,7 +163,7 @@ class Planner:
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
 
     def _check_nothing_missed(self, format: FileFormat, file: _File, index: Index, regions: Regions) -> None:
-        """Check, where there is nothing for a region, that it is the file that has nothing, and not its index."""
+        """Check, if there is nothing for a region, that it is the file that has nothing, and not its index."""
         if not file.is_covered.is_set() and any(
             region.contig != UNMAPPED and is_empty(format, file.header, index, region) for region in regions
         ):
@@ -182,7 +182,7 @@ class Planner:
         return Plan(format, file.info, (), file.header.segments, (), b"")
 
     def contigs(self, key: str) -> tuple[str, ...]:
-        """The contigs that a file's header has, and its index where there is one."""
+        """Return the contigs that a file's header has, and its index if there is one."""
         format = streamable_format(key)
         try:
             return self._file(format, key, with_index=True).contigs
@@ -190,7 +190,7 @@ class Planner:
             return self._file(format, key, with_index=False).contigs
 
     def find_chunks(self, key: str, regions: Iterable[RegionLike] | None, size: int) -> tuple[ObjectInfo, list[Chunk]]:
-        """The file, and where in it the records of some regions are, or all; for a BAM. The errors are those of `plan`.
+        """Find the file, and where it has the records of some regions, or all; for a BAM. The errors are those of `plan`.
 
         Parameters
         ----------
@@ -332,7 +332,7 @@ def _call_both(first: Callable[[], Result], second: Callable[[], Other]) -> tupl
 
 
 def iter_plan(storage: Readable, plan: Plan, workers: int = WORKERS) -> Iterator[bytes]:
-    """The bytes of a plan, in pieces and in order.
+    """Iterate over the bytes of a plan, in pieces and in order.
 
     Raises
     ------
@@ -356,7 +356,7 @@ def iter_plan(storage: Readable, plan: Plan, workers: int = WORKERS) -> Iterator
 
 
 def _parts(segments: Iterable[Segment], size: int) -> Iterator[Segment]:
-    """Ranges of at most `size` bytes."""
+    """Split ranges into parts of at most `size` bytes."""
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment

@@ -64,7 +64,7 @@ def check_records(
 
 
 def _marks(index: BinningIndex) -> Iterator[int]:
-    """All places where an index says that a record starts or ends."""
+    """Yield all places where an index says that a record starts or ends."""
     for target in index.targets:
         yield from target.linear
         for number in target.bins:
@@ -159,7 +159,7 @@ class _Walk:
                 )
 
     def _check(self, at: int, virtual: int) -> None:
-        """See that a query finds the record that starts in the rest at a place, and in the file at a virtual offset."""
+        """Check that a query finds the record that starts in the rest at a place, and in the file at a virtual offset."""
         data, layout, is_mapped, is_vcf = self._rest, self._layout, True, self._format == "VCF"
         if is_vcf and data[at : at + 1] in _NO_LINE:
             return
@@ -243,7 +243,7 @@ def _check_place(place: tuple[int, int, int], rows: list[tuple[int, int, int]], 
 
 
 def _iter_reads(read: Read, header: Header, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Contig, start and end of the reads in a container."""
+    """Return contig, start and end of the reads in a container."""
     head = b"".join(read_exactly(read, *part) if isinstance(part, ByteRange) else part for part in header.segments)
     with RecordReader([head, read_exactly(read, start, end), header.eof], FORMATS["CRAM"], places_only=True) as reader:
         for record in reader:
@@ -252,7 +252,7 @@ def _iter_reads(read: Read, header: Header, start: int, end: int) -> Iterator[tu
 
 
 def _read_ahead(read: Read, size: int) -> Read:
-    """The same, with more at a time where it is read from start to end."""
+    """Return the same file, reading more at a time, to read it from start to end."""
     at, held = 0, b""
 
     def read_on(start: int, end: int) -> bytes:

@@ -39,7 +39,7 @@ def quiet_htslib() -> None:
 
 
 def without_end(format: FileFormat) -> FileFormat:
-    """The format of a stream that has a header and no end marker."""
+    """Return the format of a stream that has a header and no end marker."""
     return replace(format, eof_markers=())
 
 
@@ -69,7 +69,7 @@ def translate_text_errors(name: str) -> Iterator[None]:
 
 
 def header_lines(header: Any, kind: str, name: str) -> list[dict[str, str]]:
-    """The fields of the lines of a kind (`SQ`, `RG`) in pysam's header of a BAM or CRAM; pysam itself refuses what htslib takes.
+    """Return the fields of the header lines of a kind (`SQ`, `RG`) of a BAM or CRAM; pysam itself refuses some that htslib takes.
 
     Raises
     ------
@@ -216,7 +216,7 @@ class RecordReader:
             return tuple(self._file.references)
 
     def __iter__(self) -> Iterator[Any]:
-        """All records; raises after the last one where the stream was not complete."""
+        """Iterate over all records; raise after the last one if the stream was not complete."""
         try:
             yield from self._file.fetch(until_eof=True) if self.format.kind == "reads" else self._file
         except (OSError, ValueError) as error:
@@ -228,7 +228,7 @@ class RecordReader:
             raise self._feeder.error
 
     def iter_overlapping(self, regions: Regions | None, after: Region | None = None) -> Iterator[Any]:
-        """The reads that overlap some regions and no others, as samtools selects them.
+        """Iterate over the reads that overlap some regions and no others, as samtools selects them.
 
         Parameters
         ----------
@@ -276,7 +276,7 @@ class RecordReader:
         raise IntegrityError(f"cannot decode {self._name}: it is damaged, or not {self.format.name} ({error})") from error
 
     def _references(self) -> str:
-        """The reference sequences of what is read, with their MD5s."""
+        """Return the reference sequences of the file, with their MD5s."""
         try:
             lines = header_lines(self._header, "SQ", self._name) if self._header else []
         except IntegrityError:
@@ -291,7 +291,7 @@ class RecordReader:
 
 
 def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:
-    """The samples that are wanted; NotFoundError where a file does not have one, InvalidInputError where one is named twice."""
+    """Return the wanted samples; raise NotFoundError if a file lacks one, InvalidInputError if one is named twice."""
     wanted, known = list(wanted), list(known)
     if twice := [sample for sample, times in Counter(wanted).items() if times > 1]:
         raise InvalidInputError(f"samples are named twice: {listing(twice)}", "name each once")
@@ -306,7 +306,7 @@ def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> lis
 
 
 def _iter_region_reads(records: Iterator[AlignedSegment], target: int, start: int, end: int) -> Iterator[AlignedSegment]:
-    """The reads of one region; where a read ends is looked up only for those that start before it."""
+    """Iterate over the reads of one region; look up where a read ends only for those that start before it."""
     for record in records:
         if record.reference_id == target:
             position = record.reference_start

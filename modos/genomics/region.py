@@ -130,18 +130,18 @@ class Region:
         return other.contig == self.contig and self.start <= other.start and other.limit <= self.limit
 
     def to_tuple(self) -> tuple[str, int, int | None]:
-        """Contig, start and end."""
+        """Return contig, start and end."""
         return self.contig, self.start, self.end
 
     def to_htsget_query(self) -> str:
-        """The parameters of an htsget request for it (htsget.md 1.3, "Url parameters")."""
+        """Return the parameters of an htsget request for the region (htsget.md 1.3, "Url parameters")."""
         return f"referenceName={quote(self.contig, safe='')}&start={self.start}" + (
             "" if self.end is None else f"&end={self.end}"
         )
 
     @classmethod
     def from_htsget_query(cls, url: str) -> Region:
-        """The region that the URL of an htsget request asks for."""
+        """Parse the region that the URL of an htsget request asks for."""
         query = parse_qs(urlsplit(url).query)
         if "referenceName" not in query:
             raise RegionError(f"{url} asks for no region", "it has a parameter referenceName")
@@ -162,7 +162,7 @@ class Region:
 
     @classmethod
     def from_ucsc(cls, ucsc: str) -> Region:
-        """Refused: text is 1-based here and everywhere, and sdsc-ordes modos took it as 0-based."""
+        """Refuse text: it is 1-based here and everywhere, and sdsc-ordes modos took it as 0-based."""
         raise InvalidInputError(
             f"from_ucsc took the positions of {ucsc} as 0-based, and text is 1-based",
             "write Region.parse(text) for text that is 1-based, or Region(chrom, start, end)",
@@ -207,7 +207,7 @@ def as_regions(given: RegionLike | Iterable[RegionLike] | None) -> tuple[RegionL
 
 
 def settle(regions: Iterable[RegionLike], contigs: Sequence[str] | None = None) -> Regions:
-    """Regions as such, in the order of a file, with those that meet united.
+    """Settle regions in the order of a file, and unite those that meet.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def settle(regions: Iterable[RegionLike], contigs: Sequence[str] | None = None) 
 
 
 def read_regions(path: str | os.PathLike[str]) -> Regions:
-    """The regions of a file: `.bed` is 0-based half-open, other tables (contig, start, end) are 1-based inclusive.
+    """Read the regions of a file: `.bed` is 0-based half-open, other tables (contig, start, end) are 1-based inclusive.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
 
 
 def _split_prefix(path: str) -> tuple[str, bool]:
-    """A path, and whether it is said to be BED: by its end, or by `bed:` before it."""
+    """Split a path from `bed:` before it; return the path, and whether it or its ending says BED."""
     if path.startswith("bed:"):
         return path.removeprefix("bed:"), True
     return path, path.lower().removesuffix(".gz").endswith(".bed")
@@ -329,14 +329,14 @@ def _number(text: str) -> int:
 
 
 def unknown_contig_error(name: str, contigs: Collection[str]) -> NotFoundError:
-    """The error for a contig that a file does not have: says which it has."""
+    """Make the error for a contig that a file does not have; it says which the file has."""
     near = did_you_mean(name, contigs)
     hint = f"did you mean {near}? " if near else ""
     return NotFoundError(f"no contig {name}", f"{hint}the file has {listing(contigs) or 'none'}")
 
 
 def _readings(text: str) -> list[Region]:
-    """Every way to read `text`, likeliest first."""
+    """Return every way to read `text`, likeliest first."""
     text = text.strip()
     if not text or any(ord(c) < 32 for c in text):
         raise RegionError(f"malformed region {text!r}", "write it like chr1:1,000-2,000")
@@ -360,7 +360,7 @@ def _readings(text: str) -> list[Region]:
 
 
 def _parse_span(span: str, text: str) -> tuple[int, int | None]:
-    """`1,000-2,000` (1-based inclusive) as 0-based half-open numbers."""
+    """Parse `1,000-2,000` (1-based inclusive) as 0-based half-open numbers."""
     match = _SPAN.fullmatch(span)
     if not match:
         raise RegionError(f"malformed region {text}", "positions are whole numbers, 1-based: chr1:1,000-2,000")
@@ -372,7 +372,7 @@ def _parse_span(span: str, text: str) -> tuple[int, int | None]:
 
 
 def _format_span(region: Region) -> str:
-    """The span as text, 1-based inclusive, empty for a whole contig."""
+    """Format the span as text, 1-based inclusive, empty for a whole contig."""
     if region.end is None:
         return f":{region.start + 1}-" if region.start else ""
     return f":{region.start + 1}-{region.end}"

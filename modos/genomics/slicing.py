@@ -43,7 +43,7 @@ class Run(NamedTuple):
 def select(
     opening: Opening, format: FileFormat, regions: Regions | None, after: Region | None = None, threads: int = THREADS
 ) -> Iterator[Run]:
-    """The records that overlap some regions, in the file's order, each once.
+    """Select the records that overlap some regions, in the file's order, each once.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def select(
 
 
 def to_text(runs: Iterable[Run]) -> Iterator[Parts]:
-    """The records as text."""
+    """Yield the records as text."""
     return ([run.data] for run in runs)
 
 
 def to_stored_blocks(runs: Iterable[Run]) -> Iterator[Parts]:
-    """The records in BGZF blocks that are not compressed, and an end marker; without a copy of them."""
+    """Yield the records in uncompressed BGZF blocks, and an end marker; without a copy of them."""
     for run in runs:
         for start in range(0, len(run.data), PAYLOAD * _BLOCKS):
             data = run.data[start : start + PAYLOAD * _BLOCKS]
@@ -98,7 +98,7 @@ def to_stored_blocks(runs: Iterable[Run]) -> Iterator[Parts]:
 
 
 def to_compressed_blocks(runs: Iterable[Run], threads: int = THREADS) -> Iterator[Parts]:
-    """The records in BGZF blocks, and an end marker."""
+    """Yield the records in BGZF blocks, and an end marker."""
     yield from fetch_ahead(_deflate, fill_blocks(runs), max(threads, 1))
     yield [BGZF_EOF]
 
@@ -109,7 +109,7 @@ def _deflate(data: bytes, _: threading.Event) -> Parts:
 
 
 def fill_blocks(runs: Iterable[Run]) -> Iterator[bytes]:
-    """The records in pieces that fill a block."""
+    """Regroup the records into pieces that fill a block."""
     held = b""
     for run in runs:
         held += run.data
@@ -126,7 +126,7 @@ def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> bytes:
 
 
 def block_batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:
-    """The BGZF blocks of a stream, some at a time, with the place of the first."""
+    """Yield the BGZF blocks of a stream, some at a time, with the place of the first."""
     rest, offset = b"", 0
     for piece in pieces:
         data = rest + piece if rest else piece
@@ -201,7 +201,7 @@ class _Walk:
         self._contig, self._position, self._at = contig, -1, 0
 
     def _walk_spans(self, data: bytes, starts: list[int], number: int, last: int, stretches: list[tuple[int, int]]) -> None:
-        """The records [number, last) of a contig that overlap its spans."""
+        """Add to the stretches the records [number, last) of a contig that overlap its spans."""
         place, end_of = self._layout.place, self._layout.end
         spans = self._spans[self._contig]
         while number < last and self._at < len(spans):
@@ -228,12 +228,12 @@ class _Walk:
 
 
 def _span(region: Region) -> tuple[int, int]:
-    """The bases of a region; for the reads without a position all, also those before the first base."""
+    """Return the bases of a region; for the reads without a position all, also those before the first base."""
     return (-2, MAX_POSITION) if region.contig == UNMAPPED else (region.start, region.limit)
 
 
 def _join_stretches(stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The stretches that are not empty, those that follow each other as one."""
+    """Join the stretches that are not empty; those that follow each other become one."""
     first = last = -1
     for start, end in stretches:
         if start == last:

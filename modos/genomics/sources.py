@@ -55,13 +55,13 @@ class Source(Protocol):
     format: FileFormat
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Streams of some regions, or of the whole file: one, or several in the file's order."""
+        """Open streams of some regions, or of the whole file: one, or several in the file's order."""
 
     def open_header(self) -> Iterator[bytes]:
-        """The file's header, without an end marker."""
+        """Open the file's header, without an end marker."""
 
     def contigs(self) -> tuple[str, ...]:
-        """The contigs of its header and, where it is known, of its index; none where there is no such file."""
+        """Return the contigs of the header and, if it is known, of the index; none if there is no such file."""
 
 
 class ConfirmedSource:
@@ -127,7 +127,7 @@ class StorageSource:
         yield stream
 
     def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
-        """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
+        """Start a stream up to its first bytes, to know that what was remembered of the file holds."""
         plan = self._plan(regions)
         if self._recorded.size not in (None, plan.info.size):
             raise TruncatedStream(
@@ -142,7 +142,7 @@ class StorageSource:
         return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
 
     def open_header(self) -> Iterator[bytes]:
-        """The header, read by range."""
+        """Open the header, read by range."""
         return self._iter(self._planner.plan_header(self._key))
 
     def contigs(self) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ class FallbackSource:
         yield from streams
 
     def open_header(self) -> Iterator[bytes]:
-        """The server's, or else the storage's."""
+        """Open the server's header, or else the storage's."""
         try:
             return self._served.open_header()
         except RemoteError as error:

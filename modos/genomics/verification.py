@@ -41,7 +41,7 @@ def verify(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Iterator[b
     Raises
     ------
     ChecksumMismatch
-        The bytes are others; TruncatedStream where their number is another.
+        The bytes are others; TruncatedStream if their number is another.
     """
     digest, received, held = ThreadedHash(), 0, b""
     for piece in pieces:
@@ -64,7 +64,7 @@ def check_blocks(pieces: Iterator[bytes], format: FileFormat, name: str) -> Iter
     Raises
     ------
     IntegrityError
-        One does not match; TruncatedStream where the stream ends within a block.
+        One does not match; TruncatedStream if the stream ends within a block.
     """
     checked = check_containers(pieces) if format.name == "CRAM" else fetch_ahead(_check_batch, block_batches(pieces), THREADS)
     try:

@@ -49,14 +49,14 @@ class OutputFormat:
 
     @classmethod
     def from_name(cls, name: str, *, compressed: bool) -> OutputFormat:
-        """The format of a name; InvalidInputError where there is none."""
+        """Return the format of a name; raise InvalidInputError if there is none."""
         if name.upper() not in _KINDS:
             raise InvalidInputError(f"{name} is not a format to write", f"choose {', '.join(_KINDS).lower()}")
         return cls(name.upper(), compressed)
 
     @classmethod
     def from_path(cls, path: str) -> OutputFormat | None:
-        """The format that the end of a file's name says, or None."""
+        """Return the format that a file name's ending says, or None."""
         found = [ending for ending in _ENDINGS if path.lower().endswith(ending)]
         return cls(*_ENDINGS[max(found, key=len)]) if found else None
 

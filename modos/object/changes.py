@@ -28,7 +28,7 @@ class Change(Protocol):
     element_id: str
 
     def apply(self, document: Document) -> None:
-        """Apply the change to a document; ConflictError where others have changed the same since."""
+        """Apply the change to a document; raise ConflictError if others have changed the same since."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Add:
     attributes: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        """Add the element; AlreadyExistsError where its id is taken."""
+        """Add the element; raise AlreadyExistsError if its id is taken."""
         document.add(self.element_id, self.attributes)
 
 
@@ -58,7 +58,7 @@ class Update:
     base: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        """Set the slots; ConflictError where others have changed the element since."""
+        """Set the slots; raise ConflictError if others have changed the element since."""
         current = _require_unchanged(document, self.element_id, self.base, self.attributes)
         document.set(self.element_id, merge(current, self.attributes))
 
@@ -73,7 +73,7 @@ class Rename:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, document: Document) -> None:
-        """Change the id and every link to it; ConflictError where others have changed the element since."""
+        """Change the id and every link to it; raise ConflictError if others have changed the element since."""
         _require_unchanged(document, self.old_id, self.base, {})
         document.rename(self.old_id, self.element_id)
 
@@ -86,7 +86,7 @@ class Remove:
     base: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        """Remove the element; ConflictError where others have changed it since."""
+        """Remove the element; raise ConflictError if others have changed it since."""
         _require_unchanged(document, self.element_id, self.base, {})
         document.remove(self.element_id)
 
@@ -109,7 +109,7 @@ class SetArrays:
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def apply(self, document: Document) -> None:
-        """Replace the arrays; ConflictError where others have replaced them since."""
+        """Replace the arrays; raise ConflictError if others have replaced them since."""
         if self.element_id not in document:
             raise ConflictError(f"{self.element_id} was removed by somebody else meanwhile", "nothing was changed")
         if self.base - document.nodes.keys():
@@ -128,7 +128,7 @@ def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 def _require_unchanged(
     document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the element as it is; ConflictError where it differs from what it was, other than by links that others added."""
+    """Return the element as it is; raise ConflictError if it differs from what it was, other than by links that others added."""
     if element_id not in document:
         raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
     current = document.element(element_id)

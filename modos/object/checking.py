@@ -124,7 +124,7 @@ def find_problems(
 
 
 def find_rest(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Finding]:
-    """Find what interrupted changes left where there is no object: it was being made, copied or removed.
+    """Find what interrupted changes left if there is no object: it was being made, copied or removed.
 
     Raises
     ------

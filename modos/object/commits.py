@@ -38,7 +38,7 @@ class Converter(Protocol):
     """Converter of chunks from Zarr v2 to Zarr v3; see `modos.object.old_chunks`."""
 
     def explain_unreadable(self, meta: Mapping[str, Any]) -> str | None:
-        """Say what keeps an array's chunks from being decoded; None where nothing does."""
+        """Say what keeps an array's chunks from being decoded; None if nothing does."""
 
     def convert_chunk(self, meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
         """Convert a chunk to the form of Zarr v3."""
@@ -125,7 +125,7 @@ def _load_nodes(storage: Storage, document: Document) -> Document:
 
 
 def create(storage: Storage, document: Document, check: Callable[[Document], object] | None = None) -> Document:
-    """Write a new object's metadata; AlreadyExistsError where there is one.
+    """Write a new object's metadata; raise AlreadyExistsError if there is one.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def upgrade(storage: Storage, converter: Converter) -> Document:
 
 
 def _convert_arrays(storage: Storage, document: Document, converter: Converter) -> None:
-    """Write the chunks of an old object's arrays as Zarr v3 has them; nothing where one of the arrays cannot be converted."""
+    """Write the chunks of an old object's arrays as Zarr v3 has them; nothing if one of the arrays cannot be converted."""
     _refuse_missing(storage, document)
     metas = {}
     for path, node in document.nodes.items():

@@ -108,7 +108,7 @@ class Contents:
         return element if element in document.nodes else document.find(element)
 
     def file_name(self, element: str) -> str | None:
-        """Return the name of an element's file, whatever its key (`data_path`) is; None where it has no file."""
+        """Return the name of an element's file, whatever its key (`data_path`) is; None if it has no file."""
         path = self._object.document.element(self._object.document.find(element)).get("data_path")
         return path and (path if is_array_path(path) else name_of(path))
 
@@ -136,7 +136,7 @@ class Contents:
         return {element_id: attributes for element_id, attributes in metadata.items() if element_id.startswith(f"{group}/")}
 
     def find_element(self, element: str) -> str:
-        """Find the full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
+        """Find the full id of an element, given that or an unambiguous name; raise NotFoundError if there is none."""
         return self._object.document.find(element)
 
     def checksum(self) -> str:

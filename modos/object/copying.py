@@ -291,7 +291,7 @@ def _object_at(target: Storage) -> Document | None:
 
 
 def _find_left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
-    """List the files that interrupted copies have on record; ConflictError where one is under way."""
+    """List the files that interrupted copies have on record; raise ConflictError if one is under way."""
     known = entries(target)
     journal.refuse_busy(target, known)
     return {info.key for info in infos if any(entry.may_delete(info) for entry in known)}

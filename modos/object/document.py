@@ -69,7 +69,7 @@ class Document:
 
     @classmethod
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
-        """Read a document; IntegrityError where it is not the root of a MODO."""
+        """Read a document; raise IntegrityError if it is not the root of a MODO."""
         try:
             root = shape.read_json(data)
             attributes = shape.check_dict(root.get("attributes"), "what it says of the object")
@@ -268,7 +268,7 @@ class Document:
         )
 
     def add(self, element_id: str, attributes: Mapping[str, Any]) -> None:
-        """Add an element; AlreadyExistsError where its id is taken."""
+        """Add an element; raise AlreadyExistsError if its id is taken."""
         if element_id in self.nodes:
             raise AlreadyExistsError(
                 f"{element_id} exists already in {self.object_id}", "choose another id, or update the element"

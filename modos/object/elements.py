@@ -119,6 +119,6 @@ class Elements:
             return enrich(transaction, self._object.endpoint)
 
     def update_date(self, date: Any = None) -> None:
-        """Set the date of the last update, to now where none is given."""
+        """Set the date of the last update, to now if none is given."""
         with self._object.transaction() as transaction:
             transaction.update_element(transaction.view.object_id, {"last_update_date": date or now()})

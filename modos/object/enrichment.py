@@ -116,7 +116,7 @@ def read_header(storage: Storage, key: str) -> Header:
 
 
 def parse_header(header: Any, name: str) -> Header:
-    """Parse the sequences and samples in pysam's header of a file; IntegrityError, with its name, where that is no text."""
+    """Parse the sequences and samples in pysam's header of a file; raise IntegrityError, with its name, if that is no text."""
     if hasattr(header, "contigs"):
         contigs = contig_lines(header, name)
         sequences = [

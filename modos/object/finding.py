@@ -140,7 +140,7 @@ def open_genomic_file(
     workers
         How many parts are fetched at once.
     endpoint
-        The server whose annotations count where there are no services.
+        The server whose annotations count if there are no services.
     confirm
         Called before anything is read; raises ConflictError where the file is
         no longer what the metadata say.
@@ -250,7 +250,7 @@ def locate_from_anywhere(given: Any) -> Any:
 
 
 def check_reference(reference_filename: str | Path | None) -> None:
-    """Raise NotFoundError where a FASTA is given and does not exist, InvalidInputError where it is a pipe."""
+    """Raise NotFoundError where a FASTA is given and does not exist, raise InvalidInputError if it is a pipe."""
     if reference_filename is not None:
         refuse_pipe(reference_filename, "a FASTA to decode with is read at random", "write it to a file first, and give that")
     if reference_filename is not None and not os.path.isfile(reference_filename):
@@ -258,7 +258,7 @@ def check_reference(reference_filename: str | Path | None) -> None:
 
 
 def _view_of(storage: Storage, planner: Planner, key: str) -> DecryptedView:
-    """Return the view that decrypts an encrypted file; AccessError where there is no key."""
+    """Return the view that decrypts an encrypted file; raise AccessError if there is no key."""
     from modos.encryption.view import DecryptedView
 
     if isinstance(planner.storage, DecryptedView):
@@ -277,7 +277,7 @@ class _HtsgetPlace(NamedTuple):
 
 
 def _htsget_place(storage: Storage, services: Services | None, key: str) -> _HtsgetPlace | None:
-    """Return where htsget gives out a file; None where there is no server for it."""
+    """Return where htsget gives out a file; None if there is no server for it."""
     if services is None or services.htsget is None:
         return None
     url = f"{storage.url}/{stem_of(key)}"
@@ -353,7 +353,7 @@ def reference_of(
     endpoint: str | None = None,
     progress: Progress | None = None,
 ) -> str | None:
-    """Find the FASTA to decode a CRAM with; None where htslib finds what it needs itself.
+    """Find the FASTA to decode a CRAM with; None if htslib finds what it needs itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
     for them: out of the FASTA of a remote object, or one that has no index

@@ -36,7 +36,7 @@ class Genomes:
         self._known: dict[str | None, tuple[Document, Genome]] = {}
 
     def open_genome(self, id: str | None = None) -> Genome:
-        """Open a genome of the object with its tracks; NotFoundError where there is none.
+        """Open a genome of the object with its tracks; raise NotFoundError if there is none.
 
         It shows the object as it is now: what others commit later does not
         change it, and opening it again shows that.

@@ -110,7 +110,7 @@ class Journal(WriteLog):
         return True
 
     def adopt(self) -> None:
-        """Take over what other changes have left, to go on with it; ConflictError where somebody cleans it up."""
+        """Take over what other changes have left, to go on with it; raise ConflictError if somebody cleans it up."""
         self._adopted = [entry for entry in entries(self.storage) if entry.abandoned and entry.is_ours] if self._record else []
         for entry in self._adopted:
             if self._record and not entry.claim(self.storage, self._record.mark):

@@ -49,7 +49,7 @@ def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[s
 
 
 def united(shown: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of an element, of the two parts of `split`."""
+    """Unite the attributes of an element from the two parts of `split`."""
     return {**shown, **{name: value for name, value in own.items() if name != _OF}}
 
 

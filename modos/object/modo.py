@@ -723,7 +723,7 @@ class MODO:
         )
 
     def __getitem__(self, element: str) -> ElementView:
-        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) if there is none.
 
         ::
 

@@ -40,13 +40,13 @@ class ElementView(Mapping[str, Any]):
 
     @property
     def file_name(self) -> str | None:
-        """Name of its file; None where it has none. `data_path` is the key of that."""
+        """Name of its file; None if it has none. `data_path` is the key of that."""
         path = self._attributes.get("data_path")
         return path and _name(path)
 
     @property
     def file(self) -> GenomicFile:
-        """Its file; InvalidInputError where it has none that can be streamed."""
+        """Its file; raise InvalidInputError if it has none that can be streamed."""
         path = self._attributes.get("data_path")
         if not path:
             raise InvalidInputError(f"{self.id} has no file")

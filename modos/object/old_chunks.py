@@ -47,7 +47,7 @@ class _TooMuch(ValueError):
 
 
 def explain_unreadable(meta: Mapping[str, Any]) -> str | None:
-    """Say what keeps an array's chunks from being decoded here; None where nothing does.
+    """Say what keeps an array's chunks from being decoded here; None if nothing does.
 
     Codecs that would run code that a file brings (pickle) are none of ours.
     """

@@ -42,7 +42,7 @@ class Unknown(ValueError):
 
 
 def find_own_files(storage: Storage) -> list[ObjectInfo]:
-    """List the files in which groups and arrays describe themselves, and `.zmetadata`; none where they cannot be listed."""
+    """List the files in which groups and arrays describe themselves, and `.zmetadata`; none if they cannot be listed."""
     if not storage.can_list:
         return []
     return [info for info in storage.iter_files(ZARR) if info.key.rpartition("/")[2] in _OWN or info.key == OLD_ROOT_KEY]
@@ -101,7 +101,7 @@ def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
 
 
 def explain_unknown(meta: Mapping[str, Any]) -> str | None:
-    """Say what an array has that Zarr v3 does not; None where there is nothing."""
+    """Say what an array has that Zarr v3 does not; None if there is nothing."""
     try:
         _type_of(meta)
     except Unknown as error:

@@ -61,7 +61,7 @@ class Packets:
     def count_in_header(
         cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord
     ) -> Packets:
-        """Count the packets of a header; each recipient has as many as the key opens, and one where there is no key."""
+        """Count the packets of a header; each recipient has as many as the key opens, and one if there is no key."""
         recorded = set(attributes.get("recipients", ()))
         own = None if secret is None else len(header.packets_for(secret))
         others = recorded if secret is None or not own else recorded - {str(secret.public)}

@@ -74,7 +74,7 @@ class Record:
             self._storage.delete(self.key)
 
     def renew(self) -> None:
-        """Say that the change is under way; ConflictError where somebody took it for abandoned."""
+        """Say that the change is under way; raise ConflictError if somebody took it for abandoned."""
         with self._lock:
             if self._ended.is_set():
                 return
@@ -224,7 +224,7 @@ def _read_entry(storage: Storage, info: ObjectInfo, now: float, here: str, limit
 
 
 def _read_content(storage: Storage, info: ObjectInfo) -> tuple[dict[str, Any], str]:
-    """Read a record and its tag; the content is empty where it is no record."""
+    """Read a record and its tag; the content is empty if it is no record."""
     if info.size > _MAX_RECORD:
         return {}, ""
     data, tag = storage.read(info.key)

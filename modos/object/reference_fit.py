@@ -113,7 +113,7 @@ def find_best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Can
 
 
 def add_recorded_md5s(contigs: Iterable[StoredContig], recorded: Iterable[Mapping[str, Any]]) -> Iterator[StoredContig]:
-    """Complete the contigs of a reference with MD5s of its sequences in an object, where they have none themselves."""
+    """Complete the contigs of a reference with MD5s of its sequences in an object, if they have none themselves."""
     md5s: dict[str, set[str]] = {}
     for sequence in recorded:
         if sequence.get("name") and sequence.get("sequence_md5"):

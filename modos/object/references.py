@@ -97,7 +97,7 @@ def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, 
 
 
 def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
-    """Find the sequences of a reference: as its store has them, or as its FASTA does; none where it has neither.
+    """Find the sequences of a reference: as its store has them, or as its FASTA does; none if it has neither.
 
     A FASTA is read only where its sequences are not known yet.
     """

@@ -196,11 +196,11 @@ class GenomicFiles:
         return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:
-        """Find the key of a data file, given as within the object or as listed; NotFoundError for any other."""
+        """Find the key of a data file, given as within the object or as listed; raise NotFoundError for any other."""
         return finding.find_file(self._object.storage, self._object.metadata, str(file_path))
 
     def view(self, element: str) -> ElementView:
-        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) if there is none.
 
         ::
 
@@ -267,7 +267,7 @@ class _Unchanged:
 
 
 def _content_at(document: Document, key: str) -> _Content | None:
-    """Return what a document says of the content of the file at a key; None where there is none."""
+    """Return what a document says of the content of the file at a key; None if there is none."""
     element_id = document.data_paths().get(key)
     return None if element_id is None else _describe_content(document.nodes[element_id]["attributes"])
 

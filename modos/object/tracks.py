@@ -35,7 +35,7 @@ def genome_ids(document: Document) -> list[str]:
 
 
 def find_genome(document: Document, genome: str | None = None) -> str:
-    """Find a genome by its name; the only reference with contigs where none is named.
+    """Find a genome by its name; the only reference with contigs if none is named.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str
 
 
 def find_track(document: Document, name: str) -> str:
-    """Find the element that is a track, given its name or its id; NotFoundError where there is none."""
+    """Find the element that is a track, given its name or its id; raise NotFoundError if there is none."""
     known = tracks_of(document)
     if name in known:
         return known[name]
@@ -118,7 +118,7 @@ def find_track(document: Document, name: str) -> str:
 def open_track(
     reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str, contigs: Contigs
 ) -> StoredTrack:
-    """Open a track of an object; IntegrityError where its arrays do not fit its genome."""
+    """Open a track of an object; raise IntegrityError if its arrays do not fit its genome."""
 
     def array(role: str) -> ShardedArray | None:
         path = arrays.get(role)

@@ -91,7 +91,7 @@ class Staged(Protocol):
         """List the folders of arrays that will be written."""
 
     def measure(self, storage: Storage) -> int | None:
-        """Return the bytes of progress that `stage` makes; None where that is not known before."""
+        """Return the bytes of progress that `stage` makes; None if that is not known before."""
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the files, and note the key of each once it is there; returns what the element says of them."""
@@ -403,7 +403,7 @@ class Transaction:
         return values | unset
 
     def _settle_source(self, source: Path, base: Mapping[str, Any], changes: dict[str, Any], sealing: bool) -> Path | None:
-        """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
+        """Settle where a file goes that replaces the element's; None if it is the one that the element has."""
         before, wanted = base.get("data_path"), changes.get("data_path")
         if before and wanted and find_keys([before], wanted):
             _check_endings(source, wanted)

@@ -49,13 +49,13 @@ class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
         return isinstance(other, DocumentStore) and (self._storage.url, self._nodes) == (other._storage.url, other._nodes)
 
     def with_read_only(self, read_only: bool = False) -> Store:
-        """Return the store itself; ValueError where it should be writable."""
+        """Return the store itself; raise ValueError if it should be writable."""
         if not read_only:
             raise ValueError("an object is changed by its own methods: add_element, update_element, remove_element")
         return self
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: Any = None) -> Buffer | None:
-        """Read a value or a part of it; None where there is none."""
+        """Read a value or a part of it; None if there is none."""
         data = await asyncio.to_thread(self._read, key, byte_range)
         return None if data is None else prototype.buffer.from_bytes(data)
 

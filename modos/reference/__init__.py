@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def open(
     name: str | Path, store: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None
 ) -> Reference:
-    """An assembly, to be asked for its bases: `modos.reference.open("hg38").dna("chr1", 0, 100)`.
+    """Open an assembly, to ask for its bases: `modos.reference.open("hg38").dna("chr1", 0, 100)`.
 
     Parameters
     ----------

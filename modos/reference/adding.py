@@ -28,14 +28,14 @@ _AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "cus
 
 
 def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pieces:
-    """The sequences of FASTA and 2bit files in pieces."""
+    """Read the sequences of FASTA and 2bit files in pieces."""
     for path in paths:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             yield from _read_twobit(as_file(file, folder), progress) if is_twobit(file) else iter_fasta(file, progress)
 
 
 def _read_twobit(path: Name, progress: Progress | None) -> Pieces:
-    """The sequences of a 2bit file, of which four bases are a byte; what else it has comes last."""
+    """Read the sequences of a 2bit file, of which four bases are a byte; its other content comes last."""
     left = os.path.getsize(path)
     for name, bases in iter_twobit(path):
         yield name, bases
@@ -47,7 +47,7 @@ def _read_twobit(path: Name, progress: Progress | None) -> Pieces:
 
 
 def digest_sequences(path: str, progress: Progress | None = None) -> tuple[StoredContig, ...]:
-    """The sequences of a FASTA or 2bit file; those of 2bit without digests, as it has lost all letters but A, C, G, T and N.
+    """Digest the sequences of a FASTA or 2bit file; 2bit gets no digests, as it has lost all letters but A, C, G, T and N.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def digest_sequences(path: str, progress: Progress | None = None) -> tuple[Store
 
 
 def read_aliases(path: str) -> Iterator[list[str]]:
-    """The names of each contig in a table of UCSC (chromAlias.txt) or in an NCBI assembly report.
+    """Read the names of each contig in a table of UCSC (chromAlias.txt) or in an NCBI assembly report.
 
     Raises
     ------

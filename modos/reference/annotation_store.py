@@ -69,7 +69,7 @@ def name_of(path: str) -> str:
 
 
 def read_parts(path: str, progress: Progress | None = None) -> Iterator[Parts]:
-    """The parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed; `-` is stdin."""
+    """Read the parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed; `-` is stdin."""
     with open_text(path, progress) as file:
         if looks_like_refgene(_first_line(file)):
             yield read_refgene(file)
@@ -78,7 +78,7 @@ def read_parts(path: str, progress: Progress | None = None) -> Iterator[Parts]:
 
 
 def _first_line(file: Given) -> bytes:
-    """The first line that is no comment, as far as it is found in the first bytes."""
+    """Return the first line that is no comment, as far as the first bytes have it."""
     size = _PIECE
     while True:
         head = look_at(file, size)
@@ -141,7 +141,7 @@ def add_annotation(
 
 
 def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress | None) -> tuple[Built, Circles]:
-    """The tables that a file makes on an assembly, and which of its contigs are circular."""
+    """Build the tables that a file makes on an assembly, and say which of its contigs are circular."""
     names = [contig.name for contig in assembly.contigs]
     numbers = {contig: number for number, contig in enumerate(names)}
     codes = {alias: numbers[contig.name] for alias, contig in assembly.by_name.items()}
@@ -189,7 +189,7 @@ def _register(store: ReferenceStore, manifest: Manifest) -> None:
 
 
 def read_manifest(store: ReferenceStore, name: str) -> Manifest:
-    """Read the manifest of an annotation; NotFoundError, with a near name, where there is none."""
+    """Read the manifest of an annotation; raise NotFoundError, with a near name, if there is none."""
     check_name(name)
     try:
         data = store.storage.read(annotation_key(name))[0]
@@ -252,7 +252,7 @@ def is_annotation_name(cached: CachedStore, name: str) -> bool:
 
 
 def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annotation:
-    """An annotation of an assembly; its tables are fetched when they are needed.
+    """Open an annotation of an assembly; its tables are fetched when they are needed.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annot
 
 
 def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Progress | None = None) -> Path:
-    """The file of a table, fetched if it is not there; IntegrityError where it is not what the manifest says."""
+    """Locate the file of a table, fetched if it is not there; raise IntegrityError if it differs from the manifest."""
     return cached.locate_file(annotation_key(name, table.file), table.size, table.sha256, progress)
 
 
@@ -287,7 +287,7 @@ def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress 
 
 
 def find_missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
-    """The tables that are not on this machine."""
+    """Find the tables that are not on this machine."""
     return (
         []
         if cached.is_here
@@ -300,7 +300,7 @@ def find_missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFi
 
 
 def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
-    """The tables of an annotation that are not what their names say: key, and what is wrong."""
+    """Find the tables of an annotation that do not match their names: key, and what is wrong."""
     tables = [(annotation_key(manifest.name, table.file), table.size, table.sha256) for table in manifest.tables.values()]
     return find_damaged(store, tables, progress)
 

@@ -88,7 +88,7 @@ class Assembly:
         return sum(contig.length for contig in self.contigs)
 
     def contig(self, name: str) -> StoredContig:
-        """A contig by any of its names; NotFoundError where there is none."""
+        """Find a contig by any of its names; raise NotFoundError if there is none."""
         if name not in self.by_name:
             near = did_you_mean(name, self.by_name)
             raise NotFoundError(
@@ -98,7 +98,7 @@ class Assembly:
         return self.by_name[name]
 
     def to_bytes(self) -> bytes:
-        """As JSON."""
+        """Serialise as JSON."""
         contigs = [
             {"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs
         ]
@@ -117,7 +117,7 @@ class Assembly:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Assembly:
-        """Read it; IntegrityError where it is none, or not what its digest says."""
+        """Read it; raise IntegrityError if it is none, or not what its digest says."""
         try:
             given = read_json(data)
             contigs = tuple(
@@ -140,7 +140,7 @@ class Assembly:
 
 
 def settle_aliases(contigs: Sequence[StoredContig]) -> tuple[StoredContig, ...]:
-    """Contigs without the other names that are not of one of them alone; a warning tells those."""
+    """Drop other names that several contigs share, with a warning that lists them."""
     names = {contig.name for contig in contigs}
     count = Counter(alias for contig in contigs for alias in set(contig.aliases))
     lost = sorted(alias for alias, number in count.items() if number > 1 or alias in names)

@@ -76,7 +76,7 @@ def is_offline() -> bool:
 
 
 def cache_limit() -> int | None:
-    """Bytes that the files in the cache may have, from MODOS_CACHE_LIMIT (`20G`); None where there is no limit."""
+    """Return the limit of the cache in bytes, from MODOS_CACHE_LIMIT (`20G`); None if there is no limit."""
     text = os.environ.get(LIMIT_VARIABLE, "").strip().upper().removesuffix("B")
     if not text:
         return None
@@ -122,7 +122,7 @@ def htslib_has(md5: str) -> bool:
 
 
 def _expand(pattern: str, md5: str) -> Path:
-    """`%2s/%2s/%s` with the digits in their places; `%s` takes all that are left, and what is left at the end is added."""
+    """Fill `%2s/%2s/%s` with the digits; `%s` takes all that are left, and what is left at the end is added."""
 
     def take(found: re.Match[str]) -> str:
         nonlocal md5
@@ -135,7 +135,7 @@ def _expand(pattern: str, md5: str) -> Path:
 
 
 def cached_files(*kinds: str) -> Iterator[Path]:
-    """The files in the cache, or those of some kinds."""
+    """List the files in the cache, or those of some kinds."""
     for kind in kinds or _KINDS:
         yield from (path for path in iter_two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
 
@@ -189,7 +189,7 @@ def has_sequence(contig: StoredContig) -> bool:
 
 
 def find_damaged_files(progress: Progress | None = None) -> Iterator[Path]:
-    """The files in the cache that are not what their names say, whatever is noted of them."""
+    """Find the files in the cache that do not match their names, whatever is noted of them."""
     if progress:
         expect(progress, sum(path.stat().st_size for kind in _KINDS for path in cached_files(kind) if path.is_file()))
     for kind, algorithm in zip(_KINDS, ("md5", "sha256")):
@@ -343,7 +343,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """PermissionError where a folder of the cache is a link that another user has made: it may lead to anywhere."""
+    """Raise PermissionError if a folder of the cache is a link that another user has made: it may lead anywhere."""
     with suppress(FileNotFoundError):
         status = folder.lstat()
         if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, os.geteuid()):

@@ -41,7 +41,7 @@ from modos.storage.base import Progress
 
 class _Kept(Protocol):
     def to_bytes(self) -> bytes:
-        """As a file has it."""
+        """Serialise as in a file."""
 
 
 T = TypeVar("T", bound=_Kept)
@@ -64,7 +64,7 @@ class CachedStore:
         return not self.store.storage.is_remote
 
     def assembly(self, name: str) -> Assembly:
-        """An assembly: as the store has it now; offline, as it was when it was fetched.
+        """Return an assembly as the store has it now or, offline, as it was when it was fetched.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class CachedStore:
         return found
 
     def list_known(self) -> list[str]:
-        """The names of what was fetched before."""
+        """List the names of what was fetched before."""
         return sorted(path.name.removesuffix(".json").removesuffix(".annotation") for path in self.names.glob("*.json"))
 
     def annotation_path(self, name: str) -> Path:
@@ -143,7 +143,7 @@ class CachedStore:
         self.annotation_path(name).unlink(missing_ok=True)
 
     def locate(self, contig: StoredContig, progress: Progress | None = None) -> Path:
-        """The file with a contig's sequence, fetched if it is not there.
+        """Locate the file with a contig's sequence, fetched if it is not there.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class CachedStore:
 
 
 def _prove(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
-    """A file that has digests; ChecksumMismatch where it is another one."""
+    """Prove a file that has digests; raise ChecksumMismatch if it is another one."""
     wrong = find_difference(digests, digests_of(path, algorithm))
     if wrong is not None:
         raise ChecksumMismatch(
@@ -207,7 +207,7 @@ def _prove(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
 
 
 def _read_kept(path: Path, parse: Callable[[bytes, str], T]) -> T | None:
-    """Read what was kept; nothing where it is not there, or was not written to its end."""
+    """Read what was kept; nothing if it is not there, or was not written to its end."""
     try:
         return parse(path.read_bytes(), str(path))
     except (OSError, IntegrityError, InvalidInputError):
@@ -241,7 +241,7 @@ def compare(cached: CachedStore, contigs: Iterable[StoredContig], progress: Prog
 
 
 def find_missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:
-    """The contigs whose sequences are not on this machine."""
+    """Find the contigs whose sequences are not on this machine."""
     return [] if cached.is_here else [contig for contig in contigs if not has_sequence(contig)]
 
 

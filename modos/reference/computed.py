@@ -21,7 +21,7 @@ class ComputedDigests:
         self._known: dict[str, tuple[str, Digests]] = {}  # of sequences that are elsewhere: their file's tag, and its digests
 
     def check(self, contig: StoredContig) -> str:
-        """The tag of a sequence's file.
+        """Return the tag of a sequence's file, once its digests were found right.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class ComputedDigests:
         return info.etag
 
     def find(self, key: str, size: int, tag: str) -> Digests:
-        """The digests of a sequence's file as it is now."""
+        """Find the digests of a sequence's file as it is now."""
         with self._locks[key]:  # one reads it, the others wait
             path = self._storage.local_path(key)
             if path is not None:

@@ -45,7 +45,7 @@ class SequenceHash:
 
 
 def sha512t24u(data: bytes) -> str:
-    """The first 24 bytes of SHA-512 in the letters of base64url."""
+    """Return the first 24 bytes of SHA-512 in the letters of base64url."""
     return _letters(hashlib.sha512(data).digest())
 
 
@@ -54,12 +54,12 @@ def _letters(digest: bytes) -> str:
 
 
 def trunc512_of(ga4gh: str) -> str:
-    """`SQ.` with 32 letters as 48 hexadecimal digits."""
+    """Return `SQ.` with 32 letters as 48 hexadecimal digits."""
     return base64.urlsafe_b64decode(ga4gh.removeprefix("SQ.")).hex()
 
 
 def parse_name(name: str) -> str | None:
-    """A name in any of refget's forms as an MD5, or as `SQ.` with 32 letters; None where it is none."""
+    """Parse a name in any of refget's forms as an MD5, or as `SQ.` with 32 letters; return None if it is none."""
     text = name.removeprefix("md5:")
     if _MD5.fullmatch(text.lower()):
         return text.lower()
@@ -71,7 +71,7 @@ def parse_name(name: str) -> str | None:
 
 
 def seqcol_digest(contigs: Sequence[Mapping[str, Any]]) -> str:
-    """The digest of a collection of sequences, by their names, lengths and content in their order.
+    """Compute the digest of a collection of sequences, by their names, lengths and content in their order.
 
     Refget sequence collections 1.0, sections 3 to 5: the digests of the three
     arrays, each written as canonical JSON (RFC 8785), as canonical JSON.

@@ -17,7 +17,7 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
 
 
 def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
-    """The bases of a FASTA, by position; parts are read where they are, after all of it once where it has no .fai index.
+    """Open the bases of a FASTA, by position; without a .fai index all of it is read once first.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def _read_range(
 
 
 def digest_fasta(storage: Storage, fasta: str) -> tuple[StoredContig, ...]:
-    """The sequences of a FASTA, with their digests; all of it is read."""
+    """Digest the sequences of a FASTA; all of it is read."""
     check_plain(storage, fasta)
     contigs = []
     for name, entry in read_fai(storage, fasta).items():

@@ -85,7 +85,7 @@ class GeneFinder:
         self._find_aliases = find_aliases
 
     def find(self, text: str, contigs: Contigs) -> Region | None:
-        """The region of a gene, given its name or id, on a contig as the file names it; None where there are no annotations.
+        """Find the region of a gene by name or id, on a contig as the file names it; return None if there are no annotations.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class GeneFinder:
         return CachedStore(open_store(endpoint=self._endpoint)) if has_store(self._endpoint) else None
 
     def _open(self, name: str, contigs: Contigs, is_stated: bool) -> tuple[_Genes | None, str]:
-        """The genes of an annotation of the store, or why it is not of the file's assembly."""
+        """Open the genes of an annotation of the store, or say why it is not of the file's assembly."""
         from modos.reference.annotation_store import find_manifest, open_annotation
         from modos.reference.annotations.gene_names import COLUMNS
 
@@ -175,7 +175,7 @@ class GeneFinder:
 
 
 def _explain_misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
-    """Explain how a file's contigs differ from an assembly's; empty where those that both have are the same, and there are some.
+    """Explain how a file's contigs differ from an assembly's; empty if those that both have are the same, and there are some.
 
     Where it is stated that the file is of the assembly, names may do without lengths.
     """
@@ -193,7 +193,7 @@ def _explain_misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> st
 
 
 def _check_origin(text: str, region: Region, contigs: Contigs) -> Region:
-    """The region; RegionError for a gene over the origin of a circular contig, which is two."""
+    """Return the region; raise RegionError for a gene over the origin of a circular contig, which is two regions."""
     length = contigs[region.contig][0]
     if length is None or region.limit <= length:
         return region
@@ -204,7 +204,7 @@ def _check_origin(text: str, region: Region, contigs: Contigs) -> Region:
 
 
 def _choose_region(text: str, hits: Sequence[_Hit]) -> Region:
-    """The region, where all have the same."""
+    """Return the region, if all have the same."""
     regions = {hit.region for hit in hits}
     if len(regions) > 1:
         raise RegionError(
@@ -216,7 +216,7 @@ def _choose_region(text: str, hits: Sequence[_Hit]) -> Region:
 
 
 def _known_annotations(cached: CachedStore) -> dict[str, str]:
-    """The annotations of a store and the digests of their assemblies; those that were fetched, where it cannot be asked."""
+    """List the annotations of a store and the digests of their assemblies; those already fetched, if it cannot be asked."""
     from modos.reference.annotations.parquet_files import Manifest
 
     try:
@@ -229,7 +229,7 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
 
 
 def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
-    """The genes of a GFF3 or GTF file, on the contigs of another file."""
+    """Read the genes of a GFF3 or GTF file, on the contigs of another file."""
     from modos.reference.annotation_store import read_parts
     from modos.reference.annotations.gene_names import collect_genes
 

@@ -95,7 +95,7 @@ def _assembly_of(storage: Storage, key: str) -> str:
 
 
 def _annotation_files(keys: set[str]) -> dict[str, str]:
-    """The files of annotations by their names; of several of one name the first."""
+    """List the files of annotations by name; of several with one name the first."""
     found: dict[str, str] = {}
     for key in sorted(key for key in keys if key.lower().removesuffix(".gz").endswith(_ANNOTATIONS)):
         found.setdefault(name_of(key).removesuffix(".refGene"), key)
@@ -103,7 +103,7 @@ def _annotation_files(keys: set[str]) -> dict[str, str]:
 
 
 def _annotation_file(name: str, files: Mapping[str, str]) -> str | None:
-    """The file of an annotation: one of its name, or of the beginning of it (gencode.v29 for gencode.v29.mini)."""
+    """Find the file of an annotation: one of its name, or of the beginning of it (gencode.v29 for gencode.v29.mini)."""
     words = name.split(".")
     return next((files[part] for part in (".".join(words[:count]) for count in range(len(words), 0, -1)) if part in files), None)
 
@@ -120,7 +120,7 @@ def import_from(
     Parameters
     ----------
     names
-        Of the assemblies; all where there are none.
+        Of the assemblies; all if there are none.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def import_from(
 
 
 def _fetch(storage: Storage, key: str, folder: Path) -> str:
-    """A file as one of this machine."""
+    """Fetch a file to this machine."""
     local = storage.local_path(key)
     if local is not None:
         return str(local)

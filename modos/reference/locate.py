@@ -59,7 +59,7 @@ ENTRY_POINTS = "modos.reference_stores"
 
 
 def own_folder() -> Path:
-    """The folder of the user's references, where no other place is named."""
+    """Return the folder of the user's references, the default place."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "modos" / "references"
 
@@ -125,7 +125,7 @@ def _fetch_by_digest(contig: StoredContig, endpoint: str | None, progress: Progr
 def open_store(
     place: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None
 ) -> ReferenceStore:
-    """A store: the one that is named, or that MODOS_REFERENCE_STORE names; else the user's folder; else the endpoint's.
+    """Open a store: the one that is named, or that MODOS_REFERENCE_STORE names; else the user's folder; else the endpoint's.
 
     Parameters
     ----------
@@ -149,12 +149,12 @@ def open_store(
 
 
 def open_folder(place: str, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Storage:
-    """A folder, or a place that has a URL."""
+    """Open a folder, or a place that has a URL."""
     return _open_url(place, endpoint, s3_kwargs) if "://" in place else open_storage(Path(place))
 
 
 def open_served_store(endpoint: str | None) -> ReferenceStore | None:
-    """The store that the endpoint's server gives out, if it has one; offline, what is in the cache of it."""
+    """Open the store that the endpoint's server gives out, if it has one; offline, what the cache has of it."""
     named = endpoint or endpoint_from_environment()
     if not named:
         return None
@@ -189,7 +189,7 @@ def _open_http(url: str, endpoint: str | None) -> Storage:
 
 
 def read_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> Assembly:
-    """The assembly that a ReferenceGenome names.
+    """Read the assembly that a ReferenceGenome names.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def read_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> As
 
 
 def read_contigs(element: Mapping[str, Any], endpoint: str | None = None) -> tuple[StoredContig, ...]:
-    """The contigs of the assembly that a ReferenceGenome names, compared with their sequences where those are on this machine.
+    """Read the contigs of a ReferenceGenome's assembly, compared with their sequences if those are on this machine.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def open_reference(
     s3_kwargs: dict[str, Any] | None = None,
     seqcol: str | None = None,
 ) -> Reference:
-    """An assembly of a store, to be asked for its bases; the name of an annotation opens the assembly that it is of.
+    """Open an assembly of a store, to ask for its bases; the name of an annotation opens its assembly.
 
     What is on this machine, in the store or the cache, is read from there.
     Else the parts that are asked for are fetched; `modos reference pull`
@@ -263,7 +263,7 @@ def open_reference(
 
 
 def _find_assembly(cached: CachedStore, name: str) -> tuple[Assembly, str | None]:
-    """The assembly of a name, or that of the annotation of the name, and this."""
+    """Find the assembly of a name, or the annotation of the name and its assembly."""
     try:
         return cached.assembly(name), None
     except NotFoundError:
@@ -301,7 +301,7 @@ def _find_annotation(cached: CachedStore, assembly: Assembly, name: str) -> Anno
 
 
 def _file_of(cached: CachedStore, whole: bool, contig: StoredContig) -> Path | None:
-    """The file of a contig, if it is on this machine or all of it has to be compared with its digests."""
+    """Find the file of a contig, if it is on this machine or all of it has to be compared with its digests."""
     has_it = whole or cached.is_here or has_sequence(contig)
     return cached.locate(contig) if has_it or is_offline() else None
 

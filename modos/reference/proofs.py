@@ -57,17 +57,17 @@ class TableDigests:
 
 
 def new_digests(algorithm: str) -> SequenceDigests | TableDigests:
-    """To compute the digests of what is named by one of an algorithm."""
+    """Make an object that computes digests by an algorithm."""
     return SequenceDigests() if algorithm == "md5" else TableDigests()
 
 
 def find_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """The first digest that is another one than was wanted: its kind, what was found, and what was wanted."""
+    """Find the first digest that differs from the wanted one: its kind, what was found, and what was wanted."""
     return next(((kind, found[kind], digest) for kind, digest in wanted.items() if found[kind] != digest), None)
 
 
 def digests_of(path: Path, algorithm: str) -> dict[str, str]:
-    """The digests of a file; computed, where that was not done before."""
+    """Return the digests of a file; compute them if that was not done before."""
     with suppress(OSError):
         marks = file_marks(os.stat(path))
         known = _known.get(path) or _read_note(path)
@@ -77,7 +77,7 @@ def digests_of(path: Path, algorithm: str) -> dict[str, str]:
 
 
 def compute(path: Path, algorithm: str) -> dict[str, str]:
-    """The digests of a file, from its bytes."""
+    """Compute the digests of a file, from its bytes."""
     found = new_digests(algorithm)
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
         now, status = time.time_ns(), os.fstat(file.fileno())
@@ -103,7 +103,7 @@ def is_ours(status: os.stat_result) -> bool:
 
 
 def state_folder(kind: str) -> Path:
-    """Return the user's own folder for notes of a kind; RuntimeError for a user without a home."""
+    """Return the user's own folder for notes of a kind; raise RuntimeError for a user without a home."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "modos" / kind
 
@@ -113,7 +113,7 @@ def _note_of(path: Path) -> Path:
 
 
 def _read_note(path: Path) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """Read what an earlier process has noted; nothing where others could have."""
+    """Read what an earlier process has noted; nothing if others could have."""
     with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         note = _note_of(path)
         descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -103,7 +103,7 @@ class Reference:
         pad: bool = False,
         soft_mask: bool = False,
     ) -> str:
-        """The bases of a stretch, in upper case.
+        """Return the bases of a stretch, in upper case.
 
         Parameters
         ----------
@@ -144,13 +144,13 @@ class Reference:
 
     @cached_property
     def mask(self) -> Mask | None:
-        """Soft-masked stretches, by contig; None where there are none."""
+        """Soft-masked stretches, by contig; None if there are none."""
         return self._read_mask()
 
     def dna_many(
         self, places: Iterable[tuple[str, int, int] | tuple[str, int, int, str]], strand: str = "+", pad: bool = False
     ) -> list[str]:
-        """The bases of many stretches: (contig, start, end), or with a strand as fourth."""
+        """Return the bases of many stretches: (contig, start, end), or with a strand as fourth."""
         by_name, known, answers = self.assembly.by_name, self._open, []
         for place in places:
             name, start, end = place[:3]
@@ -163,7 +163,7 @@ class Reference:
         return answers
 
     def annotation(self, name: str | None = None) -> Annotation:
-        """An annotation of the assembly, by its name in the store.
+        """Open an annotation of the assembly, by its name in the store.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Reference:
         return data[start:end]
 
     def _map_sequence(self, contig: StoredContig) -> mmap.mmap | None:
-        """A sequence of this machine; None for one that is far away."""
+        """Map a sequence of this machine; return None for one that is elsewhere."""
         for again in (True, False):
             path = self._locate(contig)
             if path is None:

@@ -25,7 +25,7 @@ _computed: dict[tuple[str, str, int, str], dict[str, FaiEntry]] = {}  # indexes 
 
 
 def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
-    """The index of a plain FASTA; where it has none, it is made in memory, of the whole FASTA, and kept for the next time."""
+    """Read the index of a plain FASTA; if it has none, make it in memory from the whole FASTA, and keep it."""
     try:
         if storage.stat(f"{fasta}.fai").size > _MAX_FAI:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
@@ -35,7 +35,7 @@ def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
 
 
 def compute_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
-    """The index of a plain FASTA, out of its bytes.
+    """Compute the index of a plain FASTA from its bytes.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def check_plain(storage: Storage, fasta: str) -> None:
 
 
 def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
-    """The bases [start, end) of a sequence in pieces, upper case."""
+    """Iterate over the bases [start, end) of a sequence in pieces, upper case."""
     for piece in storage.iter_range(fasta, entry.byte_of(start), entry.byte_of(end)):
         yield piece.upper().translate(None, b" \t\r\n")
 

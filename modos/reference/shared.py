@@ -57,7 +57,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def make_like_above(folder: Path) -> None:
-    """Make a folder with the permissions of the one above it; FileExistsError where there is something."""
+    """Make a folder with the permissions of the one above it; raise FileExistsError if there is something."""
     folder.mkdir()
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -33,7 +33,7 @@ class MaskCollector:
         self._length = 0
 
     def add(self, bases: bytes) -> None:
-        """The next bases of the sequence."""
+        """Add the next bases of the sequence."""
         masked = np.frombuffer(bases, np.uint8) >= ord("a")
         if masked.any():
             borders = np.flatnonzero(np.diff(np.concatenate(([False], masked, [False])).astype(np.int8)))
@@ -41,7 +41,7 @@ class MaskCollector:
         self._length += len(bases)
 
     def finish(self, contig: str) -> None:
-        """The sequence ends; the next one begins."""
+        """Finish the sequence; the next one begins."""
         if self._spans:
             spans = np.concatenate(self._spans)
             apart = np.concatenate(([True], spans[1:, 0] != spans[:-1, 1]))  # pieces have cut some in two
@@ -51,7 +51,7 @@ class MaskCollector:
         self._spans, self._length = [], 0
 
     def write(self, folder: Path) -> MaskTable | None:
-        """Write the table into a folder; nothing where nothing is masked."""
+        """Write the table into a folder; nothing if nothing is masked."""
         if not self._found:
             return None
         counts = [spans.shape[1] for _, spans in self._found]
@@ -92,7 +92,7 @@ class Mask:
         return self._spans.get(contig, np.empty((2, 0), np.int64))
 
     def lower(self, contig: str, start: int, bases: bytes) -> bytes:
-        """Bases from a position on, with what is masked in lower case."""
+        """Lower the masked bases among the bases from a position on."""
         spans, end = self.spans(contig), start + len(bases)
         first, last = np.searchsorted(spans[1], start, "right"), np.searchsorted(spans[0], end, "left")
         letters = np.frombuffer(bases, np.uint8).copy()

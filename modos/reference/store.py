@@ -120,7 +120,7 @@ class ReferenceStore:
             raise IntegrityError(f"{self.url}/{INDEX} is damaged", "restore it from a copy of the store") from None
 
     def _iter_valid(self, entries: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """The entries of an index that can be asked for; a warning tells of those that cannot."""
+        """Iterate over the entries of an index that can be used; a warning lists those that cannot."""
         for name, facts in entries.items():
             if is_name(name):
                 yield name, facts
@@ -128,7 +128,7 @@ class ReferenceStore:
                 logger.warning("%s/%s: %r cannot be a name, and is left out", self.url, INDEX, name[:60])
 
     def assembly(self, name: str) -> Assembly:
-        """An assembly; NotFoundError, with a near name, where there is none."""
+        """Return an assembly; raise NotFoundError, with a near name, if there is none."""
         try:
             return self._read_assembly(name)[0]
         except NotFoundError:
@@ -144,7 +144,7 @@ class ReferenceStore:
             ) from None
 
     def _read_present(self, name: str) -> tuple[Assembly | None, str | None]:
-        """An assembly with its tag; None for one that is not there, or is damaged and may be written anew."""
+        """Read an assembly with its tag; None for one that is not there, or is damaged and may be written anew."""
         try:
             data, tag = self.storage.read(assembly_key(name))
         except NotFoundError:
@@ -264,7 +264,7 @@ class ReferenceStore:
         return sorted(gone - kept)
 
     def verify(self, name: str, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
-        """The files of an assembly that are missing, or are not what their names say: key, and what is wrong."""
+        """Find the files of an assembly that are missing, or do not match their names: key, and what is wrong."""
         assembly = self.assembly(name)
         expect(progress, assembly.bases)
         for contig in assembly.contigs:
@@ -309,14 +309,14 @@ class ReferenceStore:
 
 
 def iter_file(path: Path) -> Iterator[bytes]:
-    """A file of this machine in pieces."""
+    """Iterate over a file of this machine in pieces."""
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             yield piece
 
 
 def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256") -> Iterator[bytes]:
-    """A file of a store in pieces, compared with its size and hash at the end.
+    """Iterate over a file of a store in pieces, compared with its size and hash at the end.
 
     Raises
     ------
@@ -338,7 +338,7 @@ def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algori
 def find_damaged(
     store: ReferenceStore, tables: Iterable[tuple[str, int, str]], progress: Progress | None = None
 ) -> Iterator[tuple[str, str]]:
-    """The tables, given by key, size and SHA-256, that are missing or are others: key, and what is wrong."""
+    """Find the tables, given by key, size and SHA-256, that are missing or differ: key, and what is wrong."""
     tables = list(tables)
     expect(progress, sum(size for _, size, _ in tables))
     for key, size, sha256 in tables:
@@ -415,7 +415,7 @@ def iter_sequence(storage: Storage, contig: StoredContig, progress: Progress | N
 def _spool(
     pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None
 ) -> Iterator[tuple[str, Path, SequenceHash]]:
-    """Each sequence in a file of its own, upper case, with its digests; one at a time."""
+    """Spool each sequence into a file of its own, upper case, with its digests; one at a time."""
     name, file, found, path = "", None, SequenceHash(), folder / "sequence"
     try:
         for contig, bases in pieces:

@@ -22,7 +22,7 @@ _known: set[str] = set()
 
 
 def try_once(path: Path, sha256: str) -> Path:
-    """A table, once it is seen that it can be read.
+    """Return a table, once a trial has shown that it can be read.
 
     Raises
     ------

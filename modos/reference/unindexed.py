@@ -14,7 +14,7 @@ _MAX_HEADER = 1 << 20  # bytes
 
 
 def index_fasta(pieces: Iterable[bytes], where: str) -> dict[str, FaiEntry]:
-    """The rows that samtools faidx would write of a FASTA, by name; of the pieces no more is held than one.
+    """Return the rows that samtools faidx would write of a FASTA, by name; hold no more than one piece.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class _Builder:
         self._has_ended = False
 
     def _take(self, block: bytes) -> None:
-        """Lines of a sequence, or parts of them."""
+        """Take lines of a sequence, or parts of them."""
         values = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(values == _NEWLINE)
         if len(ends):

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None) -> Services:
-    """The services around an object; of one at a server those of that server.
+    """Return the services around an object; those of its server for an object at a server.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None
 
 
 def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> Storage:
-    """The storage at an `s3://` URL, or at `/files/` of a modos server.
+    """Open the storage at an `s3://` URL, or at `/files/` of a modos server.
 
     What is given (arguments of s3fs) stands. Else a server that gives
     credentials is asked for some, for this URL alone, and again before they
@@ -83,7 +83,7 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
 
 
 def s3_options(url: Any, services: Services, given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The arguments of s3fs for an `s3://` URL: what is given, or how to ask the server for credentials; or None."""
+    """Return the arguments of s3fs for an `s3://` URL: those given, or how to ask the server for credentials; or None."""
     if given or not services.credentials or not services.endpoint:
         return given
     if token_for(services.credentials, services.endpoint) is None:

@@ -132,7 +132,7 @@ class ServedStorage(ReadOnlyStorage):
         )
 
     def _get(self, key: str, headers: dict[str, str]) -> Any:
-        """The answer of S3, at an address that the server has signed, a new one where the last has ended; or the server's own."""
+        """Get the answer of S3 at an address that the server has signed, renewed if it has expired; or the server's own."""
         for again in (True, False):
             address = None if self._is_direct else self._address(key)
             if address is None:
@@ -147,7 +147,7 @@ class ServedStorage(ReadOnlyStorage):
         raise AssertionError
 
     def _address(self, key: str) -> str | None:
-        """Return where a file is on S3; None where the server itself sends it."""
+        """Return where a file is on S3; None if the server itself sends it."""
         with self._lock:
             url, until = self._signed.get(key, ("", 0.0))
             if time.monotonic() < until:
@@ -231,6 +231,6 @@ class ServedStorage(ReadOnlyStorage):
 
 
 def _server_of(url: str) -> str:
-    """The server that was asked: not the path, which for S3 carries a signature."""
+    """Name the server that was asked, without the path, which for S3 carries a signature."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

@@ -92,7 +92,7 @@ class Services:
 
 
 def check_url(url: Any, what: str) -> str:
-    """An http(s) URL without the slash at its end.
+    """Return an http(s) URL without the slash at its end.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def check_url(url: Any, what: str) -> str:
 
 
 def _parse_origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL that somebody has named."""
+    """Return scheme, host and port of a URL that somebody has named."""
     try:
         return origin(url)
     except ValueError:
@@ -124,18 +124,18 @@ def _parse_origin(url: str) -> tuple[str, str, int]:
 
 
 def endpoint_from_environment() -> str | None:
-    """The endpoint that MODOS_ENDPOINT names, if any."""
+    """Return the endpoint that MODOS_ENDPOINT names, if any."""
     return os.environ.get(ENDPOINT_VARIABLE) or None
 
 
 def server_name(url: str) -> str:
-    """Scheme, host and port of an http(s) URL, as text."""
+    """Return scheme, host and port of an http(s) URL, as text."""
     scheme, host, port = _parse_origin(url)
     return f"{scheme}://{host}:{port}"
 
 
 def token_for(url: str, endpoint: str | None) -> str | None:
-    """The user's bearer token, where a URL is at the endpoint that it is meant for.
+    """Return the user's bearer token, if a URL is at the endpoint that it is meant for.
 
     MODOS_TOKEN holds it, or else `modos login` has left one for the server.
     Without an endpoint it is meant for the server that was named.
@@ -251,7 +251,7 @@ def _with_token(request: Any, token: str | None) -> Any:
 
 
 def resolve_services(endpoint: str | None, services: Mapping[str, Any] | None) -> Services:
-    """The services given, completed by what the endpoint tells.
+    """Complete the given services by what the endpoint tells.
 
     `services` wins; the endpoint is asked only for what it does not name.
     """

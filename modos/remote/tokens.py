@@ -52,7 +52,7 @@ class Login:
 
 
 def token_of(server: str) -> str | None:
-    """The token that the user has for a server, renewed where it is about to end; None where there is none.
+    """Return the user's token for a server, renewed if it is about to expire; None if there is none.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def token_of(server: str) -> str | None:
 
 
 def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    """POST a form that has secrets in it; the status and the JSON of the answer."""
+    """POST a form that has secrets in it; return the status and the JSON of the answer."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -113,7 +113,7 @@ def load(server: str) -> Login | None:
 
 
 def _check(login: Login) -> Login:
-    """ValueError where what was kept is nothing that was written."""
+    """Raise ValueError if what was kept is nothing that was written."""
     texts = (login.token, login.refresh_token or "", login.token_endpoint or "", login.client_id or "")
     if (
         not all(isinstance(text, str) for text in texts)
@@ -146,7 +146,7 @@ def remove(server: str) -> bool:
 
 
 def token_file() -> Path:
-    """The file."""
+    """Return the path of the file with the tokens."""
     return config_folder() / "tokens.json"
 
 
@@ -177,7 +177,7 @@ def _write_file(kept: dict[str, Any]) -> None:
 
 
 def _keyring() -> Any:
-    """The system's keyring, where the package is installed and finds one that is open; files of its own are none."""
+    """Return the system's keyring, if the package is installed and finds an open one; keyrings in files do not count."""
     if os.environ.get("MODOS_CONFIG_DIR"):
         return None
     try:

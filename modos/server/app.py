@@ -46,7 +46,7 @@ def create_app(
     index: Index | None = None,
     fuzon_url: str | None = None,
 ) -> FastAPI:
-    """The server over a folder or an S3 prefix.
+    """Create the server over a folder or an S3 prefix.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def create_app(
         The htsget server that clients are told; this one's where it is None.
     tokens
         Bearer tokens, of which every request has to have one; anybody may
-        ask where there are none.
+        ask if there are none.
     access
         Who may do what, in the place of `tokens`.
     max_age
@@ -127,7 +127,7 @@ def _add_health(app: FastAPI, storage: Storage) -> None:
 
     @app.get("/metrics", include_in_schema=False, dependencies=[Depends(check_parameters)])
     def show_metrics() -> Response:
-        """Numbers for Prometheus."""
+        """Return metrics for Prometheus."""
         return metrics()
 
 

@@ -30,7 +30,7 @@ _CALLER = "modos.caller"
 
 
 def read_tokens(path: str | Path) -> dict[str, str]:
-    """The tokens of a file and whose they are: `NAME TOKEN` or `TOKEN` a line; lines that start with `#` are not read.
+    """Read the tokens of a file and their owners: `NAME TOKEN` or `TOKEN` a line; lines that start with `#` are skipped.
 
     Raises
     ------
@@ -113,7 +113,7 @@ class Access:
         raise HtsgetError("InvalidAuthentication", "the token is not valid")
 
     async def login(self) -> dict[str, Any] | None:
-        """Return how to get a token; None where none is needed."""
+        """Return how to get a token; None if none is needed."""
         if self._provider is None or self.oidc is None:
             return {"type": "token"} if self._is_closed else None
         provider = await self._provider.fetch_description()
@@ -132,7 +132,7 @@ class Access:
         return self._is_closed
 
     def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
-        """The places where somebody may do something; the empty one is everything."""
+        """Return the places where somebody may do something; the empty one is everything."""
         if self._rules is not None:
             return self._rules.places(caller, action)
         return () if action == "write" or (self._is_closed and caller == ANYONE) else ("",)
@@ -151,7 +151,7 @@ class Access:
         )
 
     def check(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> None:
-        """HtsgetError where somebody may not, see `allows`; it is the same whether the key is there or not."""
+        """Raise HtsgetError if somebody may not, see `allows`; it is the same whether the key is there or not."""
         if self.allows(caller, action, key, below=below):
             return
         if caller == ANYONE:
@@ -159,7 +159,7 @@ class Access:
         raise HtsgetError("PermissionDenied", f"{caller.name} may not {action} {key or 'this'}")
 
     def check_any(self, caller: Caller) -> None:
-        """HtsgetError where somebody may read nothing here: what holds no data of a person is for all others."""
+        """Raise HtsgetError if somebody may read nothing here: what holds no data of a person is for all others."""
         if not self.places(caller, "read"):
             raise HtsgetError("PermissionDenied", "nothing here may be read" if caller.name else "a bearer token is needed")
 
@@ -192,7 +192,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def refusal(error: HtsgetError) -> JSONResponse:
-    """The answer to somebody who may not; a body that they send is not read."""
+    """Make the answer to an unauthorised caller; the body that they send is not read."""
     return JSONResponse(
         error_to_json(error.name, error.message),
         ERROR_STATUS[error.name],
@@ -202,7 +202,7 @@ def refusal(error: HtsgetError) -> JSONResponse:
 
 
 class Pages:
-    """Lets pages of any origin ask for tickets and data, without credentials that a browser keeps (htsget.md, "CORS")."""
+    """Let pages of any origin ask for tickets and data, without credentials that a browser keeps (htsget.md, "CORS")."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -222,7 +222,7 @@ class Pages:
 
 
 def _bearer(authorization: str) -> str:
-    """The token of a header `Authorization`; empty where it has none that could be good."""
+    """Return the token of a header `Authorization`; empty if it has none that could be good."""
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and len(token) <= _LONGEST else ""

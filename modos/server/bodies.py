@@ -13,7 +13,7 @@ DEADLINE = 60.0  # seconds that a body may take, all in all
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
 
     Raises
     ------

@@ -27,7 +27,7 @@ class Newest:
         self._lock = threading.Lock()
 
     def index(self) -> Index:
-        """It, as it is now."""
+        """Return the index as it is now."""
         path = self._index.path
         with self._lock:
             state = _state(path)
@@ -49,7 +49,7 @@ def _state(path: Path | None) -> tuple[int, int, int] | None:
 
 
 def create_router(index: Index | None, access: Access) -> APIRouter:
-    """The endpoints over an index; none where there is none."""
+    """Create the endpoints over an index; none if there is no index."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
     if index is None:
         return router
@@ -63,7 +63,7 @@ def create_router(index: Index | None, access: Access) -> APIRouter:
         num: Annotated[int | None, Query(ge=1, le=MAX_COUNT, description="How many, at most; 10 where it is not given.")] = None,
         top: Annotated[int | None, Query(ge=1, le=MAX_COUNT, description="As `num`.")] = None,
     ) -> dict[str, Any]:
-        """The terms that are most like some words, the best first."""
+        """Find the terms that are most like some words, the best first."""
         access.check_any(caller_of(request))
         if num and top and num != top:
             raise InvalidInputError("num and top are the same, and differ", "give one of them")
@@ -77,7 +77,7 @@ def create_router(index: Index | None, access: Access) -> APIRouter:
 
     @router.get("/collections")
     def list_collections(request: Request) -> dict[str, list[str]]:
-        """The slots that there are codes for."""
+        """List the slots that have codes."""
         access.check_any(caller_of(request))
         return {"collections": newest.index().slots}
 

@@ -10,7 +10,7 @@ _TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 def entity_tag(tag: str) -> str:
-    """The tag of a storage as HTTP writes it."""
+    """Format the tag of a storage for HTTP."""
     return tag if _TAG.fullmatch(tag) else f'"{tag}"'
 
 

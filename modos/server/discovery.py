@@ -39,12 +39,12 @@ def create_router(
     fuzon_url: str | None,
     has_codes: bool,
 ) -> APIRouter:
-    """The endpoints."""
+    """Create the endpoints."""
     router, ours = APIRouter(), [Depends(check_parameters)]
 
     @router.get("/", dependencies=ours)
     async def discover(request: Request) -> dict[str, Any]:
-        """Where the services are; null for what is absent."""
+        """Tell where the services are; null for what is absent."""
         base = public_url or str(request.base_url).rstrip("/")
         return {
             "status": "success",
@@ -61,7 +61,7 @@ def create_router(
 
     @router.get("/whoami", dependencies=ours)
     def tell_caller(request: Request) -> dict[str, Any]:
-        """Who asks, and where they may read and write; the empty place is everything."""
+        """Tell who asks, and where they may read and write; the empty place is everything."""
         caller = caller_of(request)
         return {
             "name": caller.name or None,
@@ -92,7 +92,7 @@ def create_router(
         },
     )
     async def give_credentials(request: Request) -> dict[str, Any]:
-        """Credentials of S3 for a part of what is served, for an hour."""
+        """Give S3 credentials for a part of what is served, valid for an hour."""
         caller = caller_of(request)
         if caller == ANYONE:
             raise HtsgetError("PermissionDenied", "a bearer token is needed")

@@ -21,12 +21,12 @@ EXPIRES = 3600  # seconds that an address is good for
 
 
 def object_id(key: str) -> str:
-    """The DRS id of a file: its key in letters that an id may have."""
+    """Return the DRS id of a file: its key in letters that an id may have."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 def key_of(drs_id: str) -> str:
-    """The key that an id stands for; NotFoundError where it stands for none."""
+    """Return the key that an id stands for; raise NotFoundError if it stands for none."""
     try:
         return check_key(base64.urlsafe_b64decode(drs_id + "=" * (-len(drs_id) % 4)).decode())
     except (binascii.Error, ValueError, InvalidInputError):
@@ -34,11 +34,11 @@ def key_of(drs_id: str) -> str:
 
 
 def create_router(catalog: Catalog, access: Access, base_url: str | None) -> APIRouter:
-    """The endpoints over a catalogue."""
+    """Create the endpoints over a catalogue."""
     router = APIRouter(prefix="/ga4gh/drs/v1")
 
     def find(request: Request, drs_id: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """A file's key, its element, and the object it is in; an id of a file that was replaced leads to the one of its name."""
+        """Find a file's key, its element, and its object; the id of a replaced file leads to the one of its name."""
         key = key_of(drs_id)
         access.check(caller_of(request), "read", key)
         try:
@@ -58,7 +58,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
     @router.get("/service-info", name="DRS service-info")
     def service_info() -> dict[str, Any]:
-        """GA4GH service-info."""
+        """Return the GA4GH service-info."""
         return {
             "id": "modos.drs",
             "name": "modos DRS",
@@ -81,7 +81,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
     @router.get("/objects/{drs_id}", name="DRS object")
     def get_object(drs_id: str, request: Request) -> dict[str, Any]:
-        """A data file: its size, its checksum, and how to get at it; or an object: its data files."""
+        """Return a data file: its size, checksum and access; or an object: its data files."""
         key = key_of(drs_id)
         access.check(caller_of(request), "read", key)
         if catalog.is_object(key):
@@ -119,7 +119,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
     @router.get("/objects/{drs_id}/access/{access_id}", name="DRS access")
     def get_access(drs_id: str, access_id: str, request: Request) -> dict[str, Any]:
-        """Where the bytes are, for an hour."""
+        """Return the address of the bytes, valid for an hour."""
         key, _, _ = find(request, drs_id)
         if access_id != "file":
             raise NotFoundError(f"there is no access {access_id}")

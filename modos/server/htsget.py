@@ -33,7 +33,7 @@ _PREFERENCE: dict[RecordKind, tuple[str, str]] = {
 
 
 def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
-    """The endpoints over a catalogue."""
+    """Create the endpoints over a catalogue."""
     router = APIRouter(prefix="/htsget")
     planner = Planner(catalog.storage, revalidate=True)
 
@@ -53,7 +53,7 @@ def create_router(catalog: Catalog, access: Access, public_url: str | None) -> A
 def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Request, str], _Tickets]) -> None:
     @router.get(f"/{kind}/service-info", name=f"{kind} service-info")
     def service_info() -> dict[str, Any]:
-        """GA4GH service-info."""
+        """Return the GA4GH service-info."""
         return {
             "id": f"modos.genomics.htsget.{kind}",
             "name": f"modos htsget {kind}",
@@ -71,12 +71,12 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
 
     @router.get(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket")
     def get_ticket(file_id: str, request: Request) -> Response:
-        """A ticket for a file or a region of it."""
+        """Return a ticket for a file or a region of it."""
         return _answer(tickets(request, file_id), kind, file_id, Query.from_params(request.query_params, kind))
 
     @router.post(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket for several regions")
     async def post_ticket(file_id: str, request: Request) -> Response:
-        """A ticket for a file or some regions of it."""
+        """Return a ticket for a file or some regions of it."""
         if request.scope["query_string"]:
             raise HtsgetError("InvalidInput", "a POST request has no parameters in its address")
         asked = tickets(request, file_id)
@@ -99,7 +99,7 @@ class _Tickets:
         self._authorization = request.headers.get("Authorization")
 
     def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
-        """The ticket: one stream, with every record once and in the file's order."""
+        """Make the ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         if partial.is_made(query, streamable_format(key).name):
             return Ticket("BAM", tuple(self._make_blocks(key, query)))
@@ -110,7 +110,7 @@ class _Tickets:
         return Ticket(plan.format.name, tuple(self._blocks(key, plan.segments, block_class)))
 
     def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
-        """Blocks of the segments, inline ones that follow each other united."""
+        """Yield blocks of the segments, adjacent inline ones united."""
         url, headers = self._address(key)
         inline: list[bytes] = []
         for segment in segments:
@@ -127,7 +127,7 @@ class _Tickets:
             yield Block("", block_class=block_class, content=b"".join(inline))
 
     def _make_blocks(self, key: str, query: Query) -> Iterator[Block]:
-        """Blocks of the header, and of what is made of the records."""
+        """Yield blocks of the header, and of what is made of the records."""
         info, chunks = self._planner.find_chunks(key, query.regions or None, partial.SPLIT)
         header = self._planner.plan_header(key)
         if header.info.etag != info.etag:
@@ -152,7 +152,7 @@ class _Tickets:
 
 
 def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool = False) -> str:
-    """The key of the data file that an id stands for: one with its ending, or a file that is called so.
+    """Find the key of the data file that an id stands for, by its key or its name, without its ending.
 
     Only files that an object names as its data are found.
 

@@ -29,11 +29,11 @@ Item = TypeVar("Item")
 
 
 def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter:
-    """The endpoints over a catalogue."""
+    """Create the endpoints over a catalogue."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
 
     def selection(request: Request, after: str | None) -> Callable[[str], bool]:
-        """Which keys somebody may read, of those after one."""
+        """Return a filter for the keys that somebody may read, of those after one."""
         caller = caller_of(request)
         if caller == ANYONE and not access.places(caller, "read"):
             access.check(caller, "read", "")
@@ -41,14 +41,14 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
 
     @router.get("/list")
     def list_objects(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
-        """The objects; with a search those that have it, as far as they can be read."""
+        """List the objects; with a search, those that match and can be read."""
         wanted, left = selection(request, after), _LeftOut()
         keys = (key for key, _ in catalog.find(search, wanted, left.note)) if search else filter(wanted, catalog.iter_objects())
         return left.add_to(_page(keys, limit, lambda key: key, catalog.url), catalog)
 
     @router.get("/meta")
     def list_metadata(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
-        """The objects with their metadata; those that cannot be read are named in `left_out`."""
+        """List the objects with their metadata; `left_out` names those that cannot be read."""
         left = _LeftOut()
         return left.add_to(
             _page(
@@ -68,7 +68,7 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
         limit: Limit = None,
         after: After = None,
     ) -> dict[str, Any]:
-        """The objects of a name (`query`), or of one like it (`fuzzy=true`)."""
+        """Find the objects of a name (`query`), or of a similar one (`fuzzy=true`)."""
         keys = filter(selection(request, after), catalog.search(query, fuzzy))
         return _page(
             keys, limit, lambda key: key, lambda key: {key.rpartition("/")[2]: {"s3_endpoint": s3, "modo_path": catalog.url(key)}}
@@ -88,7 +88,7 @@ class _LeftOut:
         self._found.append((key, error))
 
     def add_to(self, answer: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
-        """An answer that names them, as far as its page goes; as it is where there are none."""
+        """Add them to an answer, as far as its page goes; return it unchanged if there are none."""
         last = answer.get("next")
         left = [
             {"path": catalog.url(key), "reason": "damaged" if isinstance(error, IntegrityError) else "unreadable"}
@@ -101,7 +101,7 @@ class _LeftOut:
 def _page(
     items: Iterable[Item], limit: int | None, key_of: Callable[[Item], str], shown: Callable[[Item], Any]
 ) -> dict[str, Any]:
-    """The first items, and where the next page begins, if there is one."""
+    """Return the first items, and where the next page begins, if there is one."""
     if limit is None:
         return {"data": [shown(item) for item in items]}
     page = list(islice(items, limit + 1))

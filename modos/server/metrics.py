@@ -93,7 +93,7 @@ def add_headers(headers: MutableHeaders) -> None:
 
 
 def metrics() -> Response:
-    """The numbers, in Prometheus' text format; of all processes of this server."""
+    """Return the metrics of all processes of this server, in Prometheus' text format."""
     import os
 
     registry: Any = None

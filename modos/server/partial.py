@@ -58,7 +58,7 @@ def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query:
 
 
 def _group(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    """Some chunks at a time, of not too many bytes."""
+    """Group chunks, of not too many bytes at a time."""
     part: list[Chunk] = []
     size = 0
     for chunk in chunks:
@@ -73,7 +73,7 @@ def _group(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
-    """The endpoint over a catalogue."""
+    """Create the endpoint over a catalogue."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
     planner = Planner(catalog.storage, revalidate=True)
 
@@ -88,7 +88,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         tags: str | None = None,
         notags: str | None = None,
     ) -> Response:
-        """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
+        """Return the records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
         access.check(caller_of(request), "read", _check(key))
         key = _find_bam(catalog, key)
         lists = {"fields": fields, "tags": tags, "notags": notags}
@@ -115,7 +115,7 @@ def _check(key: str) -> str:
 
 
 def _find_bam(catalog: Catalog, key: str) -> str:
-    """The key of a BAM that an object names as its data; NotFoundError for any other file."""
+    """Find the key of a BAM that an object names as its data; raise NotFoundError for any other file."""
     try:
         found = catalog.find_file(key)
         if format_of(found) == _FORMAT:
@@ -133,7 +133,7 @@ def _parse(text: str) -> list[Chunk]:
 
 
 def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Generator[bytes, None, None]:
-    """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
+    """Iterate over the selected records of a plan in BGZF blocks; the end marker comes if all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
     runs = blanking.apply_to_runs(slicing.select(opening, _FORMAT, None, threads=1))
     yield from map(compress, slicing.fill_blocks(runs))

@@ -52,7 +52,7 @@ class Remembered(Generic[Value]):
 
     @property
     def value(self) -> Value | None:
-        """Value that was fetched last; None where nothing was."""
+        """Value that was fetched last; None if nothing was."""
         return self._known[1] if self._known else None
 
     @property
@@ -66,7 +66,7 @@ class Remembered(Generic[Value]):
         return self._failures > 0
 
     def begin(self, pause: float = 0) -> Future[None] | None:
-        """Begin to fetch it, or join the attempt under way; None where the last one ended less than a pause ago."""
+        """Begin to fetch it, or join the attempt under way; None if the last one ended less than a pause ago."""
         with self._lock:
             if self._running is None:
                 if self._failures:
@@ -169,7 +169,7 @@ class Provider:
         return self._description.value or {}
 
     def _known_keys(self, number: str | None) -> dict[str | None, Any]:
-        """All keys; HtsgetError where nothing is known of one because the provider is away."""
+        """Return all keys; raise HtsgetError if none is known because the provider is down."""
         keys = self._keys.value
         if keys is None or self._keys.age > OLDEST or (number not in keys and self._keys.is_failing):
             raise HtsgetError("InternalError", "the server cannot check tokens at the moment")

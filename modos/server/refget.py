@@ -54,7 +54,7 @@ class Sequences:
         self._seen: dict[str, Any] = {}
 
     def find(self, name: str) -> Found:
-        """A sequence by its MD5, `SQ.` or trunc512 name, with its other names.
+        """Find a sequence by its MD5, `SQ.` or trunc512 name, with its other names.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class Sequences:
 
 
 def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
-    """The endpoints of refget, and the files of the store; none where there is no store."""
+    """Create the endpoints of refget, and the files of the store; none if there is no store."""
     router = APIRouter()
     if store is None:
         return router
@@ -111,7 +111,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
 
     @router.get("/refget/sequence/service-info")
     def tell_service() -> JSONResponse:
-        """What this refget can do."""
+        """Tell what this refget can do."""
         return JSONResponse(
             {
                 "id": "modos.refget",
@@ -130,7 +130,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
 
     @router.get("/refget/sequence/{name}/metadata")
     def tell_sequence(name: str, request: Request) -> Response:
-        """The length of a sequence, its digests and its names."""
+        """Return the length of a sequence, its digests and its names."""
         _check(access, request)
         contig, names = sequences.find(name)
         if not _accepts(request, _JSON):
@@ -151,7 +151,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
     @router.head("/refget/sequence/{name}", include_in_schema=False)
     @router.get("/refget/sequence/{name}")
     def get_sequence(name: str, request: Request, start: str | None = None, end: str | None = None) -> Response:
-        """A sequence, or a part: from `start` to before `end`, from 0; or by the header Range."""
+        """Return a sequence, or a part: from `start` to before `end`, from 0; or by the header Range."""
         _check(access, request)
         contig, _ = sequences.find(name)
         if not _accepts(request, _TEXT):
@@ -181,7 +181,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
     @router.head("/references/{key:path}", include_in_schema=False, dependencies=[Depends(check_parameters)])
     @router.get("/references/{key:path}", dependencies=[Depends(check_parameters)])
     def get_file(key: str, request: Request) -> Response:
-        """A file of the store; honours Range, If-Match, If-None-Match and If-Range."""
+        """Return a file of the store; honours Range, If-Match, If-None-Match and If-Range."""
         _check(access, request)
         if not _FILE.fullmatch(key):
             raise NotFoundError(f"there is no file {key}")
@@ -212,7 +212,7 @@ def _not_acceptable(kind: str) -> JSONResponse:
 
 
 def _check(access: Access, request: Request) -> None:
-    """References are for all who may read anything here."""
+    """Check that the caller may read anything here, and so references."""
     access.check_any(caller_of(request))
 
 
@@ -225,7 +225,7 @@ def _number(name: str, text: str | None, default: int) -> int:
 
 
 def _send(part_of: PartOf, size: int, request: Request, kind: str, tag: str) -> Response:
-    """A file, or the part that the header Range asks for."""
+    """Send a file, or the part that the header Range asks for."""
     if not wants_part(request, tag):
         return _stream(part_of, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
     wanted = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))

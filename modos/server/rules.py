@@ -58,7 +58,7 @@ class Rules:
     rules: tuple[Rule, ...]
 
     def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
-        """The places where somebody may do something."""
+        """Return the places where somebody may do something."""
         return tuple(dict.fromkeys(place for rule in self.rules if rule.concerns(caller) for place in rule.places(action)))
 
 

@@ -34,7 +34,7 @@ _SETTINGS = "MODOS_SERVER_SETTINGS"
 
 
 def open_served(place: str, s3_url: str | None, s3_kwargs: dict[str, Any] | None) -> Storage:
-    """The storage a server is to serve; fails now where it is not there."""
+    """Open the storage that a server is to serve; fail now if it is not there."""
     if place.startswith("s3://"):
         from modos.storage.s3 import S3Storage
 
@@ -48,7 +48,7 @@ def open_served(place: str, s3_url: str | None, s3_kwargs: dict[str, Any] | None
 
 
 def _open_references(place: str | None, s3_kwargs: dict[str, Any] | None) -> ReferenceStore | None:
-    """The reference store that is to be given out; fails now where it cannot be read."""
+    """Open the reference store to serve; fail now if it cannot be read."""
     if place is None:
         return None
     if not place.startswith("s3://") and not os.path.isdir(place):
@@ -98,7 +98,7 @@ class Settings:
     fuzon_url: str | None = None
 
     def app(self) -> FastAPI:
-        """The application; fails now where the place, or a file with rules, is not good."""
+        """Create the application; fail now if the place, or a file with rules, is not good."""
         if self.token_file and self.access_file:
             raise InvalidInputError(
                 "a token file and an access file exclude each other", 'name the token file in the access file: tokens = "tokens"'
@@ -160,7 +160,7 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
 
 
 def app_of_worker() -> FastAPI:
-    """The application in a process of several."""
+    """Create the application in one of several processes."""
     settings = Settings(**json.loads(os.environ[_SETTINGS]))
     set_up_logging(settings.log)
     _tidy_up()

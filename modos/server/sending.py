@@ -55,7 +55,7 @@ class Pieces(StreamingResponse):
 
 
 def iter_file(storage: Storage, key: str, start: int, end: int, tag: str) -> Generator[bytes, None, None]:
-    """Bytes [start, end) of a file with a tag, a piece at a time and none ahead.
+    """Iterate over bytes [start, end) of a file with a tag, a piece at a time and none ahead.
 
     Raises
     ------

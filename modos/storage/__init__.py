@@ -28,7 +28,7 @@ _PEER_CALLS = ("connect_s3", "list_remote_modos")  # of sdsc-ordes modos, which 
 
 
 def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Storage:
-    """The storage at a folder or at `s3://bucket/prefix`.
+    """Open the storage at a folder or at `s3://bucket/prefix`.
 
     Parameters
     ----------

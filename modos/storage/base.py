@@ -88,13 +88,13 @@ class Readable(Protocol):
         """Return whether reading it needs the network."""
 
     def stat(self, key: str) -> ObjectInfo:
-        """Size and tag of one key."""
+        """Return size and tag of one key."""
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
-        """Bytes [start, end), and what is known of the file."""
+        """Read bytes [start, end), and return what is known of the file."""
 
     def local_path(self, key: str) -> Path | None:
-        """The file as a path of this machine."""
+        """Return the file as a path of this machine."""
 
 
 class Storage(ABC):
@@ -122,32 +122,32 @@ class Storage(ABC):
 
     @property
     def endpoint_url(self) -> str | None:
-        """The S3 server that clients are told; None where it is not on one."""
+        """The S3 server that clients are told; None if it is not on one."""
         return None
 
     @abstractmethod
     def stat(self, key: str) -> ObjectInfo:
-        """Size and tag of one key."""
+        """Return size and tag of one key."""
 
     @abstractmethod
     def read(self, key: str) -> tuple[bytes, str]:
-        """All bytes of a small file and the tag of just these bytes."""
+        """Read all bytes of a small file and the tag of just these bytes."""
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
-        """As `read`, or None where the file still has a tag; then its bytes are not read, where that can be told without."""
+        """Read like `read`, or return None if the file still has a tag, without reading its bytes if that is possible."""
         data, now = self.read(key)
         return None if now == tag else (data, now)
 
     @abstractmethod
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
-        """Bytes [start, end), fewer only where the file ends before, and what is known of the file.
+        """Read bytes [start, end), fewer only if the file ends before, and return what is known of the file.
 
         Raises ConflictError where the file's tag (that of `stat`) is not
         `if_match`.
         """
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
-        """Bytes [start, end), fewer only where the file ends before."""
+        """Read bytes [start, end), fewer only if the file ends before."""
         return self.read_part(key, start, end)[0] if end > start else b""
 
     @abstractmethod
@@ -162,7 +162,7 @@ class Storage(ABC):
 
     @abstractmethod
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
-        """Bytes [start, end) in pieces, all but the last of them of a multiple of `unit`.
+        """Iterate over bytes [start, end) in pieces, all but the last of them of a multiple of `unit`.
 
         Raises TruncatedStream where the file is shorter.
         """
@@ -171,7 +171,7 @@ class Storage(ABC):
     def write_stream(
         self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
     ) -> None:
-        """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists.
+        """Put a new file of `size` bytes, whole or not at all; raise ConflictError if it exists.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Storage(ABC):
         """
 
     def kept_size(self, key: str) -> int:
-        """The first bytes of a file that need not come again with `resume`; see `read_kept`."""
+        """Return how many first bytes of a file need not come again with `resume`; see `read_kept`."""
         return 0
 
     def read_kept(self, key: str) -> Iterator[bytes]:
@@ -215,22 +215,22 @@ class Storage(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove a file; nothing happens where there is none."""
+        """Remove a file; nothing happens if there is none."""
 
     @abstractmethod
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every file below `prefix` (a folder), sorted by key."""
+        """Iterate over every file below `prefix` (a folder), sorted by key."""
 
     @abstractmethod
     def find(self, *names: str) -> Iterator[ObjectInfo]:
-        """The files that have one of some paths (such as `data.zarr/zarr.json`) below the root or any folder.
+        """Find the files that have one of some paths (such as `data.zarr/zarr.json`) below the root or any folder.
 
         Below a folder that has one nothing has to be looked for; of a folder that has several the first comes, or all do.
         """
 
     @abstractmethod
     def list_folders(self, prefix: str = "") -> list[str]:
-        """The folders directly below the folder `prefix`, as keys."""
+        """List the folders directly below the folder `prefix`, as keys."""
 
     @abstractmethod
     def partial_writes(self) -> list[Partial]:
@@ -242,7 +242,7 @@ class Storage(ABC):
 
     @abstractmethod
     def child(self, prefix: str) -> Storage:
-        """The storage rooted at a folder of this one."""
+        """Return the storage rooted at a folder of this one."""
 
     @property
     def can_list(self) -> bool:
@@ -250,24 +250,24 @@ class Storage(ABC):
         return True
 
     def confine(self, marker: str) -> Storage:
-        """The same files, where no link leads out of the folder that has a file of the key `marker`, and that a file is in."""
+        """Return the same files, unless a link leads out of the folder that holds both the file and the key `marker`."""
         return self
 
     @abstractmethod
     def presign(self, key: str, expires: int) -> str | None:
-        """A URL that anybody may GET for `expires` seconds; None where there are none."""
+        """Sign a URL that anybody may GET for `expires` seconds; return None if there are none."""
 
     def now(self) -> float:
         """Return the time by the clock of the machine that holds the files, which sets their times."""
         return time.time()
 
     def identify_place(self, make: bool = False) -> str:
-        """Return what tells this place from a copy of its files elsewhere; empty where nothing does.
+        """Return what tells this place from a copy of its files elsewhere; empty if nothing does.
 
         Parameters
         ----------
         make
-            Whether the place is made where there is none.
+            Whether the place is made if there is none.
         """
         return self.url
 
@@ -290,17 +290,17 @@ class Storage(ABC):
         return True
 
     def local_path(self, key: str) -> Path | None:
-        """The file as a path of this machine, or None where it is not on it."""
+        """Return the file as a path of this machine, or None if it is not on it."""
         return None
 
 
 def piece_size(about: int, unit: int) -> int:
-    """A multiple of `unit` near a number of bytes."""
+    """Return a multiple of `unit` near a number of bytes."""
     return max(about // unit, 1) * unit
 
 
 def pieces_ahead(storage: Readable, key: str, start: int, end: int, step: int, workers: int) -> Iterator[bytes]:
-    """Bytes [start, end) in pieces of `step`, in order, some of them fetched ahead; TruncatedStream where they end before."""
+    """Yield bytes [start, end) in pieces of `step`, in order, some fetched ahead; raise TruncatedStream if they end before."""
     bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
     pieces = fetch_ahead(lambda b, _: storage.read_part(key, *b)[0], bounds, workers)
     for (at, stop), piece in zip(bounds, pieces):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
-    """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
+    """Open an s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
     from modos.storage.event_loop import Filesystem
 
     filesystem = Filesystem(_Opener(endpoint_url, s3_kwargs))
@@ -81,7 +81,7 @@ def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None,
 
 
 def _make_renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
-    """A session whose credentials are asked for anew before they end."""
+    """Make a session that renews its credentials before they expire."""
     import asyncio
 
     from aiobotocore.credentials import AioRefreshableCredentials

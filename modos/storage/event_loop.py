@@ -39,7 +39,7 @@ class _Running:
 
 
 def _let_go(selector: Any) -> None:
-    """In a child: have nothing where the parent's connections are, nor its selector.
+    """Let go, in a child, of the parent's connections and its selector.
 
     What closes them here (the garbage collector does) would say goodbye to
     the servers in the parent's name, and take them off the parent's list.
@@ -81,7 +81,7 @@ class Filesystem:
         return Filesystem, (self._open,)
 
     def get(self) -> Any:
-        """It."""
+        """Return what is opened, and open it if it is not."""
         if (opened := self._opened) is not None:
             return opened
         with self._lock:

@@ -103,7 +103,7 @@ class Given(io.RawIOBase):
         return self.name
 
     def peek(self, count: int) -> bytes:
-        """The next bytes, fewer only at the end; they stay to be read."""
+        """Peek at the next bytes, fewer only at the end; they stay to be read."""
         if len(self._head) < count:
             self._head += self._take(count - len(self._head))
         return self._head[:count]
@@ -145,7 +145,7 @@ class Given(io.RawIOBase):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def wrap(self, file: Any) -> Given:
-        """The same through a decompressor."""
+        """Wrap the file in a decompressor."""
         return Given(file, self.name, below=self)
 
     def close(self) -> None:
@@ -186,7 +186,7 @@ def open_given(path: Name | Given, progress: Progress | None = None) -> Given:
 
 
 def _refuse_second_time(file: Any, path: Name) -> None:
-    """A pipe without a name gets no other writer: it is empty once it was read."""
+    """Refuse to read a pipe without a name again: it is empty once it was read."""
     if has_name(path):
         return
     try:
@@ -206,7 +206,7 @@ def _refuse_second_time(file: Any, path: Name) -> None:
 
 
 def read_given(path: Name | Given, limit: int) -> bytes:
-    """All of a small file; InvalidInputError where it has more bytes than `limit`."""
+    """Read all of a small file; raise InvalidInputError if it has more bytes than `limit`."""
     with open_given(path) as file:
         try:
             data = file.read(limit + 1)
@@ -220,7 +220,7 @@ def read_given(path: Name | Given, limit: int) -> bytes:
 
 
 def as_file(path: Name | Given, folder: Name, suffix: str = "") -> Name:
-    """A file that can be read twice and at random: the one that is named, or a copy in `folder` of what a pipe gives.
+    """Return a file that can be read twice and at random: the given one, or a copy in `folder` of a pipe's content.
 
     Parameters
     ----------

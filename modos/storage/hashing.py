@@ -28,13 +28,13 @@ class ThreadedHash:
         self._pending.append(self._thread.submit(self._hash.update, data))
 
     def hexdigest(self) -> str:
-        """It, in hexadecimal digits."""
+        """Return the digest in hexadecimal digits."""
         while self._pending:
             self._pending.popleft().result()
         return self._hash.hexdigest()
 
     def pass_on(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Pieces that are passed on and added."""
+        """Pass on pieces, and add them."""
         for piece in pieces:
             self.update(piece)
             yield piece

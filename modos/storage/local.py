@@ -320,7 +320,7 @@ class LocalStorage(Storage):
         self.delete(partial.name)
 
     def now(self) -> float:
-        """By the clock of the file system, which may be another machine's: a file is made to see it."""
+        """Return the time of the file system's clock, maybe another machine's: a file is made to see it."""
         try:
             with part_of(self._root / "clock") as part, open(part, "xb") as file:
                 return os.fstat(file.fileno()).st_mtime
@@ -328,7 +328,7 @@ class LocalStorage(Storage):
             return time.time()
 
     def identify_place(self, make: bool = False) -> str:
-        """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
+        """Return the number of the folder in its file system: the same on every machine, but different for any copy."""
         if make:
             with translate_errors(self._root):
                 self._root.mkdir(parents=True, exist_ok=True)
@@ -390,7 +390,7 @@ class LocalStorage(Storage):
         return path
 
     def _check_apart(self, key: str, path: Path, real: str) -> None:
-        """NotFoundError where links lead a key out of the folder with the marker that it is in."""
+        """Raise NotFoundError if links lead a key out of the folder with the marker that it is in."""
         top = Path(self._real_root)
         if real == str(top / path.relative_to(self._root)):
             return

@@ -66,7 +66,7 @@ def create_output(path: Path, target: Path) -> int:
 
 @contextmanager
 def replace_output(target: Path) -> Iterator[int]:
-    """A file outside of objects that appears when it is complete; whatever has its name is replaced, and no link is followed."""
+    """Replace a file outside of objects once it is complete; an existing file is replaced, and no link is followed."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     descriptor = create_output(part, target)
     try:
@@ -79,7 +79,7 @@ def replace_output(target: Path) -> Iterator[int]:
 
 
 def file_mode(folder_mode: int) -> int:
-    """The mode of a new file in a folder: to be read and written by those who can list and change that one."""
+    """Return the mode of a new file in a folder: readable and writable by those who can list and change that one."""
     mode = 0o600
     for shift in (3, 0):
         allowed = folder_mode >> shift & 7
@@ -90,7 +90,7 @@ def file_mode(folder_mode: int) -> int:
 
 
 def lock_mode(folder: Path) -> int:
-    """The mode of a file that all who can write into a folder have to open."""
+    """Return the mode of a file that all who can write into a folder have to open."""
     return file_mode(os.stat(folder).st_mode & ~stat.S_ISVTX)
 
 

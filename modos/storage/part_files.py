@@ -20,7 +20,7 @@ _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have the
 
 @contextmanager
 def part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator[Path]:
-    """A name beside a file for what is to become it; removed at the end, but where it ends with an error of `keep`."""
+    """Name the part file beside a file; it is removed at the end, unless it ends with an error of `keep`."""
     mark = ownership.new_mark()
     part = path.with_name(f".{path.name[:60]}.{mark}{_SUFFIX}")
     try:

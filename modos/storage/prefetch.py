@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Results of `work` for each item, in order; at most `workers` are under way or wait to be taken.
+    """Yield results of `work` for each item, in order; at most `workers` are in progress or wait to be taken.
 
     Threads are started as they are needed. They are daemons, and end when
     the results are exhausted or not wanted any more.

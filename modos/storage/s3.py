@@ -36,7 +36,7 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTok
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """`s3://bucket/some/prefix/` -> (`bucket`, `some/prefix`)."""
+    """Split `s3://bucket/some/prefix/` into (`bucket`, `some/prefix`)."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     prefix = prefix.strip("/")
     if not _BUCKET.fullmatch(bucket):
@@ -165,13 +165,13 @@ class S3Storage(Uploads):
         return data, ObjectInfo(key, int(match[2]), self._require(answer, "ETag"))
 
     def _require(self, answer: Mapping[str, Any], name: str) -> Any:
-        """Return a field that a server gives for each object; ProtocolError where it is missing."""
+        """Return a field that a server gives for each object; raise ProtocolError if it is missing."""
         if answer.get(name) is None:
             raise ProtocolError(f"{self._server} answers without {name}: it is no S3 server", "check AWS_ENDPOINT_URL")
         return answer[name]
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
-        """Pieces in order, a few fetched ahead."""
+        """Iterate over pieces in order, a few fetched ahead."""
         return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
@@ -237,7 +237,7 @@ class S3Storage(Uploads):
             seen.add(token)
 
     def now(self) -> float:
-        """By the server's clock, which gives files their LastModified."""
+        """Return the time of the server's clock, which gives files their LastModified."""
         return _time_of(self._call("list_objects_v2", None, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1))
 
     def presign(self, key: str, expires: int) -> str | None:
@@ -357,7 +357,7 @@ def _seconds(time: datetime | None) -> float | None:
 
 
 def _time_of(answer: dict[str, Any]) -> float:
-    """When the server answered, by its own clock."""
+    """Return the time of the server's answer, by its own clock."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return (parsedate_to_datetime(date) if date else datetime.now(UTC)).timestamp()
 

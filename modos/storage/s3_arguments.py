@@ -23,7 +23,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 def as_s3fs(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of s3fs.S3FileSystem, of its own or of obstore's; `region` and `allow_http` among them.
+    """Return arguments of s3fs.S3FileSystem from its own or obstore's; `region` and `allow_http` among them.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def check_no_secrets(given: Mapping[str, Any] | None) -> None:
 
 
 def anonymous_arguments() -> dict[str, Any] | None:
-    """Return the arguments that `AWS_SKIP_SIGNATURE` asks for; None where it does not."""
+    """Return the arguments that `AWS_SKIP_SIGNATURE` asks for; None if it does not."""
     return {"anon": True} if is_true(os.environ.get(SKIP_SIGNATURE_VARIABLE, ""), SKIP_SIGNATURE_VARIABLE) else None
 
 
@@ -89,7 +89,7 @@ def is_s3_argument(name: Any) -> bool:
 
 
 def is_true(value: Any, name: str) -> bool:
-    """The truth that a text, or a truth value, stands for."""
+    """Return the truth that a text, or a truth value, stands for."""
     text = str(value).strip().lower()
     if text not in _TRUE + _FALSE:
         raise InvalidInputError(f"{name} is {text[:40]!r}, which is neither true nor false", "write true or false")

@@ -26,7 +26,7 @@ class TemporaryCredentials:
 
 
 def scoped_credentials(storage: S3Storage, places: Sequence[str], *, write: bool) -> TemporaryCredentials:
-    """Credentials for some keys of a storage and all below them.
+    """Return credentials for some keys of a storage and all below them.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _policy(bucket: str, prefix: str, places: Sequence[str], write: bool) -> dic
 
 
 def _plain(key: str) -> str:
-    """A key in which nothing stands for something else."""
+    """Return a key that contains no wildcard; raise RemoteError for another."""
     if any(mark in key for mark in "*?$"):
         raise RemoteError(f"there are no temporary credentials for {key}: its name has *, ? or $ in it")
     return key

@@ -67,7 +67,7 @@ class Uploads(Storage):
             self.delete(_record_of(key))
 
     def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict[str, Any]]]:
-        """The upload of a file that was begun and did not end, and its parts by their numbers.
+        """Find the unfinished upload of a file, and its parts by number.
 
         It is on record beside the object: who may write a prefix alone is
         not told which uploads a bucket has.
@@ -122,7 +122,7 @@ class Uploads(Storage):
         return info.etag.strip('"') == f"{joined.hexdigest()}-{len(md5s)}"
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
-        """The server copies what it has; about 5 MiB pass through here."""
+        """Splice files on the server, which copies its own; about 5 MiB pass through here."""
         info = self.stat(source)
         first = max(_LEAST_PART - len(head), 0)
         if info.size - start - first < _LEAST_PART:
@@ -171,7 +171,7 @@ def conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
 
 
 def _part_size(size: int) -> int:
-    """Bytes of the parts of a file of some bytes: always the same, so that parts can be compared later."""
+    """Return the part size for a file of some bytes: always the same, so that parts can be compared later."""
     return max(_PART, -(-size // _MAX_PARTS))
 
 
@@ -181,7 +181,7 @@ def _record_of(key: str) -> str:
 
 
 def _crc32(data: bytes) -> str:
-    """CRC-32 as S3 wants to have it, which compares it with what arrives."""
+    """Return CRC-32 in the form of S3, which compares it with what arrives."""
     from isal.isal_zlib import crc32
 
     return base64.b64encode(crc32(data).to_bytes(4, "big")).decode()
@@ -198,7 +198,7 @@ def _check_size(storage: Storage, key: str, got: int, size: int) -> None:
 
 
 def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of exactly `size`, the last one shorter."""
+    """Regroup the bytes into pieces of exactly `size`, the last one shorter."""
     held: list[bytes | memoryview] = []
     length = 0
     for piece in pieces:

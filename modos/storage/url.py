@@ -102,7 +102,7 @@ class AnywhereStorage(ReadOnlyStorage):
         return self._read(key, start, end), info
 
     def _read(self, key: str, start: int, end: int) -> bytes:
-        """Bytes [start, end); never more are taken, whatever a server sends."""
+        """Read bytes [start, end), and never more, whatever a server sends."""
         headers = {"Range": f"bytes={start}-{end - 1}"} if start or end < self._sizes[key] else {}
         data: bytes = self._ask(key, "open", start, end, headers)
         if len(data) != end - start:
@@ -173,7 +173,7 @@ def _open_filesystem(url: str, token: Callable[[], str | None] | None, loop: Any
 
 
 def _http_options(url: str, token: str | None, loop: Any) -> dict[str, Any]:
-    """For fsspec's HTTP: where the server may lead to, and how long it may take."""
+    """Return the options of fsspec's HTTP: where the server may lead to, and how long it may take."""
     from modos.storage.watched import open_client
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}

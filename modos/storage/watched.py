@@ -64,7 +64,7 @@ class _Resolver(ThreadedResolver):
 
 
 async def open_client(server: str, loop: asyncio.AbstractEventLoop | None = None, **options: Any) -> ClientSession:
-    """A client for a server that the user named: it leads to nothing more internal than that."""
+    """Open a client for a server that the user named: it leads to nothing more internal than that."""
     connector = watch(TCPConnector(resolver=_Resolver(server), use_dns_cache=False))
     return ClientSession(connector=connector, trace_configs=[check_redirects(server)], **options)
 

@@ -54,17 +54,17 @@ class Names:
         self._token = secrets.token_hex(4)
 
     def path(self, role: str, attempt: int = 0) -> str:
-        """The path of an array that is a track's `values`, `zoom` and so on."""
+        """Return the path of an array that is a track's `values`, `zoom` and so on."""
         return f"{self.folder}/{role}-{self._token}" + (f"-{attempt}" if attempt else "")
 
     def folders(self) -> list[str]:
-        """All keys below which files may be written."""
+        """Return all keys below which files may be written."""
         attempts = [self.path("values", attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
         return [f"{ZARR}/{path}" for path in (*map(self.path, _ROLES), *attempts)]
 
 
 def choose_codec(chunks: Iterable[np.ndarray]) -> Codec:
-    """The codec that makes some chunks smallest, or nearly so and faster."""
+    """Choose the codec that makes some chunks smallest, or nearly so and faster."""
     chunks = list(chunks)
     if len(chunks) > _TRIED:
         chunks = chunks[:: -(-len(chunks) // _TRIED)]
@@ -109,7 +109,7 @@ class ArrayWriter:
         self._open[shard][number % CHUNKS_IN_SHARD] = self._encoders.submit(self._encode, chunk)
 
     def get(self, number: int) -> np.ndarray | None:
-        """Return a chunk that was put, with the shape and dtype of the array; None where there is none."""
+        """Return a chunk that was put, with the shape and dtype of the array; None if there is none."""
         shard = number // CHUNKS_IN_SHARD
         if shard not in self._open and shard not in self._shards and shard not in self._pending:
             return None
@@ -122,7 +122,7 @@ class ArrayWriter:
         return numbers.reshape(self.spec.chunk_shape).copy()
 
     def numbers(self) -> list[int]:
-        """The chunks of shards that have any, in order."""
+        """Return the chunks of shards that have any, in order."""
         shards = sorted(self._open.keys() | self._shards.keys() | self._pending.keys())
         return [shard * CHUNKS_IN_SHARD + within for shard in shards for within in range(CHUNKS_IN_SHARD)]
 
@@ -190,7 +190,7 @@ class ArrayWriter:
 
 
 def _combine_digests(shards: Mapping[int, tuple[int, str]]) -> str:
-    """BLAKE2b-512 over number, size and BLAKE2b-512 of each shard, a line for each."""
+    """Return BLAKE2b-512 over number, size and BLAKE2b-512 of each shard, a line for each."""
     lines = "".join(f"{number} {size} {digest}\n" for number, (size, digest) in sorted(shards.items()) if size)
     return hashlib.blake2b(lines.encode()).hexdigest()
 
@@ -207,7 +207,7 @@ def describe_arrays(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def shard_checksum(
     storage: Storage, spec: ArraySpec, progress: Progress | None = None, look: Callable[[int, bytes], None] | None = None
 ) -> str:
-    """The checksum of an array's files as they are now, to be compared with the attribute of that name.
+    """Compute the checksum of an array's files as they are now, to compare with the attribute of that name.
 
     Parameters
     ----------

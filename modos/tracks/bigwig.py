@@ -43,7 +43,7 @@ def _blocks_of(path: Name) -> BigWigBlocks:
 
 
 def read_bigwig(path: Name, progress: Progress | None = None, clip: bool = False) -> Iterator[Block]:
-    """The data of a bigWig, contig by contig.
+    """Read the data of a bigWig, contig by contig.
 
     Parameters
     ----------
@@ -163,6 +163,6 @@ class BigWigTrack(Track):
 
 
 def open_bigwig(path: Name) -> Genome:
-    """A bigWig file as a genome with one track, named after the file."""
+    """Open a bigWig file as a genome with one track, named after the file."""
     track = BigWigTrack(path)
     return Genome(track.contigs, [track], reopen=partial(open_bigwig, os.path.abspath(path)), id=track.name)

@@ -134,7 +134,7 @@ class BigWigBlocks:
         return levels
 
     def _level(self, bases: int) -> np.ndarray:
-        """The rows of the index of a zoom level."""
+        """Read the rows of the index of a zoom level."""
         return np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._levels[bases])])
 
     def zoom_rows(self, contig: str, start: int, end: int, most: float) -> Iterator[np.ndarray] | None:
@@ -149,7 +149,7 @@ class BigWigBlocks:
         -------
         iterator or None
             Arrays with the fields start, end, n, min, max, sum and squares;
-            None where no level is as fine.
+            None if no level is as fine.
 
         Raises
         ------
@@ -219,7 +219,7 @@ class BigWigBlocks:
         return self._unpack("BBH", at)
 
     def _leaves(self, at: int) -> Iterator[np.ndarray]:
-        """The rows of an index for all its blocks, some at a time."""
+        """Yield the rows of an index for all its blocks, some at a time."""
         if self._unpack("I", at)[0] != _INDEX[0]:
             raise self._damage_error("its index is none")
         yield from self._leaves_below(at + _INDEX[1], _DEEPEST, set())
@@ -277,7 +277,7 @@ class BigWigBlocks:
         return self._contigs[number]
 
     def statistics(self, contig: str | None = None) -> dict[str, Summary]:
-        """The summary of the values of one contig, or of each that has any.
+        """Return the summary of the values of one contig, or of each that has any.
 
         Raises
         ------
@@ -311,7 +311,7 @@ class BigWigBlocks:
         return (rows for _, rows in self._iter_rows([index[first:last]], clip))
 
     def fill(self, out: Floats, contig: str, start: int, clip: bool = False) -> None:
-        """The values from a base of a contig on, NaN where there is none; see `rows`."""
+        """Fill in the values from a base of a contig on, NaN if there is none; see `rows`."""
         end, filled = start + len(out), start
         for rows in self.rows(contig, start, end, clip):
             first, last = max(int(rows.starts[0]), start), min(int(rows.ends[-1]), end)
@@ -326,7 +326,7 @@ class BigWigBlocks:
         out[filled - start :] = np.nan
 
     def _index(self, contig: str) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of the index for the blocks of a contig in order, and what is reached with each."""
+        """Return the rows of the index for the blocks of a contig in order, and what is reached with each."""
         if contig not in self._indexes:
             number = self._numbers[contig]
             found = self._all[slice(*np.searchsorted(self._all["first"], [number, number + 1]))]
@@ -334,7 +334,7 @@ class BigWigBlocks:
         return self._indexes[contig]
 
     def _iter_rows(self, parts: Iterable[np.ndarray], clip: bool = False) -> Iterator[tuple[str, Rows]]:
-        """The rows of blocks, which are in order and apart from each other, with the contig of each."""
+        """Iterate over the rows of blocks, which are in order and apart from each other, with the contig of each."""
         reached: dict[int, int] = {}
         for part in parts:
             for place in map(_Place._make, part.tolist()):
@@ -370,7 +370,7 @@ class BigWigBlocks:
         return InvalidInputError(f"{self.path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
     def _data_of(self, place: _Place, most: int) -> bytes:
-        """A block as it is, of up to so many bytes."""
+        """Read a block unchanged, of up to so many bytes."""
         if place.size > 2 * most:
             raise self._damage_error("a block is too large")
         data, packed = self._read(place.at, place.size), isal_zlib.decompressobj()
@@ -385,7 +385,7 @@ class BigWigBlocks:
         return data
 
     def _block(self, place: _Place) -> Rows:
-        """The rows of a block."""
+        """Parse the rows of a block."""
         data = self._data_of(place, _MAX_BLOCK)
         if len(data) < 24:
             raise self._damage_error("a block is too short")
@@ -402,7 +402,7 @@ class BigWigBlocks:
 
 
 def _summarise(values: Floats, lengths: Places) -> Summary:
-    """The summary of values for some bases each, NaN left out."""
+    """Summarise values for some bases each, NaN left out."""
     missing = np.isnan(values)
     if missing.any():
         values, lengths = values[~missing], lengths[~missing]

@@ -13,7 +13,7 @@ _EXACT = 1e-6  # what sums of fractions of bases may be off
 
 
 def zoom_blocks(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: int) -> npt.NDArray[np.float64]:
-    """n, mean, min and max of equal parts of a region, float64, (4, bins); NaN where n is 0.
+    """Return n, mean, min and max of equal parts of a region, float64, (4, bins); NaN where n is 0.
 
     A value of a zoom level counts for each part that it is in by its share of
     it; bases are rounded up, as UCSC has it. Parts of less than a base have
@@ -71,7 +71,7 @@ class _Parts:
         return True
 
     def result(self) -> npt.NDArray[np.float64]:
-        """n, mean, min and max of each part."""
+        """Return n, mean, min and max of each part."""
         out = np.stack([np.ceil(self._n - _EXACT), *np.full((3, len(self._n)), np.nan)])
         has = self._n > 0
         out[1:, has] = self._total[has] / self._n[has], self._low[has], self._high[has]

@@ -64,7 +64,7 @@ class TrackBuilder:
         self._reached[contig.name] = end
 
     def add(self, block: Block) -> None:
-        """Data of a contig, after those of the same contig that were added before; see `check`."""
+        """Add data of a contig after those of the same contig that were added before; see `check`."""
         data, contig = block.data, self._contigs[block.data.contig]
         data = data._replace(contig=contig.name)
         self._summarise(data)
@@ -124,7 +124,7 @@ class TrackBuilder:
 
 
 def _sample_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[list[Floats], int]:
-    """A few of the chunks that blocks lie in, and how many these are."""
+    """Sample a few of the chunks that blocks lie in, and count these."""
     touched: dict[int, Values | Runs] = {}
     for data in blocks:
         offset = contigs[data.contig].offset

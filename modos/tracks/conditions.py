@@ -29,7 +29,7 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read `lt 0.5` or `lt0.5`; InvalidInputError for anything else."""
+        """Read `lt 0.5` or `lt0.5`; raise InvalidInputError for anything else."""
         found = _TEXT.fullmatch(text.strip())
         if not found:
             raise InvalidInputError(f"{text} is no condition", "write it like: lt 0.5 (for a negative number: -- lt -0.5)")

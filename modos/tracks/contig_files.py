@@ -25,7 +25,7 @@ _IS_BASE[list(b"ACGTacgt")] = True
 
 
 def measure_fasta(paths: Sequence[Name], progress: Progress | None = None) -> Contigs:
-    """Contigs with their lengths and the stretches between gaps of 100,000 bases that are not A, C, G or T."""
+    """Measure contigs: their lengths and the stretches between gaps of 100,000 bases that are not A, C, G or T."""
     lengths: dict[str, int] = {}
     gaps: dict[str, list[Span]] = {}
     for path in paths:
@@ -67,7 +67,7 @@ def _invert_gaps(gaps: Sequence[Span], length: int) -> list[Span]:
 
 
 def read_agp(paths: Sequence[str]) -> Contigs:
-    """Contigs of AGP files: what adjacent components cover is a stretch, gaps (N, U) are between."""
+    """Read the contigs of AGP files: adjacent components form a stretch, gaps (N, U) are between."""
     lengths: dict[str, int] = {}
     spans: dict[str, list[Span]] = {}
     for path in paths:
@@ -87,12 +87,12 @@ def read_agp(paths: Sequence[str]) -> Contigs:
 
 
 def read_sizes(paths: Sequence[str]) -> Contigs:
-    """Contigs of tables of names and lengths."""
+    """Read the contigs of tables of names and lengths."""
     return Contigs(read_lengths(paths))
 
 
 def read_map(path: str) -> dict[str, str]:
-    """A table of names and the names that they are to get."""
+    """Read a table of names and their replacements."""
     names: dict[str, str] = {}
     for number, fields in read_fields(path):
         if len(fields) < 2:
@@ -105,7 +105,7 @@ def read_map(path: str) -> dict[str, str]:
 
 
 def rename_contigs(contigs: Contigs, names: Mapping[str, str], where: str) -> Contigs:
-    """Contigs with the names of a table; the old ones, and all others that the table has for them, stay as aliases."""
+    """Rename contigs by a table; the old names, and all others that the table has for them, stay as aliases."""
     if not any(name in names for name in contigs):
         raise InvalidInputError(f"{where} has none of the contigs {listing(contigs)}", "is it of another assembly?")
     return contigs.with_names({name: names[name] for name in contigs if name in names}).with_aliases(names)

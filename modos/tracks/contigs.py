@@ -101,7 +101,7 @@ class Contigs(Mapping[str, Contig]):
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Contigs:
-        """Read what `to_attributes` gives; IntegrityError where it is something else."""
+        """Read what `to_attributes` gives; raise IntegrityError if it is something else."""
         try:
             names, lengths, offsets = attributes["contigs"], attributes["lengths"], attributes["offsets"]
             if not len(names) == len(lengths) == len(offsets) == len(set(names)):
@@ -142,7 +142,7 @@ class Contigs(Mapping[str, Contig]):
         return self.starts + np.fromiter(self.lengths.values(), np.int64, len(self.lengths))
 
     def resolve(self, name: str) -> str | None:
-        """The name of a contig, given that or an alias; None where there is none."""
+        """Resolve the name of a contig, given that or an alias; return None if there is none."""
         return name if name in self.lengths else self.aliases.get(name)
 
     def extent(self, contig: Contig) -> Span:
@@ -155,7 +155,7 @@ class Contigs(Mapping[str, Contig]):
         return dict.fromkeys([*self.lengths, *self.aliases])
 
     def number(self, name: str) -> int:
-        """A contig's place in the order, from 0."""
+        """Return a contig's place in the order, from 0."""
         return self._numbers[self[name].name]
 
     def __getitem__(self, name: str) -> Contig:
@@ -175,7 +175,7 @@ class Contigs(Mapping[str, Contig]):
         return isinstance(name, str) and self.resolve(name) is not None
 
     def place(self, region: Region | str) -> tuple[Contig, int, int]:
-        """A region's contig, start and end (0-based, half-open).
+        """Return a region's contig, start and end (0-based, half-open).
 
         Raises
         ------
@@ -193,7 +193,7 @@ class Contigs(Mapping[str, Contig]):
         return contig, region.start, end
 
     def with_names(self, names: Mapping[str, str]) -> Contigs:
-        """The same with other names; the old ones become aliases. Names that the mapping lacks stay."""
+        """Return the same with other names; the old ones become aliases. Names that the mapping lacks stay."""
         new = [names.get(name, name) for name in self.lengths]
         if len(set(new)) < len(new):
             twice = next(name for name in new if new.count(name) > 1)
@@ -206,13 +206,13 @@ class Contigs(Mapping[str, Contig]):
         )
 
     def with_aliases(self, aliases: Mapping[str, str]) -> Contigs:
-        """The same with more names, of those contigs that are there."""
+        """Return the same with more names, of those contigs that are there."""
         known = {alias: name for alias, name in aliases.items() if name in self.lengths}
         return Contigs(self.lengths, self._supercontigs, self.aliases | known, self.offsets)
 
 
 def past_end_error(contig: Contig, end: int) -> RegionError:
-    """The error for a position that a contig does not have."""
+    """Make the error for a position that a contig does not have."""
     return RegionError(
         f"position {end:,} is past the end of {contig.name}, which has {contig.length:,} bases",
         "positions are 1-based and inclusive in text, 0-based and half-open in Python",
@@ -220,7 +220,7 @@ def past_end_error(contig: Contig, end: int) -> RegionError:
 
 
 def merge_spans(spans: Iterable[Span]) -> list[Span]:
-    """Stretches in order, those that meet or overlap united."""
+    """Merge stretches in order; those that meet or overlap are united."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:

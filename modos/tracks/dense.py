@@ -85,7 +85,7 @@ class DenseWriter:
         self._writer.flush(keep=((number + len(values) // CHUNK - 1) // CHUNKS_IN_SHARD,))
 
     def _repack(self, values: Floats) -> None:
-        """Values do not fit: change to a packing that they and all before them fit in."""
+        """Change to a packing that fits new values and all before them."""
         old, before = self._writer, self._packing
         fits = find_packing(values, before)
         while True:

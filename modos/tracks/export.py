@@ -32,7 +32,7 @@ _LONG = 64  # values in a row that are worth a declaration of their own
 
 
 def format_of(path: str) -> str:
-    """The format that a file's name says; InvalidInputError where it says none."""
+    """Return the format that a file's name says; raise InvalidInputError if it says none."""
     for name, endings in FORMATS.items():
         if path.lower().endswith(endings):
             return name
@@ -84,7 +84,7 @@ def _bedgraph(runs: Runs) -> bytes:
 
 
 def _wiggle(runs: Runs) -> bytes:
-    """Stretches without a gap as fixedStep, what is between them as variableStep."""
+    """Format stretches without a gap as fixedStep, what is between them as variableStep."""
     import polars as pl
 
     lengths = runs.ends - runs.starts
@@ -178,7 +178,7 @@ def export(
 
 
 def contigs_table(contigs: Contigs) -> Iterator[tuple[str, int, int]]:
-    """Name, start and end (0-based, half-open) of every stretch that can have data."""
+    """Yield name, start and end (0-based, half-open) of every stretch that can have data."""
     for name in contigs:
         for start, end in contigs[name].supercontigs:
             yield name, start, end

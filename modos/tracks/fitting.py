@@ -41,7 +41,7 @@ def stretches(contig: Contig) -> Spans:
 
 
 def gap_error(contig: Contig, position: int) -> RegionError:
-    """The error for a value where a contig has no data; position is 0-based."""
+    """Make the error for a value at a position (0-based) where a contig has no data."""
     gaps = complement(stretches(contig), contig.length).T.tolist()
     start, end = next(gap for gap in gaps if gap[0] <= position < gap[1])
     return RegionError(
@@ -110,7 +110,7 @@ class Fitting:
         return self._spans[contig.name]
 
     def _error(self, block: Block, contig: Contig, lost: Spans) -> InvalidInputError:
-        """The first value that has no place, with where it stands in the source."""
+        """Make the error for the first value that has no place, with its position in the source."""
         data = block.data
         if isinstance(data, Values):
             number = int(np.argmax(~np.isnan(_restrict_values(data, lost).values)))

@@ -29,7 +29,7 @@ _number = Struct("<i").unpack_from
 
 
 def check_frame(data: memoryview | bytes, size: int) -> None:
-    """ValueError unless a chunk is whole and holds `size` bytes."""
+    """Raise ValueError unless a chunk is whole and holds `size` bytes."""
     stored = len(data)
     if stored < HEADER:
         raise ValueError("a chunk is shorter than its header")

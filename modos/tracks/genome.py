@@ -82,7 +82,7 @@ class Genome(Mapping[str, ContigView]):
         return self._reopen, ()
 
     def __getitem__(self, key: Any) -> Any:
-        """A contig by name; or the values of a region as text, of all tracks or of some.
+        """Return a contig by name; or the values of a region as text, of all tracks or of some.
 
         ``g["chr1"]``, ``g["chr2:1,424-1,433"]`` (bases, tracks),
         ``g["chr2:1,424-1,433", "signal"]`` (bases,).
@@ -112,7 +112,7 @@ class Genome(Mapping[str, ContigView]):
         self.close()
 
     def close(self) -> None:
-        """Nothing has to be freed; afterwards it counts as closed."""
+        """Count as closed from now on; nothing has to be freed."""
         self._is_open = False
 
     @property
@@ -121,7 +121,7 @@ class Genome(Mapping[str, ContigView]):
         return self._is_open
 
     def track(self, name: str) -> Track:
-        """A track by name; NotFoundError where there is none."""
+        """Return a track by name; raise NotFoundError if there is none."""
         if name not in self.tracks:
             near = did_you_mean(name, self.tracks)
             raise NotFoundError(
@@ -145,12 +145,12 @@ class Genome(Mapping[str, ContigView]):
         return list(self.tracks)
 
     def index_continuous(self, name: str) -> int:
-        """The number that stands for a track."""
+        """Return the number that stands for a track."""
         self.track(name)
         return self.tracknames_continuous.index(name)
 
     def select(self, key: TrackKey) -> tuple[list[Track], tuple[int, ...] | None]:
-        """The tracks that a key stands for, and the shape of its axis: None for one track alone."""
+        """Select the tracks that a key stands for, and the shape of its axis: None for one track alone."""
         names = self.tracknames_continuous
         if isinstance(key, str):
             return [self.track(key)], None
@@ -237,7 +237,7 @@ class Genome(Mapping[str, ContigView]):
         self.tracks = self._write(contig, start, values).tracks
 
     def to_xarray(self, contigs: Iterable[str] | None = None) -> xarray.Dataset:
-        """Whole contigs as arrays that are read when they are computed, here or on a dask cluster.
+        """Return whole contigs as arrays that are read when they are computed, here or on a dask cluster.
 
         Returns
         -------

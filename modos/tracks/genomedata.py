@@ -129,7 +129,7 @@ class Archive:
             return any("seq" in parts for name in self._chromosomes for _, _, parts in self._supercontigs(name))
 
     def _supercontigs(self, name: str) -> list[tuple[int, int, dict[str, Any]]]:
-        """Start, end and content of each."""
+        """Return start, end and content of each."""
         groups = [group for key, group in self._members(self._chromosomes[name]).items() if key.startswith("supercontig_")]
         found = sorted(((int(g.attrs["start"]), int(g.attrs["end"]), self._members(g)) for g in groups), key=lambda one: one[0])
         for start, end, parts in found:
@@ -150,7 +150,7 @@ class Archive:
         return values * len(self.tracks) * np.dtype(np.float32).itemsize
 
     def iter_track(self, track: str, progress: Progress | None = None) -> Iterator[Block]:
-        """The values of a track; bytes of them count as progress."""
+        """Iterate over the values of a track; bytes of them count as progress."""
         number = self.tracks.index(track)
         with self._translate_errors():
             for name in self._chromosomes:
@@ -166,7 +166,7 @@ class Archive:
         return f"{self._path}, {name}, value {number}"
 
     def iter_sequence(self) -> Iterator[tuple[str, bytes]]:
-        """The bases as `modos.formats.fasta.iter_fasta` gives those of a FASTA; `N` between supercontigs."""
+        """Iterate over the bases like `modos.formats.fasta.iter_fasta` for a FASTA; `N` between supercontigs."""
         lengths = self.contigs.lengths
         with self._translate_errors():
             for name in self._chromosomes:

@@ -29,7 +29,7 @@ _ARRAY_PIECE = 1 << 22
 
 
 def read_source(source: Source, progress: Progress | None = None, clip: bool = False) -> Iterator[Block]:
-    """The data of files (text or bigWig; `-` is stdin, and a pipe will do), of arrays by contig, or of blocks.
+    """Read the data of files (text or bigWig; `-` is stdin, and a pipe will do), of arrays by contig, or of blocks.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _place(contig: str, start: int, number: int) -> str:
 
 
 def source_size(source: Source) -> int | None:
-    """Bytes of the files of a source, where that is known."""
+    """Return the bytes of a source's files, if known."""
     paths = [source] if isinstance(source, (str, Path)) else source if isinstance(source, (list, tuple)) else []
     if not paths or any(not isinstance(path, (str, Path)) for path in paths):
         return None

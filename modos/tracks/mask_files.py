@@ -88,7 +88,7 @@ class MaskFile:
                 raise RegionError(f"{where}: {error.message}", "is it of another genome?")
 
     def find_unknown(self, contigs: Contigs) -> list[str]:
-        """The contigs that it has and a genome lacks."""
+        """Find the contigs that it has and a genome lacks."""
         return [name for name in self._spans if name not in contigs]
 
     def _rows(self, path: Name) -> Iterator[tuple[str, Spans, Where]]:

@@ -81,7 +81,7 @@ def _place_on_axis(track: StoredTrack, runs: Runs) -> Runs:
 
 
 def iter_blanked(track: StoredTrack, spans: Spans) -> Iterator[Block]:
-    """A track's data without those at places on the axis."""
+    """Iterate over a track's data without those at places on the axis."""
     free = complement(spans, track.contigs.size)
     for runs in _runs(track):
         left = restrict(_place_on_axis(track, runs), free)
@@ -94,7 +94,7 @@ Patch = tuple[str, int, Floats]  # contig, start (0-based), values
 
 
 def check_patch(track: StoredTrack, contig: str, start: int, values: Floats) -> Patch:
-    """Values that are to be written; RegionError where the contig has no such positions, or no room for values there."""
+    """Return values to be written; raise RegionError if the contig has no such positions, or no room for values there."""
     place, values = track.contigs[contig], np.array(values, np.float32)
     if values.ndim != 1:
         raise InvalidInputError(f"values of {values.ndim} dimensions are not those of a stretch", "give one number for each base")
@@ -113,7 +113,7 @@ def check_patch(track: StoredTrack, contig: str, start: int, values: Floats) -> 
 
 
 def iter_patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block]:
-    """A track's data with other values in places; of two patches for a place the later counts."""
+    """Iterate over a track's data with other values in places; of two patches for a place the later counts."""
     for name in track.contigs:
         yield from _patch_contig(
             track, name, _unite_patches([(start, values) for contig, start, values in patches if contig == name])
@@ -121,7 +121,7 @@ def iter_patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block
 
 
 def _unite_patches(patches: Sequence[tuple[int, Floats]]) -> list[tuple[int, Floats]]:
-    """Patches of a contig in order, those that meet or overlap made one."""
+    """Unite patches of a contig, in order, that meet or overlap."""
     spans = union(
         NOTHING, np.array([(start, start + len(values)) for start, values in patches if len(values)], np.int64).reshape(-1, 2).T
     )
@@ -157,7 +157,7 @@ def _patch_contig(track: StoredTrack, name: str, patches: list[tuple[int, Floats
 
 
 def _iter_due(name: str, waiting: list[tuple[int, Floats]], before: int) -> Iterator[Block]:
-    """The patches that begin before a position."""
+    """Iterate over the patches that begin before a position."""
     while waiting and waiting[-1][0] < before:
         yield _block(Values(name, *waiting.pop()))
 

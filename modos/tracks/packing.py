@@ -81,7 +81,7 @@ class Packing:
         return values
 
     def unpack(self, numbers: np.ndarray, out: Floats | None = None) -> Floats:
-        """Decode stored numbers to the values they stand for: the same shape, float32, NaN where there is none."""
+        """Decode stored numbers to the values they stand for: the same shape, float32, NaN if there is none."""
         if not self.is_integer:
             if out is None:
                 return numbers
@@ -100,7 +100,7 @@ class Packing:
         return np.take(self._table, numbers.view(f"u{self.dtype}"), out=out, mode="clip")
 
     def pack(self, values: Floats) -> np.ndarray | None:
-        """Encode float32 values as numbers of the packing's dtype, in the same shape; None where they do not fit without loss."""
+        """Encode float32 values as numbers of the packing's dtype, in the same shape; None if they do not fit without loss."""
         if not self.is_integer:
             return values.astype(np.float32, copy=False)
         scaled = np.multiply(values, 10.0**self.decimals, dtype=np.float64)
@@ -128,7 +128,7 @@ def are_same_values(left: Floats, right: Floats) -> bool:
 
 
 def find_packing(values: Floats, known: Packing | None = None, widths: tuple[str, ...] = ("int8", "int16")) -> Packing:
-    """The smallest packing that some values, and those that had another packing before, fit in.
+    """Find the smallest packing that fits some values, and those that had another packing before.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ _BINS = 1000
 
 
 def sparkline(track: Track, region: Region | str, width: int) -> tuple[str, float, float]:
-    """The means of parts of a region as a line of blocks, blank where there is no value; with the least and largest of them."""
+    """Draw the means of parts of a region as a line of blocks, blank if there is no value; return also least and largest."""
     means = track.zoom(region, width)[1]
     if np.isnan(means).all():
         return " " * width, np.nan, np.nan

@@ -69,7 +69,7 @@ def _indices(key: slice, length: int) -> tuple[int, int, int]:
 
 
 def _extend_slice(key: slice, start: int, stop: int, length: int, reach: int) -> tuple[int, int]:
-    """A slice's start and stop where it says that they are past the length."""
+    """Extend a slice's start and stop if it says that they are past the length."""
     stop = stop if key.stop is None else max(stop, index(key.stop))
     if stop > reach:
         raise PositionError(f"position {stop:,} is past all that a contig can have, {reach:,} bases")
@@ -77,7 +77,7 @@ def _extend_slice(key: slice, start: int, stop: int, length: int, reach: int) ->
 
 
 def settle_stretch(key: Any, length: int) -> tuple[int, int]:
-    """The stretch that a key stands for, where something is to be written: all of it is there.
+    """Return the stretch that a key stands for, to write into it: all of it exists.
 
     Raises
     ------

@@ -88,7 +88,7 @@ class RunsWriter:
         return ArrayWriter(self._log, ArraySpec(self._path, (3, 0), RUN_CHUNK, "uint32", 0, codec))
 
     def _place_on_axis(self) -> Iterator[tuple[Places, Places, Floats]]:
-        """Runs at places on the axis; where a gap is too long for its field, runs without length and value divide it."""
+        """Place runs on the axis; if a gap is too long for its field, runs without length and value divide it."""
         reached = 0
         for runs in self.pieces():
             offset = self._contigs[runs.contig].offset
@@ -103,7 +103,7 @@ class RunsWriter:
 def _cut_into_chunks(
     parts: Iterable[tuple[Places, Places, Floats]],
 ) -> Iterator[tuple[int, Places, Places, Floats]]:
-    """Runs in chunks of the array, with the place from which the first gap of each counts."""
+    """Cut runs into chunks of the array, with the place from which the first gap of each counts."""
     waiting: list[tuple[Places, Places, Floats]] = []
     count, origin = 0, 0
 
@@ -129,6 +129,6 @@ def _cut_into_chunks(
 
 
 def as_triplets(starts: Places, ends: Places, packed: np.ndarray, origin: int) -> np.ndarray:
-    """Runs as stored: gap, length and packed value, (3, n) uint32."""
+    """Return runs as stored: gap, length and packed value, (3, n) uint32."""
     gaps = starts - np.concatenate(([origin], ends[:-1]))
     return np.stack([gaps.astype(np.uint32), (ends - starts).astype(np.uint32), packed.view(np.uint32)])

@@ -124,7 +124,7 @@ class ShardedArray:
         return ShardedArray, (self._reader, self.spec)
 
     def chunk(self, number: int) -> np.ndarray | None:
-        """Read the stored numbers of a chunk: the shape and dtype of `spec`, read-only; None where there are none.
+        """Read the stored numbers of a chunk: the shape and dtype of `spec`, read-only; None if there are none.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class ShardedArray:
                 yield number, self.chunk(number)
 
     def _iter_fetched(self, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-        """The numbers, some at a time, when their chunks are at hand."""
+        """Iterate over the numbers, some at a time, when their chunks are at hand."""
         if self._local is not None:
             yield numbers
             return
@@ -216,7 +216,7 @@ class ShardedArray:
         return self._local.read(self.spec.key(shard), size, start, start + length)
 
     def _read_evicted(self, number: int) -> bytes | None:
-        """A chunk that was fetched and fell out of the cache, or that is not there."""
+        """Read a chunk that was fetched and fell out of the cache, or that is not there."""
         shard, within = divmod(number, CHUNKS_IN_SHARD)
         start, length = map(int, self._index(shard)[within])
         return None if start == ABSENT else self._read(shard, start, start + length)
@@ -236,7 +236,7 @@ class ShardedArray:
         return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged", "restore it from a copy of the object")
 
     def check_shard(self, shard: int, data: bytes) -> None:
-        """ChecksumMismatch where a shard has a chunk that is damaged, or longer than it can be."""
+        """Raise ChecksumMismatch if a shard has a chunk that is damaged, or longer than it can be."""
         view = memoryview(data)
         for start, length in self._parse_index(shard, data[-INDEX_SIZE:]).tolist():
             if start == ABSENT:
@@ -250,7 +250,7 @@ class ShardedArray:
                 raise self._damage_error(shard) from None
 
     def _index(self, shard: int) -> np.ndarray:
-        """Start and length of each chunk of a shard, (256, 2)."""
+        """Return start and length of each chunk of a shard, (256, 2)."""
         key = (self.spec.path, "index", shard)
         found: np.ndarray | None = self.cache.get(key)
         if found is None:
@@ -323,7 +323,7 @@ class ShardedArray:
             self._keep(shard, within, data, 0, index)
 
     def _spans(self, shard: int, numbers: list[int]) -> list[list[int]]:
-        """Chunks of a shard that are there, in groups that lie near each other."""
+        """Group the existing chunks of a shard that lie near each other."""
         index = self._index(shard)
         inside = sorted((int(index[n % CHUNKS_IN_SHARD, 0]), n % CHUNKS_IN_SHARD) for n in numbers)
         spans: list[list[int]] = []
@@ -365,7 +365,7 @@ class _OpenFiles:
         self._lock = threading.Lock()
 
     def read(self, key: str, size: int, start: int, end: int) -> bytes:
-        """Bytes [start, end) of a file; TruncatedStream where it does not have its size."""
+        """Read bytes [start, end) of a file; raise TruncatedStream if it does not have its size."""
         file = self._files.get(key)
         if file is None:
             file = self._open(key, size)
@@ -427,5 +427,5 @@ _pools = _Pools()
 
 
 def pool(name: str, workers: int) -> ThreadPoolExecutor:
-    """Threads for one kind of work, shared by all who do it."""
+    """Return the threads for one kind of work, shared by all who do it."""
     return _pools.get(name, workers)

@@ -161,12 +161,12 @@ class StoredTrack(Track):
         return origins
 
     def _run_chunks(self, start: int, end: int) -> range:
-        """The chunks with runs that may overlap [start, end) on the axis."""
+        """Return the chunks with runs that may overlap [start, end) on the axis."""
         first = max(int(np.searchsorted(self._origins, start, "right")) - 1, 0)
         return range(first, max(int(np.searchsorted(self._origins, end, "left")), min(1, len(self._origins))))
 
     def _runs_of_chunk(self, number: int) -> _Chunk:
-        """An origin, and starts and ends from there on, and values of the runs of a chunk."""
+        """Return an origin, and from there on starts, ends and values of the runs of a chunk."""
         cache, key = self.data.cache, (self.data.spec.path, number, "runs")
         found: _Chunk | None = cache.get(key)
         if found is None:
@@ -249,7 +249,7 @@ class StoredTrack(Track):
             at = end
 
     def _join_chunks(self, chunks: Iterable[int]) -> tuple[Places, Places, Floats]:
-        """Starts and ends on the axis, and values, of the runs of some chunks."""
+        """Join the runs of some chunks: starts and ends on the axis, and values."""
         parts = [(starts + origin, ends + origin, values) for origin, starts, ends, values in map(self._runs_of_chunk, chunks)]
         if len(parts) == 1:
             return parts[0]
@@ -290,7 +290,7 @@ class StoredTrack(Track):
         return levels
 
     def _bins(self, level: zooms.Level, first: int, last: int) -> npt.NDArray[np.float64]:
-        """Bins of a level, (4, last - first)."""
+        """Return bins of a level, (4, last - first)."""
         size = self._zoom.spec.chunk
         low, high = level.first + first, level.first + last
         out = np.zeros((4, last - first))
@@ -349,7 +349,7 @@ class StoredTrack(Track):
         return np.concatenate(parts, axis=1)
 
     def _zoom_of_runs(self, borders: Places) -> npt.NDArray[np.float64]:
-        """n, mean, min and max of bins between places on the axis, (4, bins)."""
+        """Return n, mean, min and max of bins between places on the axis, (4, bins)."""
         out = np.full((4, len(borders) - 1), np.nan)
         start, end = int(borders[0]), int(borders[-1])
         found = list(self.runs(start, end))
@@ -391,7 +391,7 @@ def _codec_name(codec: Codec) -> str:
 def _summarise_groups(
     n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places
 ) -> npt.NDArray[np.float64]:
-    """n, mean, min and max of groups of columns, (4, groups)."""
+    """Return n, mean, min and max of groups of columns, (4, groups)."""
     out = np.full((4, len(borders) - 1), np.nan)
     out[0] = 0
     used = borders[1:] > borders[:-1]

@@ -40,19 +40,19 @@ class Track(ABC):
 
     @abstractmethod
     def statistics(self) -> dict[str, Summary]:
-        """The summary of all values of each contig that has any."""
+        """Return the summary of all values of each contig that has any."""
 
     @abstractmethod
     def of_contig(self, contig: str) -> Summary:
-        """The summary of all values of one contig, without a look at the others."""
+        """Return the summary of all values of one contig, without reading the others."""
 
     @abstractmethod
     def summary(self, region: Region | str) -> Summary:
-        """The exact summary of a region's values, without the sum of squares where that needs all of them."""
+        """Return the exact summary of a region's values, without the sum of squares if that needs all of them."""
 
     @abstractmethod
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
-        """Summaries of equal parts of a region.
+        """Return summaries of equal parts of a region.
 
         Returns
         -------
@@ -83,11 +83,11 @@ class Track(ABC):
         return combine(list(self.statistics().values()))
 
     def mean(self, region: Region | str | None = None) -> float:
-        """The exact mean of a region's values, or of all; NaN where there are none."""
+        """Return the exact mean of a region's values, or of all; NaN if there are none."""
         return (self.total if region is None else self.summary(region)).mean
 
     def scan(self, region: Region | str) -> Summary:
-        """The summary of a region's values, every one of them read."""
+        """Return the summary of a region's values, every one of them read."""
         contig, start, end = self.contigs.place(region)
         buffer, parts = np.empty(min(STEP, end - start), np.float32), []
         for at in range(start, end, STEP):
@@ -117,7 +117,7 @@ class Track(ABC):
         return {"id": self.name, "bytes": 0, "masked": False}
 
     def iter_values(self, contig: str, start: int = 0, end: int | None = None) -> Iterator[Values]:
-        """The values of a stretch of a contig, some million at a time."""
+        """Iterate over the values of a stretch of a contig, some million at a time."""
         stop = self.contigs[contig].length if end is None else end
         for at in range(start, stop, STEP):
             values = np.empty(min(STEP, stop - at), np.float32)

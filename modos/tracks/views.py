@@ -50,7 +50,7 @@ class ContigView:
         self.continuous[key] = values
 
     def close(self) -> None:
-        """Nothing has to be freed; afterwards it counts as closed. The genome gives an open one again."""
+        """Count as closed from now on; nothing has to be freed. The genome gives an open one again."""
         self._is_open = False
 
     @property
@@ -75,7 +75,7 @@ class ContigView:
         return iter(self.supercontigs)
 
     def itercontinuous(self) -> Iterator[tuple[Supercontig, Continuous]]:
-        """Each stretch with its values, which are read when they are asked for."""
+        """Yield each stretch with its values, which are read when they are asked for."""
         for supercontig in self.supercontigs:
             yield supercontig, supercontig.continuous
 
@@ -90,7 +90,7 @@ class ContigView:
         return self.genome.tracknames_continuous
 
     def index_continuous(self, name: str) -> int:
-        """The number that stands for a track."""
+        """Return the number that stands for a track."""
         return self.genome.index_continuous(name)
 
     def _per_track(self, number: Callable[[Summary], float]) -> np.ndarray:
@@ -245,7 +245,7 @@ class Supercontig:
         self.continuous = Continuous(genome, contig, self.start, self.end)
 
     def project(self, position: int) -> int:
-        """A position of the contig as one of this stretch."""
+        """Project a position of the contig onto this stretch."""
         return position - self.start
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ _DECLARATION = re.compile(rb"\s*(?:fixed|variable)Step(?:\s|$)")
 
 
 def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[Block]:
-    """The data of a track's file, plain or compressed with gzip or bgzip; `-` is stdin.
+    """Read the data of a track's file, plain or compressed with gzip or bgzip; `-` is stdin.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[
 
 
 def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> Iterator[Block]:
-    """The data of text in pieces of whole lines; see `read_text`.
+    """Parse the data of text in pieces of whole lines; see `read_text`.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class _Reader:
             yield from self._parse_variable(piece, 0)
 
     def _parse_mixed(self, piece: bytes) -> Iterator[Block]:
-        """A piece where the kind of declaration changes: cut there."""
+        """Parse a piece with several kinds of declaration, by cutting it there."""
         cuts = [match.start() for match in re.finditer(rb"(?m)^(?:fixed|variable)Step", piece)]
         kinds = [piece[cut : cut + 1] for cut in cuts]
         cuts = [cut for number, cut in enumerate(cuts) if number == 0 or kinds[number] != kinds[number - 1]]
@@ -128,7 +128,7 @@ class _Reader:
             lines += part.count(b"\n")
 
     def _table(self, piece: bytes, columns: dict[str, str], before: int) -> tuple[dict[str, Any], np.ndarray, list[bytes]]:
-        """Columns of a piece of text, the rows that are no data, and their lines."""
+        """Return the columns of a piece of text, the rows that are no data, and their lines."""
         table, bad = _parse(self._name, piece, columns)
         odd = np.flatnonzero(bad)
         lines = _lines_at(piece, odd)
@@ -199,7 +199,7 @@ class _Reader:
             )
 
     def _segments(self, odd: Places, lines: list[bytes], count: int, before: int) -> Iterator[_Segment]:
-        """The declarations in force and the rows for which they are."""
+        """Yield the declarations in force and the rows for which they are."""
         first = 0
         for row, line in [*zip(odd.tolist(), lines), (count, b"")]:
             if first < row:
@@ -263,7 +263,7 @@ class _Reader:
 
 
 def _rows_and_spans(group: list[_Segment]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of some segments, and how many bases each of their values is for."""
+    """Return the rows of some segments, and how many bases each of their values is for."""
     rows = np.concatenate([np.arange(s.first, s.last) for s in group])
     return rows, np.repeat([s.declaration.span for s in group], [s.last - s.first for s in group])
 
@@ -297,7 +297,7 @@ def _lines_at(piece: bytes, rows: Places) -> list[bytes]:
 
 
 def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str, Any], np.ndarray]:
-    """Columns of a text, and which rows lack one or have too many."""
+    """Parse columns of a text, and find the rows that lack one or have too many."""
     import polars as pl
 
     separator = b"\t" if b"\t" in piece[:_MAX_LINE] else b" "

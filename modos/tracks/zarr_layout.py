@@ -34,7 +34,7 @@ Codec = Mapping[str, Any]
 
 
 def blosc(name: str, shuffle: str, level: int, itemsize: int) -> Codec:
-    """The Blosc codec of Zarr v3, configured."""
+    """Return the Blosc codec of Zarr v3, configured."""
     return {
         "name": "blosc",
         "configuration": {"typesize": itemsize, "cname": name, "clevel": level, "shuffle": shuffle, "blocksize": 0},
@@ -103,7 +103,7 @@ class ArraySpec:
         return self.chunk_bytes + HEADER + CRC_SIZE
 
     def key(self, number: int) -> str:
-        """The key of a shard in an object."""
+        """Return the key of a shard in an object."""
         return f"{ZARR}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
 
     def to_node(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ArraySpec:
 
     @classmethod
     def from_node(cls, path: str, node: Mapping[str, Any]) -> ArraySpec:
-        """Read what `to_node` gives; InvalidInputError for an array of another layout."""
+        """Read what `to_node` gives; raise InvalidInputError for an array of another layout."""
         try:
             (sharding,) = node["codecs"]
             inner = sharding["configuration"]
@@ -212,7 +212,7 @@ def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
 
 
 def crc32c(data: bytes) -> int:
-    """CRC-32C of some bytes."""
+    """Return CRC-32C of some bytes."""
     import google_crc32c
 
     checksum: int = google_crc32c.value(data)
@@ -220,7 +220,7 @@ def crc32c(data: bytes) -> int:
 
 
 def shard_bytes(chunks: Mapping[int, bytes]) -> bytes:
-    """A shard of encoded chunks by their place in it; nothing where there are none."""
+    """Assemble a shard of encoded chunks by their place in it; return nothing if there are none."""
     if not chunks:
         return b""
     index = np.full((CHUNKS_IN_SHARD, 2), ABSENT, "<u8")
@@ -234,7 +234,7 @@ def shard_bytes(chunks: Mapping[int, bytes]) -> bytes:
 
 
 def split_shard(data: bytes) -> dict[int, bytes]:
-    """The encoded chunks of a shard that was written with `shard_bytes`."""
+    """Split a shard that was written with `shard_bytes` into its encoded chunks."""
     if not data:
         return {}
     index = np.frombuffer(data[-INDEX_SIZE:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)

@@ -37,12 +37,12 @@ class Summary(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Their mean; NaN where there is none."""
+        """Their mean; NaN if there is none."""
         return self.sum / self.n if self.n else np.nan
 
     @property
     def var(self) -> float:
-        """Their variance, of the population; NaN where there is none."""
+        """Their variance, of the population; NaN if there is none."""
         return max(self.sum_squares / self.n - self.mean**2, 0.0) if self.n else np.nan
 
 
@@ -50,7 +50,7 @@ EMPTY = Summary(0, 0.0, 0.0, np.nan, np.nan)
 
 
 def summarise(values: Floats) -> Summary:
-    """The summary of float32 values, NaN left out."""
+    """Summarise float32 values, NaN left out."""
     missing = np.isnan(values)
     present = values[~missing] if missing.any() else values
     if not len(present):
@@ -60,7 +60,7 @@ def summarise(values: Floats) -> Summary:
 
 
 def combine(parts: Sequence[Summary]) -> Summary:
-    """The summary of several sets of values."""
+    """Combine the summaries of several sets of values."""
     used = [part for part in parts if part.n]
     if not used:
         return EMPTY
@@ -123,7 +123,7 @@ class Accumulator:
         self._contig = np.zeros((5, len(contigs)), np.float64)
 
     def add_values(self, contig: int, at: int, values: Floats) -> None:
-        """Values, NaN where there is none, from a place on the axis on."""
+        """Add values, NaN if there is none, from a place on the axis on."""
         first, lead = divmod(at, GRAIN)
         tail = -(lead + len(values)) % GRAIN
         whole = np.pad(values, (lead, tail), constant_values=np.nan) if lead or tail else values
@@ -140,7 +140,7 @@ class Accumulator:
             self._add(contig, first + np.flatnonzero(n), n[n > 0], sums[n > 0], low[n > 0], high[n > 0], float(squares))
 
     def add_runs(self, contig: int, starts: Places, ends: Places, values: Floats) -> None:
-        """Runs of equal values at places on the axis, in order, none of them NaN."""
+        """Add runs of equal values at places on the axis, in order, none of them NaN."""
         if not len(starts):
             return
         first = int(starts[0]) // GRAIN
@@ -196,7 +196,7 @@ class Accumulator:
         ]
 
     def _levels(self, runs: int | None) -> tuple[list[_Rows], list[Level]]:
-        """n, sum, min and max of the bins of each level, and where they go in the array."""
+        """Return n, sum, min and max of the bins of each level, and where they go in the array."""
         rows, size, kept, levels, first = _Rows(self._n, self._sum, self._min, self._max), GRAIN, [], [], 0
         while True:
             count = len(rows.n)
@@ -216,7 +216,7 @@ class _Rows(NamedTuple):
     max: np.ndarray
 
     def coarsen(self) -> _Rows:
-        """The same for bins of eight times as many bases."""
+        """Coarsen to bins of eight times as many bases."""
         n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
         count = n.sum(1, dtype=np.int64)
         return _Rows(

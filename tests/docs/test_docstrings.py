@@ -15,6 +15,7 @@ import modos
 PACKAGE = Path(modos.__file__).parent
 GENERATED = {"datamodel.py"}
 FIRST_WORDS = re.compile(r"(Who|Whoever|What|Whether|Have|That|How)\b")  # a summary starts with a verb or a noun
+NO_VERBS = re.compile(r"(A|An|The|It|Its|As|In|By|With|Where|For|All|Each|Every|Nothing|\w*[A-Z]\w*Error)\b")
 LONGEST = 110  # characters of the first line of a module
 ARRAY = re.compile(r"\b(ndarray|NDArray)\b")  # in annotations
 ALIASES = re.compile(r"\b(Floats|Places|Spans|Numbers|Arrays|Pairs|Rows|Runs)\b")  # of arrays, in some packages
@@ -29,6 +30,10 @@ class Definition(NamedTuple):
     @property
     def docstring(self) -> str:
         return ast.get_docstring(self.node) or ""
+
+    @property
+    def is_property(self) -> bool:
+        return any("property" in ast.unparse(decorator) for decorator in self.node.decorator_list)
 
     @property
     def returns_array(self) -> bool:
@@ -116,6 +121,11 @@ def test_public_names_have_docstrings():
 
 def test_docstrings_start_with_a_verb_or_a_noun():
     assert [definition.name for definition in PUBLIC if FIRST_WORDS.match(definition.docstring)] == []
+
+
+def test_docstrings_of_functions_start_with_a_verb():
+    functions = [one for one in PUBLIC if not isinstance(one.node, ast.ClassDef) and not one.is_property]
+    assert len(functions) > 500 and [one.name for one in functions if NO_VERBS.match(one.docstring)] == []
 
 
 @pytest.mark.parametrize("pattern", [SHAPE, DTYPE], ids=["shape", "dtype"])

@@ -11,7 +11,7 @@ from modos.storage.http.reach import check_reach
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an http(s) URL; ProtocolError where it has none."""
+    """Return scheme, host and port of an http(s) URL; raise ProtocolError if it has none."""
     try:
         return reach.origin(url)
     except ValueError:

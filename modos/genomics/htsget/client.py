@@ -92,7 +92,7 @@ class HtsgetClient:
         return Ticket.from_json(answer, "BAM" if kind == "reads" else "VCF", query.format)
 
     def fetch_tickets(self, kind: RecordKind, file_id: str, query: Query) -> Iterator[tuple[Query, Ticket]]:
-        """Tickets that together are the query's regions, each with the part of the query that it answers.
+        """Fetch tickets that together are the query's regions, each with the part of the query that it answers.
 
         One, where the server takes several regions and gives one stream of
         them; else one for each region.
@@ -112,7 +112,7 @@ class HtsgetClient:
         yield from zip(single, fetch_ahead(lambda one, _: self.fetch_ticket(kind, file_id, one), single, self._workers))
 
     def _post_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
-        """The ticket of a POST request; None where the server does not take it, or answers with several streams."""
+        """Fetch the ticket of a POST request; None if the server does not support it, or answers with several streams."""
         try:
             ticket = self.fetch_ticket(kind, file_id, query)
         except AccessError:
@@ -137,7 +137,7 @@ class HtsgetClient:
             raise ProtocolError(f"{url} is not the service-info of an htsget server") from None
 
     def iter_bytes(self, ticket: Ticket, renew: Callable[[], Ticket] | None = None) -> Iterator[bytes]:
-        """The stream a ticket stands for, in pieces and in order; complete, or an error.
+        """Iterate over the stream that a ticket stands for, in pieces and in order; complete, or an error.
 
         A few parts are fetched ahead: small blocks always, large ones split
         where one connection is slow and the server allows it.
@@ -169,7 +169,7 @@ class _Stream:
         self._seen = Seen()
 
     def pieces(self) -> Iterator[bytes]:
-        """All of it, in order."""
+        """Yield all of the stream, in order."""
         for kind, parts in groupby(self._parts(), lambda part: part.kind):
             if kind == "small":
                 yield from fetch_ahead(self._fetch, parts, self._workers)
@@ -180,7 +180,7 @@ class _Stream:
                     yield from fetch_ahead(self._fetch, self._split(part.block, *rest), self._workers)
 
     def _parts(self) -> Iterator[_Part]:
-        """The blocks: small ones are fetched ahead, large ones read as they come or in parts."""
+        """Yield the blocks: small ones are fetched ahead, large ones read as they come or in parts."""
         for number, block in enumerate(self._ticket.blocks):
             span = block.byte_range
             if block.decode_inline() is not None or (span and span.size <= PART):

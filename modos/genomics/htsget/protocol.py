@@ -94,7 +94,7 @@ class Block:
         return None
 
     def decode_inline(self) -> bytes | None:
-        """The bytes of a data URI (RFC 2397), or None for another URL."""
+        """Decode a data URI (RFC 2397) into bytes; None for another URL."""
         if self.content is not None:
             return self.content
         if self.url[:5].lower() != "data:":
@@ -118,7 +118,7 @@ class Ticket:
 
     @classmethod
     def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
-        """Read a ticket; ProtocolError for anything that is none.
+        """Read a ticket; raise ProtocolError for anything that is none.
 
         Parameters
         ----------
@@ -163,13 +163,13 @@ class Ticket:
         return True
 
     def to_bytes(self) -> bytes:
-        """The ticket as the protocol has it, in JSON."""
+        """Serialise the ticket in the protocol's JSON."""
         urls = b",".join(map(_to_json, self.blocks))
         return b'{"htsget":{"format":%s,"urls":[%s]}}' % (json.dumps(self.format).encode(), urls)
 
 
 def _to_json(block: Block) -> bytes:
-    """A block as the protocol has it; content is put in as it is, as its letters mean nothing else in JSON."""
+    """Format a block as in the protocol; content is put in unescaped, as its letters mean nothing else in JSON."""
     entry = {"headers": dict(block.headers), "class": block.block_class}
     rest = b"".join(b',"%s":%s' % (key.encode(), json.dumps(value).encode()) for key, value in entry.items() if value)
     if block.content is None:
@@ -190,12 +190,12 @@ def _block(entry: Mapping[str, Any]) -> Block:
 
 
 def error_to_json(name: str, message: str) -> dict[str, Any]:
-    """An error response's body."""
+    """Format the body of an error response."""
     return {"htsget": {"error": name, "message": message}}
 
 
 def error_from_response(status: int, body: bytes, what: str) -> ModosError:
-    """The error that an answer other than 200 stands for.
+    """Make the error that an answer other than 200 stands for.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class Query:
 
     @classmethod
     def from_params(cls, params: Mapping[str, str], kind: RecordKind) -> Query:
-        """Read and check a GET request's parameters; HtsgetError for what the protocol forbids."""
+        """Read and check a GET request's parameters; raise HtsgetError for what the protocol forbids."""
         contig = params.get("referenceName")
         start, end = (_position(params.get(name), name) for name in ("start", "end"))
         if contig is None and (start is not None or end is not None):
@@ -92,7 +92,7 @@ class Query:
 
     @classmethod
     def from_body(cls, body: bytes, kind: RecordKind) -> Query:
-        """Read and check a POST request's body; HtsgetError for what the protocol forbids."""
+        """Read and check a POST request's body; raise HtsgetError for what the protocol forbids."""
         try:
             content = json.loads(body)
         except (ValueError, RecursionError):
@@ -134,7 +134,7 @@ class Query:
         return cls(format_name, regions, bool(class_name), lists.get("fields", ()), lists.get("tags"), lists.get("notags", ()))
 
     def to_params(self) -> dict[str, str]:
-        """The parameters of a GET request, of one region at most."""
+        """Return the parameters of a GET request, of one region at most."""
         params = self._named_params()
         if self.header_only:
             return params | {"class": HEADER_CLASS}
@@ -143,7 +143,7 @@ class Query:
         return params | {name: ",".join(names) for name, names in self.lists().items()}
 
     def lists(self) -> dict[str, tuple[str, ...]]:
-        """The fields and tags that are wanted, and not, by parameter; without those that are not given."""
+        """Return the wanted and unwanted fields and tags by parameter, without those that are not given."""
         return {name: getattr(self, name) for name in _LISTS if getattr(self, name) or (name == "tags" and self.tags is not None)}
 
     def _named_params(self) -> dict[str, str]:
@@ -151,7 +151,7 @@ class Query:
         return {name: value for name, value in named.items() if value}
 
     def to_body(self) -> bytes:
-        """The body of a POST request."""
+        """Serialise the body of a POST request."""
         content: dict[str, Any] = self._named_params()
         if self.header_only:
             content["class"] = HEADER_CLASS
@@ -171,7 +171,7 @@ def _region_to_json(region: Region) -> dict[str, Any]:
 
 
 def _region_of(entry: Any) -> Region:
-    """A region of a POST request."""
+    """Parse a region of a POST request."""
     if not isinstance(entry, dict) or not isinstance(entry.get("referenceName"), str):
         raise HtsgetError("InvalidInput", "a region without a referenceName")
     places = [entry.get(name) for name in ("start", "end")]

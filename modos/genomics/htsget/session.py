@@ -25,12 +25,12 @@ class _Session(requests.Session):
         return super().send(request, **options)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """On a redirect to another host leave every header behind that could be a secret."""
+        """Leave behind, on a redirect to another host, every header that could be a secret."""
         if self.should_strip_auth(response.request.url or "", prepared_request.url or ""):
             for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS]:
                 del prepared_request.headers[name]
 
 
 def open_session(server: str) -> requests.Session:
-    """A session that trusts one server, and what this one may lead to."""
+    """Open a session that trusts one server, and the addresses it may lead to."""
     return mount(_Session(server), server, pool_maxsize=32)

@@ -90,12 +90,12 @@ class HtsgetSource:
             yield from self._open_several(settle(regions, contigs or None))
 
     def open_header(self) -> Iterator[bytes]:
-        """The header, as the server gives it."""
+        """Open the header, as the server gives it."""
         query = Query(self.format.name, header_only=True, encryption_scheme=self._query.encryption_scheme)
         return self._iter(query, self._ask(query))
 
     def _open_one(self, region: RegionLike) -> Stream:
-        """A stream of one region; text is settled against the header that comes with it, and asked for anew."""
+        """Open a stream of one region; text is settled against the header that comes with it, and asked for anew."""
         if isinstance(region, Region):
             return next(self._open_several((region,)))
         guess = Region.parse(region)
@@ -112,7 +112,7 @@ class HtsgetSource:
         return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
     def _open_several(self, regions: Regions) -> Iterator[Stream]:
-        """Streams of regions that are in the file's order, with the fields that say which reads are in them."""
+        """Open streams of regions in the file's order, with the fields that say which reads are in them."""
         last: Region | None = None
         fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
         asked = replace(self._query, regions=regions, fields=fields)
@@ -129,7 +129,7 @@ class HtsgetSource:
         return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
 
     def contigs(self) -> tuple[str, ...]:
-        """List the contigs of the header; none where there is no such file."""
+        """List the contigs of the header; none if there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
@@ -152,7 +152,7 @@ def htsget_source(
     workers: int = WORKERS,
     senders: Sequence[PublicKey] | None = None,
 ) -> HtsgetSource:
-    """The source behind `http://server/reads/ID` or `.../variants/ID`.
+    """Return the source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def htsget_source(
 
 
 def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
-    """The format that a server gives a file in, else the first that it has."""
+    """Discover the format that a server gives a file in, else return the first that it has."""
     refusal: Exception | None = None
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
         try:

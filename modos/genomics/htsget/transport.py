@@ -85,7 +85,7 @@ class Transport:
         self._session = open_session(self._server)
 
     def ask(self, url: str, params: dict[str, str], body: bytes | None, limit: int) -> tuple[int, bytes]:
-        """Status and body of a small answer, of which at most `limit` bytes are read; repeated where it fails.
+        """Fetch status and body of a small answer, of which at most `limit` bytes are read; retry if it fails.
 
         A GET request, or a POST where there is a body.
         """
@@ -118,7 +118,7 @@ class Transport:
         number: int = 0,
         stop: threading.Event | None = None,
     ) -> Iterator[bytes]:
-        """Bytes [start, end) of what a block stands for, or all of it, in pieces; complete, or an error.
+        """Yield bytes [start, end) of a block's content, or all of it, in pieces; complete, or an error.
 
         A connection that breaks, or is too slow (`modos.storage.http.pace`), is made anew
         for the bytes that are missing; a few times, where few come on each.
@@ -185,7 +185,7 @@ class Transport:
             yield from self._body(response.raw, where, length, skip + ahead, wanted)
 
     def _body(self, raw: Any, where: str, length: int | None, skip: int, wanted: int | None) -> Iterator[bytes]:
-        """The body without its first bytes, and no more than are wanted."""
+        """Yield the body without its first bytes, and no more than are wanted."""
         seen, given, home = 0, 0, os.getpid()
         while wanted is None or given < wanted:
             check_same_process(home)
@@ -249,13 +249,13 @@ def is_splittable(block: Block) -> bool:
 
 
 def check_answer(response: Any, asked: tuple[int, int | None] | None, where: str, *, whole: bool) -> tuple[int | None, int]:
-    """Check a block's status and range; returns its length, None where nobody says, and the bytes too many ahead.
+    """Check a block's status and range; returns its length, None if nobody says, and the bytes too many ahead.
 
     Parameters
     ----------
     asked
         The first byte that was asked for and the one after the last, None
-        for the end; None where no range was.
+        for the end; None if no range was.
     whole
         The block is all of a file, which may come instead of its rest.
     """
@@ -295,7 +295,7 @@ def _refuse_passing(status: int, headers: Any, where: str) -> None:
 
 
 def _waits() -> Iterator[float | None]:
-    """Seconds to wait after each failure; None after the last."""
+    """Yield the seconds to wait after each failure; None after the last."""
     for attempt in range(ATTEMPTS - 1):
         yield random.uniform(0.5, 1) * 0.2 * 2**attempt
     yield None

@@ -26,7 +26,7 @@ _STORED_HEADER = struct.Struct("<BHH")
 
 
 def compress(data: bytes) -> bytes:
-    """`data` as BGZF blocks, without the end marker; nothing where there is no data."""
+    """Compress `data` to BGZF blocks, without the end marker; nothing if there is no data."""
     return b"".join(_compress_block(data[start : start + PAYLOAD]) for start in range(0, len(data), PAYLOAD))
 
 
@@ -36,7 +36,7 @@ def _compress_block(data: bytes) -> bytes:
 
 
 def frame(deflated: bytes, checksum: int, length: int) -> tuple[bytes, bytes, bytes]:
-    """A block around deflated data, as parts to join.
+    """Frame deflated data as a block, given as parts to join.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def frame(deflated: bytes, checksum: int, length: int) -> tuple[bytes, bytes, by
 
 
 def frame_stored(data: bytes | memoryview, checksum: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """A block with data as they are (RFC 1951 section 3.2.4), at most `PAYLOAD` bytes, as parts to join."""
+    """Frame stored data as a block (RFC 1951 section 3.2.4), at most `PAYLOAD` bytes, given as parts to join."""
     length = len(data)
     size = _OUR_HEADER.size + _STORED_HEADER.size + length + _FOOTER.size
     header = _OUR_HEADER.pack(0x1F, 0x8B, 8, 4, 0, 0, 0xFF, 6, ord("B"), ord("C"), 2, size - 1)
@@ -57,7 +57,7 @@ def frame_stored(data: bytes | memoryview, checksum: int) -> tuple[bytes, bytes,
 
 
 def read_exactly(read: Read, start: int, end: int) -> bytes:
-    """Bytes [start, end), all of them.
+    """Read bytes [start, end), all of them.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class Blocks:
     Parameters
     ----------
     size
-        Bytes in the file; None where it ends at the first read that gives less than was asked for.
+        Bytes in the file; None if it ends at the first read that gives less than was asked for.
     """
 
     def __init__(self, read: Read, size: int | None):
@@ -105,7 +105,7 @@ class Blocks:
         InvalidInputError
             What is there is no BGZF block.
         IntegrityError
-            The block is damaged; TruncatedStream where the file ends in it.
+            The block is damaged; TruncatedStream if the file ends in it.
         """
         size = self._held_size(offset)
         if size is None:
@@ -130,12 +130,12 @@ class Blocks:
             self._fill(start, end)
 
     def raw(self, start: int, end: int) -> bytes:
-        """Bytes [start, end) of the file, as they are."""
+        """Return bytes [start, end) of the file, unchanged."""
         self.hold(start, end)
         return self._window[start - self._start : end - self._start]
 
     def _held_size(self, offset: int) -> int | None:
-        """Bytes of the block at `offset`, or None where the window does not hold all of it."""
+        """Return the size of the block at `offset`, or None if the window does not hold all of it."""
         if not self._start <= offset < self._start + len(self._window):
             return None
         at = offset - self._start
@@ -154,7 +154,7 @@ class Blocks:
 
 
 def block_size(data: bytes, at: int, offset: int) -> int | None:
-    """Bytes of the block that starts at `data[at]`, or None where `data` ends in its header.
+    """Return the size of the block that starts at `data[at]`, or None if `data` ends in its header.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def block_size(data: bytes, at: int, offset: int) -> int | None:
 
 
 def last_block(data: bytes, offset: int) -> tuple[int, bytes]:
-    """The block that some bytes of a file end with: its place in the file, and its data; nothing where there is none.
+    """Find the last block of some bytes of a file: its place in the file, and its data; nothing if there is none.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def last_block(data: bytes, offset: int) -> tuple[int, bytes]:
 
 
 def inflate_block(block: bytes | memoryview, offset: int) -> bytes:
-    """Decompress a block; IntegrityError where it is damaged."""
+    """Decompress a block; raise IntegrityError if it is damaged."""
     checksum, length = _FOOTER.unpack_from(block, len(block) - _FOOTER.size)
     payload = _HEADER.size + _HEADER.unpack_from(block)[-1]
     inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)

@@ -68,14 +68,14 @@ class _Target:
         return sorted(self._positions)
 
     def chunks(self, number: int) -> list[Chunk]:
-        """The chunks of a bin."""
+        """Return the chunks of a bin."""
         at = self._positions[number]
         (count,) = struct.unpack_from("<I", self._data, at)
         offsets = struct.unpack_from(f"<{2 * count}Q", self._data, at + 4)
         return list(zip(offsets[::2], offsets[1::2], strict=True))
 
     def loffset(self, number: int) -> int:
-        """CSI: no record before this virtual offset reaches the bin's first base."""
+        """Return the virtual offset before which no record reaches the bin's first base, for CSI."""
         offset: int = struct.unpack_from("<Q", self._data, self._positions[number] - 8)[0]
         return offset
 
@@ -85,7 +85,7 @@ class _Target:
         return struct.unpack_from(f"<{self._windows}Q", self._data, self._linear)
 
     def linear_offset(self, base: int) -> int:
-        """BAI and TBI: no record before this virtual offset reaches `base` or what follows."""
+        """Return the virtual offset before which no record reaches `base` or what follows, for BAI and TBI."""
         offset: int
         for window in range(min(base >> _WINDOW_SHIFT, self._windows - 1), -1, -1):
             (offset,) = struct.unpack_from("<Q", self._data, self._linear + 8 * window)
@@ -160,7 +160,7 @@ class BinningIndex:
         return [(a, b) for a, b in found if a < b]
 
     def end_of_placed(self) -> int:
-        """Virtual offset after the last record that has a position, or 0 where there is none."""
+        """Return the virtual offset after the last record that has a position, or 0 if there is none."""
         beyond = _first_bin(self.depth + 1)  # a bin with statistics in place of chunks may follow
         return max(
             (end for target in self.targets for number in target.bins if number < beyond for _, end in target.chunks(number)),
@@ -168,7 +168,7 @@ class BinningIndex:
         )
 
     def starts(self) -> list[int]:
-        """Virtual offsets at which records start, sorted: where the chunks begin."""
+        """Return the virtual offsets at which records start, sorted: where the chunks begin."""
         beyond = _first_bin(self.depth + 1)
         return sorted(
             {start for target in self.targets for number in target.bins if number < beyond for start, _ in target.chunks(number)}
@@ -180,7 +180,7 @@ class BinningIndex:
             yield _first_bin(level), self.min_shift + 3 * (self.depth - level), _first_bin(level + 1)
 
     def extent(self, number: int) -> tuple[int, int] | None:
-        """The bases of a bin, 0-based and half-open; None where it is no bin, or one with statistics."""
+        """Return the bases of a bin, 0-based and half-open; None if it is no bin, or one with statistics."""
         for first, shift, following in self._levels():
             if first <= number < following:
                 return (number - first) << shift, (number - first + 1) << shift
@@ -192,7 +192,7 @@ class BinningIndex:
         return statistics[1] if statistics else None
 
     def span(self, target: int) -> Chunk | None:
-        """Return the virtual offsets around the records of a contig; None where it has none."""
+        """Return the virtual offsets around the records of a contig; None if it has none."""
         if statistics := self._statistics(target):
             return statistics[0]
         bins, beyond = self.targets[target], _first_bin(self.depth + 1)
@@ -200,13 +200,13 @@ class BinningIndex:
         return (min(chunks)[0], max(end for _, end in chunks)) if chunks else None
 
     def _statistics(self, target: int) -> list[Chunk]:
-        """Return where a contig's records are, and how many are mapped and unmapped; nothing where the index lacks it."""
+        """Return where a contig's records are, and how many are mapped and unmapped; nothing if the index lacks it."""
         bins, number = self.targets[target], _first_bin(self.depth + 1) + 1
         statistics = bins.chunks(number) if number in bins.bins[-2:] else []
         return statistics if len(statistics) == 2 else []
 
     def _lower_bound(self, target: _Target, start: int) -> int:
-        """No record before this virtual offset reaches base `start`."""
+        """Return the virtual offset before which no record reaches base `start`."""
         if self.kind == "CSI":
             return max(self._left_offsets(target, start), default=0)
         return target.linear_offset(start)
@@ -219,7 +219,7 @@ class BinningIndex:
                 yield target.loffset(target.bins[nearest])
 
     def _upper_bound(self, target: _Target, end: int) -> int:
-        """No record from this virtual offset on starts before base `end`."""
+        """Return the virtual offset from which on no record starts before base `end`."""
         bound = 1 << 64
         for first, shift, following in self._levels():
             nearest = bisect_right(target.bins, first + (end - 1 >> shift))
@@ -256,7 +256,7 @@ _PARSERS = {"BAI": _parse_bai, "TBI": _parse_tbi, "CSI": _parse_csi}
 
 
 def _parse_names(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
-    """The contigs of a tabix header, each ended by NUL, and where they end."""
+    """Parse the contigs of a tabix header, each ended by NUL, and return where they end."""
     length = _TABIX_FIELDS.unpack_from(data, at)[-1]
     start = at + _TABIX_FIELDS.size
     if not 0 <= length <= len(data) - start:

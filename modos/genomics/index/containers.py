@@ -33,7 +33,7 @@ class Container(NamedTuple):
 
 
 def major_version(header: Header) -> int:
-    """2 or 3, as the end marker says."""
+    """Return 2 or 3, as the end marker says."""
     return 2 if header.eof == CRAM2_EOF else 3
 
 
@@ -43,7 +43,7 @@ def read_container(read: Read, size: int, offset: int, major: int) -> Container:
     Raises
     ------
     IntegrityError
-        There is none; TruncatedStream where the file ends in it.
+        There is none; TruncatedStream if the file ends in it.
     """
     cursor, header = _read_and_parse(read, size, offset, lambda cursor: read_container_header(cursor, major))
     following = offset + cursor.at + header.length
@@ -53,7 +53,7 @@ def read_container(read: Read, size: int, offset: int, major: int) -> Container:
 
 
 def read_slice(read: Read, container: Container, landmark: int, major: int) -> tuple[int, int, int]:
-    """Reference, start and end of a slice of a container, 0-based and half-open (CRAMv3 section 8.5)."""
+    """Return reference, start and end of a slice of a container, 0-based and half-open (CRAMv3 section 8.5)."""
     offset = container.blocks + landmark
     _, (method, _, size, payload) = _read_and_parse(read, container.end, offset, lambda cursor: read_block(cursor, major))
     cursor = Cursor(decompress(method, payload, size))
@@ -78,7 +78,7 @@ def _read_and_parse(read: Read, size: int, offset: int, parse: Callable[[Cursor]
 
 
 def plan_checks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int]) -> Iterator[Callable[[], None]]:
-    """Looks into a file, each of which raises IntegrityError where the index does not fit.
+    """Plan checks of a file, each of which raises IntegrityError if the index does not fit.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _may_follow(index: Crai, offset: int, following: int) -> bool:
 
 
 def _check_between(read: Read, size: int, offset: int, following: int, major: int) -> None:
-    """Nothing but empty containers may lie between two file offsets."""
+    """Check that nothing but empty containers lies between two file offsets."""
     for _ in range(_MAX_EMPTY):
         if offset >= following:
             break
@@ -127,7 +127,7 @@ def _check_between(read: Read, size: int, offset: int, following: int, major: in
 
 
 def rows_of(index: Crai) -> dict[int, list[tuple[int, int, int]]]:
-    """By container: reference, start and end of its slices."""
+    """Return by container the reference, start and end of its slices."""
     rows: dict[int, list[tuple[int, int, int]]] = {}
     for reference, slices in index.slices.items():
         for start, end, container in slices:

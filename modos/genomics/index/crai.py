@@ -58,7 +58,7 @@ class Crai:
         return cls(slices, sorted(ends), {container: (max(of), len(of)) for container, of in ends.items()})
 
     def containers_of(self, reference: int, start: int, end: int) -> Iterator[int]:
-        """File offsets of the containers that may have records of one reference in [start, end), 0-based."""
+        """Yield the file offsets of the containers that may have records of one reference in [start, end), 0-based."""
         for first, last, container in self.slices.get(reference, ()):
             if reference == UNPLACED or (first < end and last > start):
                 yield container
@@ -66,6 +66,6 @@ class Crai:
             yield container
 
     def end_of(self, container: int) -> int | None:
-        """File offset of the container after this one, or None after the last."""
+        """Return the file offset of the container after this one, or None after the last."""
         following = bisect_right(self.containers, container)
         return self.containers[following] if following < len(self.containers) else None

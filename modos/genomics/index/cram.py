@@ -26,7 +26,7 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
     Parameters
     ----------
     size
-        Bytes in the file; None where it ends at the first read that gives less than was asked for.
+        Bytes in the file; None if it ends at the first read that gives less than was asked for.
     limit
         Bytes a header may have.
 
@@ -40,7 +40,7 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
     InvalidInputError
         Not CRAM 2.1, 3.0 or 3.1, or a malformed header.
     IntegrityError
-        A checksum does not match; TruncatedStream where the file ends within the header.
+        A checksum does not match; TruncatedStream if the file ends within the header.
     """
     data, size = _read_on(read, b"", _FIRST_READ, size)
     version = read_version(data)
@@ -61,7 +61,7 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
 
 
 def _read_on(read: Read, data: bytes, end: int, size: int | None) -> tuple[bytes, int | None]:
-    """The file's bytes as far as a place or its end, some of which are there; and its size, where it is known now."""
+    """Read a file on to a place or its end, given its first bytes; return also its size, if it is known now."""
     if size is not None:
         end = min(end, size)
         return (data + read_exactly(read, len(data), end) if len(data) < end else data), size
@@ -74,7 +74,7 @@ def _truncated_error() -> TruncatedStream:
 
 
 def read_version(data: bytes) -> tuple[int, int]:
-    """The version in a file definition."""
+    """Read the version in a file definition."""
     if data[:4] != b"CRAM"[: len(data)]:
         raise InvalidInputError("not a CRAM file")
     if len(data) < FILE_DEFINITION:
@@ -97,7 +97,7 @@ class Cursor:
         self.size = size
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Take the next bytes."""
         if count > len(self.data) - self.at and len(self.data) == self.size:
             raise _truncated_error()
         if not 0 <= count <= len(self.data) - self.at:
@@ -106,11 +106,11 @@ class Cursor:
         return self.data[self.at - count : self.at]
 
     def int32(self) -> int:
-        """An integer of 32 bits."""
+        """Read an integer of 32 bits."""
         return int.from_bytes(self.take(4), "little", signed=True)
 
     def itf8(self) -> int:
-        """An integer of up to 32 bits (CRAMv3 section 2.3)."""
+        """Read an integer of up to 32 bits (CRAMv3 section 2.3)."""
         first = self.take(1)[0]
         more = _leading_ones(first >> 4, 4)
         if more < 4:
@@ -120,7 +120,7 @@ class Cursor:
         return value - (1 << 32) if value >> 31 else value
 
     def ltf8(self) -> int:
-        """An integer of up to 64 bits."""
+        """Read an integer of up to 64 bits."""
         first = self.take(1)[0]
         more = _leading_ones(first, 8)
         return (first & 0x7F >> more) << 8 * more | int.from_bytes(self.take(more), "big")
@@ -176,7 +176,7 @@ def read_container_header(cursor: Cursor, major: int) -> ContainerHeader:
 
 
 def read_block(cursor: Cursor, major: int) -> tuple[int, int, int, bytes]:
-    """Method, content type, decompressed size and payload of the block at the cursor; leaves it after the block."""
+    """Return method, content type, decompressed size and payload of the block at the cursor, which moves after the block."""
     start = cursor.at
     method, content_type = cursor.take(2)
     cursor.itf8()  # content id
@@ -188,7 +188,7 @@ def read_block(cursor: Cursor, major: int) -> tuple[int, int, int, bytes]:
 
 
 def _header_text(cursor: Cursor, major: int, limit: int) -> bytes:
-    """The text in the block at the cursor; leaves it after the block."""
+    """Read the text in the block at the cursor, and leave the cursor after the block."""
     method, content_type, size, payload = read_block(cursor, major)
     if content_type != 0 or not 0 <= size <= limit:
         raise InvalidInputError("the CRAM header is damaged: its first block is no SAM header")
@@ -197,7 +197,7 @@ def _header_text(cursor: Cursor, major: int, limit: int) -> bytes:
 
 
 def decompress(method: int, payload: bytes, size: int) -> bytes:
-    """A block's content; never more than its declared size."""
+    """Decompress a block's content, never more than its declared size."""
     if method == 0:
         data = payload
     elif method in _DECOMPRESSORS:
@@ -216,7 +216,7 @@ def decompress(method: int, payload: bytes, size: int) -> bytes:
 
 class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        """At most so many bytes."""
+        """Decompress at most so many bytes."""
 
 
 _DECOMPRESSORS: dict[int, Callable[[], _Decompressor]] = {

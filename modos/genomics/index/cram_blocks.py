@@ -26,7 +26,7 @@ def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
     Raises
     ------
     IntegrityError
-        A checksum does not match; TruncatedStream where the stream ends within a block.
+        A checksum does not match; TruncatedStream if the stream ends within a block.
     InvalidInputError
         A container is larger than 1 GiB when it is decompressed.
     """
@@ -61,7 +61,7 @@ class _Check:
         self.is_between = False
 
     def walk(self) -> _Walk[None]:
-        """Takes the stream, piece by piece."""
+        """Take the stream, piece by piece."""
         major, _ = yield from self._parse(lambda cursor: read_version(cursor.take(FILE_DEFINITION)))
         self._checksum = _CRC if major >= 3 else 0
         while True:
@@ -88,7 +88,7 @@ class _Check:
         yield from self._pass(max(length, 0), 0)
 
     def _block(self) -> _Walk[tuple[int, int]]:
-        """Returns its bytes, and those that it has decompressed; looks at these before more of it is taken."""
+        """Walk over a block; return its size and its decompressed size, checked before more of it is taken."""
         head, size, unpacked = yield from self._parse(_block_head)
         if unpacked > MAX_CONTAINER:
             return 0, unpacked
@@ -133,7 +133,7 @@ class _Check:
 
 
 def _block_head(cursor: Cursor) -> tuple[bytes, int, int]:
-    """The bytes of a block up to its payload, the bytes of that, and those that it has decompressed."""
+    """Return the bytes of a block up to its payload, the size of that, and its decompressed size."""
     cursor.take(2)
     cursor.itf8()
     size, unpacked = cursor.itf8(), cursor.itf8()

@@ -58,14 +58,14 @@ def read_header(format: FileFormat, read: Read, size: int | None) -> Header:
     read
         Gives bytes [start, end) of the file.
     size
-        Bytes in the file; None where it ends at the first read that gives less than was asked for.
+        Bytes in the file; None if it ends at the first read that gives less than was asked for.
 
     Raises
     ------
     InvalidInputError
         The file is not of this format, or its header is malformed or larger than 256 MiB.
     IntegrityError
-        A block is damaged; TruncatedStream where the file ends within its header.
+        A block is damaged; TruncatedStream if the file ends within its header.
     """
     if size == 0:
         raise TruncatedStream("the file is empty")
@@ -111,13 +111,13 @@ class _Leading:
                 raise TruncatedStream("the file ends within its header")
 
     def number(self, at: int) -> int:
-        """The unsigned 32-bit number at an offset of the data."""
+        """Return the unsigned 32-bit number at an offset of the data."""
         self.need(at + 4)
         number: int = struct.unpack_from("<I", self.data, at)[0]
         return number
 
     def header(self, length: int, contigs: dict[str, int | None], target_ids: dict[str, int]) -> Header:
-        """The header that ends after `length` bytes."""
+        """Return the header that ends after `length` bytes."""
         start, end, at = self._last
         if length == len(self.data):
             return Header(contigs, (ByteRange(0, end),), BGZF_EOF, end << 16, target_ids)
@@ -135,7 +135,7 @@ def _too_many_error() -> InvalidInputError:
 
 
 def _read_bam(leading: _Leading) -> Header:
-    """SAMv1 section 4.2: text, then names and lengths in binary."""
+    """Parse text, then names and lengths in binary (SAMv1 section 4.2)."""
     leading.need(4)
     if leading.data[:4] != b"BAM\1":
         raise InvalidInputError("not a BAM file")
@@ -155,7 +155,7 @@ def _read_bam(leading: _Leading) -> Header:
 
 
 def _read_vcf(leading: _Leading) -> Header:
-    """VCFv4.3 section 1.2: lines that start with ##, then one that starts with #."""
+    """Parse lines that start with ##, then one that starts with # (VCFv4.3 section 1.2)."""
     leading.need(16)
     if not leading.data.startswith(b"##fileformat=VCF"):
         raise InvalidInputError("not a VCF file", "a VCF starts with ##fileformat=VCF")
@@ -178,7 +178,7 @@ def _search(leading: _Leading, find: Callable[[bytearray, int], int], start: int
 
 
 def _read_bcf(leading: _Leading) -> Header:
-    """VCFv4.3 section 6.2: the length of the text, then the text of a VCF header."""
+    """Parse the length of the text, then the text of a VCF header (VCFv4.3 section 6.2)."""
     leading.need(5)
     if leading.data[:4] != b"BCF\2":
         raise InvalidInputError("not a BCF2 file")
@@ -211,7 +211,7 @@ def _read_cram(read: Read, size: int | None) -> Header:
 
 
 def _contig_lines(text: bytes | bytearray) -> Iterable[tuple[str, int | None, int | None]]:
-    """Name, length and IDX of the ##contig lines."""
+    """Return name, length and IDX of the ##contig lines."""
     for number, line in enumerate(_CONTIG_LINE.finditer(text)):
         if number >= MAX_CONTIGS:
             raise _too_many_error()

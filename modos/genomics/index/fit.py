@@ -132,7 +132,7 @@ def _take(looks: Iterable[Callable[[], None]], workers: int) -> None:
 
 
 def _some(items: list[Item]) -> list[Item]:
-    """The first, the last, and some in between."""
+    """Choose the first, the last, and some in between."""
     if len(items) <= _LOOKS:
         return items
     chosen = random.Random(_SEED).sample(range(1, len(items) - 1), _LOOKS - 2)
@@ -154,7 +154,7 @@ def _bins(index: BinningIndex) -> Iterator[_Bin]:
 
 
 def _check_bins(index: BinningIndex, bins: list[_Bin], limit: int) -> None:
-    """Bins and contigs follow each other in the file, and nothing says that records start after they do."""
+    """Check that bins and contigs follow each other in the file, and that no records start after they do."""
     spans = []
     for number, of_target in groupby(bins, key=lambda bin: bin.target):
         own = list(of_target)

@@ -57,7 +57,7 @@ class Layout(ABC):
         """Find where the whole records start, and where the last one ends."""
 
     def clean(self, data: bytes, *, whole: bool = False) -> bytes:
-        """The data without what is between records and belongs to none.
+        """Remove data between records that belongs to none.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Layout(ABC):
 
     @abstractmethod
     def end(self, data: bytes, at: int) -> int:
-        """The base after the last one that the record reaches, 0-based."""
+        """Return the base after the last one that the record reaches, 0-based."""
 
     @abstractmethod
     def contig(self, name: str) -> Contig:
@@ -85,7 +85,7 @@ class Layout(ABC):
 
 
 def layout_of(format: FileFormat, opening: Opening) -> Layout:
-    """The layout of a BAM, BCF or VCF whose header was read."""
+    """Return the layout of a BAM, BCF or VCF whose header was read."""
     if format.name == "VCF":
         return _Vcf(header_text(opening, format))
     return (_Bam if format.name == "BAM" else _Bcf)(opening.header.target_ids)
@@ -115,7 +115,7 @@ class _Bam(_Numbered):
         return _bam_place(data, at)
 
     def end(self, data: bytes, at: int) -> int:
-        """A read that takes no base of the reference counts as one (htslib, bam_endpos)."""
+        """Return the end of a read; one that takes no base of the reference counts as one (htslib, bam_endpos)."""
         position: int
         position, name, operations, flag = _bam_cigar(data, at)
         if flag & 4 or not operations:
@@ -189,14 +189,14 @@ class _Vcf(Layout):
 
 
 def _longest_allele(alleles: bytes, info: bytes) -> int:
-    """The bases of the longest symbolic allele that lies on the reference, 0 where there is none."""
+    """Return the bases of the longest symbolic allele that lies on the reference, 0 if there is none."""
     match = _SVLEN.search(info)
     lengths = [_number(text) for text in match[1].split(b",")] if match else []
     return max((abs(length) for allele, length in zip(alleles.split(b","), lengths) if _SPANNING.match(allele)), default=0)
 
 
 def _longest_block(keys: bytes, samples: list[bytes]) -> int:
-    """The bases of the longest block of a sample, 0 where there is none."""
+    """Return the bases of the longest block of a sample, 0 if there is none."""
     names = keys.split(b":")
     if b"LEN" not in names:
         return 0
@@ -210,7 +210,7 @@ def _number(text: bytes) -> int:
 
 
 def _drop_cut(starts: list[int], at: int, data: bytes) -> list[int]:
-    """Starts without that of a record that is cut; `at` is where the last one ends."""
+    """Drop the start of a record that is cut; `at` is where the last one ends."""
     starts.append(starts.pop() if at > len(data) else at)
     return starts
 

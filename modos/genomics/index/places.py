@@ -46,7 +46,7 @@ class Records:
         self._names = {number: name for name, number in header.target_ids.items()}
 
     def place(self, virtual: int) -> Place | None:
-        """Find the place of the record at a virtual offset; None where no record follows.
+        """Find the place of the record at a virtual offset; None if no record follows.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class Records:
         return Place(self._names[number], max(start, 0))
 
     def data(self, virtual: int, length: int) -> bytes:
-        """Decompressed bytes from a virtual offset on, fewer where the file ends."""
+        """Return decompressed bytes from a virtual offset on, fewer if the file ends."""
         offset, within = virtual >> 16, virtual & 0xFFFF
         data = b""
         while len(data) < length and offset < self._size:

@@ -30,7 +30,7 @@ def plan_regions(
     inline: int = 0,
     workers: int = 1,
 ) -> Iterator[Segment]:
-    """The part of a file that holds the records of some regions, in file order, no byte twice.
+    """Plan the part of a file that holds the records of some regions, in file order, no byte twice.
 
     Header and end marker are left out. All records are whole; neighbours of
     the regions come along. At most two blocks per stretch of the file are
@@ -54,7 +54,7 @@ def plan_regions(
     Returns
     -------
     iterator
-        Bytes, and byte ranges of the file; empty where nothing can overlap.
+        Bytes, and byte ranges of the file; empty if nothing can overlap.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def plan_regions(
     InvalidInputError
         The index is not for files of this format, or `*` was asked of variants.
     IntegrityError
-        Index and file do not fit; TruncatedStream where the file ends early.
+        Index and file do not fit; TruncatedStream if the file ends early.
         Also while iterating.
     """
     if index.kind not in INDEX_KINDS[format.name]:
@@ -78,7 +78,7 @@ def plan_regions(
 
 
 def _with_last_newline(segments: Iterator[Segment], read: Read, size: int, header: Header, end: int) -> Iterator[Segment]:
-    """The segments of a VCF up to a virtual offset, and the end of the line where the file ends there and leaves it out."""
+    """Yield the segments of a VCF up to a virtual offset, and the line end if the file ends there without it."""
     yield from segments
     beyond = size - len(header.eof)
     first = max(beyond - MAX_BLOCK, 0)
@@ -103,7 +103,7 @@ def find_chunks(
 
 
 def _join_regions(regions: Iterable[Region]) -> Iterator[Region]:
-    """The regions, those as one that follow each other within a window of the index."""
+    """Join the regions that follow each other within a window of the index."""
     last: Region | None = None
     for region in regions:
         if last and last.contig == region.contig and 0 <= region.start - last.limit < _WINDOW and last.end:
@@ -117,7 +117,7 @@ def _join_regions(regions: Iterable[Region]) -> Iterator[Region]:
 
 
 def _inline_small(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:
-    """The ranges, those that are small as bytes."""
+    """Replace small ranges by their bytes."""
     for span in ranges:
         if span.size <= inline:
             inline -= span.size
@@ -146,7 +146,7 @@ def _find_chunks(
 
 
 def _target_id(format: FileFormat, header: Header, index: BinningIndex, contig: str) -> int | None:
-    """The index's number for a contig, or None where it has no records."""
+    """Return the index's number for a contig, or None if it has no records."""
     if format.name != "VCF" or not index.names:
         if contig not in header.target_ids:
             raise unknown_contig_error(contig, header.contigs)
@@ -159,7 +159,7 @@ def _target_id(format: FileFormat, header: Header, index: BinningIndex, contig: 
 
 
 def _check_end(read: Read, size: int, eof: bytes) -> int:
-    """File offset of the end marker, which must be there."""
+    """Return the file offset of the end marker, which must be there."""
     start = size - len(eof)
     if start < 0 or not _is_end_marker(read_exactly(read, start, size), eof):
         raise TruncatedStream("the file is truncated: it does not end with its end marker", "fetch or make the file again")
@@ -177,7 +177,7 @@ def _plan_containers(
     index: Crai,
     regions: Iterable[Region],
 ) -> list[ByteRange]:
-    """Whole CRAM containers."""
+    """Plan whole CRAM containers."""
     starts = sorted({start for region in regions for start in _find_containers(header, index, region)})
     ranges: list[ByteRange] = []
     for start in starts:

@@ -23,7 +23,7 @@ _NEAR = 1 << 18  # compressed bytes: nearer edges of a chunk are read together
 
 
 def merge_chunks(chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The chunks in file order without overlaps; those that are near each other become one."""
+    """Merge the chunks in file order without overlaps; nearby ones become one."""
     merged: list[Chunk] = []
     for start, end in sorted(chunks):
         if merged and (start >> 16) - (merged[-1][1] >> 16) < _GAP:
@@ -34,7 +34,7 @@ def merge_chunks(chunks: Iterable[Chunk]) -> list[Chunk]:
 
 
 def split_chunks(chunks: Iterable[Chunk], starts: Sequence[int], size: int) -> Iterator[Chunk]:
-    """The chunks, those of more than some compressed bytes in several.
+    """Split chunks of more than some compressed bytes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def split_chunks(chunks: Iterable[Chunk], starts: Sequence[int], size: int) -> I
 
 
 def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, workers: int = 1) -> Iterator[Segment]:
-    """The segments that hold exactly the given chunks, as they are found.
+    """Cut the segments that hold exactly the given chunks, as they are found.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, work
 
 
 def beyond_end_error(size: int) -> TruncatedStream:
-    """The error for an index that has more than the file."""
+    """Make the error for an index that has more than the file."""
     return TruncatedStream(
         f"the index points beyond the end of the file ({size:,} bytes)", "the file is truncated, or the index is of another file"
     )
@@ -122,7 +122,7 @@ def _cut_chunk(blocks: Blocks, chunk: Chunk, is_inline: bool) -> list[Segment]:
 
 
 def _inflate(blocks: Blocks, offset: int, within: int, ahead: int = 0) -> tuple[bytes, int]:
-    """The data of a block that an index points into, and the next block's offset."""
+    """Inflate the block that an index points into; return its data, and the next block's offset."""
     if not within:
         return b"", offset
     data, following = blocks.inflate(offset, ahead if ahead <= _NEAR else 0)
@@ -132,7 +132,7 @@ def _inflate(blocks: Blocks, offset: int, within: int, ahead: int = 0) -> tuple[
 
 
 def misfit_error(reason: str) -> IntegrityError:
-    """The error for an index that is not of its file."""
+    """Make the error for an index that is not of its file."""
     return IntegrityError(f"the index does not fit the file: {reason}", "make the index again")
 
 

@@ -12,19 +12,19 @@ _BCF_PREFIX = 9  # bytes before the text: magic and length
 
 
 def header_text(opening: Opening, format: FileFormat) -> bytes:
-    """The header as it is in the file."""
+    """Return the header as it is in the file."""
     data = gzip.decompress(opening.header_bytes)
     return data if format.name == "VCF" else data[_BCF_PREFIX:].rstrip(b"\0")
 
 
 def sample_names(text: bytes) -> tuple[str, ...]:
-    """The samples of a header, in their order."""
+    """Return the samples of a header, in their order."""
     columns = text[_column_line(text) :].rstrip(b"\r\n").decode("utf-8", "backslashreplace").split("\t")
     return tuple(columns[9:])
 
 
 def with_contigs(text: bytes, known: Iterable[str], used: Iterable[str]) -> bytes:
-    """The header with a line for each contig that is used and not among those that it has."""
+    """Add a line to the header for each contig that is used but not declared."""
     missing = dict.fromkeys(used)
     for name in known:
         missing.pop(name, None)

@@ -118,7 +118,7 @@ class Matcher:
                 self._of_values.setdefault(fold_name(slot), {})[value] = key
 
     def slot_of(self, header: str, known: Sequence[str], free: Sequence[str], class_name: str | None) -> str | None:
-        """Find the slot that a column is of: `-` where it is left out, None where that is not known.
+        """Find the slot that a column is of: `-` where it is left out, None if that is not known.
 
         Parameters
         ----------
@@ -179,7 +179,7 @@ class Matcher:
         return list(dict.fromkeys([*found, *([guess] if guess else [])]))
 
     def value_of(self, slot: str, text: str, class_name: str | None) -> str:
-        """Read a cell as one of the slot's values, where it is known which; else as the text that it is."""
+        """Read a cell as one of the slot's values, if it is known which; else as the text that it is."""
         known = self._of_values.get(fold_name(slot), {})
         mapped = known.get(find_same(text, known) or "") if known else None
         if mapped is not None:
@@ -221,7 +221,7 @@ class Matcher:
             self.tell(f"nothing is called {key}: its --map has no effect")
 
     def use(self, key: str) -> str | None:
-        """Return what a name is mapped to, by the whole of the name; None where it is not mapped."""
+        """Return what a name is mapped to, by the whole of the name; None if it is not mapped."""
         if key not in self.mapping:
             return None
         self._used.add(key)

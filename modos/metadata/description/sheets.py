@@ -79,7 +79,7 @@ def _find_noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
 def _match_header(
     path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems, matcher: Matcher
 ) -> list[str | None]:
-    """Find the slot of each column; None where it has none. A near match is a problem, and its slot is given all the same."""
+    """Find the slot of each column; None if it has none. A near match is a problem, and its slot is given all the same."""
     own = list(model.describe(class_name)["slots"]) if class_name else []
     known = list(dict.fromkeys([*own, *ARGUMENTS, "@type", *sorted(model.slots())]))
     free = [name for name in (own or known) + [*ARGUMENTS, "@type"] if name not in header]
@@ -131,7 +131,7 @@ class _Sheet:
         self.problems.add(self.path, number, column, message, suggestion)
 
     def entry(self, number: int, row: list[str]) -> Entry | None:
-        """Read the element of a row; None where it is empty or bad."""
+        """Read the element of a row; None if it is empty or bad."""
         cells = {
             slot: value.strip()
             for slot, value in zip(self.columns, row)

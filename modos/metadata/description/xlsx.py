@@ -35,7 +35,7 @@ Row = tuple[int, list[str]]
 
 
 def import_openpyxl(failure: str) -> Any:
-    """Import openpyxl; InvalidInputError where it is not installed says what fails without it."""
+    """Import openpyxl; raise InvalidInputError if it is not installed says what fails without it."""
     try:
         import openpyxl
     except ImportError:

@@ -37,7 +37,7 @@ def validate(attributes: dict[str, Any], element_id: str) -> None:
 
 
 def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
-    """List every problem of normalised attributes; SchemaError for a class that does not exist."""
+    """List every problem of normalised attributes; raise SchemaError for a class that does not exist."""
     class_name = attributes["@type"]
     slots = describe(class_name)["slots"]
     content = {key: value for key, value in attributes.items() if key != "@type"} | {"id": element_id}

@@ -184,7 +184,7 @@ class References:
         return []
 
     def _list_candidates(self) -> list[Candidate]:
-        """List the references that were given; where there are none, those of the object."""
+        """List the references that were given; if there are none, those of the object."""
         if not self.candidates and not self._has_looked:
             self._has_looked = True
             for id in self._ids():

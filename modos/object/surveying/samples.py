@@ -43,7 +43,7 @@ class Samples:
         return samples
 
     def _find_or_add(self, name: str, beside: Sequence[str], others: set[str | None]) -> str | None:
-        """Find or add the sample of a name in a header; None where the mapping leaves it out.
+        """Find or add the sample of a name in a header; None if the mapping leaves it out.
 
         Parameters
         ----------

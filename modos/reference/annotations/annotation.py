@@ -53,13 +53,13 @@ class Annotation:
         return self.manifest.assembly
 
     def table(self, kind: str) -> FeatureTable:
-        """The features of a kind; InvalidInputError where there is no such kind."""
+        """Return the features of a kind; raise InvalidInputError if there is no such kind."""
         if kind not in self._tables:
             raise InvalidInputError(f"there is no {kind} in an annotation", f"there are {', '.join(self._tables)}")
         return self._tables[kind]
 
     def gene(self, name: str) -> Feature:
-        """A gene by its name, its id, or a cross-reference (`GeneID:672`); NotFoundError where there is none, or several."""
+        """Find a gene by its name, id, or cross-reference (`GeneID:672`); raise NotFoundError if there is none, or several."""
         named = self.genes.named(name)
         if not named:
             try:
@@ -74,7 +74,7 @@ class Annotation:
         return named[0]
 
     def of_gene(self, kind: str, gene: str) -> Features:
-        """The features of a kind that belong to a gene, by their place; the gene itself, where these are asked for."""
+        """Return the features of a kind that belong to a gene, by position; for the kind of genes, the gene itself."""
         table, found = self.table(kind), self.gene(gene)
         if kind == "gene":
             return Features(table, [found.row])
@@ -86,15 +86,15 @@ class Annotation:
         )
 
     def mane_select(self, gene: str | None = None) -> Features:
-        """The transcripts that MANE has chosen, of a gene or of all (Morales et al. 2022)."""
+        """Return the transcripts that MANE has chosen, of a gene or of all (Morales et al. 2022)."""
         return self._choose(pl.col("mane") == "select", gene)
 
     def mane_plus_clinical(self, gene: str | None = None) -> Features:
-        """The further transcripts that MANE has for clinical variants, of a gene or of all."""
+        """Return the further transcripts that MANE has for clinical variants, of a gene or of all."""
         return self._choose(pl.col("mane") == "plus_clinical", gene)
 
     def appris(self, gene: str | None = None, principal: bool = True) -> Features:
-        """The transcripts that APPRIS has annotated, the best first (Rodriguez et al. 2022).
+        """Return the transcripts that APPRIS has annotated, the best first (Rodriguez et al. 2022).
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ Find = Callable[[Numbers, Numbers, Numbers], Pairs]
 
 
 def iter_turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
-    """A region of a circular contig as it is, and where it is one turn further, or one less if it crosses the origin."""
+    """Yield a region of a circular contig as it is, and one turn further; also one turn back if it crosses the origin."""
     yield start, end
     yield start + length, end + length
     if length < end <= 2 * length:

@@ -26,7 +26,7 @@ class Built(NamedTuple):
 
 
 def place(parts: Parts, contigs: Mapping[str, int], source: str, skip_unknown: bool) -> tuple[Parts, int]:
-    """Parts on the contigs of an assembly, by their numbers; and how many lines were on others.
+    """Place parts on the contigs of an assembly, by their numbers; return them, and how many lines were on others.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def place(parts: Parts, contigs: Mapping[str, int], source: str, skip_unknown: b
 
 
 def build(parts: Parts, circles: Circles) -> Built:
-    """The tables, by contig and start; what they refer to each other by are row numbers.
+    """Build the tables, by contig and start; they refer to each other by row numbers.
 
     Genes are what transcripts name as their parents; transcripts are what
     exons and coding stretches do. Exons without a transcript line are given
@@ -118,7 +118,7 @@ def _sort(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _join_stop_codons(coding: pl.DataFrame) -> pl.DataFrame:
-    """Coding stretches with their stop codons, which GTF keeps apart."""
+    """Return coding sequences with their stop codons, which GTF keeps apart."""
     if not coding["is_stop"].any():
         return coding.drop("is_stop")
     coding = coding.sort("contig", "strand", "parent", "start", maintain_order=True)
@@ -146,7 +146,7 @@ def _join_stop_codons(coding: pl.DataFrame) -> pl.DataFrame:
 def _with_transcripts(
     nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Nodes with the transcripts that only their parts name (GTF of UCSC and others), one on each contig and strand."""
+    """Add the transcripts that only their parts name (GTF of UCSC and others), one on each contig and strand."""
     named = [
         table.filter(pl.col("gene").is_not_null() & (pl.col("parent") != "")).select(*PLACE, "parent", "gene")
         for table in (exons, coding)
@@ -203,7 +203,7 @@ def _split_by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataF
 
 
 def _with_proteins(nodes: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
-    """Nodes with what their coding stretches say of the protein, where they do not say it."""
+    """Add to nodes what their coding sequences say of the protein, if they do not say it."""
     said = coding.filter(pl.col("protein").is_not_null() | pl.col("product").is_not_null()).unique(
         "parent", keep="first", maintain_order=True
     )
@@ -214,7 +214,7 @@ def _with_proteins(nodes: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
-    """Nodes with the genes that only transcripts name, one wherever some of them meet."""
+    """Add the genes that only transcripts name, one wherever some of them meet."""
     children = nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used))
     orphans = children.join(nodes, left_on=["parent", "contig"], right_on=["key", "contig"], how="anti", maintain_order="left")
     orphans = orphans.sort("parent", "contig", "strand", "start", "end", maintain_order=True)
@@ -241,7 +241,7 @@ def _add_keys(loci: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _move_parts(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
-    """Parts of the parents that were made: of those that begin before them, the last."""
+    """Move parts to the new parents: to the last of those that begin before them."""
     if not len(loci):
         return table
     loci = loci.select("parent", "contig", "strand", "start", "new").sort("start")
@@ -257,7 +257,7 @@ def _is_transcript(used: pl.Series) -> pl.Expr:
 
 
 def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Transcripts with the genes they belong to; a gene with exons of its own is a transcript, too."""
+    """Return transcripts with the genes they belong to; a gene with its own exons is a transcript, too."""
     transcripts, above = (
         nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used)),
         nodes.select(parent="key", higher="parent"),
@@ -276,7 +276,7 @@ def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl
 
 
 def _place_parts(table: pl.DataFrame, transcripts: pl.DataFrame, circles: Circles, left_out: Counter[str]) -> pl.DataFrame:
-    """Parts with the rows of their transcripts; those that have none, or that lie elsewhere, are counted."""
+    """Place parts at the rows of their transcripts; those that have none, or that lie elsewhere, are counted."""
     known = transcripts.select("transcript", parent="key", of="contig", way="strand", low="start", high="end")
     table = table.join(known, on="parent", how="left", maintain_order="left")
     is_along = (pl.col("way") == pl.col("strand")) | (~has_strand("way") & (pl.col("strand").n_unique().over("transcript") == 1))
@@ -289,14 +289,14 @@ def _place_parts(table: pl.DataFrame, transcripts: pl.DataFrame, circles: Circle
 
 
 def _number_exons(exons: pl.DataFrame) -> pl.DataFrame:
-    """Exons with their numbers from the 5' end, from 1."""
+    """Number exons from the 5' end, from 1."""
     exons = exons.sort("transcript", "start", maintain_order=True)
     rank, count = pl.int_range(1, pl.len() + 1).over("transcript"), pl.len().over("transcript")
     return exons.with_columns(number=pl.when(pl.col("strand") == "-").then(count + 1 - rank).otherwise(rank).cast(pl.UInt32))
 
 
 def _find_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
-    """Coding stretches with the numbers of their exons."""
+    """Return coding sequences with the numbers of their exons."""
     exons = exons.select("transcript", "number", exon_start="start").sort("exon_start")
     coding = coding.sort("start", "transcript", maintain_order=True)
     return coding.join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)

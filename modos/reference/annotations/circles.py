@@ -19,7 +19,7 @@ class Circles:
     lengths: Sequence[int]
 
     def check(self, parts: Parts, names: Sequence[str], source: str) -> Parts:
-        """Parts that begin on their contigs, with numbers for these; those of circular ones may end beyond the last base.
+        """Return parts that begin on their contigs, with numbers for these; on circular ones they may end beyond the last base.
 
         Raises
         ------
@@ -49,14 +49,14 @@ class Circles:
         return self.roll(table)
 
     def roll(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Everything by where it begins on its contig."""
+        """Move everything to where it begins on its contig."""
         if not self.circular:
             return table
         turns = pl.col("start") - pl.col("start") % pl.Series(self.lengths, dtype=pl.Int64).gather(table["contig"])
         return table.with_columns(start=pl.col("start") - turns, end=pl.col("end") - turns)
 
     def unroll(self, parts: pl.DataFrame, transcripts: pl.DataFrame) -> pl.DataFrame:
-        """Parts of transcripts that cross the origin in the order in which these have them: none begins before its transcript."""
+        """Unroll parts of transcripts that cross the origin, in the transcripts' order: none begins before its transcript."""
         if not self.circular:
             return parts
         lengths = pl.Series(self.lengths, dtype=pl.Int64)

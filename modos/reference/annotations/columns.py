@@ -45,7 +45,7 @@ def check_column(manifest: Manifest, kind: str, column: pl.Series) -> None:
 
 
 def missing_column_error(manifest: Manifest, kind: str, name: str) -> IntegrityError:
-    """The error for a table without a column that it must have."""
+    """Make the error for a table without a column that it must have."""
     return IntegrityError(
         f"the table of each {kind} of {manifest.name} is damaged: it has no {name}", "see `modos reference verify`"
     )

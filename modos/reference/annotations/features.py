@@ -60,7 +60,7 @@ class Features(Sequence["Feature"]):
         return f"<{len(self):,} x {self.table.kind} of {self.table.manifest.name}>"
 
     def to_polars(self, ids: bool = False) -> pl.DataFrame:
-        """Their columns, positions 0-based half-open.
+        """Return their columns, positions 0-based half-open.
 
         Parameters
         ----------
@@ -74,14 +74,14 @@ class Features(Sequence["Feature"]):
         return chosen.with_columns(other.column("id").gather(chosen[kind]).alias(kind) for kind, other in links.items())
 
     def to_arrow(self) -> pyarrow.Table:
-        """Their columns; takes pyarrow."""
+        """Return their columns; takes pyarrow."""
         _need("pyarrow")
         import pyarrow
 
         return pyarrow.table(self.to_polars())
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Their columns; takes pandas."""
+        """Return their columns; takes pandas."""
         _need("pandas")
         import pandas
 
@@ -98,7 +98,7 @@ def _need(package: str) -> None:
 
 
 def _column(name: str, doc: str) -> Any:
-    """A column that is asked for often: without the way over `__getattr__` once it is there."""
+    """Make a property for a column that is used often, without `__getattr__` once it is loaded."""
 
     def get(feature: Feature) -> Any:
         try:
@@ -153,7 +153,7 @@ class Feature:
 
     @property
     def transcript(self) -> Feature:
-        """The transcript that it belongs to, or itself; AttributeError for a gene."""
+        """The transcript that it belongs to, or itself; raise AttributeError for a gene."""
         if self.kind == "transcript":
             return self
         if self.kind == "gene":

@@ -14,7 +14,7 @@ _VERSION = r"\.\d+($|_PAR_Y$)"  # of an id; the genes of GENCODE that are on X a
 
 
 def find_genes(genes: pl.DataFrame, text: str) -> pl.DataFrame:
-    """The genes that have an id; else those that have it with a version; else those that have it as name."""
+    """Find the genes that have an id; else those that have it with a version; else those that have it as name."""
     id = pl.col("id")
     for condition in (id == text, id.str.replace(_VERSION, "$1") == text, pl.col("name") == text):
         found = genes.filter(condition)
@@ -24,14 +24,14 @@ def find_genes(genes: pl.DataFrame, text: str) -> pl.DataFrame:
 
 
 def suggest_gene(genes: pl.DataFrame, text: str) -> str | None:
-    """The name of a gene that is nearest to a misspelt one, or its id, if one is near."""
+    """Suggest the gene name nearest to a misspelt one, or its id, if one is near."""
     return did_you_mean(text, genes["name"].drop_nulls().unique(maintain_order=True)) or did_you_mean(
         text, genes["id"].drop_nulls()
     )
 
 
 def collect_genes(parts: list[Parts], names: dict[str, str], lengths: dict[str, int], source: str) -> pl.DataFrame:
-    """The genes of a file that are on some contigs.
+    """Collect the genes of a file that are on some contigs.
 
     Parameters
     ----------

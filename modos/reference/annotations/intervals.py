@@ -51,7 +51,7 @@ class Segments(NamedTuple):
     last: int
 
     def find(self, start: int, end: int) -> array[int]:
-        """The rows of the intervals that overlap a query."""
+        """Find the rows of the intervals that overlap a query."""
         start, end = max(start, 0), min(end, self.last)
         if start >= end:
             return array("q")
@@ -107,7 +107,7 @@ class IntervalIndex:
         self._bounds = np.concatenate(([0], np.cumsum(np.bincount(number, minlength=lists))))
 
     def segments(self, contig: int) -> Segments | None:
-        """Return the segments of a contig, given by its number; None where there would be too many."""
+        """Return the segments of a contig, given by its number; None if there would be too many."""
         if self._step > 1:
             return None
         base, end = self._base[contig], self._base[contig + 1]

@@ -51,13 +51,13 @@ class Lines:
     has_quoted_ends: bool = False
 
     def attribute(self, name: str) -> pl.Expr:
-        """An attribute of each line as text, null where a line lacks it or has nothing for it."""
+        """Return an attribute of each line as text, null if a line lacks it or has nothing for it."""
         if not self.is_gtf:
             return pl.col("attributes").str.extract(rf"(?:^|;\s*){name}=([^;]+)")
         return self._with_ends(pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"?([^";]+)'))
 
     def words(self, name: str) -> pl.Expr:
-        """An attribute that is a text, in which GTF may have semicolons."""
+        """Return an attribute that is a text, in which GTF may have semicolons."""
         return (
             self._with_ends(pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"([^"]+)"'))
             if self.is_gtf
@@ -68,7 +68,7 @@ class Lines:
         return value.str.replace_all(_SEMICOLON, ";", literal=True) if self.has_quoted_ends else value
 
     def columns(self, rows: pl.DataFrame, names: Sequence[str], lists: Sequence[str] = ()) -> pl.DataFrame:
-        """Many attributes of some of the lines, each a column; null where a line lacks it or has nothing for it.
+        """Return many attributes of some of the lines, each a column; null if a line lacks it or has nothing for it.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Piece:
     is_gtf: bool
 
     def parse(self) -> Lines:
-        """Parse its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
+        """Parse its feature lines; raise InvalidInputError, with its number, for the first line that is not of the format."""
         with translate_panics(self.path):
             table = _parse(self.data)
         if table is None:
@@ -133,7 +133,7 @@ def _has_quoted_ends(data: bytes) -> bool:
 
 
 def _without_ends(attributes: str) -> str:
-    """GTF attributes with another character for the semicolons within quotes: they end none."""
+    """Replace the semicolons within quotes of GTF attributes by another character: they end none."""
     return _QUOTED.sub(lambda text: text[0].replace(";", _SEMICOLON), attributes)
 
 
@@ -160,7 +160,7 @@ def iter_pieces(path: str | Given, progress: Progress | None = None) -> Iterator
 
 
 def _whole_lines(path: str | Given, progress: Progress | None) -> Iterator[tuple[bytes, bool]]:
-    """The text in pieces of whole lines, and whether what follows is sequence."""
+    """Yield the text in pieces of whole lines, and whether sequence follows."""
     file, rest = open_text(path, progress), b""
     try:
         while data := read_some(file, path, _PIECE):
@@ -192,7 +192,7 @@ def _sequence_at(data: bytes) -> int | None:
 
 
 def _is_gtf(data: bytes) -> bool | None:
-    """Return whether attributes are written as in GTF, by the first line that tells; None where none does."""
+    """Return whether attributes are written as in GTF, by the first line that tells; None if none does."""
     for line in data.split(b"\n", 10_000)[:10_000]:
         fields = line.split(b"\t")
         if len(fields) == len(COLUMNS) and not line.startswith(b"#"):
@@ -203,7 +203,7 @@ def _is_gtf(data: bytes) -> bool | None:
 
 
 def _parse(data: bytes) -> pl.DataFrame | None:
-    """The lines without comments; None where one is wrong."""
+    """Parse the lines without comments; return None if one is wrong."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
     table = _table(data)

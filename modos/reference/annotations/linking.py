@@ -12,7 +12,7 @@ _PLACE = ("contig", "start", "end", "strand")
 
 
 def link(parts: Parts, circles: Circles) -> Tables:
-    """Nodes with keys of their own, exons and coding stretches with the keys of what they belong to."""
+    """Link nodes with keys of their own, and exons and coding sequences with the keys of their parents."""
     nodes, *rest = _tell_apart(_with_own_genes(_split_by_gene(parts.tables)), circles)
     exons, coding = (_with_strands(table, nodes) for table in rest)
     return nodes, exons, coding
@@ -24,13 +24,13 @@ def has_strand(name: str) -> pl.Expr:
 
 
 def copy_key(name: str, copy: str | pl.Expr) -> pl.Expr:
-    """A key, with a number where it is not the first of its kind."""
+    """Make a key, with a number if it is not the first of its kind."""
     number = pl.col(copy) if isinstance(copy, str) else copy
     return pl.when(number > 0).then(pl.format("{}\t{}", name, number)).otherwise(name)
 
 
 def id_of(name: str) -> pl.Expr:
-    """The id in a key."""
+    """Return the id in a key."""
     return pl.col(name).str.extract(r"^([^\t]*)")
 
 
@@ -65,7 +65,7 @@ def _split_by_gene(tables: Tables) -> Tables:
 
 
 def _with_own_genes(tables: Tables) -> Tables:
-    """A coding stretch without a parent is a gene of its own, or that of its place; within another gene it is nobody's."""
+    """Give a coding sequence without a parent its own gene, or that of its place; within another gene it is nobody's."""
     nodes, exons, coding = tables
     is_own = pl.col("key").str.starts_with(OWN_KEY)
     if not nodes.select(is_own.any()).item():
@@ -112,7 +112,7 @@ def _tell_apart(tables: Tables, circles: Circles) -> Tables:
 
 
 def _assign_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, circles: Circles) -> pl.DataFrame:
-    """Parts of nodes that share a key, with the keys that these have now."""
+    """Assign parts of nodes that share a key to the keys that these have now."""
     by = ["parent", "contig", "strand"]
     before = copies.select("line", "contig", "strand", "parent", near="copy", low="start", high="end")
     around = copies.sort("start").select("start", "contig", "strand", "parent", other="copy", from_="start", to="end", of="line")
@@ -131,7 +131,7 @@ def _assign_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, c
 
 
 def _with_strands(table: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
-    """Parts that say no strand with that of what they belong to."""
+    """Give parts without a strand the strand of their parent."""
     if table.select(has_strand("strand").all()).item():
         return table
     known = nodes.select("contig", parent="key", known="strand").unique(["parent", "contig"], keep="first", maintain_order=True)

@@ -31,7 +31,7 @@ _HEADS = {0: 5, 2: 7, 3: 8}  # kinds of pages and the field of their own header:
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Columns of a file, or all.
+    """Read columns of a file, or all.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _names(path: Path) -> list[str]:
 
 
 def check_parquet(path: Path, columns: Sequence[str] | None = None) -> None:
-    """See that the sizes of a file, and of all pages of some columns, are those that they can be.
+    """Check that the sizes of a file, and of all pages of some columns, are possible.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def _check(data: mmap.mmap, columns: Sequence[str] | None, path: Path) -> None:
 
 
 def _check_pages(data: mmap.mmap, column: dict[int, Any], end: int, rows: int) -> None:
-    """See that the pages of a column fill its place, and are together what it says."""
+    """Check that the pages of a column fill its place, and are together what it says."""
     at = min(column[_DATA_AT], column.get(_NAMES_AT, column[_DATA_AT]))
     stop, values, unpacked = at + _size(column[_PACKED]), 0, 0
     if at < 4 or stop > end or column[_VALUES] != rows:
@@ -143,7 +143,7 @@ def _size(number: int) -> int:
 
 
 def _struct(data: Any, at: int, depth: int = _DEEPEST) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift by the numbers of its fields, and where it ends."""
+    """Read a struct of Thrift by the numbers of its fields, and return where it ends."""
     found: dict[int, Any] = {}
     field = 0
     while (head := data[at]) != 0:

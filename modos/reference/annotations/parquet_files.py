@@ -72,7 +72,7 @@ class Manifest:
         return {kind: table.offsets[-1] for kind, table in self.tables.items()}
 
     def to_bytes(self) -> bytes:
-        """As JSON."""
+        """Serialise as JSON."""
         tables = {
             kind: {"file": t.file, "size": t.size, "sha256": t.sha256, "offsets": list(t.offsets)}
             for kind, t in self.tables.items()
@@ -84,7 +84,7 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
-        """Read it; IntegrityError where it is none, InvalidInputError where its format is newer."""
+        """Read it; raise IntegrityError if it is none, InvalidInputError if its format is newer."""
         try:
             given: dict[str, Any] = read_json(data)
             if int(given["format"]) > FORMAT:

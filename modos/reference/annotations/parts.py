@@ -141,12 +141,12 @@ class Parts:
         return self.nodes, self.exons, self.coding
 
     def with_tables(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Parts:
-        """The same with each table changed: nodes, exons and coding stretches, one after the other."""
+        """Return the same with each table changed: nodes, exons and coding sequences, one after the other."""
         return replace(self, nodes=change(self.nodes), exons=change(self.exons), coding=change(self.coding))
 
     @classmethod
     def join(cls, pieces: list[Parts]) -> Parts:
-        """All of them in one."""
+        """Join all parts into one."""
         nodes, exons, coding = (pl.concat(tables) for tables in zip(*(piece.tables for piece in pieces)))
         return cls(
             nodes,
@@ -247,7 +247,7 @@ def _mentions(table: pl.DataFrame, word: str) -> bool:
 
 
 def _decode(table: pl.DataFrame) -> pl.DataFrame:
-    """GFF3 with what it writes as %28 and the like; an attribute is divided before."""
+    """Decode %28 and the like in GFF3; an attribute is divided before."""
     for name, kind in table.schema.items():
         if kind == pl.String and table[name].str.contains("%", literal=True).any():
             escaped = pl.col(name).str.contains("%", literal=True)
@@ -258,7 +258,7 @@ def _decode(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _split_parents(table: pl.DataFrame) -> pl.DataFrame:
-    """Lines that several transcripts share, once for each."""
+    """Split lines that several transcripts share, into one for each."""
     if not table.select(pl.col("parent").str.contains(",", literal=True).any()).item():
         return table
     return table.with_columns(_split_list("parent")).explode("parent")

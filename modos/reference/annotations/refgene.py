@@ -59,7 +59,7 @@ def looks_like_refgene(line: bytes) -> bool:
 
 
 def _place_of_strand(fields: Sequence[str]) -> int | None:
-    """The number of the column of the strand: before it are the contig, the name, and maybe a gene or `bin`, or both."""
+    """Find the column of the strand: before it are the contig, the name, and maybe a gene or `bin`, or both."""
     for at in (2, 3, 4):
         if len(fields) >= at + 8 and fields[at] in ("+", "-") and all(_is_number(field) for field in fields[at + 1 : at + 6]):
             return at
@@ -127,7 +127,7 @@ def _table(path: str | Given, data: bytes) -> pl.DataFrame:
 
 
 def _row(row: dict[str, str]) -> dict[str, object] | None:
-    """A row with its numbers; None where it is not of the format."""
+    """Parse a row with its numbers; return None if it is not of the format."""
     numbers = [row.get(name, "") for name in _NUMBERS]
     places = [row.get(name, "").strip(",").split(",") for name in ("starts", "ends")]
     if (
@@ -173,7 +173,7 @@ def _fit(found: dict[str, int], starts: list[int], ends: list[int]) -> bool:
 
 
 def _parts(table: pl.DataFrame) -> Parts:
-    """Transcripts of one gene on one strand that meet are one gene; a transcript that is there twice gets a number."""
+    """Build the parts: transcripts of one gene that meet on one strand are one gene; a repeated transcript gets a number."""
     table = table.sort("contig", "gene", "strand", "start", "end", maintain_order=True)
     same = pl.all_horizontal(pl.col("contig", "gene", "strand") == pl.col("contig", "gene", "strand").shift())
     reach = pl.col("end").cum_max().over("contig", "gene", "strand").shift()

@@ -117,7 +117,7 @@ class FeatureTable:
     def __getitem__(self, which: slice) -> Features: ...
 
     def __getitem__(self, which: int | str | slice) -> Feature | Features:
-        """By number, or by id, with or without its version; NotFoundError where there is none, or several."""
+        """Return a feature by number, or by id with or without its version; raise NotFoundError if there is none, or several."""
         if isinstance(which, slice):
             return Features(self, list(range(*which.indices(len(self)))))
         if isinstance(which, str):
@@ -128,7 +128,7 @@ class FeatureTable:
         return Feature(self, row)
 
     def named(self, name: str) -> Features:
-        """Find the features of a name (`BRCA1`); none where no feature has it."""
+        """Find the features of a name (`BRCA1`); none if no feature has it."""
         return Features(self, np.flatnonzero((self.column("name") == name).to_numpy()).tolist())
 
     def where(self, condition: pl.Expr) -> Features:
@@ -137,7 +137,7 @@ class FeatureTable:
         return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
 
     def with_xref(self, xref: str) -> Features:
-        """Find the features with a cross-reference, such as `GeneID:672`; none where no feature has it.
+        """Find the features with a cross-reference, such as `GeneID:672`; none if no feature has it.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class FeatureTable:
         return frozenset() if self.kind == "exon" else frozenset(ids.filter(ids.is_duplicated()).drop_nulls().to_list())
 
     def column(self, name: str) -> pl.Series:
-        """A column of the table."""
+        """Return a column of the table."""
         if name not in self._columns:
             try:
                 column = read_parquet(self._file(), [name]).to_series()
@@ -202,7 +202,7 @@ class FeatureTable:
         return np.frombuffer(self.values(name), np.int64)
 
     def values(self, name: str) -> Any:
-        """A column as Python has it fastest: an array of numbers, or a list; what is in it often is there once."""
+        """Return a column in Python's fastest form: an array of numbers, or a list in which equal texts may be one."""
         if name not in self.loaded:
             series = self.column(name)
             if series.dtype.is_integer() and not series.null_count():
@@ -235,15 +235,15 @@ class FeatureTable:
         return frame
 
     def to_polars(self) -> pl.DataFrame:
-        """All rows."""
+        """Return all rows."""
         return self._frame
 
     def all(self, strand: str | None = None) -> Features:
-        """All of them, or those of a strand."""
+        """Return all features, or those of a strand."""
         return Features(self, None if _check_strand(strand) is None else self._rows(strand)[1])
 
     def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features that share a base with a region."""
+        """Return the features that share a base with a region."""
         try:  # what Segments.find does, without the calls
             cuts, first, shift, started, bounds, covering, rows, last = self._segments[strand][contig]
         except (KeyError, TypeError):
@@ -279,30 +279,30 @@ class FeatureTable:
         return Features(self, segments.find(start, end))
 
     def within(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features that have no base outside of a region."""
+        """Return the features that have no base outside of a region."""
         code, start, end = self._place(contig, start, end)
         if code in self._circular and start <= 0 and end >= self._circular[code]:
             end = _END  # nothing is outside of all
         return self._ask(find_within, code, start, end, strand)
 
     def exact(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features that begin and end where a region does."""
+        """Return the features that begin and end where a region does."""
         return self._ask(find_exact, *self._place(contig, start, end), strand)
 
     def aligned_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features whose 5' end is that of a region."""
+        """Return the features whose 5' end is that of a region."""
         return self._ask_ends(True, True, contig, start, end, strand)
 
     def aligned_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features whose 3' end is that of a region."""
+        """Return the features whose 3' end is that of a region."""
         return self._ask_ends(False, True, contig, start, end, strand)
 
     def within_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features whose 5'-most base is in a region."""
+        """Return the features whose 5'-most base is in a region."""
         return self._ask_ends(True, False, contig, start, end, strand)
 
     def within_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
-        """The features whose 3'-most base is in a region."""
+        """Return the features whose 3'-most base is in a region."""
         return self._ask_ends(False, False, contig, start, end, strand)
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
@@ -336,7 +336,7 @@ class FeatureTable:
         return self._find_many(partial(self._find_by_end, strand, False, False), *self._places(contigs, starts, ends))
 
     def take(self, rows: Numbers | Sequence[int]) -> Features:
-        """The features of row numbers, such as those of `Pairs`."""
+        """Take the features of row numbers, such as those of `Pairs`."""
         return Features(self, rows)
 
     def _ask(self, find: Callable[..., list[int]], code: int, start: int, end: int, strand: str | None) -> Features:
@@ -352,7 +352,7 @@ class FeatureTable:
         return Features(self, found)
 
     def _ask_ends(self, first: bool, aligned: bool, contig: str, start: int, end: int | None, strand: str | None) -> Features:
-        """The features with their first (5') or last (3') end at that of a region, or in it."""
+        """Find the features with their first (5') or last (3') end at that of a region, or in it."""
         code, start, end = self._place(contig, start, end)
         find = find_aligned if aligned else find_ends
         found: list[int] = []
@@ -419,7 +419,7 @@ class FeatureTable:
     def _find_by_end(
         self, strand: str | None, first: bool, aligned: bool, codes: Numbers, starts: Numbers, ends: Numbers
     ) -> Pairs:
-        """The features with their first (5') or last (3') end at that of a query, or in it."""
+        """Find the features with their first (5') or last (3') end at that of a query, or in it."""
         found = []
         for sign in _signs(strand):
             at_start = first == (sign == "+")
@@ -439,7 +439,7 @@ class FeatureTable:
         return Pairs(query[order], row[order])
 
     def _ends(self, strand: str, at_start: bool) -> _Pair:
-        """The starts, or ends, of the features of a strand in order, above them their contigs' numbers; and their rows."""
+        """Return the starts, or ends, of a strand's features in order, above them the contigs' numbers; and their rows."""
         key = strand, at_start
         if key not in self._by_ends:
             offsets, rows = self._rows(strand)
@@ -450,7 +450,7 @@ class FeatureTable:
         return self._by_ends[key]
 
     def _order_along(self, transcripts: Numbers) -> Numbers:
-        """A number for each part of a transcript that grows from its 5' to its 3' end."""
+        """Return a number for each part of a transcript that grows from its 5' to its 3' end."""
         starts, table = self.numbers("start"), self.siblings["transcript"]
         if self.manifest.circular:
             lengths = np.repeat(self._lengths, np.diff(self._table.offsets))
@@ -458,7 +458,7 @@ class FeatureTable:
         return np.where((self.column("strand") == "-").to_numpy(), -starts, starts)
 
     def children(self, parent: str, row: int) -> array[int]:
-        """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
+        """Find the rows whose parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
         if parent not in self._children:
             parents = self.numbers(parent)
             along = (self._order_along(parents), self.numbers("number")) if parent == "transcript" else ()

@@ -16,7 +16,7 @@ _PIECE = 1 << 16
 
 
 def ask(method: str, url: str, *, limit: int, timeout: tuple[float, float], deadline: float, **options: Any) -> tuple[int, bytes]:
-    """The status and the first `limit + 1` bytes of an answer.
+    """Ask for an answer; return its status and its first `limit + 1` bytes.
 
     Parameters
     ----------

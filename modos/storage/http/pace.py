@@ -17,7 +17,7 @@ class Pace:
         self._waited, self._came = 0.0, 0
 
     def note(self, came: int, waited: float) -> None:
-        """Count bytes and seconds; TimeoutError where it is too slow."""
+        """Count bytes and seconds; raise TimeoutError if it is too slow."""
         self._came += came
         self._waited += waited
         if self._waited < PATIENCE:

@@ -65,7 +65,7 @@ class _Watched:
 
 
 def pools(server: str | None) -> dict[str, type[HTTPConnectionPool]]:
-    """Pools of such connections, by scheme.
+    """Return pools of such connections, by scheme.
 
     Parameters
     ----------

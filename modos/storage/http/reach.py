@@ -24,7 +24,7 @@ _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::2
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an http(s) URL; ValueError where it has none."""
+    """Return scheme, host and port of an http(s) URL; raise ValueError if it has none."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     port = parts.port or {"http": 80, "https": 443}.get(scheme)
@@ -80,7 +80,7 @@ def _is_proxied(url: str) -> bool:
 
 
 def reach(host: str, port: int) -> int:
-    """The narrowest reach among the addresses of a host; that of a name without any is left to the connection."""
+    """Return the narrowest reach among the addresses of a host; that of a name without any is left to the connection."""
     try:
         return _known_reach(host, port)
     except (OSError, UnicodeError):
@@ -107,7 +107,7 @@ def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
 
 
 def _embedded_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address that one of IPv6 leads to, where it does; else itself."""
+    """Return the IPv4 address that an IPv6 one embeds, if any; else the address itself."""
     if not isinstance(address, ipaddress.IPv6Address):
         return address
     if address in _TRANSLATED:

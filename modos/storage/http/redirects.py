@@ -47,7 +47,7 @@ class Adapter(HTTPAdapter):
 
 
 def _check_address(response: requests.Response) -> None:
-    """ProtocolError where a redirect leads to what is no address: requests would stumble over it."""
+    """Raise ProtocolError if a redirect leads to an invalid address: requests would stumble over it."""
     try:
         target = response.headers["Location"].encode("latin-1").decode()
         _ = urlsplit(urljoin(response.url, target)).port

@@ -89,7 +89,7 @@ class Child:
             raise getattr(errors, answer["error"])(answer["message"], answer["hint"])
 
     def _ask(self, text: str) -> dict[str, Any] | None:
-        """The answer; None where there is no process any more."""
+        """Ask the process; return None if there is none any more."""
         try:
             process = self._process or self._start()
             assert process.stdin and process.stdout
@@ -184,7 +184,7 @@ def _answer(work: Callable[[str], None], text: str) -> dict[str, str | None]:
 
 
 def _limit(memory: int) -> None:
-    """Limit memory, have this process ended before others where there is none left, and write no cores."""
+    """Limit memory, have this process ended before others if there is none left, and write no cores."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     with suppress(OSError, ValueError):

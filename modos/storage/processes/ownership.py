@@ -27,7 +27,7 @@ _active: set[str] = set()
 
 
 def new_mark() -> str:
-    """A mark of this process."""
+    """Make a mark of this process."""
     pid = os.getpid()
     mark = f"{_place(pid)}-{pid}-{secrets.token_hex(4)}{_own_start(pid)}"
     _active.add(mark)
@@ -40,7 +40,7 @@ def release(mark: str) -> None:
 
 
 def is_at_work(mark: str) -> bool | None:
-    """Return whether the process that made a mark is still at what it was for; None where it cannot be looked into."""
+    """Return whether the process that made a mark is still at what it was for; None if it cannot be looked into."""
     match, own = _MARK.fullmatch(mark), os.getpid()
     if match is None or match["place"] != _place(own):
         return None
@@ -101,7 +101,7 @@ def _sees_own_processes() -> bool:
 
 
 def _stat_of(pid: str) -> list[str] | None:
-    """Fields 3 and on of what Linux says of a process."""
+    """Return fields 3 and on of what Linux says of a process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
