@@ -14,10 +14,10 @@ check: $(VENV)/.test $(VENV)/.check
 	$(VENV)/bin/mypy
 
 test: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "not stack"
 
 test-all: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 ALL_FAULTS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
 
 stack: $(VENV)/.stack
 	deploy/native/install

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from tests.support.sampling import ALL, SEED, most, rank
 
 ROOT = Path(__file__).resolve().parent.parent
-ALL = os.environ.get("MODOS_ALL", "") not in ("", "0")
-SEED = os.environ.get("MODOS_SEED", "0")
+settings.register_profile("modos", deadline=None, max_examples=most(100, 40))  # a machine may have other work
+settings.load_profile("modos")
 
 
 def pytest_report_header():
@@ -21,19 +23,29 @@ def pytest_report_header():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of a sweep (a test of many cases) keep some cases: the same for the same seed, on all workers; with MODOS_ALL all of them."""
+    """Keep a sample of each sweep: the same for the same seed, on all workers; with MODOS_ALL all of it.
+
+    First of each test of many cases, then of each module that is a sweep: of that, what is marked `core` always.
+    """
+    if ALL:
+        return
+    kept = items
+    for of in (pytest.Function, pytest.Module):
+        kept = _sample(kept, of)
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=list(set(items).difference(kept)))
+        items[:] = kept
+
+
+def _sample(items: list, of: type) -> list:
+    """The items without those that the sweeps of one kind leave out: of a function, or of a module."""
     cases = defaultdict(list)
     for item in items:
-        if not ALL and (mark := item.get_closest_marker("sweep")):
-            cases[item.nodeid.partition("[")[0], mark.args[0]].append(item)
-    left = {item for (_, most), found in cases.items() for item in sorted(found, key=_rank)[most:]}
-    if left:
-        config.hook.pytest_deselected(items=list(left))
-        items[:] = [item for item in items if item not in left]
-
-
-def _rank(item) -> bytes:
-    return hashlib.sha256(f"{SEED} {item.nodeid}".encode()).digest()
+        most = [mark.args[0] for node, mark in item.iter_markers_with_node("sweep") if isinstance(node, of)]
+        if most and not (of is pytest.Module and item.get_closest_marker("core")):
+            cases[item.nodeid.partition("[" if of is pytest.Function else "::")[0], most[0]].append(item)
+    left = {item for (_, most), found in cases.items() for item in sorted(found, key=lambda item: rank(item.nodeid))[most:]}
+    return [item for item in items if item not in left]
 
 
 @pytest.fixture(autouse=True)

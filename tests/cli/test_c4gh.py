@@ -20,15 +20,12 @@ import typer.main
 import modos as modos_package
 from modos.cli.app import app
 from modos.encryption.keys import PublicKey, load_public_key
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support import commands
 
 
 def modos(*arguments, code=0, text=True, **environment):
     env = {k: v for k, v in os.environ.items() if k != "C4GH_PASSPHRASE"} | environment
-    result = subprocess.run(
-        [*MODOS, *map(str, arguments)], capture_output=True, text=text, timeout=120, stdin=subprocess.DEVNULL, env=env
-    )
+    result = commands.run(arguments, capture_output=True, text=text, timeout=120, stdin=subprocess.DEVNULL, env=env)
     assert result.returncode == code, result.stderr
     return result
 
@@ -274,6 +271,7 @@ def test_no_passphrase_has_to_be_said_in_a_file_too(tmp_path):
     assert not (tmp_path / "me.sec").exists()
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [
@@ -302,9 +300,7 @@ def at_terminal(*arguments, answers="", **environment):
     """Run where somebody sits at a terminal; returns the exit code and what was shown."""
     master, slave = pty.openpty()
     env = {k: v for k, v in os.environ.items() if k != "C4GH_PASSPHRASE"} | environment
-    process = subprocess.Popen(
-        [*MODOS, *map(str, arguments)], stdin=slave, stderr=slave, stdout=subprocess.DEVNULL, env=env, close_fds=True
-    )
+    process = commands.start(arguments, stdin=slave, stderr=slave, stdout=subprocess.DEVNULL, env=env, close_fds=True)
     os.close(slave)
     os.write(master, answers.encode())
     shown = b""
@@ -345,8 +341,8 @@ def test_who_would_lock_themselves_out_is_asked_first(ex, away, answer, goes_on,
 
 def test_nothing_is_written_before_the_answer(ex, away, tmp_path):
     before, (master, slave) = all_of(ex), pty.openpty()
-    process = subprocess.Popen(
-        [*MODOS, "c4gh", "encrypt", "-p", str(away / "her.pub"), str(ex)],
+    process = commands.start(
+        ["c4gh", "encrypt", "-p", away / "her.pub", ex],
         stdin=slave,
         stderr=slave,
         env=os.environ | {"HOME": str(tmp_path)},
@@ -411,6 +407,7 @@ def place_key(keys, where, locked):
     return folder / "mine.pub" if where == "beside" else keys / "mine.pub", settings
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("locked", [False, True])
 @pytest.mark.parametrize("where", ["variable", "c4gh", "modos", "xdg", "beside"])
 def test_a_key_at_hand_is_found_and_no_passphrase_asked(ex, away, keys, where, locked):

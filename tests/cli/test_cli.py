@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support import commands
 
 
 def modos(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [*MODOS, *map(str, arguments)],
+    return commands.run(
+        arguments,
         capture_output=True,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -199,7 +199,7 @@ def test_wrong_credentials(tmp_path):
 
 def test_a_pipe_closed_early_is_quiet(ex):
     for arguments in (["stream", ex / "demo2.bam"], ["stream", "-r", "chr1", ex / "demo2.bam"]):
-        process = subprocess.Popen([*MODOS, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = commands.start(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(10)
         process.stdout.close()
         assert process.stderr.read() == b""
@@ -248,10 +248,10 @@ def test_a_server_killed_in_the_middle_is_no_short_success(ex, tmp_path):
     big = tmp_path / "objects"
     write_large_object(big)
     for options in (["--raw"], ["-r", "chr1"]):
-        server = subprocess.Popen([*MODOS, "serve", str(big), "--port", "0"], stderr=subprocess.PIPE, text=True)
+        server = commands.start(["serve", big, "--port", "0"], stderr=subprocess.PIPE, text=True)
         url = next(word for word in server.stderr.readline().split() if word.startswith("http://"))
-        client = subprocess.Popen(
-            [*MODOS, "stream", *options, f"{url}/htsget/reads/ex/large"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        client = commands.start(
+            ["stream", *options, f"{url}/htsget/reads/ex/large"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         client.stdout.read(100_000)
         server.kill()
@@ -322,9 +322,7 @@ def test_debug_shows_what_is_tried_again():
 
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
 def test_a_command_that_is_stopped_says_so(ex, number, code, word):
-    with subprocess.Popen(
-        [*MODOS, "query", ex, "@-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as running:
+    with commands.start(["query", ex, "@-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         wait_until_it_reads(running.pid)
         running.send_signal(number)
         out, err = running.communicate(timeout=30)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
 
 import pytest
 
+from tests.support import commands
 from tests.support.terminal import on_a_terminal
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
 def modos(*arguments, cwd=None):
-    return subprocess.run(
-        [*MODOS, *map(str, arguments)], capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, timeout=100, text=True
-    )
+    return commands.run(arguments, capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, timeout=100, text=True)
 
 
 def good(*arguments, cwd=None):

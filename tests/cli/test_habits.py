@@ -20,8 +20,7 @@ import typer.main
 
 from modos.cli.app import app
 from modos.object.modo import MODO
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support.commands import MODOS, run
 
 # What a letter is short for, everywhere but in OTHERS.
 LETTERS = {
@@ -88,8 +87,8 @@ OF_A_FORM = {"publish", "template", "track plot", "track export", "reference env
 
 
 def modos(*arguments, code=0, **environment):
-    done = subprocess.run(
-        [*MODOS, *map(str, arguments)],
+    done = run(
+        arguments,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -383,8 +382,8 @@ def test_json_of_a_copy_and_of_seals(ex, tmp_path, stack):
 def offered(line, **environment):
     """What a shell would offer for a line with the last word begun."""
     words = line.split(" ")
-    done = subprocess.run(
-        MODOS,
+    done = run(
+        [],
         capture_output=True,
         text=True,
         timeout=30,

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from modos.api import MODO
 from modos.cli.output import size
+from tests.support import commands
 from tests.support.terminal import on_a_terminal
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
 def modos(*arguments, cwd=None, stdin=subprocess.DEVNULL):
-    return subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, cwd=cwd, stdin=stdin, timeout=60, text=True)
+    return commands.run(arguments, capture_output=True, cwd=cwd, stdin=stdin, timeout=60, text=True)
 
 
 def good(*arguments, cwd=None):

@@ -26,8 +26,6 @@ import typer.main
 from modos.cli.app import app
 from modos.object.modo import MODO
 
-pytestmark = pytest.mark.sweep(12)
-
 MODOS = f"{shlex.quote(sys.executable)} -c 'from modos.cli import main; main()'"
 TOKEN = "0123456789abcdef0123"
 
@@ -449,6 +447,7 @@ def _recipients(modo):
     return [(one.element_id, one.packets, sorted(one.fingerprints)) for one in modo.recipients()]
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_through_a_pipe_as_from_a_file(case, kept, place, tmp_path, monkeypatch):
     """All files of a command by `<(...)` or as FIFOs, then each by `-`: as from files, or refused with nothing changed."""
@@ -485,6 +484,7 @@ ENDS = {
 }
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("how", ["empty", "cut"])
 @pytest.mark.parametrize(
     "number",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support import commands
 
 
 @pytest.fixture
@@ -18,8 +17,8 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "mini.fa").write_text(">chr1\nACGTN\n>chr2\nGATTACA\n")
 
     def command(*words, code=0, said=()):
-        result = subprocess.run(
-            [*MODOS, "reference", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        result = commands.run(
+            ["reference", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
         )
         assert result.returncode == code and "Traceback" not in result.stderr, result.stderr
         assert code == 0 or (result.stderr.startswith("error: ") and len(result.stderr.splitlines()) <= 2)
@@ -46,6 +45,7 @@ def test_an_assembly_comes_and_goes(run, tmp_path):
     run("list", "--store", "other")
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -77,7 +77,7 @@ def test_the_cache(run):
 
 def test_help_has_two_examples():
     for command in ["list", "show", "add", "import", "pull", "push", "verify", "dna", "features", "rm", "env", "cache"]:
-        text = subprocess.run([*MODOS, "reference", command, "--help"], capture_output=True, text=True, timeout=60).stdout
+        text = commands.run(["reference", command, "--help"], capture_output=True, text=True, timeout=60).stdout
         assert text.count("modos reference ") >= 2, command
 
 

@@ -8,14 +8,14 @@ import os
 import pty
 import shutil
 import subprocess
-import sys
 
 import pytest
+
+from tests.support import commands
 
 if not shutil.which("samtools") or not shutil.which("bcftools"):
     pytest.skip("samtools and bcftools are not installed", allow_module_level=True)
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 REGIONS = ("chr1:5,000-9,000", "chr2:1-3000", "chr1:8500-12000", "chr1:30000-30000")
 
 
@@ -26,7 +26,11 @@ def run(*command, code=0, text=True, **options):
 
 
 def modos(*arguments, code=0, text=True, **environment):
-    return run(*MODOS, *arguments, code=code, text=text, stdin=subprocess.DEVNULL, env=os.environ | environment)
+    result = commands.run(
+        arguments, capture_output=True, text=text, timeout=120, stdin=subprocess.DEVNULL, env=os.environ | environment
+    )
+    assert result.returncode == code, result.stderr
+    return result
 
 
 def records(text):
@@ -78,8 +82,8 @@ def test_several_regions_are_those_of_bcftools(place, example, bed, file):
 
 def test_regions_from_stdin(example, bed):
     folder = example / "ex"
-    piped = subprocess.run(
-        [*MODOS, "stream", "-c", "-R", "-", str(folder / "demo2.bam")],
+    piped = commands.run(
+        ["stream", "-c", "-R", "-", folder / "demo2.bam"],
         capture_output=True,
         text=True,
         input="chr1\t5000\t9000\n",
@@ -178,7 +182,10 @@ def test_samples(example, tmp_path):
     ],
 )
 def test_what_cannot_be_says_why(example, tmp_path, options, code, words):
-    result = run(*MODOS, "stream", *options, example / "ex/demo2.bam", code=code, cwd=tmp_path)
+    result = commands.run(
+        ["stream", *options, example / "ex/demo2.bam"], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert result.returncode == code, result.stderr
     assert result.stdout == "" and "Traceback" not in result.stderr and list(tmp_path.iterdir()) == []
     for word in words:
         assert word in result.stderr
@@ -187,7 +194,7 @@ def test_what_cannot_be_says_why(example, tmp_path, options, code, words):
 def in_terminal(*command):
     """Exit code and output of a command whose stdout is a terminal."""
     parent, child = pty.openpty()
-    process = subprocess.Popen([*MODOS, *map(str, command)], stdout=child, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    process = commands.start(command, stdout=child, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     os.close(child)
     output = b""
     while True:
@@ -211,7 +218,7 @@ def test_a_terminal_shows_text_and_no_binary(example):
 
 def test_a_pipe_that_closes_early_is_no_error(example):
     for options in ((), ("-O", "sam"), ("-r", "chr1"), ("-r", "chr1", "-O", "cram")):
-        command = " ".join([*map(repr, MODOS), "stream", *options, f"'{example}/ex/demo2.bam'"])
+        command = " ".join([*map(repr, commands.MODOS), "stream", *options, f"'{example}/ex/demo2.bam'"])
         result = subprocess.run(
             ["bash", "-c", f"{command} | head -c 100 >/dev/null; echo ${{PIPESTATUS[0]}}"],
             capture_output=True,

@@ -12,14 +12,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytestmark = pytest.mark.sweep(12)
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support.commands import run, start
 
 
 def modos(*arguments, cwd, stdin=subprocess.DEVNULL, text=None):
-    return subprocess.run(
-        [*MODOS, *map(str, arguments)],
+    return run(
+        arguments,
         capture_output=True,
         cwd=cwd,
         timeout=60,
@@ -200,6 +198,7 @@ def test_removing_asks(good, fails):
     fails(2, "track", "query", "ex", words=["no tracks"])
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     ("code", "words", "said"),
     [
@@ -242,9 +241,7 @@ def test_what_cannot_be(fails, good, place, code, words, said):
 def test_a_load_that_is_stopped_leaves_the_old_object(place):
     """Ctrl-C and a kill while data still come in."""
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        process = subprocess.Popen(
-            [*MODOS, "track", "replace", "ex", "steps=-"], cwd=place, stdin=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = start(["track", "replace", "ex", "steps=-"], cwd=place, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdin.write(b"fixedStep chrom=chr1 start=1\n" + b"1\n" * 500)
         process.stdin.flush()
         time.sleep(1.2)
@@ -270,5 +267,5 @@ def test_help_has_two_examples():
         ("track", "add replace remove rename list info query stats mask unmask plot export import-genomedata"),
     ):
         for command in commands.split():
-            text = subprocess.run([*MODOS, group, command, "--help"], capture_output=True, text=True, timeout=60).stdout
+            text = run([group, command, "--help"], capture_output=True, text=True, timeout=60).stdout
             assert text.count(f"modos {group} {command} ") >= 2, command

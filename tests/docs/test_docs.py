@@ -37,6 +37,7 @@ def demo_running() -> Iterator[str]:
             demo.send_signal(signal.SIGINT)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(not shutil.which("samtools") or not shutil.which("bcftools"), reason="needs samtools and bcftools")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path):

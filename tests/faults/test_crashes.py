@@ -14,6 +14,7 @@ from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
 from modos.object import checking
 from modos.tracks.conditions import Condition
+from tests.support.sampling import some
 
 from .conftest import (
     check_whole,
@@ -26,7 +27,7 @@ from .conftest import (
     write_description,
 )
 
-pytestmark = pytest.mark.sweep(8)
+pytestmark = pytest.mark.sweep(7)
 
 
 def add(bams, tmp_path):
@@ -234,11 +235,11 @@ def bounds(place, bams, operation):
 
 
 def sampled(steps, place):
-    """Steps to interrupt: all with ALL_FAULTS=1, else some on S3 and of long operations, the first and last among them."""
-    most = steps if os.environ.get("ALL_FAULTS") else 2 if place.is_remote else 14
-    return sorted({*range(0, steps, max(steps // most, 1)), steps - 1})
+    """Steps to interrupt: all with MODOS_ALL=1, else some, fewer on S3."""
+    return some(range(steps), 1 if place.is_remote else 4)
 
 
+@pytest.mark.sweep(1)
 def test_killed_before_any_change(place, bams, operation, bounds):
     old, new, steps = bounds
     assert steps > 2
@@ -248,6 +249,7 @@ def test_killed_before_any_change(place, bams, operation, bounds):
         verify(place, path, old, new, operation)
 
 
+@pytest.mark.sweep(1)
 def test_a_change_that_fails_once(place, bams, operation, bounds):
     old, new, steps = bounds
     for at in sampled(steps, place):
@@ -258,6 +260,7 @@ def test_a_change_that_fails_once(place, bams, operation, bounds):
         verify(place, path, old, new, operation)
 
 
+@pytest.mark.sweep(1)
 def test_a_storage_that_fails_for_good(place, bams, operation, bounds, monkeypatch):
     monkeypatch.setattr("modos.object.commits.time.sleep", lambda seconds: None)
     old, new, steps = bounds
@@ -269,6 +272,7 @@ def test_a_storage_that_fails_for_good(place, bams, operation, bounds, monkeypat
         verify(place, path, old, new, operation)
 
 
+@pytest.mark.sweep(1)
 def test_the_operation_can_be_repeated_at_once(place, bams, operation, bounds):
     """Without `check --fix` in between."""
     old, new, steps = bounds
@@ -281,9 +285,10 @@ def test_the_operation_can_be_repeated_at_once(place, bams, operation, bounds):
         assert state(place.open(path)) == named(path, new)
 
 
+@pytest.mark.sweep(1)
 def test_creation_that_is_killed_can_be_repeated(place, bams, tmp_path):
     description = write_description(tmp_path, bams)
-    for at in (0, 1, 2, 5, 9, 13, 14, 18, 30):
+    for at in some((0, 1, 2, 5, 9, 13, 14, 18, 30), 2):
         path = place.new()
         assert killed_at(at, lambda: MODO.from_file(description, path, **place.options))
         try:
@@ -295,8 +300,9 @@ def test_creation_that_is_killed_can_be_repeated(place, bams, tmp_path):
         assert files(modo.storage) == expected_files(modo) and check_whole(modo.storage) == []
 
 
+@pytest.mark.sweep(1)
 def test_removal_of_an_object_that_is_killed_can_be_repeated(place, bams):
-    for at in range(0, 12, 2):
+    for at in some(range(0, 12, 2), 2):
         path, neighbour = make(place, bams), None
         neighbour = make(place, bams)
         modo = place.open(path)
@@ -313,6 +319,7 @@ def test_removal_of_an_object_that_is_killed_can_be_repeated(place, bams):
         assert check_whole(place.open(neighbour).storage) == []
 
 
+@pytest.mark.sweep(1)
 def test_a_copy_that_is_killed_can_be_repeated(place, bams, tmp_path):
     source = MODO.open(make_local(bams, tmp_path))
 
@@ -342,6 +349,7 @@ def make_local(bams, tmp_path):
     return modo.path
 
 
+@pytest.mark.sweep(1)
 def test_files_that_are_not_ours_stay(place, bams):
     path = make(place, bams)
     modo = place.open(path)
@@ -361,6 +369,7 @@ def steps_before_commit(place, bams):
     return begun.index("write data.zarr/zarr.json")
 
 
+@pytest.mark.sweep(1)
 def test_a_change_under_way_is_not_swept_away(place, bams):
     """Another process checks and mends while one is between its files and its commit."""
     path = make(place, bams)
@@ -380,6 +389,7 @@ def test_a_change_under_way_is_not_swept_away(place, bams):
     assert check_whole(modo.storage) == []
 
 
+@pytest.mark.sweep(1)
 def test_two_with_one_file_name(place, bams):
     """The second is refused, and the first keeps its file."""
     path = make(place, bams)

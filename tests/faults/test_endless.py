@@ -136,6 +136,7 @@ def run(*arguments):
     return subprocess.run([sys.executable, "-c", CLIENT, str(MEMORY), *arguments], capture_output=True, timeout=120)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("what", [["-r", "chr1:1-100"], ["-O", "sam"], ["--count"], ["-H"]])
 @pytest.mark.parametrize(
     ("kind", "body"),
@@ -158,6 +159,7 @@ def test_a_body_without_an_end(server, kind, body, what):
     assert server.sent < MOST_SENT
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("body", ["json", "deep", "redirect"])
 @pytest.mark.parametrize("command", ["ticket", "discovery"])
 def test_an_answer_without_an_end(server, body, command):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 
@@ -25,6 +24,7 @@ from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
+from tests.support import commands
 from tests.support.proxy import Proxy
 
 FILES = ("demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf")
@@ -37,8 +37,8 @@ def flipped(data, at):
 
 def run(*arguments, **environment):
     with tempfile.TemporaryFile() as out:  # into a pipe, a CRAM is not copied
-        result = subprocess.run(
-            [sys.executable, "-c", "from modos.cli import main; main()", *arguments],
+        result = commands.run(
+            arguments,
             stdout=out,
             stderr=subprocess.PIPE,
             timeout=120,
@@ -94,6 +94,7 @@ def refuse(*_, **__):
     raise RemoteError("the S3 server gives no temporary credentials")
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("name", FILES)
 def test_a_copy_of_a_whole_file(damaged, example, tmp_path, name):
     arguments, environment = damaged(name)
@@ -124,6 +125,7 @@ def flipping(folder, monkeypatch):
         yield proxy, fault
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("name", ["demo1.cram", "demo2.bam", "calls.vcf.gz"])
 def test_a_file_without_an_object(example, tmp_path, monkeypatch, name):
     """Nothing is recorded: the checksums within the file are looked at."""

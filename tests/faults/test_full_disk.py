@@ -86,6 +86,7 @@ def test_what_brings_no_files_is_done(disk, bams, change):
     assert check_whole(again.storage) == [] and files(again.storage) == expected_files(again)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_it_may_be_killed_at_any_point(disk, bams, change):
     at, killed = 0, True

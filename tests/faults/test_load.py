@@ -13,6 +13,8 @@ from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
 from tests.support.load import Load, check_flat, serving
 
+pytestmark = pytest.mark.sweep(1)
+
 BASES = 8_000_000
 
 

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.object import checking
+from tests.support.sampling import most
 
 from .conftest import check_whole, expected_files, files, interrupted, state
 
@@ -115,5 +116,7 @@ def test_any_sequence(bams, steps):
     machine = type("BoundMachine", (Machine,), {"bams": bams})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=most(60, 10), stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )

@@ -143,6 +143,7 @@ def path(place, bams):
     return path
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "writer, cleaner",
     [(CONTAINER, CONTAINER), ([], CONTAINER), (CONTAINER, []), ([], [*MACHINE, *TWO_DAYS_ON]), ([*MACHINE, *TWO_DAYS_ON], [])],
@@ -165,6 +166,7 @@ def test_a_change_under_way_elsewhere_is_left_alone(place, path, bams, writer, c
     assert files(modo.storage) == expected_files(modo)
 
 
+@pytest.mark.sweep(1)
 def test_a_change_that_takes_longer_than_the_limit_renews_its_mark(place, path, bams):
     needs(MACHINE)
     with writing(place, path, bams, renewed_every=0.2) as process:
@@ -174,6 +176,7 @@ def test_a_change_that_takes_longer_than_the_limit_renews_its_mark(place, path, 
     assert check_whole(place.open(path).storage) == [] and "data/new" in place.open(path).metadata
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("pause", ["before the check", "before the root"])
 @pytest.mark.parametrize("change", ["add", "update", "remove"])
 def test_a_change_that_was_taken_for_abandoned_is_not_committed(place, path, bams, pause, change):
@@ -191,6 +194,7 @@ def test_a_change_that_was_taken_for_abandoned_is_not_committed(place, path, bam
     assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", ["add", "update", "remove"])
 def test_what_a_killed_container_left_is_cleaned_up_by_another_in_time(place, path, bams, change):
     needs(CONTAINER, MACHINE)
@@ -207,6 +211,8 @@ def test_what_a_killed_container_left_is_cleaned_up_by_another_in_time(place, pa
     assert modo.metadata.items() >= {k: v for k, v in before.items() if k.startswith("data/")}.items()
 
 
+@pytest.mark.core
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", ["add", "update", "remove"])
 def test_what_a_killed_process_left_is_cleaned_up_by_the_next_change(place, path, bams, change):
     with writing(place, path, bams, change) as process:
@@ -218,6 +224,7 @@ def test_what_a_killed_process_left_is_cleaned_up_by_the_next_change(place, path
     assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("pause, ended", [("before the check", "conflict"), ("before the root", "integrity")])
 def test_an_object_that_is_made_and_taken_for_abandoned(place, bams, tmp_path, pause, ended):
     """There is no root to write anew: what came too late to be refused is said."""
@@ -229,6 +236,7 @@ def test_an_object_that_is_made_and_taken_for_abandoned(place, bams, tmp_path, p
     assert MODO.exists(path, **place.options) is (ended == "integrity")
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", ["create", "copy"])
 def test_who_makes_an_object_is_told_of_a_killed_container_and_how_to_go_on(place, bams, tmp_path, change):
     """There is no object to be mended yet."""
@@ -266,6 +274,7 @@ def test_who_makes_an_object_is_told_of_a_killed_container_and_how_to_go_on(plac
     assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("harm", ["removed", "cut"])
 def test_no_root_names_a_file_that_is_gone_or_cut(place, path, bams, harm):
     """Whoever took it away; a program that knows no records, for one."""
@@ -295,6 +304,7 @@ def test_a_copy_whose_files_are_gone_is_not_committed(place, bams, tmp_path, mon
     assert not MODO.exists(target, **place.options)
 
 
+@pytest.mark.sweep(1)
 def test_a_clean_up_that_is_killed_is_completed(place, path, bams):
     """Between its claim and its end, with nobody but the killed one that knew."""
     from .conftest import killed_at
@@ -401,6 +411,7 @@ def test_an_old_record_is_understood(tmp_path, bams):
     assert storage.exists("old.bam")
 
 
+@pytest.mark.sweep(1)
 def test_what_is_written_after_the_change_was_taken_for_abandoned_is_cleaned_up(place, path, bams):
     """By the writer itself, when it sees that, and nothing that another change has put there since."""
     before = place.open(path)

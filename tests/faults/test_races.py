@@ -9,8 +9,13 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, ConflictError, NotFoundError
+from tests.support.sampling import most
 
 from .conftest import check_whole, fail, interrupted
+
+pytestmark = pytest.mark.sweep(6)
+
+COUNT = most(40, 10)
 
 
 @pytest.fixture
@@ -28,7 +33,9 @@ def at_commit(action):
     return interrupted(0, action)
 
 
-def test_two_processes_add_forty_each(place, path):
+@pytest.mark.core
+@pytest.mark.sweep(1)
+def test_two_processes_add_many_each(place, path):
     children = []
     for writer in range(2):
         child = os.fork()
@@ -36,7 +43,7 @@ def test_two_processes_add_forty_each(place, path):
             signal.alarm(120)
             try:
                 modo = place.open(path)
-                for number in range(40):
+                for number in range(COUNT):
                     modo.add_element({"id": f"w{writer}_{number}", "@type": "Sample"}, part_of="assay/a")
                 os._exit(0)
             except BaseException as error:
@@ -46,7 +53,7 @@ def test_two_processes_add_forty_each(place, path):
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     metadata = place.open(path).metadata
     links = metadata["assay/a"]["has_sample"]
-    assert len(metadata) == 2 + 1 + 80 and len(links) == len(set(links)) == 81
+    assert len(metadata) == 2 + 1 + 2 * COUNT and len(links) == len(set(links)) == 2 * COUNT + 1
     assert check_whole(place.open(path).storage) == []
 
 

@@ -31,6 +31,7 @@ from modos.reference.cached_store import CachedStore
 from modos.reference.locate import open_store
 from modos.reference.store import ReferenceStore
 from modos.storage import open_storage
+from tests.support.sampling import most
 
 from .conftest import fail, interrupted
 
@@ -271,9 +272,10 @@ def each_interruption(operation, check, repeat):
             return at
         check()
         repeat()
-        at += 1
+        at += most(1, 4)
 
 
+@pytest.mark.sweep(1)
 def test_adding_is_interrupted_anywhere(store, files):
     def reset():
         for info in list(store.storage.iter_files()):
@@ -291,6 +293,7 @@ def test_adding_is_interrupted_anywhere(store, files):
     assert each_interruption(add, lambda: whole(store), again) >= 12
 
 
+@pytest.mark.sweep(1)
 def test_removing_is_interrupted_anywhere(store, files):
     def add():
         add_files(store, "mini", [str(files / "x.fa")])

@@ -33,6 +33,7 @@ from modos.server import htsget as server_module
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 from tests.support.proxy import Proxy
 
 REGION = "chr1:5,000-35,000"
@@ -154,6 +155,7 @@ def flip(answer):
     answer.body = answer.body[:at] + bytes([answer.body[at] ^ 0x55]) + answer.body[at + 1 :]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", [cut_short, cut_by_one, reset, stall, set_status(500), set_status(503)])
 @pytest.mark.parametrize("times", [1, 3])
 def test_what_breaks_is_resumed(proxy, quick, expected, change, times):
@@ -185,6 +187,7 @@ def test_what_stays_wrong_is_the_right_error(proxy, quick, change, error):
     assert not [thread for thread in threading.enumerate() if thread.name == "modos-feeder"]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", [cut_short, reset, stall, set_status(500), send_all, send_less, send_twice, flip])
 def test_from_s3_nothing_is_taken_for_something_else(stack, example, expected, change, monkeypatch):
     def fault(proxy, handler, answer):
@@ -338,8 +341,8 @@ def test_a_ticket_of_a_gigabyte_takes_little_memory():
 
 
 def modos(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *arguments],
+    return commands.run(
+        arguments,
         capture_output=True,
         env=os.environ | environment,
         timeout=120,

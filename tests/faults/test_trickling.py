@@ -22,6 +22,8 @@ from modos.storage.http import pace
 from modos.storage.s3 import S3Storage
 from modos.storage.url import AnywhereStorage
 
+pytestmark = pytest.mark.sweep(3)
+
 SIZE = 1 << 24
 
 
@@ -110,6 +112,7 @@ ASKED = {
 }
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     ("what", "how"),
     [

@@ -73,6 +73,7 @@ def oracle():
         yield oracle
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_no_record_is_missed_in_silence(file: Foreign, damage, oracle, tmp_path, record_property):

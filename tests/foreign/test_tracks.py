@@ -19,6 +19,7 @@ if not TRACKS:
     pytest.skip("there are no foreign tracks here (MODOS_FOREIGN, MODOS_SHARED_DATA)", allow_module_level=True)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.skipif(not shutil.which("genomedata-load"), reason="Genomedata's programs are not on the path")
 @pytest.mark.parametrize("name, path", TRACKS, ids=[name for name, _ in TRACKS])
 def test_a_foreign_track_has_the_values_of_genomedata(name, path, tmp_path, record_property):

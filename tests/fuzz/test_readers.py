@@ -12,6 +12,7 @@ from .trying import attempt, mutations
 SECONDS = 60.0 if os.environ.get("MODOS_ALL", "") not in ("", "0") else min(1.0, 30.0 / len(TARGETS))
 
 
+@pytest.mark.sweep(5)
 @pytest.mark.parametrize("name", TARGETS)
 def test_whole_files_are_read(name):
     assert all(attempt(TARGETS[name], seed) for seed in TARGETS[name].seeds())
@@ -23,6 +24,7 @@ def test_files_that_were_wrongly_read_once(name):
         attempt(TARGETS[name], data)
 
 
+@pytest.mark.sweep(8)
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_files(name):
     taken = [attempt(TARGETS[name], data) for data in mutations(TARGETS[name], 1, SECONDS)]

@@ -92,6 +92,7 @@ def refused(*words):
     return raised.value
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=SHORT)
 def test_numbers_in_tables_of_places(place, value):
     MODO("ex").add_genome(sizes=["g.sizes"])
@@ -148,6 +149,7 @@ def test_numbers_in_a_sheet(place, value):
     refused("update", "ex", "-c", "s.tsv", "--type", "data")
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("value", NO_JSON, ids=[text[:12] for text in NO_JSON])
 def test_json_of_elements(place, value):
     for slot in ("name", "id", "sex", "taxon_id", "collector", "@type"):
@@ -162,6 +164,7 @@ def test_json_of_elements(place, value):
     assert not (place / "new").exists()
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("value", NO_YAML, ids=[text[:12] for text in NO_YAML])
 def test_yaml_of_elements(place, value):
     sample = "'@type': Sample, id: x"

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import threading
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,10 +24,10 @@ from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
+from tests.support import commands
 from tests.support.terminal import on_a_terminal
 from tests.unit.codes.test_index import CELLS, TAXA
 
-MODOS = (sys.executable, "-c", "from modos.cli import main; main()")
 TOKEN = "a-token-of-at-least-16-characters"
 
 
@@ -79,6 +78,7 @@ def test_discovery_names_it(served, tmp_path):
         assert get(f"{server.url}/codes/top", collection="cell_type", query="x").status_code == 404
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize(
     "params, status, words",
     [
@@ -308,8 +308,8 @@ def test_the_clients_of_the_peer_are_served(served):
 
 
 def modos(*arguments, cwd, **settings):
-    return subprocess.run(
-        [*MODOS, *map(str, arguments)],
+    return commands.run(
+        arguments,
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -362,10 +362,13 @@ def test_build_search_and_list(index, tmp_path):
 
 def test_a_pipe_is_a_file(tmp_path):
     (tmp_path / "cl.obo").write_text(CELLS)
-    subprocess.run(["bash", "-c", f"gzip -c cl.obo | {shlex.join(MODOS)} codes build -"], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(
+        ["bash", "-c", f"gzip -c cl.obo | {shlex.join(commands.MODOS)} codes build -"], cwd=tmp_path, check=True, timeout=60
+    )
     assert good("codes", "search", "cell_type", "neuron", cwd=tmp_path).stdout == "CL:0000540\tneuron\n"
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     "arguments, code, words",
     [
@@ -461,6 +464,7 @@ def test_words_are_looked_up_and_a_number_is_taken(ex):
     assert "1  leukocyte  CL:0000738" in said and "2  myeloid leukocyte  CL:0000766" in said
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "typed, value",
     [

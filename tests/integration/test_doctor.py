@@ -42,6 +42,7 @@ def test_a_bucket_that_is_not_there(stack):
     assert item.state == "failed" and "no-such-bucket" in item.text
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (20, "failed"), (-20, "failed"), (3, "ok")])
 def test_a_clock(stack, minutes, state):
     def other_date(proxy, handler, answer: Answer) -> None:

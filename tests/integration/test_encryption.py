@@ -127,6 +127,7 @@ def test_the_package_reads_our_files_and_we_its(modo, key, tmp_path, example):
     assert (tmp_path / "other/theirs.bam").read_bytes() == (example / "ex/demo2.bam").read_bytes()
 
 
+@pytest.mark.sweep(1)
 def test_several_recipients_and_a_sender(modo, key):
     secret, public = key
     friend, me = SecretKey.random(), SecretKey.random()
@@ -143,6 +144,7 @@ def test_several_recipients_and_a_sender(modo, key):
     assert [(one.packets, one.opens) for one in modo.recipients(me)] == [(2, False)] * 4
 
 
+@pytest.mark.sweep(1)
 def test_sharing_and_revoking(modo, key, example):
     secret, public = key
     friend, third = SecretKey.random(), SecretKey.random()
@@ -257,6 +259,7 @@ def test_a_plain_file_that_was_changed_is_not_encrypted(modo, key):
     assert content(modo) == before
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", ["bit", "cut", "segment", "swap", "repeat", "trailing", "header"])
 def test_an_encrypted_file_that_was_changed_is_not_decrypted(modo, key, change):
     secret, public = key

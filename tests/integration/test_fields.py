@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -31,13 +30,13 @@ from modos.server.auth import Access
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 from tests.support.fields_oracle import FIELDS, left, sam
 from tests.support.proxy import Proxy
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 ALICE, BOB = "the-token-of-alice", "the-token-of-bobby"
 QUERIES = [
     Query(fields=("QNAME", "FLAG", "SEQ")),
@@ -85,6 +84,7 @@ def made_url(ticket):
 # --- the server ---
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("regions", [(), SOME[:1], SOME, (Region("*"),), (Region("chr1", 39_999, 40_000),)])
 def test_a_ticket_has_the_reads_of_one_without_fields_cut(url, tmp_path, regions):
     client = HtsgetClient(f"{url}/htsget")
@@ -382,6 +382,7 @@ def way(request, example, url):
     return lambda query: modo.file("demo2.bam", hints=query)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("regions", [None, ["chr1:20,001-25,000"], ["chr1:20,001-25,000", "chr2:1-3,000", "chr1:30,001-31,000"]])
 def test_every_way_gives_the_same(way, example, tmp_path, regions):
     """Exactly the records that samtools has, whether the fields that place them are kept or not."""
@@ -404,8 +405,8 @@ def test_less_goes_over_the_network(url, example):
 
 
 def run(*arguments, code=0, **environment):
-    result = subprocess.run(
-        [*MODOS, *map(str, arguments)],
+    result = commands.run(
+        arguments,
         capture_output=True,
         text=True,
         timeout=120,

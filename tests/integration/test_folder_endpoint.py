@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 
 REGION, READS = "chr1:20,001-25,000", 969
 TOKEN = "a-token-of-many-letters"
@@ -36,9 +35,7 @@ def url(folder):
 
 
 def modos(*words, text=True):
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=text, timeout=120
-    )
+    return commands.run(words, capture_output=True, text=text, timeout=120)
 
 
 def test_what_is_listed_is_read_everywhere(url, folder, tmp_path):

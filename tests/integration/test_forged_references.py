@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 
 import pytest
 import requests
@@ -20,6 +19,7 @@ from modos.reference.locate import open_reference, open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 
 TRUE, OTHER = "GATTACA" * 20, "GATTACC" * 20
 
@@ -163,8 +163,8 @@ def test_digests_in_the_metadata_of_an_object_do_not_mix_its_sequences(tmp_path)
 def run(*words, **environment):
     import os
 
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *words],
+    return commands.run(
+        words,
         capture_output=True,
         text=True,
         timeout=60,
@@ -172,6 +172,7 @@ def run(*words, **environment):
     )
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("forge", [forge_name, poison])
 def test_commands_give_out_no_digest_that_the_bases_do_not_have(store, tmp_path, forge):
     forge(store)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -18,12 +17,12 @@ from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 from tests.support.proxy import Proxy
 
 if not shutil.which("samtools") or not shutil.which("bcftools"):
     pytest.skip("samtools and bcftools are not installed", allow_module_level=True)
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 GENES = [  # contig, start (1-based), end, id, name
     ("1", 20_001, 25_000, "ENSG01.7", "BRCA1"),
     ("1", 30_001, 31_000, "ENSG02.1", "TWIN"),
@@ -102,9 +101,7 @@ def counted(path, region):
 
 
 def run(*arguments, code=0, **options):
-    result = subprocess.run(
-        [*MODOS, *map(str, arguments)], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **options
-    )
+    result = commands.run(arguments, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, **options)
     assert result.returncode == code, result.stderr
     return result
 
@@ -240,6 +237,7 @@ def test_digests_of_contigs_count(plain, refs, tmp_path, example, monkeypatch):
 # --- GFF3 of the object ---
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_gff3_of_the_object(example, tmp_path, stack, compressed):
     modo = MODO.create(tmp_path / "ex")

@@ -17,6 +17,7 @@ from modos.errors import InvalidInputError, RegionError
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.packing import are_same_values
+from tests.support import commands
 
 genomedata = pytest.importorskip("genomedata")
 pyBigWig = pytest.importorskip("pyBigWig")
@@ -29,7 +30,6 @@ TRACKS = {
     "dnase": WIGGLE,
     "unfiltered": "unfiltered.bed",
 }
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 # What Genomedata calls and is not installed by pip: a copy does for h5repack, and `bedtools intersect -a stdin -b FILE`.
 SHIMS = {
@@ -66,10 +66,11 @@ def run(tmp_path_factory, data):
     environment["PATH"] = f"{TOOLS}:{environment['PATH']}:{shims}"
 
     def call(tool, *arguments, code=0):
-        command = MODOS if tool == "modos" else [f"{TOOLS}/genomedata-{tool}"]
-        result = subprocess.run(
-            [*command, *map(str, arguments)], cwd=data, env=environment, capture_output=True, text=True, timeout=120
-        )
+        options = {"cwd": data, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+        if tool == "modos":
+            result = commands.run(arguments, **options)
+        else:
+            result = subprocess.run([f"{TOOLS}/genomedata-{tool}", *map(str, arguments)], **options)
         assert code is None or result.returncode == code, result.stderr
         return result
 
@@ -148,6 +149,7 @@ def test_load_seq_takes_the_whole_header_line_as_name(run, tmp_path):
         assert genome["chr1_with_words"].end == modo.genome["chr1"].end == 6  # a blank line is nothing
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("file", ["test_chunks.agp", "adjacent.agp.gz", "chr1.agp.gz", "chrY.agp.gz"])
 def test_assemblies(run, data, tmp_path, file):
     load_seq(run, tmp_path / "a.genomedata", "--assembly", file)
@@ -176,6 +178,7 @@ def test_sizes_several_at_once_and_with_blank_lines(run, tmp_path):
         modo.add_genome(sizes=[tmp_path / "one.sizes"] * 2, id="twice")
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("style", ["UCSC-style-name", "Sequence-Name", "GenBank-Accn", "RefSeq-Accn"])
 def test_assembly_reports(run, data, tmp_path, style):
     (tmp_path / "a.sizes").write_text("NC_000001.11\t100\nNC_000024.10\t50\n")
@@ -223,6 +226,7 @@ def test_histogram(run, archive, loaded):
 OPERATORS = ["lt0.4", "le0.4", "gt 0.4", "ge0.4", "eq0.4", "ne 0.4"]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("condition", [None, *OPERATORS])
 def test_hardmask_tests_the_scores_of_the_mask_file(run, theirs, mine, condition):
     """Of BED column 5 decides; not the values of the track, which --values tests."""
@@ -509,6 +513,7 @@ def test_files_with_values_that_have_no_place(run, data, tmp_path):
 # --- input ---
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "file",
     [
@@ -568,6 +573,7 @@ def test_blank_lines(run, tmp_path):
     assert found["wigFix"][:4].tolist() == [1, 0, 2, 3] and found["wigVar"] is None
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     ("text", "words"), [("chr1\t0\t5\t1\nchrUn\t0\t5\t1\n", "chrUn"), ("chr1\t0\t5\t1\nchr1\t3\t8\t2\n", "line 2")]
 )

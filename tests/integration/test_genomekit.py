@@ -40,6 +40,7 @@ def folder(shared_data) -> Path:
     return shared_data / "genomekit-mini"
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("assembly", CASES)
 def test_the_same_bases_and_features(folder, tmp_path, assembly, record_property):
     name, gff3 = CASES[assembly]

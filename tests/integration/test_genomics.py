@@ -23,8 +23,6 @@ from modos.genomics import GenomicFile
 from modos.genomics.region import Region
 from modos.genomics.sources import Stream
 
-pytestmark = pytest.mark.sweep(8)
-
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
 
@@ -41,6 +39,7 @@ def depths(path, region):
     return [int(line.split("\t")[2]) for line in lines.stdout.splitlines()]
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("file", ["demo1.cram", "demo2.bam"])
 @pytest.mark.parametrize("region", ["chr1:1-1000", "chr1:20,001-26,000", "chr2"])
 def test_depth_is_that_of_samtools(modo, example, file, region, monkeypatch):
@@ -108,6 +107,7 @@ def test_a_region_is_text_or_a_region_or_several(modo):
         list(modo.stream_genomics("demo1.cram", []))
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("file", ["demo2.bam", "demo1.cram", "calls.vcf.gz", "cohort.bcf"])
 def test_what_cannot_be_is_said_by_the_call(modo, file):
     for region, kind in (("chr7", NotFoundError), ("chr1:9-3", RegionError), ([], RegionError)):
@@ -127,6 +127,7 @@ def test_a_reference_that_is_missing_is_said_by_the_call(tmp_path, monkeypatch, 
     assert settled()
 
 
+@pytest.mark.sweep(1)
 def test_records_that_nobody_asks_for_leave_nothing(modo):
     for file in ("demo2.bam", "demo1.cram", "calls.vcf.gz", "cohort.bcf"):
         records = modo.stream_genomics(file, "chr1")
@@ -177,6 +178,7 @@ def settled():
     return True
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("file", ["demo2.bam", "demo1.cram", "calls.vcf.gz", "cohort.bcf"])
 @pytest.mark.parametrize("way", ["break", "error", "collected"])
 def test_who_stops_early_leaves_nothing(modo, file, way):

@@ -60,6 +60,7 @@ def bounded(file, count, seed):
     return [region for region in some_regions(file, count, seed) if region.end is not None or region.contig == "*"]
 
 
+@pytest.mark.sweep(5)
 @pytest.mark.parametrize("way", ["folder", "server"])
 def test_each_region_has_its_records(served, way):
     genomic = served.genomic(way)
@@ -68,6 +69,7 @@ def test_each_region_has_its_records(served, way):
         assert [text_of(record) for record in genomic.fetch(region)] == expected, region
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize("way", ["folder", "server", "server without POST"])
 def test_regions_together_have_each_record_once(served, way):
     regions = bounded(served.file, 12, seed=8)

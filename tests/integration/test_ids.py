@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -14,6 +12,7 @@ from modos.object import commits
 from modos.object.document import Document, group_node
 from modos.object.modo import MODO
 from modos.storage import open_storage
+from tests.support import commands
 
 BAD = ["\x1b[2J", "\x1b]8;;x\x07", "\x9b", "\u202e", "\u2066", "\n", "\t", "\x7f", "\u2028"]
 IDS = [f"sample/a{bad}b" for bad in (*BAD, "\x00")]
@@ -21,8 +20,8 @@ DATES = {"creation_date": "2024-01-01", "last_update_date": "2024-01-01"}
 
 
 def run(*command):
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)],
+    return commands.run(
+        command,
         capture_output=True,
         text=True,
         timeout=100,
@@ -124,6 +123,7 @@ def test_what_an_older_object_has_is_shown_and_exported(old, tmp_path):
     assert len(tree.splitlines()) == 1 + 5 + len(IDS) + 1
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("element_id", [*IDS, "data/d\x9b"], ids=ascii)
 def test_it_is_given_a_sound_id_and_its_links_follow(old, element_id):
     modo, group = MODO(old), element_id.partition("/")[0]

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +13,7 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import generate
 from modos.errors import IntegrityError, RemoteError
+from tests.support import commands
 from tests.support.hard_files import File
 from tests.unit.genomics.index.test_fit import KINDS, without
 
@@ -79,6 +79,7 @@ def test_no_foreign_index_comes_with_a_file_that_replaces_another(modo, made, ki
     assert modo.find_problems() == [] and len(modo.list_files()) == 2
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("where", ["folder", "S3"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_check_names_an_index_that_is_not_of_its_file(modo, made, kind, where, request):
@@ -96,6 +97,7 @@ def test_check_names_an_index_that_is_not_of_its_file(modo, made, kind, where, r
             assert problem.message.startswith(f"{index_name} does not fit {file.path.name}: ")
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("where", ["folder", "S3"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_is_not_empty_where_it_is_the_index_that_has_nothing(modo, made, kind, where, request):
@@ -197,17 +199,16 @@ def test_the_index_of_a_sealed_file_is_looked_at_with_a_key(modo, made, kind, tm
 
 def test_the_command_line_names_it(modo, made, tmp_path):
     file = made("bam", 3000)
-    modos = [sys.executable, "-c", "from modos.cli import main; main()"]
     source = beside(file, tmp_path, lacking(file, "chr10"))
-    added = subprocess.run(
-        [*modos, "add", str(modo.path), "data", "-e", '{"id": "a", "@type": "AlignmentSet"}', "-s", str(source)],
+    added = commands.run(
+        ["add", modo.path, "data", "-e", '{"id": "a", "@type": "AlignmentSet"}', "-s", source],
         capture_output=True,
         text=True,
     )
     assert added.returncode == 6 and added.stderr.startswith("error: a.bam.bai does not fit a.bam: it ends before chr10:")
     assert "hint: make the index again (`samtools index" in added.stderr and added.stderr.count("\n") == 2
     modo.add_element(element(file), file.path)
-    whole = subprocess.run([*modos, "check", str(modo.path), "--thorough"], capture_output=True, text=True)
+    whole = commands.run(["check", modo.path, "--thorough"], capture_output=True, text=True)
     assert whole.returncode == 0 and "is whole" in whole.stderr
     counts = file.index.counts(0)
     data = file.index_path.read_bytes()
@@ -219,8 +220,8 @@ def test_the_command_line_names_it(modo, made, tmp_path):
             1,
         ),
     )
-    assert subprocess.run([*modos, "check", str(modo.path)], capture_output=True).returncode == 0
-    found = subprocess.run([*modos, "check", str(modo.path), "--thorough"], capture_output=True, text=True)
+    assert commands.run(["check", modo.path], capture_output=True).returncode == 0
+    found = commands.run(["check", modo.path, "--thorough"], capture_output=True, text=True)
     assert found.returncode == 6 and "index    data/a: a.bam.bai does not fit a.bam: it counts" in found.stdout
 
 

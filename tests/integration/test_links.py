@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 
 import pytest
 import requests
@@ -18,6 +17,7 @@ from modos.server.auth import Access
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,7 @@ def test_what_is_linked_is_not_listed(url):
     assert paths == ["open/ex"]
 
 
+@pytest.mark.sweep(5)
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -132,11 +133,12 @@ def test_the_machine_is_known_by_its_own_name(tmp_path):
     assert found == [200, 200, 200, 421, 421]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("listening", ["127.0.0.1", "::", "0.0.0.0"])
 def test_a_server_on_all_addresses_knows_the_loopback_one(tmp_path, listening):
     """Also where a socket of IPv6 takes what comes by IPv4; and it answers at the address that it says it has."""
-    served = subprocess.Popen(
-        [sys.executable, "-c", "from modos.cli import main; main()", "serve", str(tmp_path), "--host", listening, "--port", "0"],
+    served = commands.start(
+        ["serve", tmp_path, "--host", listening, "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -28,6 +28,7 @@ def change(path, edit):
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     "name",
     ["../good", "a b", "\x1b[2J", "\ud800", "", "x" * 5000, "x" * 10_000_000, "caf\udcff", "a\x00b", "a\nb", "a/b", "\u202egood"],
@@ -60,6 +61,7 @@ ASSEMBLIES = {
 }
 
 
+@pytest.mark.sweep(5)
 @pytest.mark.parametrize("name", ASSEMBLIES)
 def test_a_malformed_assembly_is_a_line_and_the_others_are_served(store, tmp_path, name):
     change(tmp_path / "store/assemblies/other/assembly.json", ASSEMBLIES[name])

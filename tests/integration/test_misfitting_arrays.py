@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from shutil import copytree
 
 import numpy as np
@@ -16,6 +14,7 @@ from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.tracks.arrays import shard_checksum
 from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes, split_shard
+from tests.support import commands
 from tests.unit.tracks.test_hostile_chunks import LIES, strange  # noqa: F401
 
 VALUES = ("values in other chunks", "a divisor that is 3", "half a base", "a codec without a name", "a shard of an exabyte")
@@ -60,6 +59,7 @@ def test_nothing_is_wrong_with_what_is_right(place):
     assert findings(MODO.open(url, **options)) == []
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("name", [*VALUES, *RUNS])
 def test_one_track_that_does_not_fit_is_told_of_and_blocks_nothing_else(place, name, caplog):
     folder, put = place
@@ -101,6 +101,7 @@ def test_contigs_that_cannot_be_are_a_finding(place):
     assert ("array", "reference/genome") in [(finding.kind, finding.where) for finding in findings(MODO.open(url, **options))]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", ["a chunk", "an index"])
 def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, change):
     """The forger computes the CRC of the chunk, and what the metadata record, anew."""
@@ -134,9 +135,7 @@ def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, ch
 
 
 def run(*words):
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=True, timeout=60
-    )
+    return commands.run(words, capture_output=True, text=True, timeout=60)
 
 
 def test_commands_tell_of_it_in_a_line(strange, tmp_path):  # noqa: F811

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,9 +34,11 @@ from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
+from tests.support import commands
 from tests.support.proxy import Proxy
 
-MODOS = str(Path(sys.executable).parent / "modos")
+pytestmark = pytest.mark.sweep(6)
+
 OTHER = SecretKey(bytes(range(1, 33)))
 
 
@@ -95,7 +96,7 @@ class Place:
         """Run `modos`; on S3 with the server as its endpoint."""
         told = {"AWS_ACCESS_KEY_ID": CREDENTIALS["key"], "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"]}
         options = ["--endpoint", self.url] if self.options else []
-        return subprocess.run([MODOS, *options, *words], capture_output=True, text=True, env=os.environ | told)
+        return commands.run([*options, *words], capture_output=True, text=True, env=os.environ | told)
 
     def open(self) -> MODO:
         return MODO.open(self.path, **self.options)
@@ -161,6 +162,7 @@ def check_named(place, path, tmp_path, secret=None, name="demo1.cram") -> None:
     assert requests.get(access["url"], timeout=20).content == asked.content
 
 
+@pytest.mark.sweep(1)
 def test_a_file_keeps_its_name(place, crams, tmp_path, own, secret_file):
     check_named(place, crams[0], tmp_path)
     for number in (1, 2, 3):
@@ -211,6 +213,7 @@ def test_who_goes_by_a_key_is_given_no_other_file(place, crams, monkeypatch):
     assert requests.get(f"{place.url}/files/{old_id}.cram", timeout=20).status_code == 200
 
 
+@pytest.mark.sweep(1)
 def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams, monkeypatch):
     monkeypatch.setattr("modos.object.newest._FRESH", 3600)  # so that it does not look meanwhile, however slow the machine
     if not place.options:
@@ -234,6 +237,7 @@ def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams, monke
         assert MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS).count("demo1.cram", "chr1:20,001-30,000") != before
 
 
+@pytest.mark.sweep(1)
 def test_an_address_is_of_the_kind_that_comes_first_and_may_be_escaped(place, example):
     """A name can have blanks, and a folder of variants can be called `reads`."""
     place.open().add_element(
@@ -252,6 +256,8 @@ def test_samtools_goes_by_the_name(place, crams):
     assert int(got.stdout) >= wanted(crams[1])
 
 
+@pytest.mark.core
+@pytest.mark.sweep(1)
 def test_a_file_is_renamed(place, crams, tmp_path, own, secret_file):
     modo = place.open()
     modo.update_element("r", {}, crams[1])
@@ -275,6 +281,7 @@ def test_a_file_is_renamed(place, crams, tmp_path, own, secret_file):
     check_named(place, crams[1], tmp_path, secret_file, name="reads/patient1.cram")
 
 
+@pytest.mark.sweep(1)
 def test_a_version_is_left_behind(place, crams, tmp_path):
     modo = place.open()
     modo.update_element("r", {}, crams[1])
@@ -285,6 +292,7 @@ def test_a_version_is_left_behind(place, crams, tmp_path):
     assert stored(place) == {"Demo1.cram", "Demo1.cram.crai"}
 
 
+@pytest.mark.sweep(1)
 def test_a_name_and_a_file_at_once(place, crams, tmp_path):
     modo = place.open()
     modo.update_element("r", {}, crams[1])
@@ -369,6 +377,7 @@ def test_a_file_is_not_called_as_an_index_of_another_or_as_its_folder(place, tmp
     assert place.open().find_problems() == []
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("name", ["x.cram.crai", "x.crai"])
 def test_a_file_that_is_there_does_not_become_the_index_of_one_that_is_renamed(place, name):
     modo = place.open()
@@ -399,10 +408,10 @@ def test_a_version_alone_is_no_difference(modo, crams, tmp_path):
     for number in (1, 0):
         modo.update_element("r", {}, crams[number])
     assert modo.metadata["data/r"]["data_path"] == "demo1~3.cram"
-    assert subprocess.run([MODOS, "diff", modo.path, tmp_path / "other"], capture_output=True).stdout == b""
+    assert commands.run(["diff", modo.path, tmp_path / "other"], capture_output=True).stdout == b""
     modo.update_element("r", {}, crams[1])
     modo.update_element("b", {"data_path": "x.bam"})
-    told = subprocess.run([MODOS, "diff", modo.path, tmp_path / "other"], capture_output=True, text=True)
+    told = commands.run(["diff", modo.path, tmp_path / "other"], capture_output=True, text=True)
     assert told.returncode == 1 and "data_path: x.bam -> demo2.bam" in told.stdout and "demo1" not in told.stdout
     assert "data_checksum" in told.stdout
 
@@ -482,6 +491,7 @@ def test_a_large_file_is_renamed_by_the_s3_server(stack, tmp_path):
         assert modo.find_problems() == [] and modo.storage.read("tables/l.tsv")[0] == (tmp_path / "large.tsv").read_bytes()
 
 
+@pytest.mark.sweep(1)
 def test_two_that_rename_to_one_name(place, crams):
     """The second fails, and the first keeps its bytes."""
     modo = place.open()
@@ -542,9 +552,7 @@ def test_people_are_shown_names(modo, crams, tmp_path):
     assert "<td>demo1.cram</td>" in modo._repr_html_() and "~2" not in modo._repr_html_()
     entity = {entity["@id"]: entity for entity in modo.ro_crate()["@graph"]}["demo1~2.cram"]
     assert entity["name"] == "demo1.cram"
-    shown = subprocess.run(
-        [MODOS, "show", "--files", str(modo.path)], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    shown = commands.run(["show", "--files", str(modo.path)], capture_output=True, text=True, check=True).stdout.splitlines()
     assert f"{modo.path}/demo1.cram  (stored as demo1~2.cram)" in shown and f"{modo.path}/demo2.bam" in shown
     copy = modo.download(tmp_path / "copy", include=["demo1.cram"])
     assert (tmp_path / "copy/demo1~2.cram").exists() and not (tmp_path / "copy/demo2.bam").exists(), copy
@@ -552,8 +560,8 @@ def test_people_are_shown_names(modo, crams, tmp_path):
 
 def test_what_stays_is_told(modo, tmp_path):
     (modo.path / "there.cram").write_bytes((modo.path / "demo1.cram").read_bytes())
-    told = subprocess.run(
-        [MODOS, "update", str(modo.path), "r", "-e", '{"data_path": "there.cram"}'], capture_output=True, text=True, check=True
+    told = commands.run(
+        ["update", str(modo.path), "r", "-e", '{"data_path": "there.cram"}'], capture_output=True, text=True, check=True
     )
     assert "demo1.cram stays, and belongs to no element: data/r has there.cram now" in told.stderr
     assert (modo.path / "demo1.cram").exists() and {

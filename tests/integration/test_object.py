@@ -98,6 +98,7 @@ def test_a_missing_index_is_built(modo, source, tmp_path, file, index, class_nam
     assert not (tmp_path / f"{file}.{index}").exists(), "the folder of the source stays as it was"
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "command",
     [

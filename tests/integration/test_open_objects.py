@@ -24,6 +24,8 @@ from modos.storage.local import LocalStorage
 from tests.support.hard_files import CASES
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(8)
+
 
 @pytest.fixture(params=["folder", "s3"])
 def opened(request, tmp_path):
@@ -48,6 +50,8 @@ def again(modo):
     return MODO(OpenObject(modo._object.address))
 
 
+@pytest.mark.core
+@pytest.mark.sweep(1)
 def test_what_one_commits_the_other_sees(opened, tmp_path):
     source = CASES["vcf-tbi"](tmp_path).path
     (tmp_path / "other").mkdir()
@@ -281,6 +285,7 @@ def test_a_sealed_file_that_was_replaced_is_opened_anew(tmp_path):
     ).count("chr2")
 
 
+@pytest.mark.sweep(1)
 def test_a_genome_is_the_newest_when_it_is_opened_and_stays_as_it_is(opened, tmp_path):
     writer, reader = opened(), opened()
     (tmp_path / "sizes").write_text("chr1\t9000\n")

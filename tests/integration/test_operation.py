@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -25,6 +24,7 @@ from modos.server.drs import object_id
 from modos.server.rules import Caller, read_access
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
+from tests.support import commands
 
 COUNT = 25
 
@@ -136,18 +136,8 @@ def test_parameters_that_are_not_known_or_given_twice_are_refused(url, path, que
 def test_a_list_of_what_was_searched_for(url, root):
     females = list_remote(None, url, None, "sex=female")
     assert len(females) == (COUNT + 1) // 2 and len(list_remote(None, url, None, "sex=male")) == COUNT // 2
-    listed = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from modos.cli import main; main()",
-            "--endpoint",
-            url,
-            "remote",
-            "list",
-            "--search",
-            "sex=female",
-        ],
+    listed = commands.run(
+        ["--endpoint", url, "remote", "list", "--search", "sex=female"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -214,8 +204,8 @@ def test_each_request_has_an_id(url):
 
 
 def serve(folder, *words, **environment):
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0", *words],
+    process = commands.start(
+        ["serve", folder, "--port", "0", *words],
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -269,6 +259,7 @@ def test_settings_come_from_the_environment(root):
     assert "path=/ status=200" in process.stderr.read() and process.wait(20) is not None
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_a_request_under_way_is_answered_before_the_end(tmp_path, workers):
     """A file of 60 MB is being read slowly when the server is told to end."""
@@ -299,6 +290,7 @@ def test_several_workers_count_together(root):
     assert process.wait(30) is not None
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "words",
     [
@@ -311,8 +303,8 @@ def test_several_workers_count_together(root):
     ],
 )
 def test_settings_that_are_not_good_are_named(root, words):
-    result = subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", "serve", root, "--port", "0", *words],
+    result = commands.run(
+        ["serve", root, "--port", "0", *words],
         capture_output=True,
         text=True,
         timeout=30,

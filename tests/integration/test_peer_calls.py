@@ -15,15 +15,12 @@ from typer.testing import CliRunner
 
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, RegionError
+from tests.support import commands
 from tests.support.peer_layout import write_object
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
 def modos(*arguments, **environment):
-    return subprocess.run(
-        [*MODOS, *map(str, arguments)], capture_output=True, stdin=subprocess.DEVNULL, env=os.environ | environment, timeout=60
-    )
+    return commands.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, env=os.environ | environment, timeout=60)
 
 
 def done(*arguments, **environment):
@@ -464,6 +461,7 @@ def test_stream_from_s3_and_copy_to_a_target(stack, tmp_path):
     assert b"+ demo1.cram" in planned
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize(
     "line",
     [
@@ -495,6 +493,7 @@ def test_the_same_given_twice_is_that(ex):
     assert done("publish", "--format", "nt", "--output-format", "nt", ex)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("flag", ["-pw", "--passphrase"])
 def test_a_file_with_the_passphrase(ex, tmp_path, flag):
     passphrase = tmp_path / "passphrase"

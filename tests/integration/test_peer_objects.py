@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tracemalloc
 
 import numcodecs
@@ -25,14 +23,15 @@ from modos.reference.cache import cache_folder
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 from tests.support.peer_layout import checksum, consolidate, run_peer, write_array, write_object
 
 NOW = {"assay/a": {"@type": "Assay", "name": "a", "omics_type": ["GENOMICS"]}}
 
 
 def run(*command):
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)],
+    return commands.run(
+        command,
         capture_output=True,
         text=True,
         timeout=100,
@@ -447,6 +446,7 @@ else:
 """
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_an_object_that_its_own_program_made(tmp_path, example, encrypted):
     secret = SecretKey.random()

@@ -82,6 +82,7 @@ def test_the_peer_lists_samples_and_publishes_what_modos_made(ours, tmp_path):
         assert ("demo1.cram.c4gh" in turtle) is sealed and "a sample" in turtle
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     ("steps", "is_shown"),
     [

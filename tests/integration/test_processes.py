@@ -18,6 +18,8 @@ from modos.errors import AccessError, ModosError, NotFoundError
 from modos.object.finding import open_served_file
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(3)
+
 URL, FILES, REGION = f"s3://{BUCKET}/ex", ("demo1.cram", "demo2.bam", "calls.vcf.gz"), "chr1:1-20,000"
 WAYS = {"s3": lambda stack: {"services": {"s3": stack.s3}}, "endpoint": lambda stack: {"endpoint": stack.endpoint}}
 
@@ -92,6 +94,7 @@ def fork(work, seconds=60):
     return answer
 
 
+@pytest.mark.sweep(1)
 def test_a_child_goes_on_with_what_its_parent_has_used(modo, local):
     file = modo.file("demo2.bam")
     first_position(file)
@@ -101,6 +104,7 @@ def test_a_child_goes_on_with_what_its_parent_has_used(modo, local):
     assert counts(modo) == counts(local)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 @pytest.mark.parametrize("kind", ["pool", "futures"])
 def test_pools_of_processes(modo, local, way, kind):
@@ -155,6 +159,7 @@ print(modo.count("demo2.bam", "chr1"))
 """
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("child", ["used", "unused"])
 def test_a_child_that_exits_takes_no_connection_away(stack, local, child):
     result = subprocess.run([sys.executable, "-c", EXITS, URL, stack.s3, child], capture_output=True, text=True, timeout=40)
@@ -162,6 +167,7 @@ def test_a_child_that_exits_takes_no_connection_away(stack, local, child):
     assert int(result.stdout) == local.count("demo2.bam", "chr1")
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("go_on", [lambda file: iter(file.fetch()), lambda file: file.iter_bytes("chr1")])
 def test_a_stream_that_was_begun_is_not_gone_on_with_in_a_child(modo, go_on):
     file = modo.file("demo2.bam")

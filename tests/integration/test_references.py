@@ -15,8 +15,7 @@ from modos.genomics.region import Region
 from modos.reference.adding import add_files, push
 from modos.reference.cache import cached_files
 from modos.reference.locate import open_reference, open_store
-
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support import commands
 
 
 @pytest.fixture
@@ -59,8 +58,8 @@ def test_a_store_far_away_gives_the_contig_of_the_region_alone(place, stack, mon
     target = f"s3://{BUCKET}/refs-{place.name}"
     push(open_store(place / "refs"), open_store(target), "demo")
     monkeypatch.setenv("MODOS_REFERENCE_STORE", target)
-    result = subprocess.run(
-        [*MODOS, "stream", "-c", "-r", "chr1:20,001-25,000", "own/reads.cram"],
+    result = commands.run(
+        ["stream", "-c", "-r", "chr1:20,001-25,000", "own/reads.cram"],
         cwd=place,
         capture_output=True,
         text=True,
@@ -125,8 +124,8 @@ def test_other_names_of_contigs_are_understood_in_streams(named, place):
     ):
         assert [read.query_name for read in named.stream_genomics("reads.cram", region)] == wanted, region
     assert named.count("reads.cram", "1:20,001-25,000") == 969 and named.coverage("reads.cram", "1:20,001-20,100").shape == (100,)
-    result = subprocess.run(
-        [*MODOS, "stream", "-c", "-r", "NC_1.1:20,001-25,000", "own/reads.cram"], cwd=place, capture_output=True, text=True
+    result = commands.run(
+        ["stream", "-c", "-r", "NC_1.1:20,001-25,000", "own/reads.cram"], cwd=place, capture_output=True, text=True
     )
     assert result.stdout == "969\n", result.stderr
     with pytest.raises(NotFoundError, match="chr99"):
@@ -200,7 +199,7 @@ def test_check_compares_a_cram_with_its_reference(named, place):
     (problem,) = named.find_problems()
     assert problem.kind == "sequence" and not problem.harmless
     assert "made with other sequences than reference/wrong: chr2 (M5 " in problem.message and "chr1" not in problem.message
-    result = subprocess.run([*MODOS, "check", "own"], cwd=place, capture_output=True, text=True)
+    result = commands.run(["check", "own"], cwd=place, capture_output=True, text=True)
     assert result.returncode == 6 and "chr2 (M5" in result.stdout + result.stderr
     open_store().remove("wrong")
     (problem,) = named.find_problems()

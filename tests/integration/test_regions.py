@@ -36,6 +36,7 @@ def modo(request, example, stack):
     return MODO.open("s3://modos-demo/ex", endpoint=stack.endpoint)
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("region", READS)
 @pytest.mark.parametrize("file", ["demo1.cram", "demo2.bam"])
 def test_reads_are_those_of_samtools(modo, example, file, region):
@@ -43,6 +44,7 @@ def test_reads_are_those_of_samtools(modo, example, file, region):
     assert got == sam(example / "ex" / file, region, example / "ex" / "reference.fa")
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("region", VARIANTS)
 @pytest.mark.parametrize("file", ["calls.vcf.gz", "cohort.bcf"])
 def test_variants_are_those_of_bcftools(modo, example, file, region):
@@ -54,6 +56,7 @@ def test_without_a_region_all_records_come(modo, example):
     assert sum(1 for _ in modo.stream_genomics("demo2.bam")) == int(run("samtools", "view", "-c", example / "ex/demo2.bam")[0])
 
 
+@pytest.mark.sweep(1)
 def test_a_file_is_found_as_it_is_listed(modo):
     listed = next(path for path in modo.list_files() if path.name == "demo2.bam")
     assert sum(1 for _ in modo.stream_genomics(listed, "chr1:1-1000")) > 0
@@ -65,6 +68,7 @@ def test_an_unknown_contig_is_named_with_those_that_exist(modo):
     assert "chr7" in str(error.value) and "chr1, chr2" in error.value.hint
 
 
+@pytest.mark.sweep(1)
 def test_a_malformed_region_is_refused(modo):
     with pytest.raises(RegionError):
         list(modo.stream_genomics("demo1.cram", "chr1:9-3"))
@@ -106,6 +110,7 @@ def test_contigs_with_colons_are_told_apart(tmp_path):
         names("HLA:01")
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(
     "name",
     [

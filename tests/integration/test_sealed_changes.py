@@ -90,6 +90,7 @@ def assert_true(modo, element, plain, readers):
     assert modo.find_problems(secret_key=readers[0], thorough=True) == []
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("has_index", [True, False])
 def test_a_plain_file_that_replaces_an_encrypted_one_is_encrypted_for_its_recipients(modo, other_reads, tmp_path, has_index):
     source = tmp_path / "new.bam"
@@ -143,6 +144,7 @@ def test_a_description_of_the_plain_files_brings_an_encrypted_object_up_to_date(
     assert not [name for name in files(modo) if name.endswith((".bam", ".bai"))]
 
 
+@pytest.mark.sweep(1)
 def test_the_same_plain_file_changes_nothing(modo, example):
     before = state(modo)
     modo.update_element("demo2", {}, example / "ex/demo2.bam")
@@ -280,6 +282,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("how", BROKEN)
 def test_what_is_no_crypt4gh_is_refused_and_told_of(modo, tmp_path, how):
     """Where it comes in, and where it is already; with few bytes read."""
@@ -400,6 +403,7 @@ def test_what_others_make_is_taken(tmp_path, other_reads):
     assert modo.find_problems() == [] and len(modo.verify_encryption(tmp_path / "me.sec")) == 5
 
 
+@pytest.mark.sweep(1)
 def test_encrypting_for_more_people_is_refused_whole(modo):
     """Where a file is encrypted already; the same people are fine, and get what is new."""
     modo.decrypt(ME, elements=["demo1"])

@@ -28,6 +28,8 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.provider import Provider
 
+pytestmark = pytest.mark.sweep(9)
+
 CADDYFILE = Path(__file__).resolve().parents[2] / "deploy/gateway/Caddyfile"
 
 
@@ -124,6 +126,7 @@ def trickling(head):
             stop.set()
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n{", b"HTTP/1.1 200 OK\r\n\r\n"]
 )
@@ -296,6 +299,7 @@ def wait_for(url):
     raise AssertionError(f"{url} does not answer")
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "authorization", ["", "Authorization: Bearer a-token-of-many-letters\r\n", "Authorization: Bearer x\r\n"]
 )
@@ -368,6 +372,7 @@ def test_a_slow_body_has_an_end(plain, monkeypatch):
         assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "before",
     [

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -20,9 +18,9 @@ from modos.errors import InvalidInputError
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.modes import file_mode
+from tests.support import commands
 from tests.support.hard_files import CASES
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 LAB, A, B, STRANGER = 61_000, 61_001, 61_002, 61_003
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be several people")
 
@@ -315,6 +313,7 @@ def test_two_threads_that_make_the_same_folders_do_not_narrow_them(tmp_path, uma
     assert len([path for path in (tmp_path / "ex").rglob("*") if path.is_file()]) == 400
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("there, expected", [(None, 0o640), (0o600, 0o600), (0o664, 0o664)])
 def test_what_is_written_with_o_has_the_mode_of_what_was_there_else_by_the_umask(tmp_path, there, expected):
     modo = MODO(tmp_path / "ex")
@@ -325,7 +324,7 @@ def test_what_is_written_with_o_has_the_mode_of_what_was_there_else_by_the_umask
         target.chmod(there)
     before = os.umask(0o027)
     try:
-        subprocess.run([*MODOS, "stream", tmp_path / "ex/a.vcf.gz", "-o", target], check=True, timeout=100)
+        commands.run(["stream", tmp_path / "ex/a.vcf.gz", "-o", target], check=True, timeout=100)
     finally:
         os.umask(before)
     assert mode(target) == expected and target.read_bytes().startswith(b"##fileformat")

@@ -16,11 +16,11 @@ from modos.tracks.contig_files import measure_fasta, read_agp, read_sizes
 from modos.tracks.mask_files import MaskFile
 from modos.tracks.packing import are_same_values
 from modos.tracks.wiggle import read_text
+from tests.support import commands
 
 pyBigWig = pytest.importorskip("pyBigWig")
 GAP = (2000, 102_000)
 LENGTH = 103_000
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_bigwig_with_values_that_have_no_place(modo, tmp_path, monkeypatch, dens
 
 def test_the_command_line(base, tmp_path):
     def run(*words, code=0):
-        done = subprocess.run([*MODOS, *map(str, words)], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+        done = commands.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
         assert done.returncode == code, done.stderr
         return done.stderr
 

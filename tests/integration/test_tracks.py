@@ -33,6 +33,7 @@ from modos.tracks.bigwig import open_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.export import export
 from modos.tracks.packing import are_same_values
+from tests.support.sampling import most
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}
 
@@ -116,7 +117,7 @@ TRACK_KEYS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=most(400, 60), deadline=None)
 @given(BASE_KEYS, TRACK_KEYS)
 def test_indices_mean_what_they_mean_to_numpy(genome, bases, tracks):
     truth, contig = whole("scaffold"), genome["scaffold"]
@@ -422,7 +423,7 @@ def test_masks_come_and_go(modo, tmp_path):
     assert modo.find_problems() == [] and genome is not None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=most(30, 5), deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -773,6 +774,7 @@ def test_bigwigs_that_cannot_be_taken(modo, bigwigs, tmp_path):
     assert modo.find_problems() == [] and modo.genome.tracknames_continuous == ["steps"]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("ending", ["bedGraph", "bedGraph.gz", "wig", "wig.gz"])
 def test_text_out_and_in_again(folder, modo, tmp_path, ending):
     for track in TRUTH:
@@ -871,6 +873,7 @@ def opened_by_genomedata(archive):
     return genomedata.Genome(str(archive / "a.genomedata"))
 
 
+@pytest.mark.sweep(0)
 def test_values_bases_and_stretches_are_the_same(archive, ours):
     genome = ours.genome
     with opened_by_genomedata(archive) as theirs:
@@ -890,6 +893,7 @@ def test_values_bases_and_stretches_are_the_same(archive, ours):
         np.testing.assert_allclose(theirs.maxs, genome.maxs, rtol=1e-6)
 
 
+@pytest.mark.sweep(0)
 def test_an_archive_is_brought_in(archive, ours, tmp_path):
     modo = MODO.create(tmp_path / "imported")
     assert modo.import_genomedata(archive / "a.genomedata") == ["dense", "peaks", "points"]
@@ -906,6 +910,7 @@ def test_an_archive_is_brought_in(archive, ours, tmp_path):
             MODO.create(tmp_path / f"x{wrong.name}").import_genomedata(wrong)
 
 
+@pytest.mark.sweep(0)
 def test_an_archive_of_a_folder(archive, tmp_path):
     """Format 0: a file for each chromosome, the tracks' names in each."""
     import h5py

@@ -84,6 +84,7 @@ def test_a_file_damaged_in_the_store_is_not_downloaded(ex, stack, target, tmp_pa
     assert not (tmp_path / "back").exists()
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("fault", range(0, 30, 4))
 def test_an_upload_that_breaks_is_no_object_and_can_go_on(ex, stack, target, monkeypatch, fault):
     calls = []

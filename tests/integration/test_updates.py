@@ -23,6 +23,7 @@ from modos.errors import (
 )
 from modos.metadata import model
 from modos.object.commits import load
+from tests.support.sampling import most
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_a_damaged_path_in_the_metadata_touches_nothing(modo, tmp_path):
     assert outside.read_bytes() == b"precious"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=most(60, 15), deadline=None)
 @given(name=st.text(min_size=1, max_size=40))
 def test_ids_are_refused_or_come_back(tmp_path_factory, name):
     modo = MODO(tmp_path_factory.mktemp("ids") / "ex")

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modos.api import MODO
+from tests.support.sampling import most
 
 DECLARATIONS = {
     "END": '##INFO=<ID=END,Number=1,Type=Integer,Description="End">',
@@ -102,7 +103,8 @@ def said_by_bcftools(path, regions):
     return [line.split() for line in done.stdout.splitlines()]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.sweep(1)
+@settings(max_examples=most(12, 4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=documents())
 @pytest.mark.parametrize("form", ["vcf", "bcf"])
 def test_the_same_variants_overlap(text, form, tmp_path_factory):

@@ -10,7 +10,6 @@ import re
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,10 +19,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from modos.server.run import TIDIED
+from tests.support.commands import MODOS
+from tests.support.sampling import ALL
 
-ALL = os.environ.get("MODOS_ALL", "") not in ("", "0")  # read before a test's own environment hides it
 CLIENTS = 200
-SECONDS, WARM_UP = (60.0, 15.0) if ALL else (5.0, 3.0)
+SECONDS, WARM_UP = (60.0, 15.0) if ALL else (3.0, 2.0)
 MEMORY = 24 << 20  # bytes by which a server may have grown after the warm-up, which has filled its caches
 SLOWEST = 20.0  # seconds that a good request may take on a machine with other work
 _SETTLE = 10.0
@@ -33,7 +33,7 @@ _SETTLE = 10.0
 def serving(place: str | Path, *words: str | Path, **environment: str) -> Iterator[tuple[str, int]]:
     """`modos serve` as a process of its own: its URL and its number."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "from modos.cli import main; main()", "serve", place, "--port", "0", *words],
+        [*MODOS, "serve", place, "--port", "0", *words],
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,

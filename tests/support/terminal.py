@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 import threading
 
-MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+from tests.support import commands
 
 
 def on_a_terminal(*arguments, answers, cwd, **settings):
     """Run a command whose input and messages are a terminal; returns the exit code, what was said, and the output."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=os.environ | settings
-    )
+    process = commands.start(arguments, cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=os.environ | settings)
     os.close(theirs)
     said = bytearray()
 

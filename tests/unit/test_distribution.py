@@ -134,6 +134,7 @@ def pip(*words):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.skipif(not shutil.which("git") or importlib.util.find_spec("pip") is None, reason="needs git and pip")
 @pytest.mark.parametrize("way", ["wheel", "git"])
 def test_what_the_page_of_installing_says(project, tmp_path, way):

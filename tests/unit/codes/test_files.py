@@ -321,6 +321,7 @@ def test_an_external_document_type_is_not_fetched(tmp_path):
     assert [term.uri for term in read(tmp_path, text)] == ["http://x/y"]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "begin, piece, end",
     [

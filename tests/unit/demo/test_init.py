@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support import commands
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -71,8 +73,8 @@ def test_the_step_that_opens_the_bucket_knows_of_the_rules():
 
 
 def serve(folder: Path, **settings: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0"],
+    return commands.run(
+        ["serve", folder, "--port", "0"],
         env=os.environ | settings,
         text=True,
         capture_output=True,

@@ -106,6 +106,7 @@ def content(size):
     return (os.urandom(997) * (size // 997 + 1))[:size]
 
 
+@pytest.mark.sweep(5)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_package_opens_what_we_seal(pair, passphrase, size):
     secret, public = pair
@@ -113,6 +114,7 @@ def test_the_package_opens_what_we_seal(pair, passphrase, size):
     assert crypt4gh("decrypt", "--sk", secret, data=sealed(data, load_public_key(public))) == data
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize("size", SIZES)
 def test_we_open_what_the_package_seals(pair, passphrase, size):
     secret, public = pair

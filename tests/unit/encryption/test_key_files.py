@@ -117,6 +117,7 @@ def ssh_keygen(folder, *options, kind="ed25519", passphrase=PASSPHRASE, name="k"
     return folder / name
 
 
+@pytest.mark.sweep(2)
 @needs_ssh
 @pytest.mark.parametrize("cipher", SUPPORTED)
 def test_every_cipher_of_openssh(tmp_path, cipher, recwarn):

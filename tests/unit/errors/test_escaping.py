@@ -22,6 +22,7 @@ from modos.server.app import create_app
 from modos.server.metrics import JsonLines, TextLines
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 
 BAD = "a\x1b]0;owned\x07b\x9b2Jc\u202ed\u2066e\x7ff\rg\u2028h\u200fi"
 OBEYED = [
@@ -53,9 +54,7 @@ def ex(tmp_path):
 
 
 def run(*command):
-    return subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", *map(str, command)], capture_output=True, timeout=60
-    )
+    return commands.run(command, capture_output=True, timeout=60)
 
 
 def test_every_character_that_unicode_calls_so_is_written_out():
@@ -65,6 +64,7 @@ def test_every_character_that_unicode_calls_so_is_written_out():
     assert json.loads(escape_text(json.dumps(BAD, ensure_ascii=False))) == BAD
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(
     "command",
     [

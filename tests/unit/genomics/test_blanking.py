@@ -23,6 +23,7 @@ from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
 from modos.storage import open_storage
 from tests.support.fields_oracle import FIELDS, left, sam, spelled_out
+from tests.support.sampling import most
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
@@ -84,6 +85,7 @@ def is_in_a_tag(query):
     return "CIGAR" in (query.fields or FIELDS) and not {"RNAME", "POS"} <= set(query.fields or FIELDS)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_left_is_that_of_a_text_program(odd, tmp_path, seed):
     for query in choices(seed, 25):
@@ -104,6 +106,7 @@ def test_records_of_a_cram_are_left_the_same(odd, tmp_path, seed):
         assert got == wanted, query
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("name", ["level-1.bam", "level-9.bam"])
 def test_files_of_others(shared_data, tmp_path, name):
     folder = shared_data / "hts-specs/bam/passed"
@@ -175,7 +178,7 @@ def test_what_cannot_be_left_out_is_refused(example, tmp_path):
             Query(**wrong)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=most(300, 60), deadline=None)
 @given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 255))
 def test_damaged_reads_are_errors(tail, at, byte):
     """Whatever a read's lengths say, it is cut, or an error; never read beyond its end."""

@@ -21,6 +21,7 @@ from modos.genomics.writer import OutputFormat
 from modos.storage import open_storage
 from tests.foreign.asking import bytes_of
 from tests.support.hard_files import CASES, File, run, some_regions
+from tests.support.sampling import most
 
 NAMES = [name for name in CASES if name.startswith(("bam", "bcf", "vcf"))]
 
@@ -48,6 +49,7 @@ def write(path, opening, body):
     return path
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("encode", [to_stored_blocks, to_compressed_blocks])
 def test_the_records_are_those_that_overlap(file, tmp_path, encode):
     for region in some_regions(file, 12):
@@ -63,6 +65,7 @@ def test_several_regions_give_each_record_once(file, tmp_path):
     assert file.all(out) == file.filtered(file.path, *regions)
 
 
+@pytest.mark.sweep(6)
 def test_regions_from_several_streams_give_each_record_once(file, tmp_path):
     regions = settle(some_regions(file, 30, seed=6)[8:], list(file.header.contigs))
     runs, last = [], None
@@ -93,7 +96,7 @@ def test_the_programs_read_what_is_written(bam, tmp_path):
 starts = st.integers(0, 1_000_000)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=most(60, 10), deadline=None)
 @given(
     regions=st.lists(
         st.tuples(st.sampled_from(["chr1", "chr2", "chr10", "empty", "HLA-A*01:01"]), starts, st.integers(1, 200_000)),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 import requests
@@ -21,6 +19,7 @@ from modos.object.shape import MAX_ROOT
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support import commands
 
 DEEP: list = []
 for _ in range(400):
@@ -181,8 +180,8 @@ def test_each_page_names_those_that_it_lacks(tmp_path):
             after = {"after": pages[-1]["next"]} if pages[-1]["next"] else None
         assert [[entry["path"] for entry in page["data"]] for page in pages] == [["b"], ["d"], ["e"]]
         assert [[entry["path"] for entry in page.get("left_out", ())] for page in pages] == [["a"], ["c"], ["f"]]
-        program = [sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", server.url, "remote", "list"]
-        done = subprocess.run([*program, "--search", "cram"], capture_output=True, text=True, timeout=60)
+        words = ["--endpoint", server.url, "remote", "list", "--search", "cram"]
+        done = commands.run(words, capture_output=True, text=True, timeout=60)
         assert (
             done.returncode == 0
             and len(done.stdout.splitlines()) == 3
@@ -191,14 +190,14 @@ def test_each_page_names_those_that_it_lacks(tmp_path):
         )
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("command", [["show"], ["check"], ["publish", "--base-uri", "http://x.org/"]])
 @pytest.mark.parametrize(
     "name", ["id is a list", "element: path is a number", "unknown slot is deep", "description is half a pair"]
 )
 def test_the_command_line_says_it_in_a_line(tmp_path, command, name):
     put(tmp_path / "bad", TABLE[name])
-    program = [sys.executable, "-c", "from modos.cli import main; main()"]
-    done = subprocess.run([*program, command[0], str(tmp_path / "bad"), *command[1:]], capture_output=True, text=True, timeout=60)
+    done = commands.run([command[0], tmp_path / "bad", *command[1:]], capture_output=True, text=True, timeout=60)
     assert done.returncode == 6, done.stderr
     assert done.stderr.startswith("error: ") and "defect" not in done.stderr and len(done.stderr.splitlines()) == 2
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from modos.reference.digests import seqcol_digest
 from modos.reference.locate import open_reference, open_store
 from modos.reference.store import ReferenceStore
 from modos.storage.local import LocalStorage
+from tests.support import commands
 
 TRUE, OTHER = "GATTACAGATTACA", "GATTACAGATTACC"
 
@@ -189,11 +188,11 @@ def test_a_note_that_others_could_have_written_is_not_believed(tmp_path, store, 
 def test_the_cache_is_verified_whatever_is_noted(tmp_path, store):
     cached = CachedStore(ReferenceStore(FarStorage(tmp_path / "refs")))
     path = cached.locate(cached.assembly("mini").contig("chr1"))
-    code = [sys.executable, "-c", "from modos.cli import main; main()", "reference", "cache", "--verify"]
-    done = subprocess.run(code, capture_output=True, text=True, timeout=60)
+    words = ["reference", "cache", "--verify"]
+    done = commands.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "what their names say" in done.stderr
     path.write_text(OTHER)
-    done = subprocess.run(code, capture_output=True, text=True, timeout=60)
+    done = commands.run(words, capture_output=True, text=True, timeout=60)
     assert (
         done.returncode == 6 and done.stdout == f"{path}\n" and "1 file in" in done.stderr and len(done.stderr.splitlines()) <= 2
     )

@@ -33,6 +33,7 @@ from modos.reference.cache import cached_files, sequence_path
 from modos.reference.cached_store import CachedStore, find_missing, pull_sequences
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
 from modos.reference.locate import open_reference, open_store
+from tests.support import commands
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
 
@@ -367,8 +368,7 @@ def test_samtools_finds_the_cache(remote, tmp_path, monkeypatch):
     cached.locate(cached.assembly("mini").contig("chr2"))
     for file in tmp_path.glob("c.fa*"):
         file.unlink()
-    code = "from modos.cli import main; main()"
-    lines = subprocess.run([sys.executable, "-c", code, "reference", "env"], capture_output=True, text=True, check=True).stdout
+    lines = commands.run(["reference", "env"], capture_output=True, text=True, check=True).stdout
     result = subprocess.run(["sh", "-c", f"{lines}\nsamtools view {tmp_path / 'x.cram'}"], capture_output=True, text=True)
     assert len(result.stdout.splitlines()) == 100, result.stderr
 
@@ -402,6 +402,7 @@ def test_offline_no_store_is_asked(remote, monkeypatch):
             open_store(name, endpoint, keys).index()
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "pattern", ["{}/%2s/%2s/%s", "{}/%s", "{}", "{}/%4s/%s", "/nowhere/%s:{}/%2s/%2s/%s", "http:://x/%s:{}/%s"]
 )
@@ -470,6 +471,7 @@ def test_soft_masking_is_kept_apart(store, tmp_path):
         open_reference("masked", store.url).dna("a", 0, 5, soft_mask=True)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", ".hidden", "x" * 200])
 def test_a_name_leads_nowhere_else(remote, name):
     """Not of an assembly that an object names, nor of one to be forgotten."""

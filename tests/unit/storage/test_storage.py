@@ -47,6 +47,7 @@ def test_conditions_have_one_winner(storage):
     assert storage.read("a") == (b"3", newer)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("size", [0, 10, 40 << 20])
 def test_streams_are_whole(storage, size):
     data = os.urandom(size)
@@ -56,6 +57,7 @@ def test_streams_are_whole(storage, size):
         storage.write_stream("big", [b"x"], size=1)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("size", [5, 40 << 20])
 def test_a_stream_of_the_wrong_length_leaves_nothing(storage, size):
     with pytest.raises(TruncatedStream):

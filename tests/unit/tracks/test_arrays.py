@@ -18,6 +18,7 @@ from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum
 from modos.tracks.packing import Packing, are_same_values, find_packing
 from modos.tracks.sharded import Cache, Reader, ShardedArray
 from modos.tracks.zarr_layout import ArraySpec
+from tests.support.sampling import most
 
 strtof = ctypes.CDLL(None).strtof
 strtof.restype, strtof.argtypes = ctypes.c_float, [ctypes.c_char_p, ctypes.c_void_p]
@@ -35,7 +36,7 @@ def test_every_integer_is_the_float_of_its_text(decimals):
     assert are_same_values(got, wanted)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=most(200, 40), deadline=None)
 @given(
     arrays(
         np.float32,

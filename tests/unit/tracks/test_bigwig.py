@@ -1,8 +1,6 @@
 """bigWig files as they are: index, extents, statistics; and statistics of a contig without a look at the others."""
 
 import struct
-import subprocess
-import sys
 import time
 import zlib
 
@@ -15,6 +13,7 @@ from modos.genomics.region import Region
 from modos.tracks.bigwig import BigWigTrack, open_bigwig, read_bigwig
 from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.zooms import summarise
+from tests.support import commands
 
 pyBigWig = pytest.importorskip("pyBigWig")
 MANY = 3000
@@ -218,8 +217,8 @@ def test_damaged_blocks_are_told_in_one_line(tmp_path):
     data[at + 8] ^= 0xFF
     path.write_bytes(data)
     empty_object(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", "from modos.cli import main; main()", "track", "add", tmp_path / "ex", f"x={path}"],
+    done = commands.run(
+        ["track", "add", tmp_path / "ex", f"x={path}"],
         capture_output=True,
         text=True,
         timeout=60,

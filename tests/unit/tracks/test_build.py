@@ -22,6 +22,7 @@ from modos.tracks.runs import blank, complement, expand, expand_windows, interse
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored_track import StoredTrack
 from modos.tracks.zooms import cover, read_levels
+from tests.support.sampling import most
 
 LENGTHS = {"big": 150_000, "c2": 40_000, "s1": 700, "s2": 1500, "s3": 30}
 
@@ -115,6 +116,7 @@ KINDS = {
 }
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("form", ["values", "runs"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_track_is_what_was_put_in(tmp_path, kind, form):
@@ -259,7 +261,7 @@ def mask_of(spans, length=60):
     return mask
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=most(150, 40), deadline=None)
 @given(SPANS, SPANS, st.lists(st.sampled_from([1.0, 2.0, float("nan")]), min_size=60, max_size=60), st.data())
 def test_spans_and_runs_are_what_they_are_base_by_base(left, right, numbers, data):
     assert (mask_of(union(left, right)) == (mask_of(left) | mask_of(right))).all()
@@ -301,7 +303,7 @@ def test_runs_are_expanded_window_by_window(seed):
     assert are_same_values(got, wanted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=most(100, 30), deadline=None)
 @given(st.integers(0, 300_000), st.integers(0, 300_000))
 def test_a_region_is_covered_once(start, length):
     levels = read_levels({"levels": [[1024, 0, 600], [8192, 600, 75], [65536, 675, 10]]})

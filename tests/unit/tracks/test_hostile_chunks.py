@@ -24,8 +24,6 @@ from modos.tracks.frames import check_frame
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.zarr_layout import ArraySpec
 
-pytestmark = pytest.mark.sweep(12)
-
 PROGRAM = Path(__file__).parents[2] / "support/hostile_chunks.py"
 MEMORY = 3 << 30
 
@@ -81,6 +79,7 @@ def test_no_wrong_byte_of_a_chunk_ends_the_process_or_is_read_beyond():
     assert refused > 10_000 and decoded > 500
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("threads", [False, True])
 def test_every_chunk_that_blosc_writes_is_accepted(threads):
     """All codecs, shuffles and levels; blocks that are split, copied, left over, and written by several threads."""
@@ -129,6 +128,7 @@ def rewritten(stored, chunk):
     return json.dumps(spec.to_node() | {"attributes": {"shard_sizes": [len(data)]}})
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("add", [-1, 1, 4, 100, 1 << 20, 1 << 30, -(1 << 31)])
 def test_a_chunk_that_lies_about_its_length_is_damaged(stored, tmp_path, add):
     chunk = stored[2][2][:-4]
@@ -227,6 +227,7 @@ LIES = {
 }
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("lie", LIES)
 def test_arrays_that_no_genome_can_have_are_refused_before_memory_is_taken(strange, tmp_path, lie):
     """In a process that may take 3 GiB; the object as it was is read by it."""

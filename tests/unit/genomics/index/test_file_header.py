@@ -22,6 +22,7 @@ from modos.genomics.index import file_header as header_module
 from modos.genomics.index import read_header
 from modos.genomics.index.bgzf import compress
 from modos.storage import ByteRange
+from tests.support.sampling import most
 
 
 def reader(data: bytes, reads: list | None = None):
@@ -272,7 +273,7 @@ CONTENTS = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=most(300, 100))
 @given(st.data(), st.sampled_from(list(CONTENTS)), st.booleans())
 def test_any_damage_of_a_header_gives_a_header_or_one_of_our_errors(data, name, outside):
     content = bytearray(CONTENTS[name])

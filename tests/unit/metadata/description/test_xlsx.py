@@ -157,6 +157,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_file_is_one_line_and_bounded(book, kind):
     path = replaced(book([["id"], ["S1"]]), SHEET, HOSTILE[kind])

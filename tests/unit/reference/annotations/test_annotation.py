@@ -27,6 +27,7 @@ from modos.reference.annotation_store import (
 from modos.reference.annotations.intervals import IntervalIndex
 from modos.reference.cached_store import CachedStore
 from modos.reference.locate import open_reference, open_store
+from tests.support.sampling import most
 
 CHR1, CHR2 = "ACGT" * 500, "TTGCA" * 300
 ATTRIBUTES = "ID={id};{parent}gene_id=G1.2;gene_type=protein_coding;gene_name=ABC1;{more}"
@@ -527,7 +528,7 @@ def index_of(intervals):
     return ordered, IntervalIndex(np.searchsorted(contigs, np.arange(4)), starts, ends, np.arange(len(ordered)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=most(300, 60))
 @given(
     INTERVALS,
     st.lists(st.tuples(st.integers(0, 2), st.integers(-3, 80), st.integers(0, 40)), max_size=20),
@@ -625,7 +626,7 @@ GOOD = st.sampled_from(
 LINES = st.lists(st.one_of(GOOD, st.lists(WORDS, max_size=11).map("\t".join)), max_size=8)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=most(400, 60))
 @given(LINES, st.booleans())
 def test_a_text_is_read_where_each_line_is_one_and_else_its_first_wrong_line_is_named(lines, ends):
     from modos.reference.annotations import lines as module
@@ -643,7 +644,7 @@ def test_a_text_is_read_where_each_line_is_one_and_else_its_first_wrong_line_is_
         ]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=most(150, 40))
 @given(st.data())
 def test_a_damaged_text_is_an_error_or_an_annotation(data):
     """Nothing but what the error table has, whatever bytes are changed."""

@@ -504,6 +504,7 @@ def test_blank_lines_and_a_mark_of_unicode(annotate, ends):
     assert annotate(text.rstrip("\n").replace("\n", ends)).transcripts["t"].gene.name == "caf\xe9"
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "text",
     [

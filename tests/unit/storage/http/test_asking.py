@@ -150,6 +150,7 @@ def test_no_service_is_at_a_metadata_address(server, service, host, monkeypatch)
     assert getattr(discover(server.url), service) == f"http://{host}/latest"
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("where", ["headers", "body"])
 def test_an_answer_that_trickles_meets_a_deadline(server, where):
     def answer(handler):

@@ -20,6 +20,8 @@ from modos.storage.http import reach
 from modos.storage.s3 import S3Storage
 from modos.storage.url import AnywhereStorage
 
+pytestmark = pytest.mark.sweep(12)
+
 
 class Stranger(BaseHTTPRequestHandler):
     """Answers as the test has it, and notes what it was asked."""
@@ -88,6 +90,7 @@ def pretend_public(monkeypatch):
     reach._known_reach.cache_clear()
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("ask", [lambda s: s.stat("x"), lambda s: s.read("x"), lambda s: list(s.iter_range("x", 0, 4))])
 def test_a_store_does_not_lead_to_internal_places(serve, monkeypatch, ask):
     _, inner = serve(give(b"secret"))
@@ -115,6 +118,7 @@ def test_a_store_of_this_machine_does_not_lead_to_metadata(serve):
         AnywhereStorage(url).read("x")
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("service", ["s3", "htsget", "credentials", "refget", "references"])
 def test_an_endpoint_names_no_internal_places(serve, service):
     url, _ = serve(give(json.dumps({"status": "ok", service: "http://169.254.169.254/x"}).encode()))
@@ -136,6 +140,7 @@ def test_a_server_signs_no_internal_addresses(serve, monkeypatch):
     assert inner.asked == []
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("where", ["a store", "signed addresses"])
 def test_a_server_that_trickles_meets_a_deadline(serve, monkeypatch, where):
     def trickle(request):
@@ -171,6 +176,7 @@ def rebind(monkeypatch, name, *addresses):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "ask",
     [
@@ -191,6 +197,7 @@ def test_the_name_of_a_server_does_not_become_that_of_an_internal_place(serve, m
     assert inner.asked == []
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "ask",
     [
@@ -230,6 +237,7 @@ def test_an_s3_server_does_not_lead_to_internal_places(serve, monkeypatch):
     assert inner.asked == []
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("target", ["http://[::1", "http://a:99999/x", "http://[evil]/x", "//[", "\xe9\xff"])
 @pytest.mark.parametrize(
     "ask",
@@ -249,6 +257,7 @@ def test_a_redirect_to_what_is_no_address_is_one_line(serve, ask, target):
     assert len(server.asked) == 1
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("tokens", [["a"], ["a", "b"], [None]])
 def test_an_s3_server_does_not_list_for_ever(serve, monkeypatch, tokens):
     """Nor does one that does not say where its next page begins end in a KeyError."""
