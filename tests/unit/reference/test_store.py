@@ -36,7 +36,7 @@ from modos.reference.locate import open_reference, open_store
 from tests.support import commands
 from tests.support.sampling import most
 
-pytestmark = pytest.mark.sweep(30)
+pytestmark = pytest.mark.sweep(24)
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
 
