@@ -22,7 +22,7 @@ from modos.cli.app import app
 from modos.encryption.keys import PublicKey, load_public_key
 from tests.support import commands
 
-pytestmark = pytest.mark.sweep(24)
+pytestmark = pytest.mark.sweep(20)
 
 
 def modos(*arguments, code=0, text=True, **environment):

@@ -22,7 +22,7 @@ from modos.cli.app import app
 from modos.object.modo import MODO
 from tests.support.commands import MODOS, run
 
-pytestmark = pytest.mark.sweep(50)
+pytestmark = pytest.mark.sweep(38)
 
 # What a letter is short for, everywhere but in OTHERS.
 LETTERS = {

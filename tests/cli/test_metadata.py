@@ -13,7 +13,7 @@ from modos.cli.output import size
 from tests.support import commands
 from tests.support.terminal import on_a_terminal
 
-pytestmark = pytest.mark.sweep(18)
+pytestmark = pytest.mark.sweep(14)
 
 
 def modos(*arguments, cwd=None, stdin=subprocess.DEVNULL):

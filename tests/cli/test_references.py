@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import commands
 
-pytestmark = pytest.mark.sweep(10)
+pytestmark = pytest.mark.sweep(7)
 
 
 @pytest.fixture

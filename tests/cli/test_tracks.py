@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.commands import run, start
 
-pytestmark = pytest.mark.sweep(16)
+pytestmark = pytest.mark.sweep(12)
 
 
 def modos(*arguments, cwd, stdin=subprocess.DEVNULL, text=None):

@@ -31,7 +31,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.sweep(10)
+pytestmark = pytest.mark.sweep(6)
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 REGIONS = ["chr1:5,000-9,000", "chr2", ["chr1:1-3000", "chr2:100-200"], None]

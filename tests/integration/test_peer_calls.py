@@ -18,7 +18,7 @@ from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, R
 from tests.support import commands
 from tests.support.peer_layout import write_object
 
-pytestmark = pytest.mark.sweep(28)
+pytestmark = pytest.mark.sweep(20)
 
 
 def modos(*arguments, **environment):

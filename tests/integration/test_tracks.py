@@ -35,7 +35,7 @@ from modos.tracks.export import export
 from modos.tracks.packing import are_same_values
 from tests.support.sampling import most
 
-pytestmark = pytest.mark.sweep(40)
+pytestmark = pytest.mark.sweep(28)
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}
 

@@ -13,7 +13,7 @@ from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
 
-pytestmark = pytest.mark.sweep(10)
+pytestmark = pytest.mark.sweep(6)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from tests.support.hard_files import (
     write_variants,
 )
 
-pytestmark = pytest.mark.sweep(120)
+pytestmark = pytest.mark.sweep(70)
 
 
 @pytest.fixture(scope="module", params=[name for name in CASES if name not in WITHOUT_CONTIGS])
