@@ -22,6 +22,8 @@ from modos.cli.app import app
 from modos.encryption.keys import PublicKey, load_public_key
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(20)
+
 
 def modos(*arguments, code=0, text=True, **environment):
     env = {k: v for k, v in os.environ.items() if k != "C4GH_PASSPHRASE"} | environment
@@ -47,6 +49,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.core
 def test_from_keys_to_a_region_and_back(ex, keys):
     before = contents(ex)
     wanted = modos("stream", "-c", "-r", "chr1:1-9,000", ex / "demo1.cram").stdout

@@ -15,6 +15,8 @@ import pytest
 
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(16)
+
 
 def modos(*arguments, cwd=None, **environment):
     return commands.run(
@@ -49,6 +51,7 @@ def files_below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+@pytest.mark.core
 def test_version_and_help():
     assert modos("--version").stdout.startswith(b"modos ")
     for command in ("create", "add", "show", "stream", "serve", "demo"):
@@ -56,6 +59,7 @@ def test_version_and_help():
         assert result.returncode == 0 and result.stdout.count(b"modos") >= 2, command
 
 
+@pytest.mark.core
 def test_create_add_show(tmp_path):
     assert modos("create", "new", "-m", '{"name": "New"}', cwd=tmp_path).returncode == 0
     assert modos("add", "new", "assay", "-e", '{"id": "a1", "omics_type": "GENOMICS"}', cwd=tmp_path).returncode == 0
@@ -281,6 +285,7 @@ def write_large_object(folder: Path) -> None:
     MODO(folder / "ex").add_element({"id": "large", "@type": "AlignmentSet"}, path)
 
 
+@pytest.mark.core
 @pytest.mark.skipif(not shutil.which("samtools") or not shutil.which("bcftools"), reason="needs samtools and bcftools")
 @pytest.mark.parametrize("target", ["pipe", "file"])
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 from tests.support import commands
 from tests.support.terminal import on_a_terminal
 
+pytestmark = pytest.mark.sweep(16)
+
 
 def modos(*arguments, cwd=None):
     return commands.run(arguments, capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, timeout=100, text=True)
@@ -133,6 +135,7 @@ def test_genes_are_of_the_reference_that_was_given(source, tmp_path):
         fails(2, "create", tmp_path / "bad", tmp_path / bad, "-r", source / "reference.fa", words=(bad,))
 
 
+@pytest.mark.core
 def test_files_become_an_object_and_what_was_found_is_said(source, tmp_path):
     result = good(
         "create",

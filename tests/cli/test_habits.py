@@ -22,6 +22,8 @@ from modos.cli.app import app
 from modos.object.modo import MODO
 from tests.support.commands import MODOS, run
 
+pytestmark = pytest.mark.sweep(38)
+
 # What a letter is short for, everywhere but in OTHERS.
 LETTERS = {
     "-@": "--threads",
@@ -172,6 +174,7 @@ WORDS = {
 }
 
 
+@pytest.mark.sweep(12)
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_command_takes_them_at_every_place(name, monkeypatch):
     """Between words of options and arguments, and they become nothing else."""

@@ -13,6 +13,8 @@ from modos.cli.output import size
 from tests.support import commands
 from tests.support.terminal import on_a_terminal
 
+pytestmark = pytest.mark.sweep(14)
+
 
 def modos(*arguments, cwd=None, stdin=subprocess.DEVNULL):
     return commands.run(arguments, capture_output=True, cwd=cwd, stdin=stdin, timeout=60, text=True)
@@ -60,6 +62,7 @@ def test_update_one_element(ex):
         fails(2, "update", ex, *wrong)
 
 
+@pytest.mark.core
 def test_update_from_a_file(ex, tmp_path):
     sheet = tmp_path / "samples.tsv"
     sheet.write_text("id\tsex\nsample1\tMale\nsample9\tFemale\n")
@@ -104,6 +107,7 @@ def test_remove_asks_first(ex):
     assert code == 0 and not ex.exists()
 
 
+@pytest.mark.core
 def test_a_sheet_of_samples_and_reads_becomes_an_object(example, stack, tmp_path):
     (tmp_path / "samples.tsv").write_text("id\tsex\n" + "".join(f"S{n}\tFemale\n" for n in range(20)))
     lines = [f"R{n}\tR{n}.cram\t{example / 'source/demo1.cram'}\tS{n}\n" for n in range(20)]

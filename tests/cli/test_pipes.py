@@ -26,6 +26,8 @@ import typer.main
 from modos.cli.app import app
 from modos.object.modo import MODO
 
+pytestmark = pytest.mark.sweep(6)
+
 MODOS = f"{shlex.quote(sys.executable)} -c 'from modos.cli import main; main()'"
 TOKEN = "0123456789abcdef0123"
 

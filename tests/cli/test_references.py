@@ -9,6 +9,8 @@ import pytest
 
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(7)
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
@@ -29,6 +31,7 @@ def run(tmp_path, monkeypatch):
     return command
 
 
+@pytest.mark.core
 def test_an_assembly_comes_and_goes(run, tmp_path):
     assert json.loads(run("list", "--json"))["assemblies"]["mini"]["bases"] == 12
     assert [line.split("\t")[:2] for line in run("show", "mini").splitlines()] == [["chr1", "5"], ["chr2", "7"]]

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(24)
+
 if not shutil.which("samtools") or not shutil.which("bcftools"):
     pytest.skip("samtools and bcftools are not installed", allow_module_level=True)
 
@@ -92,6 +94,7 @@ def test_regions_from_stdin(example, bed):
     assert piped.stdout == run("samtools", "view", "-c", folder / "demo2.bam", "chr1:5000-9000").stdout
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("file", "formats"),
     [

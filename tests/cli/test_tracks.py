@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.commands import run, start
 
+pytestmark = pytest.mark.sweep(12)
+
 
 def modos(*arguments, cwd, stdin=subprocess.DEVNULL, text=None):
     return run(
@@ -99,6 +101,7 @@ def test_adding_says_what_was_taken(good):
     )
 
 
+@pytest.mark.core
 def test_queries(good, place):
     assert good("track", "query", "ex", "-r", "chr1:1,000-1,001", "-r", "chr2:400").stdout == (
         "#contig\tposition\tsteps\tdense\nchr1\t1000\t3.0\tnan\nchr1\t1001\t7.5\tnan\nchr2\t400\t1.0\tnan\n"
@@ -140,6 +143,7 @@ def test_a_closed_pipe_is_no_error(place):
     assert result.stdout == "#contig\tposition\tsteps\tdense\n" and result.stderr == ""
 
 
+@pytest.mark.core
 def test_exports(good, fails, place):
     good("track", "export", "ex", "steps", "-o", "s.bw")
     assert (
@@ -175,6 +179,7 @@ def test_pictures(good, fails, place):
     fails(3, "track", "plot", "ex", "chr1", "-o", "none/x.svg", words=["no folder"])
 
 
+@pytest.mark.core
 def test_masking(good, fails, place):
     assert good("track", "mask", "ex", "steps", "gt", "5", "--dry-run").stderr == "10 values of steps would be masked\n"
     good("track", "mask", "ex", "steps", "gt", "5")

@@ -27,7 +27,7 @@ from .conftest import (
     write_description,
 )
 
-pytestmark = pytest.mark.sweep(7)
+pytestmark = pytest.mark.sweep(4)
 
 
 def add(bams, tmp_path):

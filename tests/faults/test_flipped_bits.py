@@ -27,6 +27,8 @@ from modos.storage.s3 import S3Storage
 from tests.support import commands
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(12)
+
 FILES = ("demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf")
 TOKEN = "a-token-of-many-letters"
 

@@ -15,6 +15,8 @@ from modos.object import checking, journal
 
 from .conftest import check_whole, expected_files, files, interrupted, killed_at
 
+pytestmark = pytest.mark.sweep(10)
+
 
 def mounted(folder: Path, tmp_path: Path, kind: str) -> bool:
     if kind == "tmpfs":

@@ -13,7 +13,7 @@ from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
 from tests.support.load import Load, check_flat, serving
 
-pytestmark = pytest.mark.sweep(1)
+pytestmark = pytest.mark.sweep(0)
 
 BASES = 8_000_000
 

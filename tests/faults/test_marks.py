@@ -26,7 +26,7 @@ from modos.storage.s3 import S3Storage
 
 from .conftest import check_whole, expected_files, files, write_description
 
-pytestmark = pytest.mark.sweep(6)
+pytestmark = pytest.mark.sweep(3)
 
 WRITER = """
 import json, sys

@@ -16,6 +16,8 @@ from modos.storage.processes import ownership
 
 from .conftest import files, killed_at
 
+pytestmark = pytest.mark.sweep(12)
+
 USERS = ("README.md", "important.bam", "notes/a.txt", ".profile", "data.zarr/mine/c/0")
 FILES = list(USERS)
 

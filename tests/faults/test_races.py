@@ -13,7 +13,7 @@ from tests.support.sampling import most
 
 from .conftest import check_whole, fail, interrupted
 
-pytestmark = pytest.mark.sweep(6)
+pytestmark = pytest.mark.sweep(4)
 
 COUNT = most(40, 10)
 

@@ -35,6 +35,8 @@ from tests.support.sampling import most
 
 from .conftest import fail, interrupted
 
+pytestmark = pytest.mark.sweep(10)
+
 DATA = bytes(range(65, 91)) * 40_000
 WANTED = hashlib.md5(DATA).hexdigest()
 PIECE = 1 << 16
@@ -269,10 +271,10 @@ def each_interruption(operation, check, repeat):
             with contextlib.suppress(ModosError):
                 operation()
         if len(begun) <= at:
-            return at
+            return len(begun)
         check()
         repeat()
-        at += most(1, 4)
+        at += most(1, 5)
 
 
 @pytest.mark.sweep(1)

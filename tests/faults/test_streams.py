@@ -36,6 +36,8 @@ from modos.storage import open_storage
 from tests.support import commands
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(20)
+
 REGION = "chr1:5,000-35,000"
 
 

@@ -42,7 +42,7 @@ def oracle():
         yield oracle
 
 
-@pytest.mark.sweep(3)
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_foreign_file_is_what_the_oracle_says(file: Foreign, ways, oracle, tmp_path, record_property):
     number = FILES.index(file)

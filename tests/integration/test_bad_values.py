@@ -12,6 +12,8 @@ from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.metadata.model.validation import problems
 from modos.object.modo import MODO
 
+pytestmark = pytest.mark.sweep(50)
+
 NO_NUMBERS = [
     "-5",
     "1e400",

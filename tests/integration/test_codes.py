@@ -28,6 +28,8 @@ from tests.support import commands
 from tests.support.terminal import on_a_terminal
 from tests.unit.codes.test_index import CELLS, TAXA
 
+pytestmark = pytest.mark.sweep(25)
+
 TOKEN = "a-token-of-at-least-16-characters"
 
 

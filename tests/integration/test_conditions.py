@@ -17,6 +17,8 @@ from modos.storage.s3 import S3Storage
 
 from .test_refget import refs  # noqa: F401
 
+pytestmark = pytest.mark.sweep(16)
+
 PATHS = ["files", "references", "sequence"]
 
 

@@ -31,6 +31,8 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(6)
+
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 REGIONS = ["chr1:5,000-9,000", "chr2", ["chr1:1-3000", "chr2:100-200"], None]
 
@@ -67,6 +69,7 @@ def texts(records):
     return [str(record) for record in records]
 
 
+@pytest.mark.core
 def test_there_and_back(modo, key):
     secret, public = key
     before, metadata = content(modo), {i: a for i, a in modo.metadata.items() if i.startswith("data/")}
@@ -87,6 +90,7 @@ def test_there_and_back(modo, key):
     assert {i: a for i, a in modo.metadata.items() if i.startswith("data/")} == metadata
 
 
+@pytest.mark.core
 def test_regions_of_encrypted_files_are_those_of_the_plain_ones(modo, key, example):
     secret, public = key
     modo.encrypt(public)
@@ -144,6 +148,7 @@ def test_several_recipients_and_a_sender(modo, key):
     assert [(one.packets, one.opens) for one in modo.recipients(me)] == [(2, False)] * 4
 
 
+@pytest.mark.core
 @pytest.mark.sweep(1)
 def test_sharing_and_revoking(modo, key, example):
     secret, public = key

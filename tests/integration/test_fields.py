@@ -34,6 +34,8 @@ from tests.support import commands
 from tests.support.fields_oracle import FIELDS, left, sam
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(20)
+
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
 
@@ -417,6 +419,7 @@ def run(*arguments, code=0, **environment):
     return result
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("file", ["demo1.cram", "demo2.bam"])
 @pytest.mark.parametrize("where", ["folder", "htsget"])
 def test_the_command(example, url, where, file):

@@ -20,6 +20,8 @@ from modos.storage import open_storage
 from tests.support import commands
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(16)
+
 if not shutil.which("samtools") or not shutil.which("bcftools"):
     pytest.skip("samtools and bcftools are not installed", allow_module_level=True)
 

@@ -19,6 +19,8 @@ from modos.tracks.conditions import Condition
 from modos.tracks.packing import are_same_values
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(12)
+
 genomedata = pytest.importorskip("genomedata")
 pyBigWig = pytest.importorskip("pyBigWig")
 

@@ -60,7 +60,7 @@ def bounded(file, count, seed):
     return [region for region in some_regions(file, count, seed) if region.end is not None or region.contig == "*"]
 
 
-@pytest.mark.sweep(5)
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("way", ["folder", "server"])
 def test_each_region_has_its_records(served, way):
     genomic = served.genomic(way)

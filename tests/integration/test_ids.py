@@ -14,6 +14,8 @@ from modos.object.modo import MODO
 from modos.storage import open_storage
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(15)
+
 BAD = ["\x1b[2J", "\x1b]8;;x\x07", "\x9b", "\u202e", "\u2066", "\n", "\t", "\x7f", "\u2028"]
 IDS = [f"sample/a{bad}b" for bad in (*BAD, "\x00")]
 DATES = {"creation_date": "2024-01-01", "last_update_date": "2024-01-01"}

@@ -24,7 +24,7 @@ from modos.storage.local import LocalStorage
 from tests.support.hard_files import CASES
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.sweep(8)
+pytestmark = pytest.mark.sweep(6)
 
 
 @pytest.fixture(params=["folder", "s3"])

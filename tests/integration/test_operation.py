@@ -26,6 +26,8 @@ from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(40)
+
 COUNT = 25
 
 

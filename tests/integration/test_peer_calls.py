@@ -18,6 +18,8 @@ from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, R
 from tests.support import commands
 from tests.support.peer_layout import write_object
 
+pytestmark = pytest.mark.sweep(20)
+
 
 def modos(*arguments, **environment):
     return commands.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, env=os.environ | environment, timeout=60)

@@ -26,6 +26,8 @@ from modos.storage import open_storage
 from tests.support import commands
 from tests.support.peer_layout import checksum, consolidate, run_peer, write_array, write_object
 
+pytestmark = pytest.mark.sweep(35)
+
 NOW = {"assay/a": {"@type": "Assay", "name": "a", "omics_type": ["GENOMICS"]}}
 
 

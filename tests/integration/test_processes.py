@@ -18,7 +18,7 @@ from modos.errors import AccessError, ModosError, NotFoundError
 from modos.object.finding import open_served_file
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.sweep(3)
+pytestmark = pytest.mark.sweep(2)
 
 URL, FILES, REGION = f"s3://{BUCKET}/ex", ("demo1.cram", "demo2.bam", "calls.vcf.gz"), "chr1:1-20,000"
 WAYS = {"s3": lambda stack: {"services": {"s3": stack.s3}}, "endpoint": lambda stack: {"endpoint": stack.endpoint}}

@@ -27,6 +27,8 @@ from modos.storage import open_storage
 from modos.storage.url import AnywhereStorage
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(30)
+
 BASES = {"chr1": "ACGTNRYacgtn" * 900, "chr2": "TTGACCA" * 700}
 MD5 = {name: hashlib.md5(bases.upper().encode()).hexdigest() for name, bases in BASES.items()}
 TOKEN = "a-token-that-is-long-enough"

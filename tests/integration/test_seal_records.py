@@ -27,6 +27,8 @@ from modos.errors import (
 from modos.object.changes import Update
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(20)
+
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 INDEXES = {"demo1.cram": ".crai", "demo2.bam": ".bai", "calls.vcf.gz": ".tbi", "cohort.bcf": ".csi"}
 ME, FRIEND, STRANGER, MALLORY = (SecretKey.random() for _ in range(4))

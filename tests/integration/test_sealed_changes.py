@@ -19,6 +19,8 @@ from modos.object.changes import Update
 from modos.storage import open_storage
 from tests.support.hard_files import CONTIGS, index_reads, write_reads
 
+pytestmark = pytest.mark.sweep(15)
+
 ME, HER, NEW = SecretKey.random(), SecretKey.random(), SecretKey.random()
 OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender")
 NOT_KNOWN = {"plain_checksum", "plain_size", "recipients"}  # of a file that somebody else has sealed

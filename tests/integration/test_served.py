@@ -17,6 +17,8 @@ from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from tests.support.proxy import Answer, Proxy
 
+pytestmark = pytest.mark.sweep(4)
+
 TOKEN = "a-token-of-many-letters"
 
 

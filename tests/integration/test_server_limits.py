@@ -28,7 +28,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.provider import Provider
 
-pytestmark = pytest.mark.sweep(9)
+pytestmark = pytest.mark.sweep(6)
 
 CADDYFILE = Path(__file__).resolve().parents[2] / "deploy/gateway/Caddyfile"
 

@@ -35,6 +35,8 @@ from modos.tracks.export import export
 from modos.tracks.packing import are_same_values
 from tests.support.sampling import most
 
+pytestmark = pytest.mark.sweep(28)
+
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}
 
 
@@ -423,6 +425,7 @@ def test_masks_come_and_go(modo, tmp_path):
     assert modo.find_problems() == [] and genome is not None
 
 
+@pytest.mark.core
 @settings(max_examples=most(30, 5), deadline=None)
 @given(
     st.lists(

@@ -21,6 +21,8 @@ from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
 
+pytestmark = pytest.mark.sweep(6)
+
 
 @pytest.fixture
 def ex(example, tmp_path) -> MODO:
@@ -181,6 +183,7 @@ def test_a_full_disk_leaves_nothing(ex, tmp_path, monkeypatch):
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.core
 def test_only_what_differs_is_copied(ex, stack, target, tmp_path, example):
     where = {"endpoint": stack.endpoint, "s3_kwargs": CREDENTIALS}
     remote = ex.upload(target, **where)

@@ -96,14 +96,14 @@ class Forked(subprocess.Popen):
         self._close_pipe_fds(*ends)
 
     def _internal_poll(self, _deadstate=None, **_):
-        if self.returncode is None and (self._told.fileno() < 0 or not select.select([self._told], [], [], 0)[0]):
+        if self.returncode is None and (self._told.fileno() < 0 or not _is_told(self._told, 0)):
             return _deadstate
         return self._wait(None)
 
     def _wait(self, timeout):
         with self._waitpid_lock:
             if self.returncode is None:
-                if not select.select([self._told], [], [], timeout)[0]:
+                if not _is_told(self._told, timeout):
                     raise subprocess.TimeoutExpired(self.args, timeout)
                 self._handle_exitstatus(_STATUS.unpack(_receive(self._told, _STATUS.size))[0])
                 self._told.close()
@@ -119,6 +119,13 @@ def _send(theirs: socket.socket, fds: list[int]) -> None:
             _process = subprocess.Popen(program, cwd="/", env=_ENVIRONMENT, pass_fds=[end.fileno()], stdin=subprocess.DEVNULL)
             end.close()
         socket.send_fds(_zygote, [b"."], [theirs.fileno(), *fds])
+
+
+def _is_told(connection: socket.socket, timeout: float | None) -> bool:
+    """Whether there is something to read, within some seconds."""
+    poll = select.poll()  # any number of descriptors may be open
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else 1000 * timeout))
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
@@ -231,6 +238,8 @@ def _become(asked: socket.socket, fds: array.array) -> None:
         from modos.cli import main
 
         main()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(1)
 

@@ -13,6 +13,8 @@ from modos.codes.reading import read_terms
 from modos.codes.terms import EXACT, LABEL, RELATED, prefix_of, uri_of, value_of
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 
+pytestmark = pytest.mark.sweep(40)
+
 OBO = "http://purl.obolibrary.org/obo/"
 HEAD = 'format-version: 1.4\nontology: lab\nidspace: LAB https://lab.example.org/terms# "ours"\n'
 RDF = """<?xml version="1.0"?>

@@ -24,6 +24,8 @@ from modos.errors import AccessError, AlreadyExistsError, IntegrityError, Invali
 from modos.metadata import model
 from modos.metadata.model.schema import ONTOLOGIES, tables
 
+pytestmark = pytest.mark.sweep(60)
+
 CELLS = """format-version: 1.4
 ontology: cl
 

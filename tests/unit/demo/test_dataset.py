@@ -16,6 +16,8 @@ from modos.demo.reads import Block, Read, align, compare
 from modos.demo.variants import LONG_DELETION, SAMPLES
 from modos.formats import BGZF_EOF, CRAM3_EOF
 
+pytestmark = pytest.mark.sweep(20)
+
 FILES = [
     "calls.vcf.gz",
     "calls.vcf.gz.tbi",

@@ -41,6 +41,8 @@ from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidI
 from modos.object.file_encryption import DecryptedFile
 from modos.storage import open_storage
 
+pytestmark = pytest.mark.sweep(45)
+
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 40 * SEGMENT + 7]
 PASSPHRASE = "correct horse"
 
@@ -123,6 +125,7 @@ def test_we_open_what_the_package_seals(pair, passphrase, size):
     assert opened(file, load_secret_key(secret)) == data
 
 
+@pytest.mark.core
 def test_several_recipients(key_files, passphrase):
     data = content(100_000)
     everybody = [load_public_key(public) for _, public in key_files.values()]

@@ -25,6 +25,8 @@ from modos.storage import open_storage
 from tests.support.fields_oracle import FIELDS, left, sam, spelled_out
 from tests.support.sampling import most
 
+pytestmark = pytest.mark.sweep(8)
+
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
 

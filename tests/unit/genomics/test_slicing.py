@@ -23,6 +23,8 @@ from tests.foreign.asking import bytes_of
 from tests.support.hard_files import CASES, File, run, some_regions
 from tests.support.sampling import most
 
+pytestmark = pytest.mark.sweep(60)
+
 NAMES = [name for name in CASES if name.startswith(("bam", "bcf", "vcf"))]
 
 

@@ -21,6 +21,8 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(40)
+
 DEEP: list = []
 for _ in range(400):
     DEEP = [DEEP]

@@ -34,6 +34,9 @@ from modos.reference.cached_store import CachedStore, find_missing, pull_sequenc
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
 from modos.reference.locate import open_reference, open_store
 from tests.support import commands
+from tests.support.sampling import most
+
+pytestmark = pytest.mark.sweep(24)
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
 
@@ -324,7 +327,7 @@ def test_the_least_recently_used_goes_first(remote, monkeypatch):
         cached.locate(assembly.contig("chr2"))
 
 
-def test_eight_processes_fetch_a_sequence_once(remote, tmp_path):
+def test_many_processes_fetch_a_sequence_once(remote, tmp_path):
     place, endpoint, keys = remote
     code = (
         "import sys, json; from modos.reference.cached_store import CachedStore; from modos.reference.locate import open_store\n"
@@ -338,7 +341,7 @@ def test_eight_processes_fetch_a_sequence_once(remote, tmp_path):
 
     running = [
         subprocess.Popen([sys.executable, "-c", code, place, endpoint, json.dumps(keys)], stdout=subprocess.PIPE, text=True)
-        for _ in range(8)
+        for _ in range(most(8, 3))
     ]
     answers = [process.communicate(timeout=60)[0].split() for process in running]
     assert {size for size, _ in answers} == {"5200"} and sum(int(asked) for _, asked in answers) == 1

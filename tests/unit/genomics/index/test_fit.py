@@ -33,6 +33,8 @@ from tests.support.hard_files import (
 )
 from tests.support.sampling import most, some
 
+pytestmark = pytest.mark.sweep(50)
+
 KINDS = {  # how a file of some records is made, with its index
     "bam": lambda folder, count: index_reads(write_reads(folder / "a.bam", CONTIGS, count)),
     "bam-csi": lambda folder, count: index_reads(write_reads(folder / "a.bam", CONTIGS, count), "-c"),

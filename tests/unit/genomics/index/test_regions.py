@@ -36,6 +36,8 @@ from tests.support.hard_files import (
     write_variants,
 )
 
+pytestmark = pytest.mark.sweep(70)
+
 
 @pytest.fixture(scope="module", params=[name for name in CASES if name not in WITHOUT_CONTIGS])
 def file(request, tmp_path_factory) -> File:

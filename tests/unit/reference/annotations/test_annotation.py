@@ -29,6 +29,8 @@ from modos.reference.cached_store import CachedStore
 from modos.reference.locate import open_reference, open_store
 from tests.support.sampling import most
 
+pytestmark = pytest.mark.sweep(25)
+
 CHR1, CHR2 = "ACGT" * 500, "TTGCA" * 300
 ATTRIBUTES = "ID={id};{parent}gene_id=G1.2;gene_type=protein_coding;gene_name=ABC1;{more}"
 

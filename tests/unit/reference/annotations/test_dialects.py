@@ -13,6 +13,8 @@ from modos.reference.annotation_store import add_annotation, read_manifest
 from modos.reference.annotations.building import KINDS
 from modos.reference.locate import open_reference, open_store
 
+pytestmark = pytest.mark.sweep(25)
+
 BASES = 2000
 
 

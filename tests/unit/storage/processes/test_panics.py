@@ -13,6 +13,8 @@ from modos.reference.annotations.parquet import read_parquet
 from modos.storage.processes.panics import translate_panics
 from modos.tracks.bigwig import BigWigTrack
 
+pytestmark = pytest.mark.sweep(6)
+
 READ = """
 import resource, sys, warnings
 from pathlib import Path
