@@ -376,7 +376,7 @@ def test_a_pipe_is_a_file(tmp_path):
     [
         (("search", "celltype", "x"), 3, "did you mean cell_type"),
         (("search", "cell_type"), 2, "no words"),
-        (("search", "cell_type", "x", "-n", "0"), 2, "greater"),
+        (("search", "cell_type", "x", "-n", "0"), 2, "not in the range"),
         (("search", "cell_type", "x"), 3, "codes build"),
         (("search", "cell_type", "x", "--index", "none"), 3, "no index of codes none"),
         (("search", "cell_type", "x", "--index", "cl.obo"), 2, "cl.obo is no index"),
