@@ -25,7 +25,7 @@ stack: $(VENV)/.stack
 
 test-stack: $(VENV)/.test
 	deploy/native/install
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m stack
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m stack
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

@@ -49,7 +49,7 @@ def stem(name):
 
 def served(server, name, reference):
     client = HtsgetClient(server)
-    return GenomicFile(HtsgetSource(client, f"ex/{stem(name)}", FORMATS[name]), lambda regions: reference)
+    return GenomicFile(HtsgetSource(client, f"ex/{stem(name)}", FORMATS[name]), lambda regions, progress: reference)
 
 
 def texts(records):
