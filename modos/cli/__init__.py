@@ -42,7 +42,7 @@ def main() -> None:
     keep_freed()
     from modos.cli.app import app
     from modos.cli.completion import join_words
-    from modos.cli.output import guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
+    from modos.cli.output import exit_code_of, guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.storage.processes.panics import is_panic
 
@@ -70,7 +70,9 @@ def main() -> None:
         _leave(EXIT_INTERRUPTED)
     except BaseException as error:
         if is_usage(error):
-            _leave(show_usage(error))
+            with contextlib.suppress(Exception):  # nobody reads what is said
+                show_usage(error)
+            _leave(exit_code_of(error))
         if options.debug:
             show_traceback(error)
             _leave(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,6 +20,7 @@ from modos.errors import InvalidInputError
 GLOBAL = ("endpoint", "anon", "quiet", "debug", "progress")
 _AGAIN = "global_"
 _PANEL = "Commands"
+_EXAMPLE = re.compile(r"\n\n(?=modos )")  # a paragraph after a backspace keeps its lines: examples can be copied
 
 
 class Group(TyperGroup):
@@ -30,6 +32,7 @@ class Group(TyperGroup):
         if command is not None:
             _take_globals(command, ctx.find_root().command)
             _take_once(command)
+            command.help = _EXAMPLE.sub("\n\n\b\n", command.help or "") or None
         return command
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -69,6 +72,8 @@ def _take_globals(command: Any, root: Any) -> None:
 
 def _take_once(command: Any) -> None:
     """Refuse options that are given twice with two values: one of them would be ignored."""
+    if "make_parser" in vars(command):
+        return  # it does already
     make_parser = command.make_parser
 
     def make(ctx: Any) -> Any:

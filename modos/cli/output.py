@@ -174,21 +174,25 @@ def is_usage(error: BaseException) -> bool:
     return isinstance(error, typer.Abort) or hasattr(error, "format_message")
 
 
-def show_usage(error: Any) -> int:
-    """Show an error of Typer; returns the exit code."""
+def exit_code_of(error: Any) -> int:
+    """Return the exit code of an error of Typer."""
+    return 1 if isinstance(error, typer.Abort) else int(error.exit_code)
+
+
+def show_usage(error: Any) -> None:
+    """Show an error of Typer."""
     if isinstance(error, typer.Abort):
         print("Aborted.", file=sys.stderr)
-        return 1
+        return
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
         show(error.message)
-        return int(error.exit_code)
+        return
     if context := getattr(error, "ctx", None):
         print(escape_text(context.get_usage()), file=sys.stderr)
         print(f"Try '{escape_line(context.command_path)} {context.help_option_names[0]}' for help.", file=sys.stderr)
     if error.message:
         error.message = escape_line(error.message)
     show_error(error.format_message(), None)
-    return int(error.exit_code)
 
 
 @contextmanager

@@ -75,6 +75,8 @@ class GenomicFile:
 
     Attributes
     ----------
+    progress
+        Is called with the numbers of bytes that arrive; None for nobody.
     size
         Bytes of the whole file, where they are recorded.
     reopen
@@ -94,7 +96,7 @@ class GenomicFile:
         self._find_reference = find_reference
         self._find_aliases = find_aliases
         self._find_gene = find_gene
-        self._progress: Progress | None = None
+        self.progress: Progress | None = None
         self.size: int | None = None
         self.reopen: Callable[[], GenomicFile] | None = None
 
@@ -109,7 +111,7 @@ class GenomicFile:
     def report_to(self, progress: Progress | None) -> GenomicFile:
         """Return the same file, whose streams call a progress with the numbers of bytes that arrive."""
         other = object.__new__(type(self))
-        other.__dict__ |= {**vars(self), "_progress": progress}
+        other.__dict__ |= {**vars(self), "progress": progress}
         return other
 
     @property
@@ -189,7 +191,7 @@ class GenomicFile:
                 "ask for one region at a time, or for exact records (without --raw)",
             )
         pieces = check_blocks(first.pieces, self.format, self.name) if verify and not first.is_verified else first.pieces
-        return check_end(report(pieces, self._progress), self.format, self.name)
+        return check_end(report(pieces, self.progress), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
         """Count the records that overlap some regions."""
@@ -437,7 +439,7 @@ class GenomicFile:
     ) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
         """Yield for each stream its reader, and the records to take."""
         wanted = self._check_samples(samples)
-        regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant, self._progress)))
+        regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant, self.progress)))
 
         def read(pieces: Iterator[bytes], format: FileFormat) -> RecordReader:
             return RecordReader(pieces, format, reference, self.name, wanted)
@@ -448,7 +450,7 @@ class GenomicFile:
             yield reader, iter(reader)
             return
         for stream in self._open_streams(regions):
-            pieces = check_header(report(stream.pieces, self._progress), self.format, self.name)
+            pieces = check_header(report(stream.pieces, self.progress), self.format, self.name)
             reader = read(check_blocks(pieces, self.format, self.name) if self.format.name == "CRAM" else pieces, self.format)
             records = reader.iter_overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
@@ -496,7 +498,7 @@ class GenomicFile:
         return opening, self._name_file(runs), first.regions or ()
 
     def _open_records(self, stream: Stream) -> Opening:
-        return open_stream(self.format, check_end(report(stream.pieces, self._progress), self.format, self.name))
+        return open_stream(self.format, check_end(report(stream.pieces, self.progress), self.format, self.name))
 
     def _name_file(self, runs: Iterator[Run]) -> Iterator[Run]:
         try:

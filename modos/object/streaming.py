@@ -212,7 +212,8 @@ class GenomicFiles:
         document = self._object.document
         element_id = document.find(element)
         attributes = document.element(element_id)
-        return ElementView(element_id, attributes, _FileOpener(self, self._object, _describe_content(attributes)))
+        content = _content_at(document, attributes.get("data_path", ""))
+        return ElementView(element_id, attributes, _FileOpener(self, self._object, content))
 
 
 def _reopen(address: ObjectAddress, key: str, content: _Content | None, *given: Any, **options: Any) -> GenomicFile:
@@ -225,7 +226,7 @@ def _reopen(address: ObjectAddress, key: str, content: _Content | None, *given: 
 class _FileOpener:
     """Opens the file of an element as it was when the element was looked at; ConflictError where it is another, or gone."""
 
-    def __init__(self, files: GenomicFiles, open_object: OpenObject, content: _Content):
+    def __init__(self, files: GenomicFiles, open_object: OpenObject, content: _Content | None):
         self._files = files
         self._object = open_object
         self._content = content
@@ -238,7 +239,7 @@ class _FileOpener:
         return _reopen_element, (self._object.address, self._content)
 
 
-def _reopen_element(address: ObjectAddress, content: _Content) -> _FileOpener:
+def _reopen_element(address: ObjectAddress, content: _Content | None) -> _FileOpener:
     """Be ready to open the file of an element again, in another process."""
     opened = OpenObject(address)
     return _FileOpener(GenomicFiles(opened), opened, content)

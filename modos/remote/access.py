@@ -104,6 +104,8 @@ def s3_options(url: Any, services: Services, given: dict[str, Any] | None) -> di
 class _Renewal:
     """Credentials of a server for a URL: at first those that it gave, then others. Its pickle has none, but asks anew."""
 
+    is_pickled_without_secrets = True
+
     def __init__(self, services: Services, url: str, write: bool):
         self._arguments = services, url, write
         self._first: dict[str, str] | None = None

@@ -69,8 +69,11 @@ def check_no_secrets(given: Mapping[str, Any] | None) -> None:
     AccessError
         There are secrets in them.
     """
-    names = {str(name).lower() for part in (given or {}, (given or {}).get("client_kwargs") or {}) for name in part}
-    if any(word in name for name in names for word in ("secret", "token", "password", "session")):
+    parts = (given or {}, *((given or {}).get(name) or {} for name in ("client_kwargs", "s3_additional_kwargs")))
+    names = {str(name).lower() for part in parts for name in part}
+    renew = (given or {}).get("renew")
+    is_told = renew is not None and not getattr(renew, "is_pickled_without_secrets", False)
+    if is_told or any(word in name for name in names for word in ("secret", "token", "password", "session", "customerkey")):
         raise AccessError(
             "what was opened with keys of S3 is not pickled: they would be in the pickle",
             "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
@@ -58,7 +58,9 @@ class AnywhereStorage(ReadOnlyStorage):
         self._sizes: dict[str, int] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the URL, and without a token: unpickling asks for it anew."""
+        """Pickle by the URL, and without a token: unpickling asks for it anew; AccessError for a URL with a password."""
+        if urlsplit(self._url).password:
+            raise AccessError("a URL with a password is not pickled: it would be in the pickle", "open it in each process")
         return AnywhereStorage, (self._url, self._token)
 
     @property

@@ -19,6 +19,7 @@ import pytest
 import typer.main
 
 from modos.cli.app import app
+from modos.errors import NotFoundError
 from modos.object.modo import MODO
 from tests.support.commands import MODOS, run
 
@@ -241,6 +242,29 @@ def processor_time(*words, **environment):
     subprocess.run([*MODOS, *map(str, words)], stdout=subprocess.DEVNULL, check=True, env=os.environ | environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("command", ["stream", "c4gh encrypt", "remote upload", "track add"])
+def test_an_example_is_one_line_that_can_be_copied(command):
+    shown = run([*command.split(), "-h"], capture_output=True, text=True, env=os.environ | {"COLUMNS": "60"}).stdout
+    examples = [line.strip() for line in shown.splitlines() if line.startswith("  modos ") or " | modos " in line]
+    assert len(examples) == 2 and max(map(len, examples)) > 58, shown
+
+
+def test_the_application_can_be_called_again_and_again():
+    """Programs call `cli` in a loop: options are watched once, not once more each time."""
+    for _ in range(1100):
+        with pytest.raises(NotFoundError):
+            app(["show", "nowhere", "--files"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("words", [[], ["remote"]])
+def test_help_that_nobody_reads_is_no_defect(words):
+    read, write = os.pipe()
+    os.close(read)
+    done = run(words, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.returncode == 2 and done.stderr == b""
 
 
 def test_rm_and_ls(ex, stack):

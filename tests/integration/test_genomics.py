@@ -252,3 +252,9 @@ def test_the_first_record_comes_before_the_last_byte(example):
     next(records)
     enough.set()
     assert sum(1 for _ in records) > 0
+
+
+def test_who_sets_a_progress_is_told_of_bytes(example):
+    file, told = MODO.open(example / "ex").file("demo2.bam"), []
+    file.progress = told.append
+    assert file.count() and sum(told) == (example / "ex/demo2.bam").stat().st_size

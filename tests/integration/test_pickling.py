@@ -19,8 +19,9 @@ from modos.api import MODO, Region
 from modos.catalog import Catalog
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import generate, load_secret_key
-from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, SchemaError
+from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, SchemaError
 from modos.genomics.htsget.protocol import HtsgetError
+from modos.object.address import ObjectAddress
 from modos.object.copying import copy_planned, plan_copy
 from modos.object.finding import open_served_file
 from modos.reference.adding import add_files
@@ -275,6 +276,14 @@ def test_genomes_and_tracks(place, tracks, stack, same):
     same(genome.tracks["noise"].without_mask(), ask_track)
 
 
+def test_a_track_has_no_file_of_records(tracks):
+    """Its arrays are no file, which is no matter of somebody who changed it."""
+    view = MODO.open(tracks / "ex")["reference/genome"]
+    for one in (view, pickle.loads(pickle.dumps(view))):
+        with pytest.raises(NotFoundError):
+            _ = one.file
+
+
 def test_a_bigwig_file(tmp_path, same):
     import pybigtools
 
@@ -436,6 +445,27 @@ def test_keys_of_s3_are_refused(hold, stack, tracks, tmp_path):
     with pytest.raises(AccessError, match="not pickled") as refused:
         pickle.dumps(thing)
     assert refused.value.hint and "\n" not in str(refused.value)
+
+
+class _Vault:
+    """Gives credentials that it holds itself."""
+
+    secret = "a-secret-of-the-vault"
+
+    def __call__(self):
+        return {"access_key": "AK", "secret_key": self.secret, "token": "", "expiry_time": "2999-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("given", [{"renew": _Vault()}, {"s3_additional_kwargs": {"SSECustomerKey": "a-key"}}])
+def test_other_arguments_with_secrets_are_refused(given):
+    with pytest.raises(AccessError, match="not pickled"):
+        pickle.dumps(ObjectAddress(URL, s3_kwargs=given))
+
+
+def test_a_password_in_a_url_is_refused():
+    with pytest.raises(AccessError, match="not pickled") as refused:
+        pickle.dumps(AnywhereStorage("https://alice:a-password@example.org/x"))
+    assert "a-password" not in str(refused.value)
 
 
 # --- what is under way ---
