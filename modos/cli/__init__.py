@@ -58,6 +58,8 @@ def main() -> None:
     except SystemExit as done:
         if done.code == EXIT_TERMINATED:
             show_end("terminated")
+        if isinstance(done.__context__, BrokenPipeError):  # so Typer ends where nobody reads its help
+            _leave(EXIT_BROKEN_PIPE)
         _leave(done.code if isinstance(done.code, int) else int(done.code is not None))
     except ModosError as error:
         show_traceback(error) if options.debug else show_error(error.message, error.hint)

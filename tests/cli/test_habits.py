@@ -258,13 +258,13 @@ def test_the_application_can_be_called_again_and_again():
             app(["show", "nowhere", "--files"], standalone_mode=False)
 
 
-@pytest.mark.parametrize("words", [[], ["remote"]])
-def test_help_that_nobody_reads_is_no_defect(words):
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["remote"], 2), (["--help"], 141), (["stream", "-h"], 141)])
+def test_help_that_nobody_reads_is_no_defect(words, code):
     read, write = os.pipe()
     os.close(read)
     done = run(words, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
-    assert done.returncode == 2 and done.stderr == b""
+    assert done.returncode == code and done.stderr == b""
 
 
 def test_rm_and_ls(ex, stack):
