@@ -144,6 +144,11 @@ class LingeringTransport:
             self._transport.close()
             return
         self._is_lingering = True
-        self._transport.write_eof()
+        if not self._transport.get_write_buffer_size():
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client is gone
+                self._transport.abort()
+                return
         self._transport.resume_reading()
         self._protocol.end_in(LINGERING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import errno
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from starlette.responses import PlainTextResponse
 
 from modos.server import provider as provider_module
 from modos.server.app import create_app
+from modos.server.connections import LingeringTransport
 from modos.server.auth import Access
 from modos.server.drs import object_id
 from modos.server.rules import Oidc, Rule, Rules
@@ -337,6 +339,31 @@ def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, 
             time.sleep(0.1)
         answer += b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 " + status)
+
+
+class Gone:
+    """A transport whose client has reset the connection."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *_: self.calls.append(name)  # False, or 0 bytes
+
+    def write_eof(self):
+        raise OSError(errno.ENOTCONN, "not connected")
+
+
+class HalfARequest:
+    def is_request_under_way(self):
+        return True
+
+
+def test_a_client_that_is_gone_before_it_is_answered_is_no_defect():
+    gone = Gone()
+    transport = LingeringTransport(gone, HalfARequest())
+    transport.close()
+    assert gone.calls[-1] == "abort" and transport.is_closing()
 
 
 def test_credentials_are_asked_for_with_a_document(tmp_path):
