@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import errno
+import itertools
 import os
 import re
 import shutil
@@ -22,8 +22,8 @@ from starlette.responses import PlainTextResponse
 
 from modos.server import provider as provider_module
 from modos.server.app import create_app
-from modos.server.connections import LingeringTransport
 from modos.server.auth import Access
+from modos.server.connections import LingeringTransport
 from modos.server.drs import object_id
 from modos.server.rules import Oidc, Rule, Rules
 from modos.server.run import BackgroundServer
