@@ -67,7 +67,8 @@ class BoundedProtocol(H11Protocol):
 
     def is_request_under_way(self) -> bool:
         """Return whether the client may be sending what nobody waits for any more."""
-        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return is_answered and self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
     def end_in(self, seconds: float) -> None:
         """End the connection in a while, or where room is needed before."""

@@ -341,6 +341,22 @@ def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, 
         assert answer.startswith(b"HTTP/1.1 " + status)
 
 
+def test_a_body_that_cannot_be_read_ends_what_waits_for_it(tmp_path):
+    """The client stays; what would read the rest of its body is told that there is none, at once."""
+    with (
+        BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server,
+        socket.create_connection(address(server.url), 20) as connection,
+    ):
+        connection.sendall(
+            b"POST /credentials HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a-token-of-many-letters\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        )
+        time.sleep(0.5)
+        connection.sendall(b"no number\r\n")
+        wait_until(lambda: not server._server.server_state.connections, 2)
+        assert connection.recv(12) == b"HTTP/1.1 400"
+
+
 class Gone:
     """A transport whose client has reset the connection."""
 
