@@ -18,6 +18,7 @@ _OBSTORE = {
     "region": "region",
     "allow_http": "allow_http",
 }
+_SECRETS = ("secret", "token", "password", "session", "renew", "customerkey")  # in names of what is not pickled
 _OTHER = {"renew", "profile", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -69,11 +70,10 @@ def check_no_secrets(given: Mapping[str, Any] | None) -> None:
     AccessError
         There are secrets in them.
     """
-    parts = (given or {}, *((given or {}).get(name) or {} for name in ("client_kwargs", "s3_additional_kwargs")))
+    kept = {name: value for name, value in (given or {}).items() if not getattr(value, "is_pickled_without_secrets", False)}
+    parts = (kept, *(kept.get(name) or {} for name in ("client_kwargs", "s3_additional_kwargs")))
     names = {str(name).lower() for part in parts for name in part}
-    renew = (given or {}).get("renew")
-    is_told = renew is not None and not getattr(renew, "is_pickled_without_secrets", False)
-    if is_told or any(word in name for name in names for word in ("secret", "token", "password", "session", "customerkey")):
+    if any(word in name for name in names for word in _SECRETS):
         raise AccessError(
             "what was opened with keys of S3 is not pickled: they would be in the pickle",
             "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "
