@@ -86,6 +86,7 @@ DOORS = {
     "rdflib": {"metadata", "object"},
     "openpyxl": {"metadata"},
     "rapidfuzz": {"codes"},
+    "blake3": {"storage"},
     "crypt4gh": {"encryption"},
     "cryptography": {"encryption"},
     "polars": {"tracks", "reference"},

@@ -83,6 +83,7 @@ FORMATS: dict[str, FileFormat] = {
 }
 
 ENCRYPTED_SUFFIX = ".c4gh"
+PARTS_SUFFIX = ".parts"  # of the list of digests beside a file
 STORED_KEY_HEADER = "Modos-Stored-Key"  # of requests that mean the file at a key, and no other of its name
 _VERSION = re.compile(r"(?<=[^/])~([2-9]|[1-9][0-9]+)\Z")
 INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))
@@ -144,6 +145,16 @@ def index_names(path: str | PurePath) -> list[str]:
     if format.kind == "reads":
         beside += [stem_of(text) + suffix for suffix in format.index_suffixes]
     return beside
+
+
+def parts_name(path: str) -> str:
+    """Return the name of the list of digests of a file's parts: `a.cram` -> `a.cram.parts`."""
+    return path + PARTS_SUFFIX
+
+
+def companion_names(path: str) -> list[str]:
+    """List the names of what may lie beside a file and goes where it goes: its indexes, and its list of digests."""
+    return [*index_names(path), parts_name(path)]
 
 
 def is_encrypted(path: str | PurePath) -> bool:

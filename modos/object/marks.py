@@ -19,7 +19,20 @@ OWN_NODE = "_modos"
 STATE = "_modos"  # root attribute, in memory and in older objects: format version, revision, the ids of recent commits
 KEY = "key"  # in a group's part of the consolidated metadata: under which name its slots are kept
 _OF = "of"  # among an element's slots: of which file they are
-_OF_FILES = frozenset(("data_size", "plain_size", "plain_checksum", "seal_digest", "header_digests", "recipients", "sender"))
+_OF_FILES = frozenset(
+    (
+        "data_size",
+        "data_digest",
+        "index_digests",
+        "plain_size",
+        "plain_checksum",
+        "plain_digest",
+        "seal_digest",
+        "header_digests",
+        "recipients",
+        "sender",
+    )
+)
 _OF_GENOMES = _OF_FILES | {"data_format", "data_checksum"}
 _TERMS = "sample_processing"  # apart unless all of its values are URIs or CURIEs
 _URI = r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"

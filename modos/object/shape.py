@@ -128,7 +128,7 @@ def _fits(value: Any, name: str, slot: Slot) -> bool:
     """Return whether a value is of a type that readers of a slot can take; the schema says more, and `check` reports that."""
     if slot["range"] == "integer":
         return value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63)
-    if slot["links_to"] or name == "id" or name.startswith(("data_", "plain_", "seal_", "header_")):
+    if slot["links_to"] or name == "id" or name.startswith(("data_", "plain_", "seal_", "header_", "index_")):
         return isinstance(value, _TEXT)
     return isinstance(value, _SCALARS) and not (isinstance(value, float) and not math.isfinite(value))
 

@@ -14,8 +14,11 @@ from modos.metadata.model.schema import ONTOLOGIES
 COMPUTED = (
     "data_checksum",
     "data_size",
+    "data_digest",
+    "index_digests",
     "plain_checksum",
     "plain_size",
+    "plain_digest",
     "seal_digest",
     "header_digests",
     "recipients",

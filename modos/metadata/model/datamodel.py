@@ -308,8 +308,11 @@ class DataEntity(NamedThing):
     has_reference: Optional[Union[Union[str, ReferenceGenomeId], list[Union[str, ReferenceGenomeId]]]] = empty_list()
     data_checksum: Optional[str] = None
     data_size: Optional[int] = None
+    data_digest: Optional[str] = None
+    index_digests: Optional[Union[str, list[str]]] = empty_list()
     plain_checksum: Optional[str] = None
     plain_size: Optional[int] = None
+    plain_digest: Optional[str] = None
     seal_digest: Optional[str] = None
     header_digests: Optional[Union[str, list[str]]] = empty_list()
     recipients: Optional[Union[str, list[str]]] = empty_list()
@@ -345,11 +348,21 @@ class DataEntity(NamedThing):
         if self.data_size is not None and not isinstance(self.data_size, int):
             self.data_size = int(self.data_size)
 
+        if self.data_digest is not None and not isinstance(self.data_digest, str):
+            self.data_digest = str(self.data_digest)
+
+        if not isinstance(self.index_digests, list):
+            self.index_digests = [self.index_digests] if self.index_digests is not None else []
+        self.index_digests = [v if isinstance(v, str) else str(v) for v in self.index_digests]
+
         if self.plain_checksum is not None and not isinstance(self.plain_checksum, str):
             self.plain_checksum = str(self.plain_checksum)
 
         if self.plain_size is not None and not isinstance(self.plain_size, int):
             self.plain_size = int(self.plain_size)
+
+        if self.plain_digest is not None and not isinstance(self.plain_digest, str):
+            self.plain_digest = str(self.plain_digest)
 
         if self.seal_digest is not None and not isinstance(self.seal_digest, str):
             self.seal_digest = str(self.seal_digest)
@@ -491,8 +504,11 @@ class ReferenceGenome(NamedThing):
     version: Optional[str] = None
     data_checksum: Optional[str] = None
     data_size: Optional[int] = None
+    data_digest: Optional[str] = None
+    index_digests: Optional[Union[str, list[str]]] = empty_list()
     plain_checksum: Optional[str] = None
     plain_size: Optional[int] = None
+    plain_digest: Optional[str] = None
     seal_digest: Optional[str] = None
     header_digests: Optional[Union[str, list[str]]] = empty_list()
     recipients: Optional[Union[str, list[str]]] = empty_list()
@@ -536,11 +552,21 @@ class ReferenceGenome(NamedThing):
         if self.data_size is not None and not isinstance(self.data_size, int):
             self.data_size = int(self.data_size)
 
+        if self.data_digest is not None and not isinstance(self.data_digest, str):
+            self.data_digest = str(self.data_digest)
+
+        if not isinstance(self.index_digests, list):
+            self.index_digests = [self.index_digests] if self.index_digests is not None else []
+        self.index_digests = [v if isinstance(v, str) else str(v) for v in self.index_digests]
+
         if self.plain_checksum is not None and not isinstance(self.plain_checksum, str):
             self.plain_checksum = str(self.plain_checksum)
 
         if self.plain_size is not None and not isinstance(self.plain_size, int):
             self.plain_size = int(self.plain_size)
+
+        if self.plain_digest is not None and not isinstance(self.plain_digest, str):
+            self.plain_digest = str(self.plain_digest)
 
         if self.seal_digest is not None and not isinstance(self.seal_digest, str):
             self.seal_digest = str(self.seal_digest)
@@ -753,12 +779,24 @@ slots.data_checksum = Slot(uri=MODOS.data_checksum, name="data_checksum", curie=
 slots.data_size = Slot(uri=MODOS.data_size, name="data_size", curie=MODOS.curie('data_size'),
                    model_uri=MODOS.data_size, domain=None, range=Optional[int])
 
+slots.data_digest = Slot(uri=MODOS.data_digest, name="data_digest", curie=MODOS.curie('data_digest'),
+                   model_uri=MODOS.data_digest, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[a-f0-9]{64}$'))
+
+slots.index_digests = Slot(uri=MODOS.index_digests, name="index_digests", curie=MODOS.curie('index_digests'),
+                   model_uri=MODOS.index_digests, domain=None, range=Optional[Union[str, list[str]]],
+                   pattern=re.compile(r'^[a-f0-9]{64}$'))
+
 slots.plain_checksum = Slot(uri=MODOS.plain_checksum, name="plain_checksum", curie=MODOS.curie('plain_checksum'),
                    model_uri=MODOS.plain_checksum, domain=None, range=Optional[str],
                    pattern=re.compile(r'^[a-f0-9]{128}$'))
 
 slots.plain_size = Slot(uri=MODOS.plain_size, name="plain_size", curie=MODOS.curie('plain_size'),
                    model_uri=MODOS.plain_size, domain=None, range=Optional[int])
+
+slots.plain_digest = Slot(uri=MODOS.plain_digest, name="plain_digest", curie=MODOS.curie('plain_digest'),
+                   model_uri=MODOS.plain_digest, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[a-f0-9]{64}$'))
 
 slots.seal_digest = Slot(uri=MODOS.seal_digest, name="seal_digest", curie=MODOS.curie('seal_digest'),
                    model_uri=MODOS.seal_digest, domain=None, range=Optional[str],

@@ -1,0 +1,368 @@
+"""Read files of a storage by ranges, each compared with the digests of its parts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modos.errors import ChecksumMismatch, IntegrityError, NotFoundError, TruncatedStream
+from modos.storage.base import ObjectInfo, Readable, pieces_ahead
+from modos.storage.part_digests import DIGEST, Layout, digest, digest_parts, root_of
+from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes import forking
+
+_MAX_GROUPS = 256  # of one list that are kept: 8 MiB
+_MAX_KEPT = 64  # parts at the edges of ranges that are kept, as the next range often begins there
+_MAX_LISTS = 64
+_INDEX = (256 << 20) + 1  # bytes of a file that is read as a whole, at most
+_NEAR = 1 << 16  # bytes of a list that are rather read than left out
+_PIECE, _WORKERS = 4 << 20, 4
+_HINT = (
+    "the file was changed or damaged: `modos check` says more, and `modos check --repair-from COPY` heals it from a "
+    "copy; open the object again where somebody else has changed it"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What metadata record of the parts of a file.
+
+    Parameters
+    ----------
+    roots
+        Root of the list of digests; of an index, those of all indexes of the file.
+    layout
+        Of the list; None for a file that is always read as a whole, as indexes are, and has no list.
+    list_key
+        Where the list is.
+    file
+        Number of the file among those that the list is about.
+    """
+
+    roots: tuple[str, ...]
+    layout: Layout | None = None
+    list_key: str = ""
+    file: int = 0
+
+    @property
+    def root(self) -> str:
+        """The root of a file that is no index."""
+        return self.roots[0]
+
+
+FindPartRecord = Callable[[str], PartRecord | None]
+
+
+class StoredDigests:
+    """A list of digests in a storage, of which the groups that are asked for are fetched and compared with the root.
+
+    Parameters
+    ----------
+    root
+        The root that is trusted.
+    """
+
+    def __init__(self, storage: Readable, key: str, layout: Layout, root: str):
+        self._storage = storage
+        self._key = key
+        self._layout = layout
+        self._root = root
+        self._table = b""
+        self._groups: OrderedDict[int, bytes] = OrderedDict()
+        forking.begin(self, StoredDigests._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+
+    def find_differing(self, first: int, data: bytes | bytearray | memoryview) -> list[int]:
+        """Find the parts of some bytes that are not the recorded ones, by their numbers.
+
+        Parameters
+        ----------
+        first
+            Number of the part that the bytes begin with; all parts are whole.
+
+        Raises
+        ------
+        IntegrityError
+            The list is missing or damaged.
+        """
+        found = digest_parts(data, self._layout.part)
+        count = len(found) // DIGEST
+        expected = self.read(first, first + count)
+        if found == expected:
+            return []
+        places = range(0, len(found), DIGEST)
+        return [first + at // DIGEST for at in places if found[at : at + DIGEST] != expected[at : at + DIGEST]]
+
+    def read(self, first: int, beyond: int) -> bytes:
+        """Return the digests of parts [first, beyond), fetched if they are not here yet."""
+        pieces, at = [], first
+        while at < beyond:
+            group = self._layout.group_of(at)
+            start, end = self._layout.group_parts(group)
+            pieces.append(self._group(group)[DIGEST * (at - start) : DIGEST * (min(beyond, end) - start)])
+            at = end
+        return b"".join(pieces)
+
+    def has(self, first: int, beyond: int) -> bool:
+        """Return whether the digests of parts [first, beyond) are here."""
+        groups = range(self._layout.group_of(first), self._layout.group_of(beyond - 1) + 1)
+        return all(group in self._groups for group in groups)
+
+    def _group(self, group: int) -> bytes:
+        with self._lock:
+            known = self._groups.get(group)
+            if known is None:
+                try:
+                    known = self._read_group(group)
+                except ChecksumMismatch:
+                    self._table = b""
+                    known = self._read_group(group)
+                self._groups[group] = known
+                while len(self._groups) > _MAX_GROUPS:
+                    self._groups.popitem(last=False)
+            return known
+
+    def _read_group(self, group: int) -> bytes:
+        layout = self._layout
+        start, end = layout.group_range(group)
+        wanted = (
+            [(start, end)]
+            if self._table
+            else [(0, end)]
+            if start - layout.table_size < _NEAR
+            else [(0, layout.table_size), (start, end)]
+        )
+        try:
+            pieces = list(fetch_ahead(lambda bounds, _: self._storage.read_part(self._key, *bounds)[0], wanted, len(wanted)))
+        except NotFoundError:
+            raise IntegrityError(
+                f"{self._storage.url}/{self._key} is gone, the list of digests by which ranges are verified",
+                "`modos check --fix` makes it anew if the file is what it was",
+            ) from None
+        if not self._table:
+            table = pieces[0][: layout.table_size]
+            if digest(table).hex() != self._root or not table.startswith(layout.head):
+                raise self._damaged()
+            self._table = table
+        at = len(layout.head) + DIGEST * group
+        data = pieces[-1][start - end :]
+        if digest(data) != self._table[at : at + DIGEST]:
+            raise self._damaged()
+        return data
+
+    def _damaged(self) -> ChecksumMismatch:
+        return ChecksumMismatch(
+            f"{self._storage.url}/{self._key}, the list of digests by which ranges are verified, is not the recorded one",
+            "it was changed or damaged: `modos check --fix` makes it anew if the file is what it was",
+        )
+
+
+class VerifiedFiles:
+    """Files of a storage, read by ranges that are widened to parts and compared with their digests.
+
+    A part that does not fit is fetched once more. Files of which no digests
+    are recorded are read as they are.
+
+    Parameters
+    ----------
+    find_record
+        Tells what is recorded of a file.
+
+    Raises
+    ------
+    IntegrityError
+        From `read_part`: some bytes are not those that are recorded, or the list of
+        digests is missing or damaged; TruncatedStream if the file has another size.
+    """
+
+    def __init__(self, storage: Readable, find_record: FindPartRecord):
+        self._storage = storage
+        self._find_record = find_record
+        self._lists: OrderedDict[tuple[str, str], StoredDigests] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int], tuple[bytes, ObjectInfo]] = OrderedDict()
+        self._told: set[str] = set()
+        forking.begin(self, VerifiedFiles._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """URL of the storage."""
+        return self._storage.url
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether reading takes the network."""
+        return self._storage.is_remote
+
+    def local_path(self, key: str) -> Path | None:
+        """Return the file as a path of this machine; what is read there is not compared."""
+        return self._storage.local_path(key)
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Return size and tag of a file, whose size is compared."""
+        info = self._storage.stat(key)
+        record = self._find_record(key)
+        if record is not None and record.layout is not None:
+            self._check_size(key, info, record.layout.sizes[record.file])
+        return info
+
+    def verifies(self, key: str) -> bool:
+        """Return whether what is read of a file is compared; said in the log where it is not."""
+        if self._find_record(key) is not None:
+            return True
+        if key not in self._told:
+            self._told.add(key)
+            logger.info(
+                "%s/%s: no digests of its parts are recorded, and what is read of it is not verified "
+                "(`modos check --digests` records them)",
+                self.url,
+                key,
+            )
+        return False
+
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end), fewer only if the file ends before, and compare them; see `Storage.read_part`."""
+        record = self._find_record(key)
+        if record is None:
+            self.verifies(key)
+            return self._storage.read_part(key, start, end, if_match=if_match)
+        if record.layout is None or record.layout.sizes[record.file] <= record.layout.part:
+            return self._read_whole(key, record, start, end, if_match)
+        size, part = record.layout.sizes[record.file], record.layout.part
+        if start >= min(end, size):
+            data, info = self._storage.read_part(key, start, end, if_match=if_match)
+            self._check_size(key, info, size)
+            return data, info
+        first, beyond = start // part, -(-min(end, size) // part)
+        head, middle, tail, info = self._gather(key, record, first, beyond, if_match)
+        offset = first * part
+        if not head and not tail and start == offset and end - start >= len(middle):
+            return middle, info
+        return b"".join((*head, middle, *tail))[start - offset : end - offset], info
+
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        """Iterate over bytes [start, end) in pieces, compared."""
+        return pieces_ahead(self, key, start, end, _PIECE // unit * unit, _WORKERS)
+
+    def _gather(
+        self, key: str, record: PartRecord, first: int, beyond: int, if_match: str | None
+    ) -> tuple[list[bytes], bytes, list[bytes], ObjectInfo]:
+        """Gather parts [first, beyond): those at the edges that are kept, and between them those that are read now."""
+        head, info = self._find_kept(key, record, range(first, beyond), if_match)
+        first += len(head)
+        tail, info_too = self._find_kept(key, record, range(beyond - 1, first - 1, -1), if_match)
+        beyond -= len(tail)
+        middle = b""
+        if first < beyond:
+            middle, info = self._read_parts(key, record, first, beyond, if_match)
+        info = info or info_too
+        assert info is not None  # as there is a part
+        return head, middle, tail[::-1], info
+
+    def _find_kept(
+        self, key: str, record: PartRecord, numbers: range, if_match: str | None
+    ) -> tuple[list[bytes], ObjectInfo | None]:
+        """Find parts that follow each other and were read lately, from the first of some numbers on."""
+        found, info = [], None
+        with self._lock:
+            for number in numbers:
+                known = self._kept.get((key, record.root, number))
+                if known is None or if_match not in (None, known[1].etag):
+                    break
+                found.append(known[0])
+                info = known[1]
+        return found, info
+
+    def _read_parts(
+        self, key: str, record: PartRecord, first: int, beyond: int, if_match: str | None
+    ) -> tuple[bytes, ObjectInfo]:
+        layout = record.layout
+        assert layout is not None
+        size, part, base = layout.sizes[record.file], layout.part, layout.first_parts[record.file]
+        digests, start, end = self._list_of(record, layout), first * part, min(beyond * part, size)
+
+        def read_data() -> tuple[bytes, ObjectInfo]:
+            return self._storage.read_part(key, start, end, if_match=if_match)
+
+        if self.is_remote and not digests.has(base + first, base + beyond):
+            calls: list[Callable[[], Any]] = [read_data, lambda: digests.read(base + first, base + beyond)]
+            (data, info), _ = fetch_ahead(lambda call, _: call(), calls, 2)
+        else:
+            data, info = read_data()
+        self._check_size(key, info, size)
+        if len(data) != end - start:
+            raise TruncatedStream(f"{self.url}/{key} ends before byte {end:,}", _HINT)
+        differing = [number - base for number in digests.find_differing(base + first, data)]
+        if differing:
+            data = self._read_again(key, digests, base, first, data, differing, part, size)
+        self._keep(key, record, first, beyond, data, info)
+        return data, info
+
+    def _read_again(
+        self, key: str, digests: StoredDigests, base: int, first: int, data: bytes, differing: list[int], part: int, size: int
+    ) -> bytes:
+        """Fetch parts that do not fit once more, each for itself; raise ChecksumMismatch if one does not fit again."""
+        whole = bytearray(data)
+        for number in differing:
+            start, end = number * part, min((number + 1) * part, size)
+            logger.info("%s/%s: bytes %d-%d do not fit their digest, and are fetched once more", self.url, key, start, end - 1)
+            again, _ = self._storage.read_part(key, start, end)
+            if len(again) != end - start or digests.find_differing(base + number, again):
+                raise mismatch(f"{self.url}/{key}", start, end)
+            whole[start - first * part : end - first * part] = again
+        return bytes(whole)
+
+    def _keep(self, key: str, record: PartRecord, first: int, beyond: int, data: bytes, info: ObjectInfo) -> None:
+        """Keep the parts at the edges of what was read."""
+        assert record.layout is not None
+        part = record.layout.part
+        with self._lock:
+            for number in {first, beyond - 1}:
+                at = (number - first) * part
+                self._kept[key, record.root, number] = data[at : at + part], info
+            while len(self._kept) > _MAX_KEPT:
+                self._kept.popitem(last=False)
+
+    def _read_whole(self, key: str, record: PartRecord, start: int, end: int, if_match: str | None) -> tuple[bytes, ObjectInfo]:
+        """Read a range of a file that is compared as a whole."""
+        most = record.layout.sizes[record.file] + 1 if record.layout else max(end, _INDEX)
+        for again in (True, False):
+            data, info = self._storage.read_part(key, 0, most, if_match=if_match)
+            if record.layout is not None:
+                self._check_size(key, info, record.layout.sizes[record.file])
+            if len(data) == info.size and root_of(data) in record.roots:
+                return data[start:end], info
+            if not again:
+                raise mismatch(f"{self.url}/{key}", 0, info.size)
+        raise AssertionError
+
+    def _check_size(self, key: str, info: ObjectInfo, size: int) -> None:
+        if info.size != size:
+            raise TruncatedStream(
+                f"{self.url}/{key} has {info.size:,} bytes, recorded are {size:,}: it is damaged, or was replaced", _HINT
+            )
+
+    def _list_of(self, record: PartRecord, layout: Layout) -> StoredDigests:
+        name = record.list_key, record.root
+        with self._lock:
+            if name not in self._lists:
+                self._lists[name] = StoredDigests(self._storage, record.list_key, layout, record.root)
+                while len(self._lists) > _MAX_LISTS:
+                    self._lists.popitem(last=False)
+            return self._lists[name]
+
+
+def mismatch(name: str, start: int, end: int) -> ChecksumMismatch:
+    """Return the error for bytes [start, end) of a file that are not the recorded ones."""
+    return ChecksumMismatch(f"{name}: bytes {start:,}-{end - 1:,} are not those that are recorded", _HINT)
