@@ -14,13 +14,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.errors import DecryptError
+from modos.formats.crypt4gh import NONCE, OVERHEAD, SEALED, SEGMENT, TAG
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
 
-SEGMENT = 1 << 16  # plain bytes
-NONCE, TAG = 12, 16
-OVERHEAD = NONCE + TAG
-SEALED = SEGMENT + OVERHEAD
 _JOB = 16  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, decrypt_segments, kept_stretches, plain_size
+from modos.encryption.body import SEALED_PIECE, decrypt_segments, kept_stretches, plain_size
 from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import FindRecord, SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.errors import DecryptError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_index
+from modos.formats.crypt4gh import SEALED, SEGMENT
 from modos.storage import ObjectInfo, Storage
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking

@@ -8,6 +8,10 @@ from modos.errors import InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX
 
 MAGIC = b"crypt4gh"
+SEGMENT = 1 << 16  # plain bytes
+NONCE, TAG = 12, 16
+OVERHEAD = NONCE + TAG
+SEALED = SEGMENT + OVERHEAD  # bytes of a segment
 
 
 def is_crypt4gh(path: Path) -> bool:
