@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modos.encryption.recorded import body_start, part_size
@@ -70,6 +70,11 @@ def find_part_record(metadata: Metadata, key: str) -> PartRecord | None:
     return next((record for attributes in metadata.values() if (record := _records_of(attributes).get(key))), None)
 
 
+def list_part_records(elements: Iterable[Mapping[str, Any]]) -> dict[str, PartRecord]:
+    """List what elements record of their plain files and of the indexes of these, by the keys."""
+    return {key: record for attributes in elements for key, record in _records_of(attributes).items()}
+
+
 class PartRecords:
     """Records of the parts of all plain files and indexes of an object.
 
@@ -87,9 +92,7 @@ class PartRecords:
         """Find what is recorded of a file or of an index; None if nothing is."""
         document, known = self._get_document(), self._known
         if known is None or known[0] is not document:
-            records: dict[str, PartRecord] = {}
-            for element_id in document.ids():
-                records |= _records_of(document.nodes[element_id]["attributes"])
+            records = list_part_records(document.nodes[element_id]["attributes"] for element_id in document.ids())
             known = self._known = document, records
         return known[1].get(key)
 
