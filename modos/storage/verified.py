@@ -247,7 +247,7 @@ class VerifiedFiles:
             return self._storage.read_part(key, start, end, if_match=if_match)
         if record.start > start:
             return self._read_with_header(key, record, start, end, if_match)
-        if record.layout is None or record.layout.sizes[record.file] <= record.layout.part:
+        if record.layout is None or record.layout.parts <= 1:
             return self._read_whole(key, record, start, end, if_match)
         size, part = record.layout.sizes[record.file] + record.start, record.layout.part
         if start >= min(end, size):
