@@ -7,10 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from modos.encryption.recorded import body_start, part_size
-from modos.encryption.writing import write_new
 from modos.errors import TruncatedStream
 from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -32,6 +31,8 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
         The file whose mode it gets; see `Storage.write_stream`.
     """
     if digests.is_stored:
+        from modos.encryption.writing import write_new
+
         content = digests.to_bytes()
         write_new(log.storage, parts_name(key), iter([content]), len(content), like)
         log.wrote(parts_name(key))
@@ -63,6 +64,15 @@ def digest_stored(storage: Storage, key: str, progress: Progress | None = None) 
     workers = _REMOTE_WORKERS if storage.is_remote else os.cpu_count() or 1
     found = b"".join(fetch_ahead(digest_piece, range(start, info.size, step), workers))
     return DigestList(Layout((info.size - start,), part), found)
+
+
+def body_start(storage: Storage, key: str) -> int:
+    """Return the bytes of the header of an encrypted file, which its digests leave out; 0 of a plain one."""
+    if not is_encrypted(key):
+        return 0
+    from modos.encryption.stored import read_stored_header
+
+    return read_stored_header(storage, key)[0].size
 
 
 def find_part_record(metadata: Metadata, key: str) -> PartRecord | None:

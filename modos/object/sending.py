@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from modos.encryption.recorded import SealRecord, body_start, part_size
+from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError
 from modos.formats import PARTS_SUFFIX, index_names, is_array_path, is_encrypted, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.object import part_lists, transfer
 from modos.object.document import Document
+from modos.object.part_lists import body_start
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
