@@ -171,6 +171,11 @@ class Ticket:
                 ends[place] = span.end
         return True
 
+    @property
+    def is_comparable(self) -> bool:
+        """Return whether what is fetched for it can be compared with digests."""
+        return all(block.digests or block.content is not None or block.url[:5].lower() == "data:" for block in self.blocks)
+
     def to_bytes(self) -> bytes:
         """Serialise the ticket in the protocol's JSON."""
         urls = b",".join(map(_to_json, self.blocks))
