@@ -231,13 +231,24 @@ class VerifiedFiles:
             )
         return False
 
+    def fits(self, key: str, first: int, data: bytes | bytearray | memoryview) -> bool:
+        """Return whether some bytes are parts of a file, from a number on, as they are recorded; all of them are whole."""
+        record = self._find_record(key)
+        if record is None or record.layout is None:
+            return False
+        layout = record.layout
+        if layout.parts <= 1:
+            return root_of(data) in record.roots
+        digests, base = self._list_of(record, layout), layout.first_parts[record.file]
+        return not digests.find_differing(base + first, data)
+
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end), fewer only if the file ends before, and compare them; see `Storage.read_part`."""
         record = self._find_record(key)
         if record is None:
             self.verifies(key)
             return self._storage.read_part(key, start, end, if_match=if_match)
-        if record.layout is None or record.layout.sizes[record.file] <= record.layout.part:
+        if record.layout is None or record.layout.parts <= 1:
             return self._read_whole(key, record, start, end, if_match)
         size, part = record.layout.sizes[record.file], record.layout.part
         if start >= min(end, size):
@@ -245,7 +256,11 @@ class VerifiedFiles:
             self._check_size(key, info, size)
             return data, info
         first, beyond = start // part, -(-min(end, size) // part)
-        head, middle, tail, info = self._gather(key, record, first, beyond, if_match)
+        if self.is_remote:
+            head, middle, tail, info = self._gather(key, record, first, beyond, if_match)
+        else:  # what is kept would have to be copied, which takes as long as to read and compare it again
+            head, tail = [], []
+            middle, info = self._read_parts(key, record, first, beyond, if_match)
         offset = first * part
         if not head and not tail and start == offset and end - start >= len(middle):
             return middle, info
@@ -306,7 +321,8 @@ class VerifiedFiles:
         differing = [number - base for number in digests.find_differing(base + first, data)]
         if differing:
             data = self._read_again(key, digests, base, first, data, differing, part, size)
-        self._keep(key, record, first, beyond, data, info)
+        if self.is_remote:
+            self._keep(key, record, first, beyond, data, info)
         return data, info
 
     def _read_again(
