@@ -200,6 +200,10 @@ class VerifiedFiles:
         self._told: set[str] = set()
         forking.begin(self, VerifiedFiles._start)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place and the records, and nothing of what was read."""
+        return VerifiedFiles, (self._storage, self._find_record)
+
     def _start(self) -> None:
         self._lock = threading.Lock()
 
@@ -238,6 +242,11 @@ class VerifiedFiles:
                 key,
             )
         return False
+
+    def roots(self, key: str) -> tuple[str, ...]:
+        """Return the roots of which one has to be that of a file; none if nothing is recorded."""
+        record = self._find_record(key)
+        return record.roots if record is not None else ()
 
     def fits(self, key: str, first: int, data: bytes | bytearray | memoryview) -> bool:
         """Return whether some bytes are parts of a file, from a number on, as they are recorded; all of them are whole."""

@@ -309,18 +309,23 @@ class ShardedArray:
             for shard in by_shard
             if self.spec.sizes[shard] <= _SMALL and self.cache.get((self.spec.path, "index", shard)) is None
         ]
-        list(run(self._fetch_whole, small))
-        others = [shard for shard in by_shard if shard not in small]
+        fetched = {shard for shard, is_whole in zip(small, run(self._fetch_whole, small)) if is_whole}
+        others = [shard for shard in by_shard if shard not in fetched]
         list(run(self._index, others))
         spans = [(shard, span) for shard in others for span in self._spans(shard, by_shard[shard])]
         list(run(self._fetch_span, spans))
 
-    def _fetch_whole(self, shard: int) -> None:
-        data = self._read(shard, 0, self.spec.sizes[shard])
+    def _fetch_whole(self, shard: int) -> bool:
+        """Fetch a small shard; return whether all of it is as recorded, else its sound chunks can be read one by one."""
+        try:
+            data = self._read(shard, 0, self.spec.sizes[shard])
+        except ChecksumMismatch:
+            return False
         index = self._parse_index(shard, data[-INDEX_SIZE:])
         self.cache.put((self.spec.path, "index", shard), index, index.nbytes)
         for within in np.flatnonzero(index[:, 0] != ABSENT).tolist():
             self._keep(shard, within, data, 0, index)
+        return True
 
     def _spans(self, shard: int, numbers: list[int]) -> list[list[int]]:
         """Group the existing chunks of a shard that lie near each other."""

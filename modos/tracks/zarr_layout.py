@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modos.errors import InvalidInputError
-from modos.formats import ZARR
+from modos.formats import SHARDS_LIST, ZARR
 from modos.storage.part_digests import Layout
 from modos.storage.processes.forking import cached_property
 from modos.storage.verified import PartRecord
@@ -29,7 +29,6 @@ ABSENT = 2**64 - 1
 CRC_SIZE = 4  # bytes
 RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
 DIGEST_SLOT = "shard_digest"  # attribute of an array: root of the list of digests of its shards' parts
-_LIST = "parts"  # name of that list in the array's folder, where no chunk has it
 _CRC = {"name": "crc32c"}
 _DTYPES = ("uint8", "int8", "int16", "uint32", "int64", "float32", "float64")
 _MAX_CHUNK = 1 << 20  # numbers along the last axis
@@ -115,7 +114,7 @@ class ArraySpec:
     @property
     def list_key(self) -> str:
         """Key of the list of digests of the parts of the shards."""
-        return f"{ZARR}/{self.path}/{_LIST}"
+        return f"{ZARR}/{self.path}/{SHARDS_LIST}"
 
     @cached_property
     def layout(self) -> Layout:
