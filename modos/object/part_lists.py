@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from modos.errors import TruncatedStream
+from modos.errors import AlreadyExistsError, ConflictError, TruncatedStream
 from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
@@ -31,10 +31,14 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
         The file whose mode it gets; see `Storage.write_stream`.
     """
     if digests.is_stored:
-        from modos.encryption.writing import write_new
-
         content = digests.to_bytes()
-        write_new(log.storage, parts_name(key), iter([content]), len(content), like)
+        try:
+            log.storage.write_stream(parts_name(key), [content], size=len(content), like=like)
+        except ConflictError:
+            raise AlreadyExistsError(
+                f"there is a file {parts_name(key)} in {log.storage.url} already",
+                f"it has the name of the list of digests of {key}: look at it, and remove it",
+            ) from None
         log.wrote(parts_name(key))
     return digests.root
 

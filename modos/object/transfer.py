@@ -25,7 +25,7 @@ from modos.errors import (
     NotFoundError,
     StorageFullError,
 )
-from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted, parts_name
+from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted, is_list, parts_name
 from modos.formats.crypt4gh import is_crypt4gh, part_size, refuse_crypt4gh
 from modos.genomics import indexer
 from modos.object import commits, encrypted_index, journal, part_lists
@@ -366,11 +366,11 @@ def remove_object(storage: Storage) -> list[str]:
 
 
 def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
-    """Count the files of an object, and their bytes with its metadata and arrays."""
+    """Count the files of an object, and their bytes with its metadata, arrays, and lists of digests."""
     owned = set(journal.files_of(document))
     files, within = [], 0
     for info in storage.iter_files():
-        if info.key.startswith(f"{ZARR}/"):
+        if info.key.startswith(f"{ZARR}/") or (is_list(info.key) and info.key in owned):
             within += info.size
         elif info.key in owned:
             files.append(info.size)
