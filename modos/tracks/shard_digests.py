@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from modos.errors import ChecksumMismatch, InvalidInputError, NotFoundError
+from modos.errors import ChecksumMismatch, NotFoundError
 from modos.formats import ZARR
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.part_digests import PART, DigestList, PartHasher, join_lists, root_of
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.verified import FindPartRecord, PartRecord, StoredDigests
+from modos.storage.verified import StoredDigests
 from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import combine_checksums, write_list
 from modos.tracks.zarr_layout import DIGEST_SLOT, ArraySpec
@@ -127,32 +127,6 @@ def record_digests(log: WriteLog, spec: ArraySpec, progress: Progress | None = N
     digests = digest_shards(log.storage, spec, progress)
     write_list(log, spec, digests)
     return replace(spec, attributes={**spec.attributes, DIGEST_SLOT: digests.root})
-
-
-def shard_records(nodes: Mapping[str, Any]) -> FindPartRecord:
-    """Return what finds the part records of the shards of arrays by their keys, given the nodes of a root document."""
-    known: dict[str, ArraySpec | None] = {}
-
-    def find(key: str) -> PartRecord | None:
-        folder, _, place = key.removeprefix(f"{ZARR}/").partition("/c/")
-        if folder not in known:
-            known[folder] = _spec_of(folder, nodes.get(folder))
-        spec = known[folder]
-        number = place.rpartition("/")[2]
-        if spec is None or not number.isdecimal() or int(number) >= len(spec.sizes) or spec.key(int(number)) != key:
-            return None
-        return spec.part_record(int(number)) if spec.sizes[int(number)] else None
-
-    return find
-
-
-def _spec_of(path: str, node: Any) -> ArraySpec | None:
-    if not isinstance(node, Mapping) or DIGEST_SLOT not in node.get("attributes", {}):
-        return None
-    try:
-        return ArraySpec.from_node(path, node)
-    except InvalidInputError:
-        return None
 
 
 def _workers(storage: Storage) -> int:

@@ -19,9 +19,10 @@ from modos.errors import (
 )
 from modos.storage import Storage
 from modos.storage.processes import forking
-from modos.storage.verified import PartRecord, VerifiedFiles
+from modos.storage.verified import VerifiedFiles
 from modos.tracks.frames import HEADER, check_frame
 from modos.tracks.open_files import ComparedFiles
+from modos.tracks.shard_records import ShardRecords
 from modos.tracks.zarr_layout import (
     ABSENT,
     CHUNKS_IN_SHARD,
@@ -96,8 +97,8 @@ class Reader:
     def __init__(self, storage: Storage, limit: int):
         self.storage = storage
         self.cache = Cache(limit)
-        self._records: dict[str, PartRecord | None] = {}
-        self.files = (VerifiedFiles if storage.is_remote else ComparedFiles)(storage, self._records.get)
+        self._specs: dict[str, ArraySpec] = {}
+        self.files = (VerifiedFiles if storage.is_remote else ComparedFiles)(storage, ShardRecords(self._specs.get).find)
         self._limit = limit
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -105,10 +106,8 @@ class Reader:
         return Reader, (self.storage, self._limit)
 
     def expect(self, spec: ArraySpec) -> None:
-        """Note what an array records of its files, which are compared with it as they are read."""
-        for number, size in enumerate(spec.sizes):
-            if size:
-                self._records[spec.key(number)] = spec.part_record(number)
+        """Note an array, with whose records its files are compared as they are read."""
+        self._specs[spec.path] = spec
 
 
 class ShardedArray:

@@ -17,7 +17,8 @@ from modos.storage.local import LocalStorage
 from modos.storage.verified import VerifiedFiles
 from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import ArrayWriter, choose_codec
-from modos.tracks.shard_digests import digest_shards, find_damaged_parts, record_digests, shard_records
+from modos.tracks.shard_digests import digest_shards, find_damaged_parts, record_digests
+from modos.tracks.shard_records import records_of_nodes
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, INDEX_SIZE, ArraySpec
 from tests.support.sampling import some
@@ -293,7 +294,7 @@ def test_what_is_missing_is_damaged(large, tmp_path):
 
 
 def test_shards_are_found_by_their_keys(large, tmp_path):
-    find = shard_records({large.path: large.to_node(), "data/t": {"node_type": "group", "attributes": {}}})
+    find = records_of_nodes({large.path: large.to_node(), "data/t": {"node_type": "group", "attributes": {}}}).find
     files = VerifiedFiles(open_storage(tmp_path), find)
     for number, size in enumerate(large.sizes):
         if size:
