@@ -90,7 +90,7 @@ def test_flipped_bytes_of_shards_and_lists(modo, place):
     noticed = 0
     for key in keys:
         whole = modo.storage.read(key)[0]
-        for at in some(range(0, len(whole), len(whole) // 25), 2):
+        for at in some(range(0, len(whole), len(whole) // 8), 2):
             modo.storage.write(key, whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
             noticed += check(place.open(modo.storage.url), truth) > 0
         modo.storage.write(key, whole)
@@ -166,7 +166,7 @@ def test_a_base_of_the_fasta(place, tmp_path):
     regions = [(name, at, at + 500) for name in LENGTHS for at in range(0, LENGTHS[name], 20_000)]
     path = modo.metadata["reference/hg"]["data_path"]
     whole, index = (modo.storage.read(key)[0] for key in (path, f"{path}.fai"))
-    for at in (*some(range(10, len(whole), len(whole) // 100), 6), whole.index(b"\n") + 30):
+    for at in (*some(range(10, len(whole), len(whole) // 20), 6), whole.index(b"\n") + 30):
         letter = b"A" if whole[at : at + 1] != b"A" else b"C"
         modo.storage.write(path, whole[:at] + letter + whole[at + 1 :])
         again, wrong = place.open(modo.storage.url), 0
