@@ -28,9 +28,10 @@ from modos.formats import SHARDS_LIST, ZARR, companion_names, name_of, parts_nam
 from modos.object import commits, journal
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
-from modos.object.sending import Expected, FileToSend, find_expected, is_whole, iter_checked
+from modos.object.sending import Expected, FileToSend, expected_of_arrays, find_expected, is_whole, iter_checked
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress
+from modos.storage.verified import VerifiedFiles
 
 _SMALL = 4 << 20  # bytes up to which files are sent several at once
 _WORKERS = 8
@@ -152,8 +153,11 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
         with journal.keep_record(target, keys, plan.superfluous, keep=INTERRUPTIONS) as change:
             change.adopt()
 
+            records = {file.key: file.expected.record for file in plan.files}
+            shards = VerifiedFiles(plan.source, records.get)
+
             def send(file: FileToSend) -> None:
-                _send(plan, file, replaced.get(file.key), change, progress)
+                _send(plan, file, shards, replaced.get(file.key), change, progress)
                 change.wrote(file.key)
 
             with ThreadPoolExecutor(_WORKERS) as pool:
@@ -198,7 +202,14 @@ def _find_replaced(plan: CopyPlan) -> dict[str, str]:
     return found
 
 
-def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journal.Journal, progress: Progress | None) -> None:
+def _send(
+    plan: CopyPlan,
+    file: FileToSend,
+    shards: VerifiedFiles,
+    replaced: str | None,
+    change: journal.Journal,
+    progress: Progress | None,
+) -> None:
     """Send one file, or find that it is there."""
     source, target = plan.source, plan.target
     if target.exists(file.key):  # left by an interrupted copy
@@ -213,12 +224,16 @@ def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journa
         target.delete(file.key)
     kept = target.kept_size(file.key)
     try:
-        target.write_stream(file.key, iter_checked(source, target, file, progress), size=file.size, resume=True, like=replaced)
+        target.write_stream(
+            file.key, iter_checked(source, target, file, shards, progress), size=file.size, resume=True, like=replaced
+        )
     except IntegrityError:
         target.drop_kept(file.key)
         if not kept:
             raise
-        target.write_stream(file.key, iter_checked(source, target, file, None), size=file.size, resume=True, like=replaced)
+        target.write_stream(
+            file.key, iter_checked(source, target, file, shards, None), size=file.size, resume=True, like=replaced
+        )
 
 
 def _object_at(target: Storage) -> Document | None:
@@ -257,8 +272,13 @@ def _list_wanted(source: Storage, document: Document, include: Sequence[str], ex
     infos = [
         info for info in _find_present(source, document) if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")
     ]
-    there = {info.key for info in infos}
-    found = [_describe(info, expected, there) for info in infos]
+    there, of_arrays = {info.key for info in infos}, expected_of_arrays(document)
+    found = [
+        FileToSend(info.key, info.size, of_arrays(info.key))
+        if info.key.startswith(f"{ZARR}/")
+        else _describe(info, expected, there)
+        for info in infos
+    ]
     is_chosen = _make_chooser(document, include, exclude)
     named = {path for path in document.data_paths() if expected[path].is_known}
     missing = sorted(key for key in named - there if is_chosen(key))

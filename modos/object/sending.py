@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,10 @@ class Expected:
         Whether there is a list of digests beside it.
     listed_size
         Bytes of the file that it is the list of, if it is one.
+    list_layout
+        Layout of the list of an array, if it is one.
+    record
+        Record of a shard of an array.
     """
 
     roots: tuple[str, ...] = ()
@@ -50,6 +54,8 @@ class Expected:
     seal: SealRecord = _NOT_SEALED
     is_listed: bool = False
     listed_size: int | None = None
+    list_layout: Layout | None = None
+    record: PartRecord | None = None
 
     @property
     def is_known(self) -> bool:
@@ -93,14 +99,43 @@ def find_expected(document: Document) -> dict[str, Expected]:
     return found
 
 
-def iter_checked(source: Storage, target: Storage, file: FileToSend, progress: Progress | None) -> Iterator[bytes]:
+def expected_of_arrays(document: Document) -> Callable[[str], Expected]:
+    """Return what finds what is recorded of the shards of arrays and of their lists of digests."""
+    if not document.array_folders():
+        return lambda key: Expected()
+    from modos.tracks.shard_records import records_of_nodes
+    from modos.tracks.zarr_layout import DIGEST_SLOT
+
+    records = records_of_nodes(document.nodes)
+
+    def find(key: str) -> Expected:
+        if record := records.find(key):
+            return Expected(record.roots, record=record)
+        if spec := records.find_list(key):
+            return Expected((spec.attributes[DIGEST_SLOT],), list_layout=spec.layout)
+        return Expected()
+
+    return find
+
+
+def iter_checked(
+    source: Storage, target: Storage, file: FileToSend, shards: VerifiedFiles, progress: Progress | None
+) -> Iterator[bytes]:
     """Iterate over the bytes of a file that follow those that the target has kept of it, which are compared, too.
+
+    Parameters
+    ----------
+    shards
+        The source, read by the records of shards.
 
     Raises
     ------
     ChecksumMismatch
         The file is not what its metadata say, or what was kept is not.
     """
+    if file.expected.record:
+        target.drop_kept(file.key)
+        return report(shards.iter_range(file.key, 0, file.size), progress)
     start = _check_header(source, file)
     if file.expected.is_listed and source.is_remote:
         record = _record_of(file, start)
@@ -118,11 +153,12 @@ def is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
         return False
     if target.local_path(file.key) is None:
         return target.matches(file.key, source.iter_range(file.key, 0, file.size))
-    if file.expected.listed_size is not None:
-        return False  # it is small beside its file
+    if file.expected.listed_size is not None or file.expected.list_layout or file.expected.record:
+        return False  # it is small
     if file.expected.roots:
         return part_lists.digest_stored(target, file.key).root in file.expected.roots
-    return transfer.measure(target, file.key, whole=file.expected.whole)[1] == file.expected.checksum
+    checksum = file.expected.checksum
+    return checksum is not None and transfer.measure(target, file.key, whole=file.expected.whole)[1] == checksum
 
 
 def _check_header(source: Storage, file: FileToSend) -> int:
@@ -182,7 +218,9 @@ class _Hashed:
         self._progress = progress
         self._at, self._start = 0, 0 if file.expected.whole and not file.expected.roots else header
         self._digest: Any = None
-        if file.expected.listed_size is not None:
+        if file.expected.list_layout is not None:
+            self._digest = ListHasher(file.expected.list_layout)
+        elif file.expected.listed_size is not None:
             of = file.key.removesuffix(PARTS_SUFFIX)
             layout = Layout((file.expected.listed_size - body_start(source, of),), part_size(of))
             self._digest = ListHasher(layout)

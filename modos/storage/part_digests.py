@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from blake3 import blake3
-
 from modos.errors import IntegrityError
 
 PART = 1 << 16  # bytes
@@ -31,11 +29,15 @@ _SIZE = struct.Struct("<Q")
 
 def digest(data: bytes | bytearray | memoryview) -> bytes:
     """Return BLAKE3 of some bytes (32 bytes)."""
+    from blake3 import blake3
+
     return blake3(data).digest()
 
 
 def digest_parts(data: bytes | bytearray | memoryview, part: int = PART) -> bytes:
     """Return the digests of the parts of some bytes, one after the other; the last part may be short."""
+    from blake3 import blake3
+
     view = memoryview(data)
     return b"".join([blake3(view[at : at + part]).digest() for at in range(0, len(view), part)])
 

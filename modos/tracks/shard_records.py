@@ -30,6 +30,11 @@ class ShardRecords:
             self._known[key] = self._make(key)
         return self._known[key]
 
+    def find_list(self, key: str) -> ArraySpec | None:
+        """Find the array that a list of digests is of; None for any other file."""
+        spec = self._find_array(key.removeprefix(f"{ZARR}/").rpartition("/")[0])
+        return spec if spec and spec.list_key == key else None
+
     def _make(self, key: str) -> PartRecord | None:
         path, _, place = key.removeprefix(f"{ZARR}/").partition("/c/")
         spec, number = self._find_array(path), place.rpartition("/")[2]
