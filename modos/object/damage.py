@@ -8,18 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modos.encryption.recorded import part_size
-from modos.errors import IntegrityError, NotFoundError
-from modos.formats import index_names
+from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError
+from modos.formats import index_names, parts_name
 from modos.object.findings import join_ranges
-from modos.object.part_lists import parts_name
+from modos.object.part_lists import digest_stored
 from modos.storage import Storage
 from modos.storage.base import ByteRange, Progress, Readable
-from modos.storage.part_digests import DIGEST, DigestList, Layout, PartHasher, digest_parts
+from modos.storage.part_digests import DIGEST, DigestList, Layout, digest_parts
 from modos.storage.prefetch import fetch_ahead
 
 _PIECE_PARTS = 64  # parts that are read at once
 _REMOTE_WORKERS = 8
-_PIECE = 4 << 20  # bytes
 
 
 def layout_of(attributes: Mapping[str, Any], start: int, size: int) -> Layout:
@@ -118,7 +117,7 @@ def _digest_readable(storage: Readable, key: str, layout: Layout, start: int, fi
     low, high = start + first * layout.part, start + min(beyond * layout.part, layout.sizes[0])
     try:
         return digest_parts(storage.read_part(key, low, high)[0], layout.part)
-    except OSError:
+    except ModosError:
         if storage.is_remote:
             raise
         if beyond - first == 1:
@@ -131,18 +130,16 @@ def _fits(found: bytes, wanted: bytes, number: int) -> bool:
     return found[at : at + DIGEST] == wanted[at : at + DIGEST]
 
 
-def digest_index(storage: Storage, key: str) -> str:
-    """Read an index as it is stored; returns the root of its digests."""
-    hasher = PartHasher()
-    size = storage.stat(key).size
-    for at in range(0, size, _PIECE):
-        hasher.update(storage.read_part(key, at, min(at + _PIECE, size))[0])
-    return hasher.finish().root
-
-
 def digest_indexes(storage: Storage, path: str, sizes: Mapping[str, int]) -> dict[str, str]:
-    """Return the roots of the indexes beside a file, by their keys."""
-    return {name: digest_index(storage, name) for name in index_names(path) if name in sizes}
+    """Return the roots of the indexes beside a file, by their keys; empty of one that is damaged so that it cannot be read."""
+    return {name: _digest_index(storage, name) for name in index_names(path) if name in sizes}
+
+
+def _digest_index(storage: Storage, key: str) -> str:
+    try:
+        return digest_stored(storage, key).root
+    except DecryptError:
+        return ""
 
 
 def recorded_indexes(attributes: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modos.encryption.recorded import body_start, part_size
 from modos.encryption.writing import write_new
-from modos.errors import TruncatedStream
+from modos.errors import ConflictError, TruncatedStream
 from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
 from modos.object.document import Document
 from modos.storage import Storage
@@ -36,6 +36,18 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
         write_new(log.storage, parts_name(key), iter([content]), len(content), like)
         log.wrote(parts_name(key))
     return digests.root
+
+
+def put_list(storage: Storage, key: str, digests: DigestList) -> None:
+    """Write the list of digests beside a file anew, or for the first time, in one step."""
+    name = parts_name(key)
+    if not digests.is_stored:
+        return
+    content = digests.to_bytes()
+    try:
+        storage.write_stream(name, [content], size=len(content), like=key)
+    except ConflictError:
+        storage.write(name, content)
 
 
 def digest_stored(storage: Storage, key: str, progress: Progress | None = None) -> DigestList:
