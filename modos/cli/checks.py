@@ -112,7 +112,7 @@ def check(
         show_lines(findings)
     if sampler:
         _tell_sample(sampler)
-    _conclude(modo, findings, fix, hours)
+    _conclude(modo, findings, fix, hours, is_whole=sampler.is_whole if sampler else checksums)
 
 
 def _refuse_misfits(
@@ -191,8 +191,14 @@ def _tell_sample(sampler: Sampler) -> None:
     say(f"damage of 1 % of a file is missed with a chance of {chance:.2g} %")
 
 
-def _conclude(modo: MODO, findings: Sequence[Finding], fix: bool, hours: float) -> None:
-    """Mend what can be mended, and say what the object is now; raise IntegrityError if it is not whole."""
+def _conclude(modo: MODO, findings: Sequence[Finding], fix: bool, hours: float, *, is_whole: bool) -> None:
+    """Mend what can be mended, and say what the object is now; raise IntegrityError if it is not whole.
+
+    Parameters
+    ----------
+    is_whole
+        Whether all bytes were compared.
+    """
     from modos.errors import IntegrityError
 
     fixable = [finding for finding in findings if finding.fixable]
@@ -213,7 +219,8 @@ def _conclude(modo: MODO, findings: Sequence[Finding], fix: bool, hours: float) 
     if fixable and not fix:
         say("the object is whole; --fix removes what interrupted changes left")
     elif not findings:
-        say(f"{modo.storage.url} is whole: {count(len(modo.metadata) - 1, 'element')}, {count(len(modo.list_files()), 'file')}")
+        state = "is whole" if is_whole else "shows no damage"
+        say(f"{modo.storage.url} {state}: {count(len(modo.metadata) - 1, 'element')}, {count(len(modo.list_files()), 'file')}")
 
 
 def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:

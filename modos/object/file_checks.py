@@ -239,7 +239,9 @@ def _compare_indexes(files: FileChecks, element_id: str, told: Container[str]) -
     yield from (
         Finding("index", element_id, f"{name} is not an index of {path} that is recorded") for name in others if name not in told
     )
-    if len(set(recorded) - set(found.values())) > len(others):
+    format = format_of(plain_name(path))
+    is_told = not found and format is not None and format.streamable
+    if len(set(recorded) - set(found.values())) > len(others) and not is_told:
         yield Finding("missing", element_id, f"{path} lacks an index that is recorded")
 
 
