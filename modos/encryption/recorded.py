@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
-from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, is_encrypted
-from modos.formats.crypt4gh import SEALED
-from modos.storage import Readable
-from modos.storage.part_digests import PART
+from modos.formats import Metadata, index_names, is_array_path
 
 _CHANGED = "`modos check` says more; open the object again where somebody else has changed it"
 
@@ -64,16 +60,6 @@ class SealRecord(NamedTuple):
 def has_no_index(attributes: Mapping[str, Any]) -> bool:
     """Return whether an element records a header of its file and none of an index: an index there is recorded by nobody."""
     return len(_digests(attributes)) == 1
-
-
-def part_size(key: str) -> int:
-    """Return the bytes of the parts of a file that have digests: of an encrypted one, those of a segment of its body."""
-    return SEALED if is_encrypted(key) else PART
-
-
-def body_start(storage: Readable, key: str) -> int:
-    """Return the bytes of the header of an encrypted file, which its digests leave out; 0 of a plain one."""
-    return read_stored_header(storage, key)[0].size if is_encrypted(key) else 0
 
 
 FindRecord = Callable[[str], SealRecord]

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modos.encryption.recorded import part_size
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError
 from modos.formats import index_names, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.object.findings import join_ranges
 from modos.object.part_lists import digest_stored
 from modos.storage import Storage

@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.encryption.recorded import SealRecord, body_start, part_size
+from modos.encryption.recorded import SealRecord
 from modos.encryption.structure import find_damage
 from modos.errors import ConflictError, ModosError, NotFoundError, SchemaError
 from modos.formats import index_names, is_array_path, is_encrypted, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.metadata import model
 from modos.object import commits, damage, journal, transfer
 from modos.object.changes import Update, merge
 from modos.object.document import Document
 from modos.object.file_checks import FileChecks, find_misfits
 from modos.object.findings import Finding
-from modos.object.part_lists import digest_stored, put_list
+from modos.object.part_lists import body_start, digest_stored, put_list
 from modos.object.transaction import now
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report

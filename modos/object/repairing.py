@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modos.encryption.header import Header
-from modos.encryption.recorded import SealRecord, part_size
+from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.formats import index_names, is_array_path, is_encrypted, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.object import commits, damage, journal
 from modos.object.document import Document
 from modos.object.findings import describe_ranges

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.encryption.recorded import body_start
 from modos.errors import IntegrityError, NotFoundError
 from modos.formats import parts_name
 from modos.object import damage
 from modos.object.file_checks import Compare, compare_whole
 from modos.object.findings import Finding, describe_ranges
+from modos.object.part_lists import body_start
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import Layout

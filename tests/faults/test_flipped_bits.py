@@ -1,6 +1,7 @@
 """One bit that is flipped on the way: a copy is what was recorded, or it has no end and the exit says so."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -103,7 +104,10 @@ def test_a_copy_of_a_whole_file(damaged, example, tmp_path, name):
     original = (example / "ex" / name).read_bytes()
     result = run(*arguments, **environment)
     assert result.returncode == 6, result.stderr
-    assert b"do not use what has come of it" in result.stderr and len(result.stderr.splitlines()) <= 2
+    assert (
+        re.search(rb"do not use what has come of it|bytes [\d,-]+ are not those that are recorded", result.stderr)
+        and len(result.stderr.splitlines()) <= 2
+    )
     assert len(result.stdout) < len(original) and not result.stdout.endswith(FORMATS[format_of(name)].eof_markers)
     out = tmp_path / f"copy{name[name.index('.') :]}"
     assert run(*arguments, "-o", str(out), **environment).returncode == 6

@@ -265,7 +265,7 @@ def test_a_file_is_renamed(place, crams, tmp_path, own, secret_file):
     revision = modo._document.state["revision"]
     modo.update_element("r", {"data_path": "reads/patient 1.cram"})
     assert (
-        stored(place) == {"reads/patient 1.cram", "reads/patient 1.cram.crai"}
+        stored(place) == {"reads/patient 1.cram", "reads/patient 1.cram.crai", "reads/patient 1.cram.parts"}
         and place.open()._document.state["revision"] == revision + 1
     )
     assert place.open().metadata["data/r"] == before | {"data_path": "reads/patient 1.cram"}
@@ -276,7 +276,7 @@ def test_a_file_is_renamed(place, crams, tmp_path, own, secret_file):
     place.open().encrypt([own.public])
     place.open().share(own, OTHER.public)
     place.open().update_element("r", {"data_path": "reads/patient1.cram"})
-    assert stored(place) == {"reads/patient1.cram.c4gh", "reads/patient1.cram.crai.c4gh"}
+    assert stored(place) == {"reads/patient1.cram.c4gh", "reads/patient1.cram.crai.c4gh", "reads/patient1.cram.c4gh.parts"}
     assert place.open().verify_encryption(OTHER) == ["data/r"]
     check_named(place, crams[1], tmp_path, secret_file, name="reads/patient1.cram")
 
