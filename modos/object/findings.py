@@ -1,4 +1,4 @@
-"""What checks of objects find."""
+"""Findings of checks of objects, and ranges of bytes in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find what interrupted changes left in an object, and which copies for other Zarr tools are not what its root says."""
+"""Find leftovers of interrupted changes in an object, and mirrors for other Zarr tools that are not current."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from modos.storage.part_digests import DigestList, Layout, PartHasher, digest_pa
 
 
 class Mending(Protocol):
-    """What is done to one file of an object."""
+    """Mending of one file of an object."""
 
     @property
     def element_id(self) -> str:

@@ -32,7 +32,7 @@ _WORKERS = 2  # files that are read at once, each by several threads
 
 @dataclass
 class Recording:
-    """What came of it.
+    """Result of recording digests.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ def _find_wrong(storage: Storage, element_id: str, attributes: Attributes) -> It
 
 @dataclass(frozen=True)
 class _Read:
-    """What reading a file showed: its digests, what of it differs from its record, and whether anything could be compared."""
+    """Result of reading a file: its digests, what of it differs from its record, and whether anything could be compared."""
 
     digests: DigestList
     wrong: str = ""

@@ -31,7 +31,7 @@ Attributes = Mapping[str, Any]
 
 @dataclass
 class RepairPlan:
-    """What can be healed from a copy, and what cannot.
+    """Plan of what is healed from a copy, and of what cannot be.
 
     Attributes
     ----------
