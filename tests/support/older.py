@@ -17,6 +17,11 @@ def forget_digests(folder: Path) -> None:
         for slots in node["attributes"].get("slots", {}).values():
             _drop(slots)
     root.write_text(json.dumps(document))
+    mirror = folder / "data.zarr/_modos/zarr.json"
+    own = json.loads(mirror.read_text())
+    for slots in own["attributes"].get("slots", {}).values():
+        _drop(slots)
+    mirror.write_text(json.dumps(own))
     for path in folder.rglob("*.parts"):
         path.unlink()
 
