@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import checks
 import codes
 import encryption
 import metadata
@@ -22,6 +23,7 @@ BENCHMARKS = {
     "streaming": streaming.main,
     "regions": regions.main,
     "encryption": encryption.main,
+    "checks": checks.main,
     "metadata": metadata.main,
     "tracks": tracks.main,
     "references": references.main,

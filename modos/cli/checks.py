@@ -79,7 +79,6 @@ def check(
     modos check data/ex --repair-from s3://my-bucket/ex
     """
     from modos.errors import NotFoundError
-    from modos.object.sampling import PARTS, Sampler
 
     _refuse_misfits(checksums, sample, repair_from, digests, dry_run, yes)
     try:
@@ -87,7 +86,7 @@ def check(
     except NotFoundError as error:
         _check_rest(path, fix, hours, json, error)
         return
-    sampler = None if checksums or sample == 0 else Sampler(sample or PARTS)
+    sampler = None if checksums or sample == 0 else _make_sampler(sample)
     told: dict[str, Any] = {}
     plan = _repair(modo, repair_from, dry_run, yes, json, told) if repair_from else None
     if dry_run:
@@ -126,6 +125,12 @@ def _refuse_misfits(
         raise InvalidInputError(f"{'--dry-run' if dry_run else '--yes'} goes with --repair-from")
     if repair_from and digests:
         raise InvalidInputError("--repair-from and --digests exclude each other", "heal first, by the digests that are recorded")
+
+
+def _make_sampler(parts: int | None) -> Sampler:
+    from modos.object.sampling import PARTS, Sampler
+
+    return Sampler(parts or PARTS)
 
 
 def _verified(plan: RepairPlan | None, recording: Recording | None) -> set[str]:

@@ -17,7 +17,6 @@ from modos.object.leftovers import check_mirrors, find_leftovers, mend_mirrors, 
 from modos.object.old_layout import OLD_ROOT_KEY
 from modos.object.part_lists import digest_stored, put_list
 from modos.object.record import entries
-from modos.object.references import iter_mismatches
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
 from modos.storage.processes import ownership
@@ -145,5 +144,10 @@ def _check_elements(document: Document) -> Iterator[Finding]:
 
 
 def _check_references(storage: Storage, document: Document, endpoint: str | None) -> Iterator[Finding]:
-    for element_id, message, certain in iter_mismatches(storage, {id: document.element(id) for id in document.ids()}, endpoint):
+    metadata = {id: document.element(id) for id in document.ids()}
+    if not any(attributes.get("has_reference") for attributes in metadata.values()):
+        return
+    from modos.object.references import iter_mismatches
+
+    for element_id, message, certain in iter_mismatches(storage, metadata, endpoint):
         yield Finding("sequence" if certain else "unknown", element_id, message)

@@ -11,12 +11,10 @@ from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError
 from modos.formats import format_of, index_names, is_array_path, is_compressed, is_encrypted, parts_name, plain_name
-from modos.genomics import indexer
-from modos.object import damage, transfer
+from modos.object import damage
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges
 from modos.object.part_lists import digest_stored
-from modos.reference.fai import check_fai
 from modos.storage import Storage
 from modos.storage.base import Progress, Readable
 from modos.storage.part_digests import DigestList
@@ -158,6 +156,8 @@ def _has_checksum(storage: Storage, attributes: Attributes, progress: Progress |
     recorded = attributes.get("data_checksum")
     if recorded is None:
         return True
+    from modos.object import transfer
+
     whole = transfer.counts_whole(attributes)
     return transfer.measure(storage, attributes["data_path"], progress, whole=whole)[1] == str(recorded)
 
@@ -214,6 +214,8 @@ def find_misfits(
     format, view = format_of(plain_name(path)), _open_plain(files.storage, path, secret)
     if view is None or not format or not (format.streamable or format.name == "FASTA"):
         return {}
+    from modos.genomics import indexer
+
     found: dict[str, tuple[type[IntegrityError], str]] = {}
     for name in (name for name in index_names(path) if name in files.sizes):
         try:
@@ -246,6 +248,8 @@ def _compare_indexes(files: FileChecks, element_id: str, told: Container[str]) -
 
 
 def _check_fai(files: Readable, key: str, index_key: str, thorough: bool) -> None:
+    from modos.reference.fai import check_fai
+
     index, _ = files.read_part(index_key, 0, files.stat(index_key).size)
     try:
         check_fai(lambda start, end: files.read_part(key, start, end)[0], files.stat(key).size, index, thorough=thorough)

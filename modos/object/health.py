@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.object import checking, commits
@@ -12,11 +12,13 @@ from modos.object.address import ObjectAddress
 from modos.object.file_checks import compare_whole, leave_out
 from modos.object.findings import Finding
 from modos.object.open_object import OpenObject
-from modos.object.recording import Recording, record_digests
-from modos.object.repairing import RepairPlan, plan_repair
-from modos.object.sampling import Sampler
 from modos.storage.base import Progress
 from modos.storage.processes import ownership
+
+if TYPE_CHECKING:
+    from modos.object.recording import Recording
+    from modos.object.repairing import RepairPlan
+    from modos.object.sampling import Sampler
 
 
 class Health:
@@ -101,6 +103,8 @@ class Health:
         NotFoundError
             There is nothing at the place of the copy.
         """
+        from modos.object.repairing import plan_repair
+
         address = ObjectAddress(
             copy,
             endpoint or self._object.address.endpoint,
@@ -111,6 +115,8 @@ class Health:
 
     def record_digests(self, progress: Progress | None = None) -> Recording:
         """Record digests of files that have none, in one commit; see `modos.object.recording`."""
+        from modos.object.recording import record_digests
+
         document, recording = record_digests(self._object.storage, self._object.newest.look()[0], progress)
         self._object.newest.put(document)
         return recording
