@@ -168,6 +168,8 @@ def _repair(modo: MODO, copy: str, dry_run: bool, yes: bool, json: bool, told: d
 def _tell_left(plan: RepairPlan) -> None:
     for element_id, message in plan.left:
         warn(f"{element_id}: {message}")
+    for element_id in plan.skipped:
+        say(f"{element_id} has no digests, by which it could be healed")
 
 
 def _record(modo: MODO, told: dict[str, Any]) -> Recording:

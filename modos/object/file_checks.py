@@ -14,7 +14,7 @@ from modos.formats import format_of, index_names, is_array_path, is_compressed, 
 from modos.object import damage
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges
-from modos.object.part_lists import digest_stored
+from modos.object.part_lists import body_start, digest_stored
 from modos.storage import Storage
 from modos.storage.base import Progress, Readable
 from modos.storage.part_digests import DigestList
@@ -164,11 +164,31 @@ def _has_checksum(storage: Storage, attributes: Attributes, progress: Progress |
 
 def _compare_digests(storage: Storage, element_id: str, attributes: Attributes, progress: Progress | None) -> Iterator[Finding]:
     path, root = attributes["data_path"], attributes["data_digest"]
-    found = digest_stored(storage, path, progress)
+    try:
+        found = digest_stored(storage, path, progress)
+    except ModosError as error:
+        if type(error) is not ModosError or storage.is_remote:
+            raise
+        yield _describe_unreadable(storage, element_id, attributes, error)
+        return
     if found.root != root:
         yield _describe_damage(storage, element_id, attributes, found)
     else:
         yield from check_list(storage, path, found)
+
+
+def _describe_unreadable(storage: Storage, element_id: str, attributes: Attributes, error: ModosError) -> Finding:
+    """Describe a file that a disk does not give, as far as its list of digests tells where."""
+    path = attributes["data_path"]
+    start = body_start(storage, path)
+    layout = damage.layout_of(attributes, start, storage.stat(path).size)
+    try:
+        expected = damage.load_list(storage, path, layout, attributes["data_digest"])
+    except ModosError:
+        return Finding("checksum", element_id, f"{path} cannot be read: {error.message}")
+    ranges = damage.ranges_of(damage.find_damaged(storage, path, expected, start), layout, start)
+    told = f"{describe_ranges(ranges)} of {path} cannot be read, or are not those that are recorded: {error.message}"
+    return Finding("checksum", element_id, told, ranges)
 
 
 def _describe_damage(storage: Storage, element_id: str, attributes: Attributes, found: DigestList) -> Finding:
@@ -238,12 +258,13 @@ def _compare_indexes(files: FileChecks, element_id: str, told: Container[str]) -
         return
     found = damage.digest_indexes(files.storage, path, files.sizes)
     others = [name for name, root in found.items() if root not in recorded]
-    yield from (
-        Finding("index", element_id, f"{name} is not an index of {path} that is recorded") for name in others if name not in told
-    )
+    lacking = set(recorded) - set(found.values())
+    is_read = bool(lacking) or next(iter(found), None) in others  # the first of several is the one that is read
+    for name in (name for name in others if name not in told):
+        yield Finding("index" if is_read else "unknown", element_id, f"{name} is not an index of {path} that is recorded")
     format = format_of(plain_name(path))
     is_told = not found and format is not None and format.streamable
-    if len(set(recorded) - set(found.values())) > len(others) and not is_told:
+    if len(lacking) > len(others) and not is_told:
         yield Finding("missing", element_id, f"{path} lacks an index that is recorded")
 
 

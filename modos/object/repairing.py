@@ -39,6 +39,8 @@ class RepairPlan:
         Files, indexes and lists of digests that are healed.
     left
         Element and what cannot be healed of it, in words.
+    skipped
+        Elements without digests, of which nothing can be healed.
     compared
         Elements whose files were compared with their digests, and fit.
     """
@@ -46,6 +48,7 @@ class RepairPlan:
     storage: Storage
     mendings: list[Mending] = field(default_factory=list)
     left: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     compared: set[str] = field(default_factory=set)
 
     def heal(self, progress: Progress | None = None) -> list[Mending]:
@@ -72,6 +75,7 @@ class RepairPlan:
         return {
             "repairs": [mending.to_dict() for mending in self.mendings],
             "left": [{"where": element_id, "message": message} for element_id, message in self.left],
+            "without_digests": self.skipped,
         }
 
 
@@ -114,7 +118,7 @@ def plan_repair(storage: Storage, copy: Storage, progress: Progress | None = Non
             continue
         seen.add(path)
         if not attributes.get("data_digest"):
-            plan.left.append((element_id, f"no digests of {path} are recorded, by which it could be healed"))
+            plan.skipped.append(element_id)
             continue
         _Examination(storage, source, element_id, attributes, plan, progress).run()
     return plan

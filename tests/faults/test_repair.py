@@ -8,10 +8,12 @@ import random
 import stat
 import subprocess
 
+import pysam
 import pytest
 
 from modos.api import MODO
-from modos.errors import ConflictError, NotFoundError
+from modos.errors import ConflictError, ModosError, NotFoundError
+from modos.object.changes import Update
 from modos.object.part_lists import digest_stored
 from modos.storage.base import ByteRange
 from modos.storage.local import LocalStorage
@@ -187,8 +189,6 @@ def test_a_hostile_copy_gives_nothing_that_is_not_recorded(modo, copy, tmp_path,
     if lie == "lists":
         put(copy, "big.tsv.parts", digest_stored(copy, "big.tsv").to_bytes())
     elif lie == "digests":
-        from modos.object.changes import Update
-
         put(copy, "big.tsv.parts", digest_stored(copy, "big.tsv").to_bytes())
         base = theirs._document.element("data/big")
         with theirs.transaction() as transaction:
@@ -297,3 +297,47 @@ def test_the_command_shows_asks_heals_and_says_what_is_left(big, bams, tmp_path)
         subprocess.run(["b2sum", tmp_path / "ex/big.tsv"], capture_output=True, text=True).stdout.split()[0]
         == (modo.metadata["data/big"]["data_checksum"])
     )
+
+
+def test_a_disk_that_does_not_give_some_bytes_is_healed(big, tmp_path, monkeypatch):
+    """As far as the list tells, the parts are named that cannot be read, and these are fetched."""
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "big", "@type": "DataEntity", "data_format": "TSV"}, big)
+    copy = modo.download(tmp_path / "copy").storage
+    original, bad = LocalStorage.read_part, 70 * PART + 9
+
+    def failing(self, key, start, end, **named):
+        if self.url == modo.storage.url and key == "big.tsv" and start <= bad < end:
+            raise ModosError(f"cannot use {self.url}/{key}: Input/output error")
+        return original(self, key, start, end, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStorage, "read_part", failing)
+        (found,) = modo.find_problems()
+        assert found.kind == "checksum" and found.ranges == (ByteRange(70 * PART, 71 * PART),)
+        assert "cannot be read" in found.message and "Input/output error" in found.message
+        modo.plan_repair(copy.url).heal()
+    assert content(modo.storage, "big.tsv") == big.read_bytes() and modo.find_problems() == []
+
+
+def test_an_index_beside_the_recorded_one_is_named_and_harmless_unless_it_is_read(bams, tmp_path):
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "a", "@type": "AlignmentSet"}, bams / "a.bam")
+    pysam.samtools.index("-c", str(tmp_path / "ex" / "a.bam"))
+    assert [(finding.kind, finding.where) for finding in modo.find_problems()] == [("unknown", "data/a")]
+    modo.storage.write("a.bam.bai", modo.storage.read("a.bam.csi")[0])
+    assert "index" in {finding.kind for finding in modo.find_problems()}
+
+
+def test_what_has_no_digests_is_named_and_not_healed(big, tmp_path):
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "big", "@type": "DataEntity", "data_format": "TSV"}, big)
+    copy = modo.download(tmp_path / "copy").storage
+    with modo.transaction() as transaction:
+        transaction._make(Update("data/big", {"data_digest": None}, transaction.view.element("data/big")))
+    plan = modo.plan_repair(copy.url)
+    assert (plan.skipped, plan.left, plan.mendings) == (["data/big"], [], [])
+    assert run("check", tmp_path / "ex", "--repair-from", copy.url, "--dry-run").returncode == 0
+    flip(modo.storage, "big.tsv", 4)
+    told = run("check", tmp_path / "ex", "--repair-from", copy.url)
+    assert told.returncode == 6 and "data/big has no digests, by which it could be healed" in told.stderr
