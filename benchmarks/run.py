@@ -17,6 +17,7 @@ import stack
 import startup
 import streaming
 import tracks
+import verification
 
 BENCHMARKS = {
     "startup": startup.main,
@@ -24,6 +25,7 @@ BENCHMARKS = {
     "regions": regions.main,
     "encryption": encryption.main,
     "checks": checks.main,
+    "verification": verification.main,
     "metadata": metadata.main,
     "tracks": tracks.main,
     "references": references.main,

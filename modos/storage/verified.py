@@ -196,7 +196,7 @@ class VerifiedFiles:
         self._storage = storage
         self._find_record = find_record
         self._lists: OrderedDict[tuple[str, str], StoredDigests] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, str, int], tuple[bytes, ObjectInfo]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
         self._told: set[str] = set()
         forking.begin(self, VerifiedFiles._start)
 
@@ -279,30 +279,28 @@ class VerifiedFiles:
         self, key: str, record: PartRecord, first: int, beyond: int, if_match: str | None
     ) -> tuple[list[bytes], bytes, list[bytes], ObjectInfo]:
         """Gather parts [first, beyond): those at the edges that are kept, and between them those that are read now."""
-        head, info = self._find_kept(key, record, range(first, beyond), if_match)
+        if if_match is None or record.size is None:
+            data, info = self._read_parts(key, record, first, beyond, if_match)
+            return [], data, [], info
+        head = self._find_kept(key, record, range(first, beyond))
         first += len(head)
-        tail, info_too = self._find_kept(key, record, range(beyond - 1, first - 1, -1), if_match)
+        tail = self._find_kept(key, record, range(beyond - 1, first - 1, -1))
         beyond -= len(tail)
-        middle = b""
+        middle, info = b"", ObjectInfo(key, record.size, if_match)
         if first < beyond:
             middle, info = self._read_parts(key, record, first, beyond, if_match)
-        info = info or info_too
-        assert info is not None  # as there is a part
         return head, middle, tail[::-1], info
 
-    def _find_kept(
-        self, key: str, record: PartRecord, numbers: range, if_match: str | None
-    ) -> tuple[list[bytes], ObjectInfo | None]:
+    def _find_kept(self, key: str, record: PartRecord, numbers: range) -> list[bytes]:
         """Find parts that follow each other and were read lately, from the first of some numbers on."""
-        found, info = [], None
+        found = []
         with self._lock:
             for number in numbers:
                 known = self._kept.get((key, record.root, number))
-                if known is None or if_match not in (None, known[1].etag):
+                if known is None:
                     break
-                found.append(known[0])
-                info = known[1]
-        return found, info
+                found.append(known)
+        return found
 
     def _read_parts(
         self, key: str, record: PartRecord, first: int, beyond: int, if_match: str | None
@@ -327,7 +325,7 @@ class VerifiedFiles:
         differing = [number - base for number in digests.find_differing(base + first, data)]
         if differing:
             data = self._read_again(key, record, digests, first, data, differing)
-        self._keep(key, record, first, beyond, data, info)
+        self._keep(key, record, first, beyond, data)
         return data, info
 
     def _read_again(
@@ -348,14 +346,14 @@ class VerifiedFiles:
             whole[at : at + len(again)] = again
         return bytes(whole)
 
-    def _keep(self, key: str, record: PartRecord, first: int, beyond: int, data: bytes, info: ObjectInfo) -> None:
+    def _keep(self, key: str, record: PartRecord, first: int, beyond: int, data: bytes) -> None:
         """Keep the parts at the edges of what was read."""
         assert record.layout is not None
         part = record.layout.part
         with self._lock:
             for number in {first, beyond - 1}:
                 at = (number - first) * part
-                self._kept[key, record.root, number] = data[at : at + part], info
+                self._kept[key, record.root, number] = data[at : at + part]
             while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
 

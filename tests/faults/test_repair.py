@@ -341,3 +341,24 @@ def test_what_has_no_digests_is_named_and_not_healed(big, tmp_path):
     flip(modo.storage, "big.tsv", 4)
     told = run("check", tmp_path / "ex", "--repair-from", copy.url)
     assert told.returncode == 6 and "data/big has no digests, by which it could be healed" in told.stderr
+
+
+def test_a_modos_server_is_a_copy(big, bams, tmp_path):
+    """Which cannot be listed: the files that have the object's digests are found by its metadata, or their names."""
+    from modos.server.app import create_app
+    from modos.server.run import BackgroundServer
+    from modos.storage import open_storage
+
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "big", "@type": "DataEntity", "data_format": "TSV"}, big)
+    modo.add_element({"id": "a", "@type": "AlignmentSet"}, bams / "a.bam")
+    modo.download(tmp_path / "served" / "copy")
+    before = files(modo.storage)
+    flip(modo.storage, "big.tsv", 5 * PART, 80 * PART)
+    modo.storage.delete("a.bam")
+    modo.storage.delete("a.bam.bai")
+    modo.storage.delete("big.tsv.parts")
+    with BackgroundServer(create_app(open_storage(tmp_path / "served"))) as server:
+        plan = modo.plan_repair(f"{server.url}/files/copy")
+        plan.heal()
+    assert plan.left == [] and files(modo.storage) == before and modo.find_problems() == []

@@ -208,12 +208,21 @@ def test_a_list_of_several_files_tells_each(tmp_path):
 
 def test_edges_that_were_read_are_not_fetched_again(storage, record, content):
     files = VerifiedFiles(storage, {"a.bin": record}.get)
-    files.read_part("a.bin", 2 * PART, 2 * PART + 5)
+    tag = files.read_part("a.bin", 2 * PART, 2 * PART + 5)[1].etag
     files.read_part("a.bin", 5 * PART - 5, 5 * PART)
     before = storage.read_bytes["a.bin"]
-    assert files.read_part("a.bin", 2 * PART + 7, 5 * PART - 9)[0] == content[2 * PART + 7 : 5 * PART - 9]
+    assert files.read_part("a.bin", 2 * PART + 7, 5 * PART - 9, if_match=tag)[0] == content[2 * PART + 7 : 5 * PART - 9]
     assert storage.read_bytes["a.bin"] - before == PART
     assert storage.calls["a.bin.parts"] == 1
+
+
+def test_what_is_kept_tells_of_no_older_file(storage, record, content, tmp_path):
+    files = VerifiedFiles(storage, {"a.bin": record}.get)
+    _, before = files.read_part("a.bin", 0, 10)
+    (tmp_path / "b").write_bytes(content)
+    (tmp_path / "b").replace(tmp_path / "a.bin")
+    data, info = files.read_part("a.bin", 0, 10)
+    assert data == content[:10] and info == storage.stat("a.bin") != before
 
 
 def test_a_file_that_changes_on_the_way_is_a_conflict(storage, record, tmp_path):
