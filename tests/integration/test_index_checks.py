@@ -223,6 +223,9 @@ def test_the_command_line_names_it(modo, made, tmp_path):
             1,
         ),
     )
+    changed = commands.run(["check", modo.path], capture_output=True, text=True)
+    assert changed.returncode == 6 and "a.bam.bai is not an index of a.bam that is recorded" in changed.stdout
+    forget_digests(modo.path)
     assert commands.run(["check", modo.path], capture_output=True).returncode == 0
     found = commands.run(["check", modo.path, "--thorough"], capture_output=True, text=True)
     assert found.returncode == 6 and "index    data/a: a.bam.bai does not fit a.bam: it counts" in found.stdout
