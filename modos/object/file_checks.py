@@ -40,6 +40,8 @@ class FileChecks:
         Elements of the files that are there, by these.
     sound
         Those files with which nothing is wrong.
+    damaged_indexes
+        Encrypted indexes that are not what their names or headers should say.
     """
 
     storage: Storage
@@ -48,6 +50,7 @@ class FileChecks:
     compare: Compare | None
     checked: dict[str, str] = field(default_factory=dict)
     sound: set[str] = field(default_factory=set)
+    damaged_indexes: set[str] = field(default_factory=set)
 
     def run(self) -> Iterator[Finding]:
         """Check all files."""
@@ -91,11 +94,10 @@ class FileChecks:
 
     def _check_beside(self, element_id: str, path: str, attributes: Attributes) -> Iterator[Finding]:
         indexes, format = [name for name in index_names(path) if name in self.sizes], format_of(plain_name(path))
-        yield from (
-            Finding("seal", element_id, wrong)
-            for name in indexes
-            if (wrong := find_damage(self.storage, name, SealRecord.from_index_attributes(attributes)))
-        )
+        for name in indexes:
+            if wrong := find_damage(self.storage, name, SealRecord.from_index_attributes(attributes)):
+                self.damaged_indexes.add(name)
+                yield Finding("seal", element_id, wrong)
         if indexes and is_encrypted(path) and has_no_index(attributes):
             yield Finding(
                 "unknown",
@@ -224,7 +226,7 @@ def check_indexes(files: FileChecks, thorough: bool, secret: SecretKey | None, p
     for path, element_id in files.checked.items():
         misfits = find_misfits(files, path, thorough, secret, progress) if path in files.sound else {}
         yield from (Finding("unknown" if kind is DecryptError else "index", element_id, told) for kind, told in misfits.values())
-        yield from _compare_indexes(files, element_id, misfits)
+        yield from _compare_indexes(files, element_id, misfits.keys() | files.damaged_indexes)
 
 
 def find_misfits(
