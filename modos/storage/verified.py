@@ -239,6 +239,21 @@ class VerifiedFiles:
             )
         return False
 
+    def listed(self, key: str) -> tuple[int, int] | None:
+        """Return the bytes of a part and of a plain file that has a list of digests; None for any other."""
+        record = self._find_record(key)
+        if record is None or record.layout is None or record.layout.parts <= 1 or record.start:
+            return None
+        return record.layout.part, record.layout.sizes[record.file]
+
+    def read_digests(self, key: str, first: int, beyond: int) -> bytes:
+        """Read the digests of parts [first, beyond) of a file that has a list of them."""
+        record = self._find_record(key)
+        if record is None or record.layout is None:
+            raise NotFoundError(f"there are no digests of the parts of {self.url}/{key}")
+        base = record.layout.first_parts[record.file]
+        return self._list_of(record, record.layout).read(base + first, base + beyond)
+
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end), fewer only if the file ends before, and compare them; see `Storage.read_part`."""
         record = self._find_record(key)
