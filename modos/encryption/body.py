@@ -6,15 +6,16 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.errors import DecryptError
 from modos.formats.crypt4gh import NONCE, OVERHEAD, SEALED, SEGMENT, TAG
+from modos.storage.part_digests import PartHasher, digest_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
 
@@ -51,18 +52,68 @@ class Digest:
 
     def add(self, sealed: bytes | bytearray | memoryview) -> None:
         """Take in whole segments, of which the last of all may be short."""
-        view = memoryview(sealed)
-        for at in range(0, len(view), SEALED):
-            segment = view[at : at + SEALED]
-            self._hash.update(segment[:NONCE])
-            self._hash.update(segment[-TAG:])
+        self._hash.update(_seals_of(memoryview(sealed)))
+
+    def add_seals(self, seals: bytes) -> None:
+        """Take in nonces and tags."""
+        self._hash.update(seals)
 
     def hexdigest(self) -> str:
         """Return the digest in hexadecimal digits."""
         return str(self._hash.hexdigest())
 
 
-def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:
+class _Pass(NamedTuple):
+    """What a thread has made of some segments, and the digests of what it saw."""
+
+    data: bytearray
+    plain: bytes = b""
+    plain_bytes: int = 0
+    sealed: bytes = b""
+    sealed_bytes: int = 0
+    seals: bytes = b""
+
+
+class BodyDigests:
+    """Digests of a body that are computed in the pass which seals or opens it.
+
+    Parameters
+    ----------
+    of_plain
+        Whether the plain parts have digests, too.
+
+    Attributes
+    ----------
+    seal
+        Over nonces and tags.
+    sealed
+        Of the sealed segments.
+    plain
+        Of the plain segments, which are the parts of the file that all of the body is.
+    """
+
+    def __init__(self, *, of_plain: bool = True):
+        self.seal = Digest()
+        self.sealed = PartHasher(SEALED)
+        self.plain = PartHasher()
+        self._of_plain = of_plain
+
+    def _add(self, done: _Pass) -> None:
+        self.seal.add_seals(done.seals)
+        self.sealed.add_digests(done.sealed, done.sealed_bytes)
+        if self._of_plain:
+            self.plain.add_digests(done.plain, done.plain_bytes)
+
+    def _describe(self, data: bytearray, plain: bytes | bytearray, sealed: bytes | bytearray | memoryview) -> _Pass:
+        """Return what was made of some segments with the digests of them."""
+        view = memoryview(sealed)
+        of_plain = digest_parts(plain) if self._of_plain else b""
+        return _Pass(data, of_plain, len(plain), digest_parts(view, SEALED), len(view), _seals_of(view))
+
+
+def encrypt(
+    pieces: Iterable[bytes], key: bytes, threads: int = THREADS, *, digests: BodyDigests | None = None
+) -> Iterator[bytearray]:
     """Encrypt plain bytes: whole segments, some at a time; each is decrypted again and compared.
 
     Parameters
@@ -71,13 +122,19 @@ def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iter
         The plain bytes, in pieces of any size.
     key
         The data key.
+    digests
+        Takes in what passes; complete at the end.
     """
-    keep_freed()
-    yield from fetch_ahead(lambda data, _: _encrypt_piece(data, key), _regroup(pieces, PIECE), threads + 1)
+
+    def run(data: bytes, _: threading.Event) -> _Pass:
+        sealed = _encrypt_piece(data, key)
+        return digests._describe(sealed, data, sealed) if digests else _Pass(sealed)
+
+    return _pass(run, _regroup(pieces, PIECE), threads, digests)
 
 
 def decrypt(
-    pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *, threads: int = THREADS
+    pieces: Iterable[bytes], keys: Sequence[bytes], digests: BodyDigests | None = None, *, threads: int = THREADS
 ) -> Iterator[bytearray]:
     """Decrypt the bytes of a body.
 
@@ -87,23 +144,32 @@ def decrypt(
         Whole segments in pieces of any size; the last of all may be short.
     keys
         The data keys.
-    digest
-        Takes in what is read.
+    digests
+        Takes in what passes; complete at the end.
 
     Raises
     ------
     DecryptError
         A segment that was changed, or is cut.
     """
+
+    def run(job: tuple[int, bytes], _: threading.Event) -> _Pass:
+        number, data = job
+        plain = decrypt_segments(data, keys, number * _JOB)
+        return digests._describe(plain, plain, data) if digests else _Pass(plain)
+
+    return _pass(run, enumerate(_regroup(pieces, SEALED_PIECE)), threads, digests)
+
+
+def _pass(
+    run: Callable[[Any, threading.Event], _Pass], jobs: Iterable[Any], threads: int, digests: BodyDigests | None
+) -> Iterator[bytearray]:
+    """Do jobs in threads; yields what is made, in order, and collects the digests."""
     keep_freed()
-
-    def jobs() -> Iterator[tuple[int, bytes]]:
-        for number, data in enumerate(_regroup(pieces, SEALED_PIECE)):
-            if digest:
-                digest.add(data)
-            yield number * _JOB, data
-
-    yield from fetch_ahead(lambda job, _: decrypt_segments(job[1], keys, job[0]), jobs(), threads + 1)
+    for done in fetch_ahead(run, jobs, threads + 1):
+        if digests:
+            digests._add(done)
+        yield done.data
 
 
 def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
@@ -152,6 +218,15 @@ def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
         buffer = _own.buffer = bytearray(size)
     _decrypt_into(sealed, memoryview(buffer), (key,), 0)
     return buffer
+
+
+def _seals_of(sealed: memoryview) -> bytes:
+    """Return the nonces and tags of some segments, one after the other."""
+    found = []
+    for at in range(0, len(sealed), SEALED):
+        end = min(at + SEALED, len(sealed))
+        found += (sealed[at : at + NONCE], sealed[max(end - TAG, at) : end])
+    return b"".join(found)
 
 
 def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
