@@ -47,7 +47,7 @@ INSIDE = {
         {"marks", "old_layout"},
         {"document", "old_chunks"},
         {"commits", "track_sequence", "tree"},
-        {"journal", "newest", "tracks"},
+        {"journal", "newest", "part_lists", "tracks"},
         {"changes", "transfer"},
         {"checking", "copying", "incoming", "moving"},
         {"file_encryption", "transaction"},

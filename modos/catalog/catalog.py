@@ -13,7 +13,7 @@ from typing import Any
 from modos.catalog.searching import parse_search
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.errors.escaping import escape_line, is_plain
-from modos.formats import ROOT_KEYS, ZARR, find_keys, index_names, is_array_path, object_of
+from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_array_path, object_of
 from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
 from modos.remote.access import open_remote
@@ -120,7 +120,7 @@ class Catalog:
         exact
             Only that key, and no other of its name.
         indexes
-            Whether an index is meant as well.
+            Whether an index or a list of digests is meant as well.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Catalog:
         object_key, path = self.find_object(key)
         known = self.data_paths(object_key)
         if indexes and path not in known:
-            known |= {index for data_path in known for index in index_names(data_path)}
+            known |= {index for data_path in known for index in companion_names(data_path)}
         found = [path] if path in known else [] if exact else find_keys(known, path)
         if len(found) > 1:
             raise InvalidInputError(f"{path} could be {' or '.join(found)}", "write it as it is stored")

@@ -87,6 +87,7 @@ def add_files(
     secret: SecretKey | None,
     dry_run: bool,
     json: bool,
+    data_checksum: bool,
 ) -> None:
     """Add files to an object, or show what that would do."""
     how = matcher(map)
@@ -94,7 +95,7 @@ def add_files(
         show_plan(modo.compare_with_added(files, references, parent, matcher=how, secret_key=secret), json)
         return
     with defer_progress("copying files") as advance:
-        added = modo.add_files(files, references, parent, advance, matcher=how, secret_key=secret)
+        added = modo.add_files(files, references, parent, advance, matcher=how, secret_key=secret, data_checksum=data_checksum)
     say(f"added {count(len(added), 'element')} to {modo.storage.url}")
 
 

@@ -187,6 +187,13 @@ def add(
     json: DryRunJsonOption = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
+    data_checksum: Annotated[
+        bool,
+        typer.Option(
+            "--data-checksum/--no-data-checksum",
+            help="Whether BLAKE2b-512 of the file is recorded for other programs; modos compares the digests of its parts.",
+        ),
+    ] = True,
 ) -> None:
     """Add an element with its file and index, or add files. Without attributes you are asked for them.
 
@@ -203,7 +210,9 @@ def add(
     check_dry_run(json, dry_run)
     secret = load_optional_secret(secret_key, passphrase_file)
     if are_files(what, bool(element or file or source)):
-        add_files(open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json)
+        add_files(
+            open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json, data_checksum
+        )
         return
     for given, option in ((reference, "--reference"), (map, "--map")):
         _refuse_lonely(given, option, None, "FILEs")
@@ -226,7 +235,9 @@ def add(
         show_plan(modo.compare_with_element(attributes, source, parent, secret_key=secret), json)
         return
     with progress("copying files") as advance:
-        element_id = modo.add_element(attributes, source, parent, progress=advance, secret_key=secret)
+        element_id = modo.add_element(
+            attributes, source, parent, progress=advance, secret_key=secret, data_checksum=data_checksum
+        )
     say(f"added {element_id} to {modo.storage.url}")
 
 

@@ -356,10 +356,13 @@ def iter_plan(storage: Readable, plan: Plan, workers: int = WORKERS) -> Iterator
 
 
 def _parts(segments: Iterable[Segment], size: int) -> Iterator[Segment]:
-    """Split ranges into parts of at most `size` bytes."""
+    """Split ranges at multiples of `size` bytes of the file, so that those that are compared begin and end with parts."""
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment
         else:
-            for start in range(segment.start, segment.end, size):
-                yield ByteRange(start, min(start + size, segment.end))
+            start = segment.start
+            while start < segment.end:
+                end = min((start // size + 1) * size, segment.end)
+                yield ByteRange(start, end)
+                start = end

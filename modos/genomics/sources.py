@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
-from modos.errors import AccessError, ConflictError, RemoteError, TruncatedStream
+from modos.errors import AccessError, ConflictError, ModosError, RemoteError, TruncatedStream
 from modos.formats import FileFormat, streamable_format
 from modos.genomics.planning import WORKERS, Plan, Planner, iter_plan
 from modos.genomics.region import Region, RegionLike, Regions
@@ -104,16 +104,26 @@ class StorageSource:
     ----------
     recorded
         What is known of the whole file, to compare it with.
+    is_verified
+        Whether the storage compares what is read of it.
     """
 
     def __init__(
-        self, storage: Readable, key: str, planner: Planner | None = None, workers: int = WORKERS, recorded: Recorded = Recorded()
+        self,
+        storage: Readable,
+        key: str,
+        planner: Planner | None = None,
+        workers: int = WORKERS,
+        recorded: Recorded = Recorded(),
+        *,
+        is_verified: bool = False,
     ):
         self._storage = storage
         self._key = key
         self._planner = planner or Planner(storage)
         self._workers = workers
         self._recorded = recorded
+        self.is_verified = is_verified
         self.format = streamable_format(key)
         self.name = f"{storage.url}/{key}"
 
@@ -136,7 +146,9 @@ class StorageSource:
             )
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
-        return Stream(plan.regions, None, started) if regions is not None else whole_stream(started, self._recorded, self.name)
+        if regions is not None or self.is_verified:
+            return Stream(plan.regions, None, started, self.is_verified)
+        return whole_stream(started, self._recorded, self.name)
 
     def _plan(self, regions: Sequence[RegionLike] | None) -> Plan:
         return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
@@ -160,43 +172,50 @@ def whole_stream(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stre
 
 
 class FallbackSource:
-    """A file behind an htsget server that may be away: it is read from its storage then.
+    """A file at one of two places: it is read at the other where the first is away, or not to be read.
 
-    Where the server fails after the first stream has begun, that is an error:
+    Where the first fails after its first stream has begun, that is an error:
     what has been handed out cannot be taken back.
+
+    Parameters
+    ----------
+    first, other
+        An htsget server and the storage behind it, in either order.
     """
 
-    def __init__(self, served: Source, stored: StorageSource):
-        self._served = served
-        self._stored = stored
-        self.format = served.format
-        self.name = served.name
+    def __init__(self, first: Source, other: Source):
+        self._first = first
+        self._other = other
+        self._away = (AccessError, RemoteError) if isinstance(first, StorageSource) else (RemoteError,)
+        self.format = first.format
+        self.name = first.name
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Open the streams of the server, or else of the storage."""
-        streams = self._served.open(regions)
+        """Open the streams of the first, or else of the other."""
+        streams = self._first.open(regions)
         try:
             first = next(streams)
-        except RemoteError as error:
+        except self._away as error:
             yield from self._fall_back(error).open(regions)
             return
         yield first
         yield from streams
 
     def open_header(self) -> Iterator[bytes]:
-        """Open the server's header, or else the storage's."""
+        """Open the header at the first, or else at the other."""
         try:
-            return self._served.open_header()
-        except RemoteError as error:
+            return self._first.open_header()
+        except self._away as error:
             return self._fall_back(error).open_header()
 
     def contigs(self) -> tuple[str, ...]:
         """List the contigs of the stored file, or else those that the server names."""
+        stored, served = (self._first, self._other) if isinstance(self._first, StorageSource) else (self._other, self._first)
         try:
-            return self._stored.contigs()
+            return stored.contigs()
         except (AccessError, RemoteError):
-            return self._served.contigs()
+            return served.contigs()
 
-    def _fall_back(self, error: RemoteError) -> StorageSource:
-        logger.info("%s is read without the htsget server: %s", self._stored.name, error)
-        return self._stored
+    def _fall_back(self, error: ModosError) -> Source:
+        logger.info("%s is read from %s: %s", self._first.name, self._other.name, error)
+        return self._other

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean, listing
-from modos.formats import ZARR, index_names, is_array_path, name_of, plain_name
+from modos.formats import PARTS_SUFFIX, ZARR, companion_names, is_array_path, name_of, plain_name
 from modos.metadata import model
 from modos.object.document import Document
 from modos.object.record import FOLDER
@@ -200,12 +200,12 @@ def check_names(document: Document, named: set[str]) -> None:
 
 def _refuse_index_or_folder(owners: Mapping[str, str], named: set[str]) -> None:
     names = [name for name in owners if not is_array_path(name)]
-    files = {index: name for name in names for index in index_names(name)} | {name: name for name in names}
+    files = {index: name for name in names for index in companion_names(name)} | {name: name for name in names}
     for name in names:
-        for index in index_names(name):
+        for index in companion_names(name):
             if index in owners and named & {owners[name], owners[index]}:
                 raise AlreadyExistsError(
-                    f"{owners[index]}: its file {index} has the name of an index of {name}, the file of {owners[name]}",
+                    f"{owners[index]}: its file {index} has the name of {_describe(index)} of {name}, the file of {owners[name]}",
                     "give the element another data_path",
                 )
         for folder in map(str, PurePosixPath(name).parents):
@@ -216,11 +216,15 @@ def _refuse_index_or_folder(owners: Mapping[str, str], named: set[str]) -> None:
                 )
 
 
+def _describe(companion: str) -> str:
+    return "the list of digests" if companion.endswith(PARTS_SUFFIX) else "an index"
+
+
 def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:
-    for index in index_names(data_path):
+    for index in companion_names(data_path):
         if index in owners:
             raise AlreadyExistsError(
-                f"{element_id}: its index {index} has the name of the file of {owners[index]}",
+                f"{element_id}: {_describe(index)} of its file, {index}, has the name of the file of {owners[index]}",
                 "give the element another data_path",
             )
 

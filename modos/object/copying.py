@@ -25,7 +25,7 @@ from modos.errors import (
     NotFoundError,
     listing,
 )
-from modos.formats import ZARR, index_names, is_array_path, name_of
+from modos.formats import ZARR, companion_names, is_array_path, name_of
 from modos.object import commits, journal, transfer
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
@@ -205,7 +205,7 @@ def _find_replaced(plan: CopyPlan) -> dict[str, str]:
     sent = {file.key for file in plan.files}
     for path, element_id in plan.document.data_paths().items():
         if path in sent and (old := before.get(element_id)):
-            indexes = dict.fromkeys(index_names(path), old) | dict(zip(index_names(path), index_names(old)))
+            indexes = dict.fromkeys(companion_names(path), old) | dict(zip(companion_names(path), companion_names(old)))
             found |= {path: old} | {index: name if plan.target.exists(name) else old for index, name in indexes.items()}
     return found
 
@@ -342,7 +342,7 @@ def _find_present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
     if source.can_list:
         return source.iter_files()
     paths = sorted(document.data_paths())
-    keys = dict.fromkeys([*paths, *(index for path in paths for index in index_names(path)), *_chunk_keys(document)])
+    keys = dict.fromkeys([*paths, *(index for path in paths for index in companion_names(path)), *_chunk_keys(document)])
 
     def look(key: str) -> ObjectInfo | None:
         try:
@@ -371,7 +371,7 @@ def _chunk_keys(document: Document) -> Iterator[str]:
 
 def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
     """Return a test of whether a key is one of the files that are asked for; an index is chosen with its file."""
-    of_index = {index: path for path in document.data_paths() for index in index_names(path)}
+    of_index = {index: path for path in document.data_paths() for index in companion_names(path)}
 
     def is_chosen(key: str) -> bool:
         file = of_index.get(key, key)
@@ -407,5 +407,5 @@ def _find_unchanged(
 ) -> set[str]:
     """List keys of files that the target has already, as its metadata say; an index goes with its file."""
     same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
-    same |= {index for key in same for index in index_names(key)}
+    same |= {index for key in same for index in companion_names(key)}
     return {file.key for file in wanted if file.key in same and present.get(file.key) == file.size}

@@ -26,6 +26,7 @@ class Elements:
         progress: Progress | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
+        data_checksum: bool = True,
     ) -> str:
         """Add an element, with its file, in one commit; returns its id.
 
@@ -44,6 +45,8 @@ class Elements:
             same recipients.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        data_checksum
+            Compute BLAKE2b-512 of the file, beside the digests of its parts.
 
         Raises
         ------
@@ -54,6 +57,7 @@ class Elements:
         """
         with self._object.transaction(progress) as transaction:
             transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+            transaction.data_checksum = data_checksum
             return transaction.add_element(element, source_file, part_of)
 
     def update_element(
@@ -67,6 +71,7 @@ class Elements:
         plain: bool = False,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
+        data_checksum: bool = True,
     ) -> str:
         """Change slots of an element in one commit; returns its id.
 
@@ -89,7 +94,7 @@ class Elements:
         plain
             Leave a plain source file plain, also where it replaces an
             encrypted one.
-        secret_key, passphrase
+        secret_key, passphrase, data_checksum
             As for `add_element`.
 
         Raises
@@ -101,6 +106,7 @@ class Elements:
         """
         with self._object.transaction(progress) as transaction:
             transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+            transaction.data_checksum = data_checksum
             return transaction.update_element(element_id, new, source_file, part_of, plain)
 
     def remove_element(self, element_id: str) -> str:

@@ -33,6 +33,7 @@ from modos.genomics.verification import Recorded
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.storage.given import refuse_pipe
+from modos.storage.verified import VerifiedFiles
 
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
@@ -126,8 +127,9 @@ def open_genomic_file(
 ) -> GenomicFile:
     """Open a data file of an object, ready to be streamed.
 
-    Over htsget where the services have it and the server answers, else
-    straight from the storage.
+    Straight from the storage where digests of its parts are recorded, with
+    which each range is compared. Else, or if the storage is not to be read, over
+    htsget where the services have it, or for a part of the fields or tags.
 
     Parameters
     ----------
@@ -161,11 +163,12 @@ def open_genomic_file(
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
-    planner.expect(name, recorded)
+    planner.expect(name, (recorded, attributes.get("data_digest")))
     stored = _open_stored(planner, view, name, workers, recorded)
     source: Source = stored
     if name == key and (at := _htsget_place(storage, services, key)):
-        source = FallbackSource(_open_served(at, workers, format, recorded, hints), stored)
+        served = _open_served(at, workers, format, recorded, hints)
+        source = FallbackSource(stored, served) if stored.is_verified and not hints.is_partial else FallbackSource(served, stored)
     if confirm:
         source = ConfirmedSource(source, confirm)
     file = GenomicFile(
@@ -190,7 +193,9 @@ def open_genomic_file(
 
 def _open_stored(planner: Planner, view: DecryptedView | None, name: str, workers: int, recorded: Recorded) -> StorageSource:
     if view is None:
-        return StorageSource(planner.storage, name, planner, workers, recorded)
+        files = planner.storage
+        is_verified = isinstance(files, VerifiedFiles) and files.verifies(name)
+        return StorageSource(files, name, planner, workers, recorded, is_verified=is_verified)
     from modos.genomics.decryption import DecryptedSource
 
     return DecryptedSource(view, name, planner, workers, recorded)

@@ -126,6 +126,7 @@ class Gathering:
         matcher: Matcher | None = None,
         secret_key: Key = None,
         passphrase: str | None = None,
+        data_checksum: bool = True,
     ) -> list[str]:
         """Add files with what their headers say, in one commit; returns the ids of all elements that were added.
 
@@ -138,6 +139,8 @@ class Gathering:
             Id of the element that links to the data.
         matcher, secret_key, passphrase
             As for `create_from_files`.
+        data_checksum
+            Compute BLAKE2b-512 of each file, beside the digests of its parts.
 
         Raises
         ------
@@ -145,6 +148,7 @@ class Gathering:
             All that is wrong with the files, or not clear.
         """
         with self._object.transaction(progress) as transaction:
+            transaction.data_checksum = data_checksum
             before = set(transaction.view.ids())
             self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
             return [element_id for element_id in transaction.view.ids() if element_id not in before]

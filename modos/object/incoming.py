@@ -14,9 +14,9 @@ from modos.encryption.recorded import has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED, source_header
 from modos.errors import InvalidInputError, ModosError, listing
-from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, parts_name, plain_name
 from modos.formats.crypt4gh import is_crypt4gh
-from modos.object import encrypted_index, transfer
+from modos.object import encrypted_index, part_lists, transfer
 from modos.object.changes import Add, Update
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -38,10 +38,11 @@ class NewFile:
     change: Add | Update
     replaces: bool = True
     secret: SecretKey | None = None  # to encrypt a plain index with, where the source is encrypted
+    checksum: bool = True  # whether its BLAKE2b-512 is computed
 
     def keys(self) -> list[str]:
-        """List the keys of the file and its indexes."""
-        return [self.key, *(key for _, key in self.indexes)]
+        """List the keys of the file, its indexes and its list of digests."""
+        return [self.key, *(key for _, key in self.indexes), parts_name(self.key)]
 
     def folders(self) -> list[str]:
         """List the folders of arrays: none."""
@@ -54,7 +55,9 @@ class NewFile:
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Copy the file and its indexes; returns what the element says of them."""
         replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
-        staged = transfer.stage_file(log, self.source, self.key, self.indexes, progress, replaced, self.secret)
+        staged = transfer.stage_file(
+            log, self.source, self.key, self.indexes, progress, replaced, self.secret, checksum=self.checksum
+        )
         if is_encrypted(self.key):
             packets = len(source_header(self.source).packets)
             logger.warning(
@@ -64,7 +67,36 @@ class NewFile:
                 packets,
                 "" if packets == 1 else "s",
             )
-        return {"data_size": staged.size, "data_checksum": staged.checksum} | staged.sealed
+        found = staged.describe()
+        return found if isinstance(self.change, Update) else {slot: value for slot, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class PresentFile:
+    """File of the object's folder that belongs to no element, and becomes an element's data where it is."""
+
+    change: Update
+    key: str
+    replaces: bool = False
+
+    def keys(self) -> list[str]:
+        """List the key of its list of digests."""
+        return [parts_name(self.key)]
+
+    def folders(self) -> list[str]:
+        """List the folders of arrays: none."""
+        return []
+
+    def measure(self, storage: Storage) -> int | None:
+        """Return the bytes of the file."""
+        return storage.stat(self.key).size
+
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
+        """Compute the digests of its parts and of its indexes; returns what the element says of them."""
+        root = part_lists.stage_list(log, self.key, part_lists.digest_stored(log.storage, self.key, progress), self.key)
+        indexes = [name for name in index_names(self.key) if log.storage.exists(name)]
+        roots = [part_lists.digest_stored(log.storage, name).root for name in indexes]
+        return {"data_digest": root, "index_digests": roots or None}
 
 
 @dataclass(frozen=True)

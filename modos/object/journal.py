@@ -30,7 +30,7 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.formats import ZARR, index_names, is_encrypted, plain_name
+from modos.formats import ZARR, companion_names, index_names, is_encrypted, plain_name
 from modos.object.commits import fence, load, mirror_key
 from modos.object.document import Document
 from modos.object.record import Entry, Record, entries
@@ -295,7 +295,7 @@ def _document_in(storage: Storage) -> Document | None:
 
 
 def ownership_of(document: Document | None) -> Callable[[str], bool]:
-    """Return a test of whether a key belongs to an object with this root: as metadata, an element's file, or its index."""
+    """Return a test of whether a key belongs to an object with this root: as metadata, a file, or what lies beside it."""
     if document is None:
         return lambda key: False
     owned, arrays = files_of(document), document.array_folders()
@@ -311,23 +311,23 @@ def ownership_of(document: Document | None) -> Callable[[str], bool]:
 
 
 def files_of(document: Document) -> set[str]:
-    """Return the keys of the files of a document's elements and of their indexes."""
+    """Return the keys of the files of a document's elements, and of what lies beside them."""
     return {
         key for element_id in document.data_paths().values() for key in files_of_element(document.nodes[element_id]["attributes"])
     }
 
 
 def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
-    """Return the keys of an element's file and of its indexes.
+    """Return the keys of an element's file, of its indexes, and of its list of digests.
 
     An encrypted file of which no encrypted index is on record may have a plain one
     beside it.
     """
     path, digests = attributes["data_path"], attributes.get("header_digests")
     is_alone = is_encrypted(path) and isinstance(digests, list) and len(digests) == 1
-    return files_at([path, plain_name(path)]) - {plain_name(path)} if is_alone else files_at([path])
+    return files_at([path]).union(index_names(plain_name(path)) if is_alone else ())
 
 
 def files_at(paths: Iterable[str]) -> set[str]:
-    """Return the keys of files and of their indexes."""
-    return {key for path in paths for key in (path, *index_names(path))}
+    """Return the keys of files, of their indexes, and of their lists of digests."""
+    return {key for path in paths for key in (path, *companion_names(path))}

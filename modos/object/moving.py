@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, is_encrypted, name_of, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, is_encrypted, name_of, parts_name, plain_name
 from modos.object.changes import Update
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -115,10 +115,12 @@ def find_pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str
 
 
 def find_pairs_to_move(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
-    """Find pairs as `find_pairs` does; an encrypted file without an encrypted index comes with the plain one in its place."""
+    """Find pairs as `find_pairs` does, and the list of digests.
+
+    An encrypted file without an encrypted index comes with the plain one in its place.
+    """
     pairs = find_pairs(storage, path, target)
-    return (
-        pairs
-        if len(pairs) > 1 or not is_encrypted(path)
-        else pairs + find_pairs(storage, plain_name(path), plain_name(target))[1:]
-    )
+    if len(pairs) == 1 and is_encrypted(path):
+        pairs += find_pairs(storage, plain_name(path), plain_name(target))[1:]
+    lists = ((parts_name(path), parts_name(target)),) if storage.exists(parts_name(path)) else ()
+    return pairs + lists

@@ -1,15 +1,17 @@
-"""Lists of digests beside the files of an object: written with them, made of what is stored, found by the metadata."""
+"""Write, make and find the lists of digests that lie beside the files of an object."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modos.encryption.recorded import body_start, part_size
+from modos.encryption.writing import write_new
 from modos.errors import TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, parts_name
+from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
+from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import DigestList, Layout, digest_parts
@@ -31,7 +33,7 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
     """
     if digests.is_stored:
         content = digests.to_bytes()
-        log.storage.write_stream(parts_name(key), [content], size=len(content), like=like)
+        write_new(log.storage, parts_name(key), iter([content]), len(content), like)
         log.wrote(parts_name(key))
     return digests.root
 
@@ -65,16 +67,44 @@ def digest_stored(storage: Storage, key: str, progress: Progress | None = None) 
 
 def find_part_record(metadata: Metadata, key: str) -> PartRecord | None:
     """Find what an object records of the parts of one of its plain files, or of an index; None if it records nothing."""
-    for attributes in metadata.values():
-        path = attributes.get("data_path")
-        if not isinstance(path, str) or is_array_path(path):
-            continue
-        if path == key:
-            return record_of(attributes)
-        if key in index_names(path):
-            roots = attributes.get("index_digests")
-            return PartRecord(tuple(roots)) if roots else None
-    return None
+    return next((record for attributes in metadata.values() if (record := _records_of(attributes).get(key))), None)
+
+
+class PartRecords:
+    """Records of the parts of all plain files and indexes of an object.
+
+    Parameters
+    ----------
+    get_document
+        Gives the object's document as it is now.
+    """
+
+    def __init__(self, get_document: Callable[[], Document]):
+        self._get_document = get_document
+        self._known: tuple[Document, dict[str, PartRecord]] | None = None
+
+    def find(self, key: str) -> PartRecord | None:
+        """Find what is recorded of a file or of an index; None if nothing is."""
+        document, known = self._get_document(), self._known
+        if known is None or known[0] is not document:
+            records: dict[str, PartRecord] = {}
+            for element_id in document.ids():
+                records |= _records_of(document.nodes[element_id]["attributes"])
+            known = self._known = document, records
+        return known[1].get(key)
+
+
+def _records_of(attributes: Mapping[str, Any]) -> dict[str, PartRecord]:
+    """Return what an element records of its file and of its indexes, by their keys."""
+    path, roots = attributes.get("data_path"), attributes.get("index_digests")
+    if not isinstance(path, str) or is_array_path(path) or is_encrypted(path):
+        return {}
+    record = record_of(attributes)
+    found = {path: record} if record else {}
+    if roots:
+        of_index = PartRecord((roots,) if isinstance(roots, str) else tuple(roots))
+        found |= dict.fromkeys(index_names(path), of_index)
+    return found
 
 
 def record_of(attributes: Mapping[str, Any], start: int = 0) -> PartRecord | None:

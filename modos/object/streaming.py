@@ -17,7 +17,9 @@ from modos.object import finding
 from modos.object.address import ObjectAddress
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
+from modos.object.part_lists import PartRecords
 from modos.storage.processes.forking import cached_property
+from modos.storage.verified import VerifiedFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
     from modos.object.notebook import ElementView
 
-_Content = tuple[Any, ...]  # size, checksum and seal of a file, as its element has them
+_Content = tuple[Any, ...]  # size, checksum, digest and seal of a file, as its element has them
 
 
 class GenomicFiles:
@@ -175,7 +177,8 @@ class GenomicFiles:
 
     @cached_property
     def _planner(self) -> Planner:
-        return Planner(self._object.storage)
+        records = PartRecords(lambda: self._object.document)
+        return Planner(VerifiedFiles(self._object.storage, records.find))
 
     @cached_property
     def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
@@ -274,4 +277,4 @@ def _content_at(document: Document, key: str) -> _Content | None:
 
 
 def _describe_content(attributes: Mapping[str, Any]) -> _Content:
-    return attributes.get("data_size"), attributes.get("data_checksum"), attributes.get("seal_digest")
+    return tuple(attributes.get(slot) for slot in ("data_size", "data_checksum", "data_digest", "seal_digest"))

@@ -31,10 +31,10 @@ from modos.errors.escaping import is_plain
 from modos.formats import (
     ENCRYPTED_SUFFIX,
     ZARR,
+    companion_names,
     find_keys,
     find_mismatch,
     format_of,
-    index_names,
     is_array_path,
     is_encrypted,
     key_of,
@@ -111,11 +111,14 @@ class Transaction:
         Its document as it is now; one without a tag makes a new object.
     secret
         Decrypts encrypted files that are added, to encrypt their plain indexes for the same recipients.
+    data_checksum
+        Compute the BLAKE2b-512 of files that are added.
     """
 
     storage: Storage
     start: Document
     secret: SecretKey | None = None
+    data_checksum: bool = True
     view: Document = field(init=False)
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
@@ -197,6 +200,8 @@ class Transaction:
             (self._bring_encrypted if sealing else self._bring)(source, changes["data_path"], change)
         elif move is not None:
             self._files.append(moving.MovedFile(change, move))
+        elif has_another_file and changes.get("data_path"):
+            self._files.append(incoming.PresentFile(change, changes["data_path"]))
         return element_id
 
     def remove_element(self, element_id: str) -> str:
@@ -339,7 +344,8 @@ class Transaction:
     def _bring(self, source: Path, key: str, change: Add | Update) -> None:
         _check_endings(source, key)
         transfer.check_source(source, key)
-        self._replace(incoming.NewFile(source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
+        indexes = transfer.plan_indexes(source, key, self.secret)
+        self._replace(incoming.NewFile(source, key, indexes, change, secret=self.secret, checksum=self.data_checksum))
 
     def _bring_encrypted(self, source: Path, key: str, change: Update) -> None:
         _check_endings(source, key)
@@ -433,7 +439,7 @@ class Transaction:
             return None
         target = moving.target_of(element_id, base, wanted)
         self._refuse_owned(element_id, target)
-        beside = set() if target == before else set(index_names(target)) - set(index_names(before))
+        beside = set() if target == before else set(companion_names(target)) - set(companion_names(before))
         for key in sorted(({wanted, target} | beside) - {before}):
             if self.storage.exists(key):
                 raise AlreadyExistsError(
@@ -467,7 +473,7 @@ class Transaction:
     def _measure_present(self, element_id: str, data_path: str | None) -> dict[str, Any]:
         """Measure the size and checksum of a file that is in the object already."""
         if data_path is None:
-            return {"data_size": None, "data_checksum": None}
+            return {"data_size": None, "data_checksum": None, "data_digest": None, "index_digests": None}
         try:
             size, checksum = transfer.measure(self.storage, data_path)
         except NotFoundError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.encryption.keys import SecretKey
+from modos.encryption.recorded import part_size
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import check_encrypted_source
 from modos.errors import (
@@ -28,14 +29,16 @@ from modos.errors import (
 from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted
 from modos.formats.crypt4gh import is_crypt4gh, refuse_crypt4gh
 from modos.genomics import indexer
-from modos.object import commits, encrypted_index, journal
+from modos.object import commits, encrypted_index, journal, part_lists
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.given import refuse_pipe
+from modos.storage.hashing import ThreadedHash
 from modos.storage.local import LocalStorage
+from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
 IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
@@ -46,11 +49,36 @@ _ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(.+)", re.IGNORECASE | re.DOTALL)  
 
 @dataclass(frozen=True)
 class StagedFile:
-    """Data file in place: its size in bytes, its BLAKE2b checksum, and what the element records of it as an encrypted one."""
+    """Data file in place.
+
+    Parameters
+    ----------
+    size
+        Bytes of it.
+    checksum
+        BLAKE2b-512 of it, if that was computed.
+    digest
+        Root of the list of its digests.
+    index_digests
+        The roots of its indexes.
+    sealed
+        What the element records of it as an encrypted one.
+    """
 
     size: int
-    checksum: str
+    checksum: str | None
+    digest: str
+    index_digests: tuple[str, ...] = ()
     sealed: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the element says of it."""
+        return {
+            "data_size": self.size,
+            "data_checksum": self.checksum,
+            "data_digest": self.digest,
+            "index_digests": list(self.index_digests) or None,
+        } | self.sealed
 
 
 def check_present(source: Path) -> None:
@@ -97,8 +125,9 @@ def stage_file(
     progress: Progress | None,
     replaced: str | None = None,
     secret: SecretKey | None = None,
+    checksum: bool = True,
 ) -> StagedFile:
-    """Copy a file of this machine, with its index, to a key that is free.
+    """Copy a file of this machine, with its index, to a key that is free, and write the list of its digests.
 
     Parameters
     ----------
@@ -109,6 +138,8 @@ def stage_file(
         replaced by the new index.
     secret
         The key to encrypt a plain index with, where the source is encrypted.
+    checksum
+        Whether its BLAKE2b-512 is computed, on a core of its own.
 
     Raises
     ------
@@ -120,13 +151,15 @@ def stage_file(
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         index = build_indexes(source, key, indexes, Path(folder), secret)
         sealed = encrypted_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
-        size, checksum = _put(log.storage, source, key, progress, replaced)
+        blake2b = ThreadedHash() if checksum else None
+        digests = _put(log.storage, source, key, progress, replaced, blake2b)
         log.wrote(key)
-        old_index = index_of(log.storage, replaced) if index else None
+        root = part_lists.stage_list(log, key, digests, replaced)
+        old_index, of_indexes = index_of(log.storage, replaced) if index else None, []
         for path, index_key in index:
-            _put(log.storage, path, index_key, progress, old_index or replaced)
+            of_indexes.append(_put(log.storage, path, index_key, progress, old_index or replaced).root)
             log.wrote(index_key)
-    return StagedFile(size, checksum, sealed)
+    return StagedFile(source.stat().st_size, blake2b.hexdigest() if blake2b else None, root, tuple(of_indexes), sealed)
 
 
 def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
@@ -265,13 +298,24 @@ def measure(storage: Storage, key: str, progress: Progress | None = None, *, who
     return size, digest.hexdigest()
 
 
-def _put(storage: Storage, source: Path, key: str, progress: Progress | None, like: str | None = None) -> tuple[int, str]:
-    digest, skip = hashlib.blake2b(), _find_checksum_start(source, key)
+def _put(
+    storage: Storage,
+    source: Path,
+    key: str,
+    progress: Progress | None,
+    like: str | None = None,
+    blake2b: ThreadedHash | None = None,
+) -> DigestList:
+    """Copy a file; returns the digests of its parts, or of its segments if it is encrypted."""
+    digests, skip = PartHasher(part_size(key)), _find_checksum_start(source, key)
 
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:
             while piece := file.read(_PIECE):
-                digest.update(piece[max(skip - file.tell() + len(piece), 0) :])
+                counted = piece[max(skip - file.tell() + len(piece), 0) :]
+                if blake2b:
+                    blake2b.update(counted)
+                digests.update(counted)
                 yield piece
 
     try:
@@ -289,7 +333,7 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
         if isinstance(error, ModosError):
             raise
         raise InvalidInputError(f"no permission to read {source}") from None
-    return size, digest.hexdigest()
+    return digests.finish()
 
 
 def remove_object(storage: Storage) -> list[str]:

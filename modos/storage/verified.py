@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What metadata record of the parts of a file.
+    """Record of the parts of a file in the metadata.
 
     Parameters
     ----------
