@@ -222,7 +222,7 @@ def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
 
 def _seals_of(sealed: memoryview) -> bytes:
     """Return the nonces and tags of some segments, one after the other."""
-    found = []
+    found: list[memoryview] = []
     for at in range(0, len(sealed), SEALED):
         end = min(at + SEALED, len(sealed))
         found += (sealed[at : at + NONCE], sealed[max(end - TAG, at) : end])

@@ -136,8 +136,8 @@ def open_segments(
         return read_stored_header(storage, key, SEALED, if_match)
 
     if early and storage.is_remote:
-        layout, digests = early
-        calls: list[Callable[[], Any]] = [read_header, lambda: digests.read(0, 1)]
+        known = early[1]
+        calls: list[Callable[[], Any]] = [read_header, lambda: known.read(0, 1)]
         header, first, info = next(iter(fetch_ahead(lambda call, _: call(), calls, 2)))
     else:
         header, first, info = read_header()
@@ -145,7 +145,7 @@ def open_segments(
     record.check_header(header, name)
     record.check_size(info.size, name)
     layout = Layout((info.size - header.size,), SEALED)
-    digests = None
+    digests: StoredDigests | None = None
     if record.roots and record.list_key and layout.parts > 1:
         digests = early[1] if early and early[0] == layout else StoredDigests(storage, record.list_key, layout, record.roots[0])
     return header, SealedSegments(storage, info, header.size, first, record, digests), info

@@ -141,7 +141,9 @@ def decrypt_elements(
         if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
             raise plain_index_error(storage, plain)
         allowed = None if senders is None else tuple(senders)
-        transaction.convert_file(element_id, {"data_path": target}, partial(Decrypt, pairs=beside, secret=secret, senders=allowed))
+        transaction.convert_file(
+            element_id, {"data_path": target}, partial(Decrypt, pairs=beside, secret=secret, senders=allowed)
+        )
         changed.append(element_id)
     return changed
 

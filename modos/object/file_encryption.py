@@ -73,9 +73,7 @@ class _Conversion(FilePairs, ABC):
             | ({"index_digests": roots or None} if len(roots) == len(of_indexes) else {})
         )
 
-    def _make(
-        self, log: WriteLog, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
-    ) -> _Made:
+    def _make(self, log: WriteLog, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None) -> _Made:
         made = self._convert(log.storage, source, target, recorded, progress)
         if source != target:
             log.wrote(target)
@@ -290,7 +288,11 @@ class DecryptedFile:
             or the plain file is not the one that was encrypted.
         """
         is_whole, name = not self._opened.edits, f"{self._storage.url}/{self._key}"
-        digests, root, checksum = body.BodyDigests(of_plain=is_whole), recorded.get("plain_digest"), recorded.get("plain_checksum")
+        digests, root, checksum = (
+            body.BodyDigests(of_plain=is_whole),
+            recorded.get("plain_digest"),
+            recorded.get("plain_checksum"),
+        )
         pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
         plain = iter_whole(pieces, self._opened, self._record, name, digests)
         if not is_whole:

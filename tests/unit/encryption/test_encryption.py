@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -18,7 +19,7 @@ from modos.encryption.body import (
     OVERHEAD,
     SEALED,
     SEGMENT,
-    Digest,
+    BodyDigests,
     apply_edits,
     decrypt,
     encrypt,
@@ -40,6 +41,7 @@ from modos.encryption.view import DecryptedView
 from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidInputError, ModosError, NotFoundError
 from modos.object.file_encryption import DecryptedFile
 from modos.storage import open_storage
+from modos.storage.part_digests import DigestList, Layout, digest_parts, root_of
 
 pytestmark = pytest.mark.sweep(45)
 
@@ -339,10 +341,36 @@ def test_the_digest_notices_segments_that_are_missing_or_moved(change):
     body = FILE[124 : 124 + 3 * SEALED]
     segments = [body[at : at + SEALED] for at in range(0, len(body), SEALED)]
     inside = header_of(FILE).decrypt(FIXED)
-    before, after = Digest(), Digest()
+    before, after = BodyDigests(), BodyDigests()
     list(decrypt(in_pieces(body), inside.keys, before))
     list(decrypt(iter(change(segments)), inside.keys, after))
-    assert before.hexdigest() != after.hexdigest()
+    assert before.seal.hexdigest() != after.seal.hexdigest()
+    assert before.sealed.finish().root != after.sealed.finish().root
+    assert before.plain.finish().root != after.plain.finish().root
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 16 * 65_536, 40 * 65_536 + 7])
+@pytest.mark.parametrize("step", [1000, 1 << 16, 1 << 20, 3_000_001])
+def test_the_digests_of_a_pass_are_those_of_the_files(size, step):
+    """Of plain parts and of sealed segments, in either direction, however the bytes come."""
+    data, key = os.urandom(size), os.urandom(32)
+    sealing, opening = BodyDigests(), BodyDigests()
+    pieces = (data[at : at + step] for at in range(0, size, step))
+    sealed = b"".join(encrypt(pieces, key, digests=sealing))
+    pieces = (sealed[at : at + step] for at in range(0, len(sealed), step))
+    assert b"".join(decrypt(pieces, [key], opening)) == data
+    segments = DigestList(Layout((len(sealed),), SEALED), digest_parts(sealed, SEALED))
+    for told in (sealing, opening):
+        assert told.plain.finish().root == root_of(data) and told.sealed.finish() == segments
+        assert told.seal.hexdigest() == seal_of(sealed)
+
+
+def seal_of(body):
+    found = hashlib.blake2b()
+    for at in range(0, len(body), SEALED):
+        segment = body[at : at + SEALED]
+        found.update(segment[:12] + segment[-16:])
+    return found.hexdigest()
 
 
 @settings(max_examples=200, deadline=None)
