@@ -1,4 +1,4 @@
-"""A decrypted view of a storage that fetches only the segments a range touches, and compares them with what is recorded."""
+"""A decrypted view of a storage that fetches, and compares, only the segments a range touches."""
 
 from __future__ import annotations
 

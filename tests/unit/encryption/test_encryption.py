@@ -36,9 +36,18 @@ from modos.encryption.keys import (
     load_secret_key,
     read_passphrase,
 )
+from modos.encryption.recorded import SealRecord
 from modos.encryption.stream import plain_pieces
 from modos.encryption.view import DecryptedView
-from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import (
+    AccessError,
+    AlreadyExistsError,
+    DecryptError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+)
 from modos.object.file_encryption import DecryptedFile
 from modos.storage import open_storage
 from modos.storage.part_digests import DigestList, Layout, digest_parts, root_of
@@ -266,10 +275,14 @@ def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
     """A file whose kept part is over early is whole, or it fails; and its digest is that of all segments."""
     file = with_edit_lists(PLAIN * 15, [0, 10])
     (tmp_path / "a.c4gh").write_bytes(file)
-    digest = Digest()
-    digest.add(file[header_of(file).size :])
-    whole = DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED)
-    assert b"".join(whole.iter_plain({"seal_digest": digest.hexdigest()})) == PLAIN[:10]
+    segments = file[header_of(file).size :]
+    root = DigestList(Layout((len(segments),), SEALED), digest_parts(segments, SEALED)).root
+    for record in (SealRecord(seal=seal_of(segments)), SealRecord(roots=(root,))):
+        whole = DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED, record=record)
+        assert b"".join(whole.iter_plain({})) == PLAIN[:10] and whole.plain.root == root_of(PLAIN[:10])
+    for record in (SealRecord(seal="0" * 128), SealRecord(roots=("0" * 64,))):
+        with pytest.raises(IntegrityError, match="missing, repeated or moved"):
+            list(DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED, record=record).iter_plain({}))
     with pytest.raises(DecryptError, match="segment 59"):
         list(plain_pieces(in_pieces(file[:-1]), FIXED, "x"))
 
