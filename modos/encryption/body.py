@@ -19,7 +19,7 @@ from modos.storage.part_digests import PartHasher, digest_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
 
-_JOB = 16  # segments that a thread handles at once
+_JOB = 8  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)
 _ENDLESS = 1 << 70  # more than any edit list adds up to in a file
@@ -181,42 +181,47 @@ def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int
 
 def _decrypt_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
     sealed, ciphers = memoryview(data), [ChaCha20Poly1305(key) for key in keys]
-    for number in range(-(-len(sealed) // SEALED)):
-        segment = sealed[number * SEALED : (number + 1) * SEALED]
-        target = out[number * SEGMENT : number * SEGMENT + len(segment) - OVERHEAD]
-        if not any(_try_decrypt(cipher, segment, target) for cipher in ciphers):
+    for number, at in enumerate(range(0, len(sealed), SEALED)):
+        end = min(at + SEALED, len(sealed))
+        target = out[number * SEGMENT : number * SEGMENT + end - at - OVERHEAD]
+        for cipher in ciphers:
+            try:
+                cipher.decrypt_into(sealed[at : at + NONCE], sealed[at + NONCE : end], None, target)
+                break
+            except InvalidTag:
+                continue
+        else:
             raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
 
 
-def _try_decrypt(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
-    try:
-        cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
-    except InvalidTag:
-        return False
-    return True
-
-
 def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
-    cipher, view = ChaCha20Poly1305(key), memoryview(data)
-    sealed = bytearray(encrypted_size(len(data)))
-    out, count = memoryview(sealed), -(-len(data) // SEGMENT)
-    nonces = os.urandom(count * NONCE)
+    cipher, plain, count = ChaCha20Poly1305(key), memoryview(data), -(-len(data) // SEGMENT)
+    sealed, opened, nonces = bytearray(encrypted_size(len(data))), _own_buffer(len(data)), os.urandom(count * NONCE)
+    out, again = memoryview(sealed), memoryview(opened)
     for number in range(count):
-        plain = view[number * SEGMENT : (number + 1) * SEGMENT]
-        target = out[number * SEALED : number * SEALED + len(plain) + OVERHEAD]
-        target[:NONCE] = nonces[number * NONCE : (number + 1) * NONCE]
-        cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
-    if _decrypt_again(sealed, key, len(data)) != data:
-        raise DecryptError("what was sealed could not be opened again")
+        start, at = number * SEALED, number * SEGMENT
+        end = min(start + SEALED, len(sealed))
+        out[start : start + NONCE] = nonces[number * NONCE : (number + 1) * NONCE]
+        nonce, target = out[start : start + NONCE], out[start + NONCE : end]
+        cipher.encrypt_into(nonce, plain[at : at + SEGMENT], None, target)
+        try:
+            cipher.decrypt_into(nonce, target, None, again[at : at + SEGMENT])
+        except InvalidTag:
+            raise _not_opened_error() from None
+    if opened != data:
+        raise _not_opened_error()
     return sealed
 
 
-def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
-    """Decrypt some segments into a buffer of this thread that the next call uses, too."""
+def _not_opened_error() -> DecryptError:
+    return DecryptError("what was sealed could not be opened again")
+
+
+def _own_buffer(size: int) -> bytearray:
+    """Return a buffer of this thread, that the next call uses, too."""
     buffer = getattr(_own, "buffer", None)
     if buffer is None or len(buffer) != size:
         buffer = _own.buffer = bytearray(size)
-    _decrypt_into(sealed, memoryview(buffer), (key,), 0)
     return buffer
 
 
