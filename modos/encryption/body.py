@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.errors import DecryptError
 from modos.formats.crypt4gh import NONCE, OVERHEAD, SEALED, SEGMENT, TAG
-from modos.storage.part_digests import PartHasher, digest_parts
+from modos.storage.part_digests import PartHasher, digest
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
 
@@ -52,7 +52,9 @@ class Digest:
 
     def add(self, sealed: bytes | bytearray | memoryview) -> None:
         """Take in whole segments, of which the last of all may be short."""
-        self._hash.update(_seals_of(memoryview(sealed)))
+        view = memoryview(sealed)
+        segments = (view[at : at + SEALED] for at in range(0, len(view), SEALED))
+        self.add_seals(b"".join(part for segment in segments for part in (segment[:NONCE], segment[-TAG:])))
 
     def add_seals(self, seals: bytes) -> None:
         """Take in nonces and tags."""
@@ -63,15 +65,30 @@ class Digest:
         return str(self._hash.hexdigest())
 
 
+class _Tally:
+    """Digests of some segments, each computed while it is in the cache of a processor."""
+
+    def __init__(self, *, of_plain: bool):
+        self._of_plain = of_plain
+        self.plain: list[bytes] = []
+        self.sealed: list[bytes] = []
+        self.seals: list[memoryview] = []
+
+    def add(self, plain: memoryview, sealed: memoryview) -> None:
+        """Take in a segment."""
+        if self._of_plain:
+            self.plain.append(digest(plain))
+        self.sealed.append(digest(sealed))
+        self.seals += (sealed[:NONCE], sealed[-TAG:])
+
+
 class _Pass(NamedTuple):
-    """What a thread has made of some segments, and the digests of what it saw."""
+    """What a thread has made of some segments, with the sizes and digests of what it saw."""
 
     data: bytearray
-    plain: bytes = b""
-    plain_bytes: int = 0
-    sealed: bytes = b""
-    sealed_bytes: int = 0
-    seals: bytes = b""
+    plain_size: int
+    sealed_size: int
+    tally: _Tally | None
 
 
 class BodyDigests:
@@ -98,17 +115,15 @@ class BodyDigests:
         self.plain = PartHasher()
         self._of_plain = of_plain
 
-    def _add(self, done: _Pass) -> None:
-        self.seal.add_seals(done.seals)
-        self.sealed.add_digests(done.sealed, done.sealed_bytes)
-        if self._of_plain:
-            self.plain.add_digests(done.plain, done.plain_bytes)
+    def _begin(self) -> _Tally:
+        return _Tally(of_plain=self._of_plain)
 
-    def _describe(self, data: bytearray, plain: bytes | bytearray, sealed: bytes | bytearray | memoryview) -> _Pass:
-        """Return what was made of some segments with the digests of them."""
-        view = memoryview(sealed)
-        of_plain = digest_parts(plain) if self._of_plain else b""
-        return _Pass(data, of_plain, len(plain), digest_parts(view, SEALED), len(view), _seals_of(view))
+    def _add(self, done: _Pass) -> None:
+        if done.tally:
+            self.seal.add_seals(b"".join(done.tally.seals))
+            self.sealed.add_digests(b"".join(done.tally.sealed), done.sealed_size)
+            if self._of_plain:
+                self.plain.add_digests(b"".join(done.tally.plain), done.plain_size)
 
 
 def encrypt(
@@ -127,8 +142,9 @@ def encrypt(
     """
 
     def run(data: bytes, _: threading.Event) -> _Pass:
-        sealed = _encrypt_piece(data, key)
-        return digests._describe(sealed, data, sealed) if digests else _Pass(sealed)
+        tally = digests._begin() if digests else None
+        sealed = _encrypt_piece(data, key, tally)
+        return _Pass(sealed, len(data), len(sealed), tally)
 
     return _pass(run, _regroup(pieces, PIECE), threads, digests)
 
@@ -155,8 +171,9 @@ def decrypt(
 
     def run(job: tuple[int, bytes], _: threading.Event) -> _Pass:
         number, data = job
-        plain = decrypt_segments(data, keys, number * _JOB)
-        return digests._describe(plain, plain, data) if digests else _Pass(plain)
+        tally = digests._begin() if digests else None
+        plain = decrypt_segments(data, keys, number * _JOB, tally)
+        return _Pass(plain, len(plain), len(data), tally)
 
     return _pass(run, enumerate(_regroup(pieces, SEALED_PIECE)), threads, digests)
 
@@ -172,45 +189,43 @@ def _pass(
         yield done.data
 
 
-def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
+def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int, tally: _Tally | None = None) -> bytearray:
     """Decrypt some segments that follow each other; the last may be short."""
-    plain = bytearray(plain_size(len(data)))
-    _decrypt_into(data, memoryview(plain), keys, first)
-    return plain
-
-
-def _decrypt_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
-    sealed, ciphers = memoryview(data), [ChaCha20Poly1305(key) for key in keys]
+    found = bytearray(plain_size(len(data)))
+    sealed, plain, ciphers = memoryview(data), memoryview(found), [ChaCha20Poly1305(key) for key in keys]
     for number, at in enumerate(range(0, len(sealed), SEALED)):
-        end = min(at + SEALED, len(sealed))
-        target = out[number * SEGMENT : number * SEGMENT + end - at - OVERHEAD]
+        segment, target = sealed[at : at + SEALED], plain[number * SEGMENT : (number + 1) * SEGMENT]
         for cipher in ciphers:
             try:
-                cipher.decrypt_into(sealed[at : at + NONCE], sealed[at + NONCE : end], None, target)
+                cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
                 break
             except InvalidTag:
                 continue
         else:
             raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
+        if tally:
+            tally.add(target, segment)
+    return found
 
 
-def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
-    cipher, plain, count = ChaCha20Poly1305(key), memoryview(data), -(-len(data) // SEGMENT)
-    sealed, opened, nonces = bytearray(encrypted_size(len(data))), _own_buffer(len(data)), os.urandom(count * NONCE)
-    out, again = memoryview(sealed), memoryview(opened)
+def _encrypt_piece(data: bytes, key: bytes, tally: _Tally | None = None) -> bytearray:
+    cipher, view, count = ChaCha20Poly1305(key), memoryview(data), -(-len(data) // SEGMENT)
+    found, opened, nonces = bytearray(encrypted_size(len(data))), _own_buffer(len(data)), os.urandom(count * NONCE)
+    sealed, again = memoryview(found), memoryview(opened)
     for number in range(count):
-        start, at = number * SEALED, number * SEGMENT
-        end = min(start + SEALED, len(sealed))
-        out[start : start + NONCE] = nonces[number * NONCE : (number + 1) * NONCE]
-        nonce, target = out[start : start + NONCE], out[start + NONCE : end]
-        cipher.encrypt_into(nonce, plain[at : at + SEGMENT], None, target)
+        at, segment = number * SEGMENT, sealed[number * SEALED : (number + 1) * SEALED]
+        plain, nonce, target = view[at : at + SEGMENT], segment[:NONCE], segment[NONCE:]
+        nonce[:] = nonces[number * NONCE : (number + 1) * NONCE]
+        cipher.encrypt_into(nonce, plain, None, target)
         try:
             cipher.decrypt_into(nonce, target, None, again[at : at + SEGMENT])
         except InvalidTag:
             raise _not_opened_error() from None
+        if tally:
+            tally.add(plain, segment)
     if opened != data:
         raise _not_opened_error()
-    return sealed
+    return found
 
 
 def _not_opened_error() -> DecryptError:
@@ -223,15 +238,6 @@ def _own_buffer(size: int) -> bytearray:
     if buffer is None or len(buffer) != size:
         buffer = _own.buffer = bytearray(size)
     return buffer
-
-
-def _seals_of(sealed: memoryview) -> bytes:
-    """Return the nonces and tags of some segments, one after the other."""
-    found: list[memoryview] = []
-    for at in range(0, len(sealed), SEALED):
-        end = min(at + SEALED, len(sealed))
-        found += (sealed[at : at + NONCE], sealed[max(end - TAG, at) : end])
-    return b"".join(found)
 
 
 def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
