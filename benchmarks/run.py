@@ -16,12 +16,14 @@ import stack
 import startup
 import streaming
 import tracks
+import verification
 
 BENCHMARKS = {
     "startup": startup.main,
     "streaming": streaming.main,
     "regions": regions.main,
     "encryption": encryption.main,
+    "verification": verification.main,
     "metadata": metadata.main,
     "tracks": tracks.main,
     "references": references.main,

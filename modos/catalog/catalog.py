@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,14 +17,17 @@ from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_array_path, object_of
 from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
+from modos.object.part_lists import list_part_records
 from modos.remote.access import open_remote
 from modos.remote.services import get_json, is_texts, resolve_services
 from modos.remote.urls import served_url
 from modos.storage import Storage, check_key
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
+from modos.storage.verified import PartRecord, VerifiedFiles
 
 _WORKERS = 16
+_MAX_RECORDS = 256  # objects whose records of parts are kept
 _UNTOLD = ""  # the tag of an object in the layout of Zarr v2, until its files are listed: no one of them tells of a change
 _DEPTH = 8  # parts of a key up to which each may be looked at for an object
 
@@ -42,11 +46,18 @@ class Catalog:
     max_age
         Seconds for which a listing is good. One that is half as old is made
         anew beside the work.
+
+    Attributes
+    ----------
+    files
+        The files of the objects, read by ranges that are compared with the digests of their parts.
     """
 
     def __init__(self, storage: Storage, *, max_age: float = 0):
         self.storage = storage
+        self.files = VerifiedFiles(storage, self.find_part_record)
         self._known: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._records: dict[str, tuple[dict[str, Any], dict[str, PartRecord]]] = {}
         self._max_age = max_age
         self._listing: tuple[float, list[tuple[str, str]]] | None = None
         forking.begin(self, Catalog._start)
@@ -111,6 +122,18 @@ class Catalog:
         """Return the paths within an object of its data files."""
         paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
         return {path for path in paths if not is_array_path(path)}
+
+    def find_part_record(self, key: str) -> PartRecord | None:
+        """Find what an object records of the parts of one of its files, as it was last read; None if nothing is."""
+        object_key, path = self.find_object(key)
+        metadata = self._known[object_key][1] if object_key in self._known else self.metadata(object_key)
+        known = self._records.get(object_key)
+        if known is None or known[0] is not metadata:
+            known = self._records[object_key] = metadata, list_part_records(metadata.values())
+            while len(self._records) > _MAX_RECORDS:
+                self._records.pop(next(iter(self._records)))
+        record = known[1].get(path)
+        return record and replace(record, list_key=f"{object_key}/{record.list_key}".lstrip("/"))
 
     def find_file(self, key: str, *, exact: bool = False, indexes: bool = False) -> str:
         """Find the key of a data file of an object, given that key or one with the file's name in its place.

@@ -104,10 +104,12 @@ def download(
 
 def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
     from modos.errors import RemoteError
+    from modos.formats import is_list
     from modos.object.copying import copy_planned
 
     check_dry_run(json, dry_run)
-    files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"
+    sent, present = ([key for key in keys if not is_list(key)] for keys in ((file.key for file in plan.files), plan.present))
+    files = f"{count(len(sent), 'file')}, {size(plan.size)}"
     if dry_run:
         if json:
             show_json(
@@ -119,8 +121,13 @@ def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
                 }
             )
             return
-        show_lines([*(f"+ {file.key} ({size(file.size)})" for file in plan.files), *(f"- {key}" for key in plan.superfluous)])
-        say(f"would {verb} {files}" + (f"; {count(len(plan.present), 'file')} there already" if plan.present else ""))
+        show_lines(
+            [
+                *(f"+ {file.key} ({size(file.size)})" for file in plan.files if not is_list(file.key)),
+                *(f"- {key}" for key in plan.superfluous if not is_list(key)),
+            ]
+        )
+        say(f"would {verb} {files}" + (f"; {count(len(present), 'file')} there already" if present else ""))
         return
     if plan.is_empty:
         say(f"{plan.target.url} is up to date")

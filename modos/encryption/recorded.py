@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
-from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
-from modos.formats.crypt4gh import SEALED
-from modos.storage import Readable
-from modos.storage.part_digests import PART
+from modos.formats import Metadata, index_names, is_array_path, parts_name
 
 if TYPE_CHECKING:
     from modos.encryption.body import BodyDigests
@@ -98,16 +94,6 @@ def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
 def has_no_index(attributes: Mapping[str, Any]) -> bool:
     """Return whether an element records a header of its file and none of an index: an index there is recorded by nobody."""
     return len(_digests(attributes)) == 1
-
-
-def part_size(key: str) -> int:
-    """Return the bytes of the parts of a file that have digests: of an encrypted one, those of a segment of its body."""
-    return SEALED if is_encrypted(key) else PART
-
-
-def body_start(storage: Readable, key: str) -> int:
-    """Return the bytes of the header of an encrypted file, which its digests leave out; 0 of a plain one."""
-    return read_stored_header(storage, key)[0].size if is_encrypted(key) else 0
 
 
 FindRecord = Callable[[str], SealRecord]

@@ -152,6 +152,11 @@ def parts_name(path: str) -> str:
     return path + PARTS_SUFFIX
 
 
+def is_list(key: str) -> bool:
+    """Return whether a name is that of a list of digests."""
+    return key.endswith(PARTS_SUFFIX)
+
+
 def companion_names(path: str) -> list[str]:
     """List the names of what may lie beside a file and goes where it goes: its indexes, and its list of digests."""
     return [*index_names(path), parts_name(path)]

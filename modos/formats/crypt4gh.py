@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from modos.errors import InvalidInputError
-from modos.formats import ENCRYPTED_SUFFIX
+from modos.formats import ENCRYPTED_SUFFIX, is_encrypted
+from modos.storage.part_digests import PART
 
 MAGIC = b"crypt4gh"
 SEGMENT = 1 << 16  # plain bytes
 NONCE, TAG = 12, 16
 OVERHEAD = NONCE + TAG
 SEALED = SEGMENT + OVERHEAD  # bytes of a segment
+
+
+def part_size(key: str) -> int:
+    """Return the bytes of the parts of a file that have digests: of an encrypted one, those of a segment of its body."""
+    return SEALED if is_encrypted(key) else PART
 
 
 def is_crypt4gh(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.errors.escaping import escape_line
-from modos.formats import is_array_path, name_of
+from modos.formats import is_array_path, is_list, name_of
 from modos.metadata import model
 from modos.object import marks
 from modos.object.document import Document
@@ -51,7 +51,7 @@ class Contents:
         document = self._object.document
         attributes = document.element(document.find(element))
         return (
-            sorted(filter(self._object.storage.exists, journal.files_of_element(attributes)))
+            sorted(key for key in journal.files_of_element(attributes) if not is_list(key) and self._object.storage.exists(key))
             if attributes.get("data_path")
             else []
         )

@@ -9,42 +9,31 @@ other change of the target removes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
 from modos.errors import (
     AlreadyExistsError,
     BucketNotFoundError,
-    ChecksumMismatch,
     ConflictError,
     IntegrityError,
     InvalidInputError,
     NotFoundError,
     listing,
 )
-from modos.formats import ZARR, companion_names, is_array_path, name_of
-from modos.object import commits, journal, transfer
+from modos.formats import ZARR, companion_names, name_of, parts_name
+from modos.object import commits, journal
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
+from modos.object.sending import Expected, FileToSend, find_expected, is_whole, iter_checked
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress
-from modos.storage.hashing import ThreadedHash
 
 _SMALL = 4 << 20  # bytes up to which files are sent several at once
 _WORKERS = 8
-
-
-@dataclass(frozen=True)
-class FileToSend:
-    """File of the source: its key, its size in bytes, its BLAKE2b-512 where known, and whether that covers all bytes."""
-
-    key: str
-    size: int
-    checksum: str | None
-    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,9 +112,8 @@ def plan_copy(
             raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
     else:
         _check_follows(document, base, source, target)
-    checksums = _checksums(document)
     wanted = _list_wanted(source, document, include, exclude) if data else []
-    same = _find_unchanged(wanted, _checksums(base) if base else {}, checksums, present)
+    same = _find_unchanged(wanted, find_expected(base) if base else {}, present)
     if base is not None:
         same |= _find_unchanged_arrays(wanted, base, document, present)
     taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
@@ -214,7 +202,7 @@ def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journa
     """Send one file, or find that it is there."""
     source, target = plan.source, plan.target
     if target.exists(file.key):  # left by an interrupted copy
-        if _is_whole(source, target, file):
+        if is_whole(source, target, file):
             if progress:
                 progress(file.size)
             return
@@ -225,60 +213,12 @@ def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journa
         target.delete(file.key)
     kept = target.kept_size(file.key)
     try:
-        target.write_stream(
-            file.key,
-            _Checked(source, file, progress).check_after(target.read_kept(file.key)),
-            size=file.size,
-            resume=True,
-            like=replaced,
-        )
+        target.write_stream(file.key, iter_checked(source, target, file, progress), size=file.size, resume=True, like=replaced)
     except IntegrityError:
         target.drop_kept(file.key)
         if not kept:
             raise
-        target.write_stream(file.key, _Checked(source, file, None).check_after(()), size=file.size, resume=True, like=replaced)
-
-
-def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
-    if target.stat(file.key).size != file.size:
-        return False
-    if target.local_path(file.key) and file.checksum:
-        return transfer.measure(target, file.key, whole=file.whole)[1] == file.checksum
-    return not target.local_path(file.key) and target.matches(file.key, source.iter_range(file.key, 0, file.size))
-
-
-class _Checked:
-    """Bytes of a file on their way, compared with its checksum at their end."""
-
-    def __init__(self, source: Storage, file: FileToSend, progress: Progress | None):
-        self._source = source
-        self._file = file
-        self._progress = progress
-        self._digest, self._at = ThreadedHash(), 0
-        self._start = transfer.find_checksum_start(source, file.key, whole=file.whole) if file.checksum else 0
-
-    def check_after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
-        """Read the bytes that follow those at the target; these are checked now, the others as they are read."""
-        for piece in kept:
-            self._count(piece)
-        return self._read_rest(self._at)
-
-    def _read_rest(self, start: int) -> Iterator[bytes]:
-        for piece in self._source.iter_range(self._file.key, start, self._file.size):
-            self._count(piece)
-            yield piece
-        if self._file.checksum and self._digest.hexdigest() != self._file.checksum:
-            raise ChecksumMismatch(
-                f"{self._source.url}/{self._file.key} does not have the checksum in its metadata",
-                "the file was changed or damaged: restore it from a copy",
-            )
-
-    def _count(self, piece: bytes) -> None:
-        if self._file.checksum:
-            self._digest.update(piece[max(self._start - self._at, 0) :])
-        self._at += len(piece)
-        if self._progress:
-            self._progress(len(piece))
+        target.write_stream(file.key, iter_checked(source, target, file, None), size=file.size, resume=True, like=replaced)
 
 
 def _object_at(target: Storage) -> Document | None:
@@ -311,30 +251,28 @@ def _find_last_commit(document: Document) -> str | None:
     return commits[-1] if commits else None
 
 
-def _checksums(document: Document) -> dict[str, str]:
-    return {
-        a["data_path"]: a["data_checksum"]
-        for a in document.metadata().values()
-        if a.get("data_checksum") and a.get("data_path") and not is_array_path(a["data_path"])
-    }
-
-
 def _list_wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
-    checksums, mirrors = _checksums(document), {commits.mirror_key(path) for path in document.nodes}
+    expected, mirrors = find_expected(document), {commits.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {ROOT_KEY}
-    whole = {path for path, element_id in document.data_paths().items() if transfer.counts_whole(document.element(element_id))}
-    found = [
-        FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole)
-        for info in _find_present(source, document)
-        if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")
+    infos = [
+        info for info in _find_present(source, document) if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")
     ]
+    there = {info.key for info in infos}
+    found = [_describe(info, expected, there) for info in infos]
     is_chosen = _make_chooser(document, include, exclude)
-    missing = sorted(key for key in checksums.keys() - {file.key for file in found} if is_chosen(key))
+    named = {path for path in document.data_paths() if expected[path].is_known}
+    missing = sorted(key for key in named - there if is_chosen(key))
     if missing:
         raise IntegrityError(
             f"{source.url} is not whole: there is no file {listing(missing)}", "see what is wrong with `modos check`"
         )
     return [file for file in found if is_chosen(file.key)]
+
+
+def _describe(info: ObjectInfo, expected: Mapping[str, Expected], there: Container[str]) -> FileToSend:
+    of_file = expected.get(info.key, Expected())
+    is_listed = bool(of_file.roots) and parts_name(info.key) in there
+    return FileToSend(info.key, info.size, replace(of_file, is_listed=is_listed))
 
 
 def _find_present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
@@ -402,10 +340,8 @@ def _find_unchanged_arrays(wanted: Sequence[FileToSend], base: Document, documen
     return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
 
 
-def _find_unchanged(
-    wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str], present: dict[str, int]
-) -> set[str]:
-    """List keys of files that the target has already, as its metadata say; an index goes with its file."""
-    same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
-    same |= {index for key in same for index in companion_names(key)}
+def _find_unchanged(wanted: Sequence[FileToSend], base: Mapping[str, Expected], present: Mapping[str, int]) -> set[str]:
+    """List keys of files that the target has already, as its metadata say; what lies beside a file goes with it."""
+    same = {file.key for file in wanted if file.key in base and file.expected.is_same(base[file.key])}
+    same |= {companion for key in same for companion in companion_names(key)}
     return {file.key for file in wanted if file.key in same and present.get(file.key) == file.size}

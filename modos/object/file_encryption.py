@@ -11,7 +11,7 @@ from modos.encryption import body
 from modos.encryption.beside import encrypt_beside
 from modos.encryption.header import Opened, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord, body_start, iter_whole, read_roots
+from modos.encryption.recorded import SealRecord, iter_whole, read_roots
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import encrypt_pieces, exists_error, write_new
@@ -21,7 +21,7 @@ from modos.formats.crypt4gh import SEALED
 from modos.object import transfer
 from modos.object.changes import Update
 from modos.object.moving import FilePairs
-from modos.object.part_lists import digest_stored, stage_list
+from modos.object.part_lists import body_start, digest_stored, stage_list
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import has_no_index, part_size
+from modos.encryption.recorded import has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED, source_header
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, parts_name, plain_name
-from modos.formats.crypt4gh import is_crypt4gh
+from modos.formats.crypt4gh import is_crypt4gh, part_size
 from modos.object import encrypted_index, part_lists, transfer
 from modos.object.changes import Add, Update
 from modos.storage import Storage

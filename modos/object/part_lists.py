@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from modos.encryption.recorded import body_start, part_size
-from modos.encryption.writing import write_new
-from modos.errors import TruncatedStream
+from modos.errors import AlreadyExistsError, ConflictError, TruncatedStream
 from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -33,7 +32,13 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
     """
     if digests.is_stored:
         content = digests.to_bytes()
-        write_new(log.storage, parts_name(key), iter([content]), len(content), like)
+        try:
+            log.storage.write_stream(parts_name(key), [content], size=len(content), like=like)
+        except ConflictError:
+            raise AlreadyExistsError(
+                f"there is a file {parts_name(key)} in {log.storage.url} already",
+                f"it has the name of the list of digests of {key}: look at it, and remove it",
+            ) from None
         log.wrote(parts_name(key))
     return digests.root
 
@@ -65,9 +70,23 @@ def digest_stored(storage: Storage, key: str, progress: Progress | None = None) 
     return DigestList(Layout((info.size - start,), part), found)
 
 
+def body_start(storage: Storage, key: str) -> int:
+    """Return the bytes of the header of an encrypted file, which its digests leave out; 0 of a plain one."""
+    if not is_encrypted(key):
+        return 0
+    from modos.encryption.stored import read_stored_header
+
+    return read_stored_header(storage, key)[0].size
+
+
 def find_part_record(metadata: Metadata, key: str) -> PartRecord | None:
     """Find what an object records of the parts of one of its plain files, or of an index; None if it records nothing."""
     return next((record for attributes in metadata.values() if (record := _records_of(attributes).get(key))), None)
+
+
+def list_part_records(elements: Iterable[Mapping[str, Any]]) -> dict[str, PartRecord]:
+    """List what elements record of their plain files and of the indexes of these, by the keys."""
+    return {key: record for attributes in elements for key, record in _records_of(attributes).items()}
 
 
 class PartRecords:
@@ -87,9 +106,7 @@ class PartRecords:
         """Find what is recorded of a file or of an index; None if nothing is."""
         document, known = self._get_document(), self._known
         if known is None or known[0] is not document:
-            records: dict[str, PartRecord] = {}
-            for element_id in document.ids():
-                records |= _records_of(document.nodes[element_id]["attributes"])
+            records = list_part_records(document.nodes[element_id]["attributes"] for element_id in document.ids())
             known = self._known = document, records
         return known[1].get(key)
 

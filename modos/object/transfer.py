@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from modos.encryption.keys import SecretKey
-from modos.encryption.recorded import part_size
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import check_encrypted_source
 from modos.errors import (
@@ -26,8 +25,8 @@ from modos.errors import (
     NotFoundError,
     StorageFullError,
 )
-from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted
-from modos.formats.crypt4gh import is_crypt4gh, refuse_crypt4gh
+from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted, is_list, parts_name
+from modos.formats.crypt4gh import is_crypt4gh, part_size, refuse_crypt4gh
 from modos.genomics import indexer
 from modos.object import commits, encrypted_index, journal, part_lists
 from modos.object.document import ROOT_KEY, Document
@@ -367,11 +366,11 @@ def remove_object(storage: Storage) -> list[str]:
 
 
 def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
-    """Count the files of an object, and their bytes with its metadata and arrays."""
+    """Count the files of an object, and their bytes with its metadata, arrays, and lists of digests."""
     owned = set(journal.files_of(document))
     files, within = [], 0
     for info in storage.iter_files():
-        if info.key.startswith(f"{ZARR}/"):
+        if info.key.startswith(f"{ZARR}/") or (is_list(info.key) and info.key in owned):
             within += info.size
         elif info.key in owned:
             files.append(info.size)
@@ -385,6 +384,8 @@ def _remove(storage: Storage, superfluous: list[str]) -> None:
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:
-    """List keys and sizes of the files in an object, without its metadata and records of changes."""
+    """List keys and sizes of the files in an object, without its metadata, records of changes, and lists of digests."""
     inner = (ZARR + "/", FOLDER + "/")
-    return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]
+    found = {info.key: info.size for info in storage.iter_files() if not info.key.startswith(inner)}
+    lists = {parts_name(key) for key in found}
+    return [(key, size) for key, size in found.items() if key not in lists]

@@ -35,7 +35,7 @@ _PREFERENCE: dict[RecordKind, tuple[str, str]] = {
 def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
     """Create the endpoints over a catalogue."""
     router = APIRouter(prefix="/htsget")
-    planner = Planner(catalog.storage, revalidate=True)
+    planner = Planner(catalog.files, revalidate=True)
 
     def tickets(request: Request, file_id: str) -> _Tickets:
         try:

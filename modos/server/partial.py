@@ -24,7 +24,7 @@ from modos.genomics.planning import Plan, Planner, iter_plan
 from modos.server.auth import Access, caller_of
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces
-from modos.storage import Storage, check_key
+from modos.storage import Readable, check_key
 
 PATH = "/htsget/data"
 _FORMAT = FORMATS["BAM"]
@@ -75,7 +75,7 @@ def _group(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
     """Create the endpoint over a catalogue."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
-    planner = Planner(catalog.storage, revalidate=True)
+    planner = Planner(catalog.files, revalidate=True)
 
     @router.get(PATH + "/{key:path}", name="reads with some fields")
     def get_reads(
@@ -95,7 +95,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
         try:
             plan, header = planner.plan_chunks(key, _parse(chunks), tag)
-            pieces = _iter_made(catalog.storage, plan, header, Blanking(query), last)
+            pieces = _iter_made(catalog.files, plan, header, Blanking(query), last)
             first = next(pieces, b"")
         except ConflictError:
             return JSONResponse(
@@ -132,7 +132,7 @@ def _parse(text: str) -> list[Chunk]:
     return [(int(match[1], 16), int(match[2], 16)) for match in matches if match]
 
 
-def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Generator[bytes, None, None]:
+def _iter_made(storage: Readable, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Generator[bytes, None, None]:
     """Iterate over the selected records of a plan in BGZF blocks; the end marker comes if all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
     runs = blanking.apply_to_runs(slicing.select(opening, _FORMAT, None, threads=1))

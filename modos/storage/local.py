@@ -266,6 +266,14 @@ class LocalStorage(Storage):
                 while piece := file.read(_CHUNK):
                     yield piece
 
+    def mend_kept(self, key: str, start: int, data: bytes) -> None:
+        """Write bytes over those at a place of what an interrupted write has left."""
+        part = find_kept(self._resolve(key), self.now)
+        if part:
+            with translate_errors(part), open(part, "r+b", buffering=0) as file:
+                file.seek(start)
+                file.write(data)
+
     def drop_kept(self, key: str) -> None:
         """Remove what an interrupted write has left; see `Storage.drop_kept`."""
         while part := find_kept(self._resolve(key), self.now):

@@ -82,9 +82,9 @@ class PartHasher:
         return DigestList(Layout((self.size,), self._part), b"".join([*self._digests, *rest]))
 
 
-def root_of(data: bytes | bytearray | memoryview) -> str:
+def root_of(data: bytes | bytearray | memoryview, part: int = PART) -> str:
     """Return the root of a file that is at hand as a whole."""
-    return DigestList(Layout((len(data),)), digest_parts(data)).root
+    return DigestList(Layout((len(data),), part), digest_parts(data, part)).root
 
 
 @dataclass(frozen=True)
@@ -199,3 +199,38 @@ def join_lists(lists: Iterable[DigestList]) -> DigestList:
     part = found[0].layout.part if found else PART
     sizes = tuple(size for one in found for size in one.layout.sizes)
     return DigestList(Layout(sizes, part), b"".join(one.digests for one in found))
+
+
+class ListHasher:
+    """Computes the root of a stored list whose bytes pass by, and compares the digests of parts with those of groups."""
+
+    def __init__(self, layout: Layout):
+        self._layout = layout
+        self._table = b""
+        self._rest = bytearray()
+        self._group = 0
+        self._fits = True
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Add some bytes."""
+        self._rest += data
+        if not self._table and len(self._rest) >= self._layout.table_size:
+            self._table = self._take(self._layout.table_size)
+        while self._table and self._group < self._layout.groups:
+            start, end = self._layout.group_range(self._group)
+            if len(self._rest) < end - start:
+                return
+            at = len(self._layout.head) + DIGEST * self._group
+            self._fits &= digest(self._take(end - start)) == self._table[at : at + DIGEST]
+            self._group += 1
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._rest[:size])
+        del self._rest[:size]
+        return taken
+
+    @property
+    def root(self) -> str:
+        """Root, in hexadecimal digits; empty if the list is not whole, or not that of such a file."""
+        is_whole = self._fits and self._group == self._layout.groups and not self._rest
+        return digest(self._table).hex() if is_whole and self._table.startswith(self._layout.head) else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from modos.errors import ChecksumMismatch, IntegrityError, NotFoundError, TruncatedStream
 from modos.storage.base import ObjectInfo, Readable, pieces_ahead
-from modos.storage.part_digests import DIGEST, Layout, digest, digest_parts, root_of
+from modos.storage.part_digests import DIGEST, PART, Layout, digest, digest_parts, root_of
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 
@@ -44,17 +44,25 @@ class PartRecord:
         Where the list is.
     file
         Number of the file among those that the list is about.
+    start
+        Bytes before the first part, which the list leaves out: the header of an encrypted file.
     """
 
     roots: tuple[str, ...]
     layout: Layout | None = None
     list_key: str = ""
     file: int = 0
+    start: int = 0
 
     @property
     def root(self) -> str:
         """The root of a file that is no index."""
         return self.roots[0]
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file, if they are recorded."""
+        return None if self.layout is None else self.layout.sizes[self.file] + self.start
 
 
 FindPartRecord = Callable[[str], PartRecord | None]
@@ -188,7 +196,7 @@ class VerifiedFiles:
         self._storage = storage
         self._find_record = find_record
         self._lists: OrderedDict[tuple[str, str], StoredDigests] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, str, int], tuple[bytes, ObjectInfo]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
         self._told: set[str] = set()
         forking.begin(self, VerifiedFiles._start)
 
@@ -213,8 +221,8 @@ class VerifiedFiles:
         """Return size and tag of a file, whose size is compared."""
         info = self._storage.stat(key)
         record = self._find_record(key)
-        if record is not None and record.layout is not None:
-            self._check_size(key, info, record.layout.sizes[record.file])
+        if record is not None:
+            self._check_size(key, info, record)
         return info
 
     def verifies(self, key: str) -> bool:
@@ -237,16 +245,18 @@ class VerifiedFiles:
         if record is None:
             self.verifies(key)
             return self._storage.read_part(key, start, end, if_match=if_match)
-        if record.layout is None or record.layout.sizes[record.file] <= record.layout.part:
+        if record.start > start:
+            return self._read_with_header(key, record, start, end, if_match)
+        if record.layout is None or record.layout.parts <= 1:
             return self._read_whole(key, record, start, end, if_match)
-        size, part = record.layout.sizes[record.file], record.layout.part
+        size, part = record.layout.sizes[record.file] + record.start, record.layout.part
         if start >= min(end, size):
             data, info = self._storage.read_part(key, start, end, if_match=if_match)
-            self._check_size(key, info, size)
+            self._check_size(key, info, record)
             return data, info
-        first, beyond = start // part, -(-min(end, size) // part)
+        first, beyond = (start - record.start) // part, -(-(min(end, size) - record.start) // part)
         head, middle, tail, info = self._gather(key, record, first, beyond, if_match)
-        offset = first * part
+        offset = first * part + record.start
         if not head and not tail and start == offset and end - start >= len(middle):
             return middle, info
         return b"".join((*head, middle, *tail))[start - offset : end - offset], info
@@ -255,42 +265,51 @@ class VerifiedFiles:
         """Iterate over bytes [start, end) in pieces, compared."""
         return pieces_ahead(self, key, start, end, _PIECE // unit * unit, _WORKERS)
 
+    def _read_with_header(
+        self, key: str, record: PartRecord, start: int, end: int, if_match: str | None
+    ) -> tuple[bytes, ObjectInfo]:
+        """Read a range that begins in the header, which has a digest of its own elsewhere."""
+        header, info = self._storage.read_part(key, start, min(end, record.start), if_match=if_match)
+        if end <= record.start:
+            return header, info
+        body, info = self.read_part(key, record.start, end, if_match=info.etag)
+        return header + body, info
+
     def _gather(
         self, key: str, record: PartRecord, first: int, beyond: int, if_match: str | None
     ) -> tuple[list[bytes], bytes, list[bytes], ObjectInfo]:
         """Gather parts [first, beyond): those at the edges that are kept, and between them those that are read now."""
-        head, info = self._find_kept(key, record, range(first, beyond), if_match)
+        if if_match is None or record.size is None:
+            data, info = self._read_parts(key, record, first, beyond, if_match)
+            return [], data, [], info
+        head = self._find_kept(key, record, range(first, beyond))
         first += len(head)
-        tail, info_too = self._find_kept(key, record, range(beyond - 1, first - 1, -1), if_match)
+        tail = self._find_kept(key, record, range(beyond - 1, first - 1, -1))
         beyond -= len(tail)
-        middle = b""
+        middle, info = b"", ObjectInfo(key, record.size, if_match)
         if first < beyond:
             middle, info = self._read_parts(key, record, first, beyond, if_match)
-        info = info or info_too
-        assert info is not None  # as there is a part
         return head, middle, tail[::-1], info
 
-    def _find_kept(
-        self, key: str, record: PartRecord, numbers: range, if_match: str | None
-    ) -> tuple[list[bytes], ObjectInfo | None]:
+    def _find_kept(self, key: str, record: PartRecord, numbers: range) -> list[bytes]:
         """Find parts that follow each other and were read lately, from the first of some numbers on."""
-        found, info = [], None
+        found = []
         with self._lock:
             for number in numbers:
                 known = self._kept.get((key, record.root, number))
-                if known is None or if_match not in (None, known[1].etag):
+                if known is None:
                     break
-                found.append(known[0])
-                info = known[1]
-        return found, info
+                found.append(known)
+        return found
 
     def _read_parts(
         self, key: str, record: PartRecord, first: int, beyond: int, if_match: str | None
     ) -> tuple[bytes, ObjectInfo]:
         layout = record.layout
         assert layout is not None
-        size, part, base = layout.sizes[record.file], layout.part, layout.first_parts[record.file]
-        digests, start, end = self._list_of(record, layout), first * part, min(beyond * part, size)
+        part, base = layout.part, layout.first_parts[record.file]
+        digests, start = self._list_of(record, layout), record.start + first * part
+        end = record.start + min(beyond * part, layout.sizes[record.file])
 
         def read_data() -> tuple[bytes, ObjectInfo]:
             return self._storage.read_part(key, start, end, if_match=if_match)
@@ -300,57 +319,61 @@ class VerifiedFiles:
             (data, info), _ = fetch_ahead(lambda call, _: call(), calls, 2)
         else:
             data, info = read_data()
-        self._check_size(key, info, size)
+        self._check_size(key, info, record)
         if len(data) != end - start:
             raise TruncatedStream(f"{self.url}/{key} ends before byte {end:,}", _HINT)
         differing = [number - base for number in digests.find_differing(base + first, data)]
         if differing:
-            data = self._read_again(key, digests, base, first, data, differing, part, size)
-        self._keep(key, record, first, beyond, data, info)
+            data = self._read_again(key, record, digests, first, data, differing)
+        self._keep(key, record, first, beyond, data)
         return data, info
 
     def _read_again(
-        self, key: str, digests: StoredDigests, base: int, first: int, data: bytes, differing: list[int], part: int, size: int
+        self, key: str, record: PartRecord, digests: StoredDigests, first: int, data: bytes, differing: list[int]
     ) -> bytes:
         """Fetch parts that do not fit once more, each for itself; raise ChecksumMismatch if one does not fit again."""
-        whole = bytearray(data)
+        whole, layout = bytearray(data), record.layout
+        assert layout is not None
+        part, base = layout.part, layout.first_parts[record.file]
         for number in differing:
-            start, end = number * part, min((number + 1) * part, size)
+            start = record.start + number * part
+            end = record.start + min((number + 1) * part, layout.sizes[record.file])
             logger.info("%s/%s: bytes %d-%d do not fit their digest, and are fetched once more", self.url, key, start, end - 1)
             again, _ = self._storage.read_part(key, start, end)
             if len(again) != end - start or digests.find_differing(base + number, again):
                 raise mismatch(f"{self.url}/{key}", start, end)
-            whole[start - first * part : end - first * part] = again
+            at = (number - first) * part
+            whole[at : at + len(again)] = again
         return bytes(whole)
 
-    def _keep(self, key: str, record: PartRecord, first: int, beyond: int, data: bytes, info: ObjectInfo) -> None:
+    def _keep(self, key: str, record: PartRecord, first: int, beyond: int, data: bytes) -> None:
         """Keep the parts at the edges of what was read."""
         assert record.layout is not None
         part = record.layout.part
         with self._lock:
             for number in {first, beyond - 1}:
                 at = (number - first) * part
-                self._kept[key, record.root, number] = data[at : at + part], info
+                self._kept[key, record.root, number] = data[at : at + part]
             while len(self._kept) > _MAX_KEPT:
                 self._kept.popitem(last=False)
 
     def _read_whole(self, key: str, record: PartRecord, start: int, end: int, if_match: str | None) -> tuple[bytes, ObjectInfo]:
         """Read a range of a file that is compared as a whole."""
-        most = record.layout.sizes[record.file] + 1 if record.layout else max(end, _INDEX)
+        first, part = record.start, record.layout.part if record.layout else PART
+        most = max(end, _INDEX) if record.size is None else record.size + 1
         for again in (True, False):
-            data, info = self._storage.read_part(key, 0, most, if_match=if_match)
-            if record.layout is not None:
-                self._check_size(key, info, record.layout.sizes[record.file])
-            if len(data) == info.size and root_of(data) in record.roots:
-                return data[start:end], info
+            data, info = self._storage.read_part(key, first, most, if_match=if_match)
+            self._check_size(key, info, record)
+            if len(data) == info.size - first and root_of(data, part) in record.roots:
+                return data[start - first : end - first], info
             if not again:
                 raise mismatch(f"{self.url}/{key}", 0, info.size)
         raise AssertionError
 
-    def _check_size(self, key: str, info: ObjectInfo, size: int) -> None:
-        if info.size != size:
+    def _check_size(self, key: str, info: ObjectInfo, record: PartRecord) -> None:
+        if record.size not in (None, info.size):
             raise TruncatedStream(
-                f"{self.url}/{key} has {info.size:,} bytes, recorded are {size:,}: it is damaged, or was replaced", _HINT
+                f"{self.url}/{key} has {info.size:,} bytes, recorded are {record.size:,}: it is damaged, or was replaced", _HINT
             )
 
     def _list_of(self, record: PartRecord, layout: Layout) -> StoredDigests:

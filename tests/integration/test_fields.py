@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from modos.api import MODO
-from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, RemoteError
 from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.htsget import transport
@@ -32,6 +32,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support import commands
 from tests.support.fields_oracle import FIELDS, left, sam
+from tests.support.older import forget_digests
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.sweep(20)
@@ -306,12 +307,27 @@ def test_a_truncated_file_is_an_error(root, tmp_path):
 
 def test_a_file_that_was_changed_is_seen(root, tmp_path, quick):
     shutil.copytree(root / "ex", tmp_path / "ex")
+    forget_digests(tmp_path / "ex")
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
         client = HtsgetClient(f"{server.url}/htsget")
         ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
         subprocess.run(["samtools", "view", "-b", "-o", tmp_path / "ex/demo2.bam", root / "ex/demo2.bam", "chr1"], check=True)
         assert requests.get(made_url(ticket), timeout=20).status_code == 412
         with pytest.raises(ProtocolError, match="412"):
+            b"".join(client.iter_bytes(ticket))
+
+
+def test_a_file_that_is_not_the_recorded_one_is_not_made_reads_of(root, tmp_path, quick):
+    shutil.copytree(root / "ex", tmp_path / "ex")
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        client = HtsgetClient(f"{server.url}/htsget")
+        ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
+        data = bytearray((tmp_path / "ex/demo2.bam").read_bytes())
+        data[200_000] ^= 1
+        (tmp_path / "ex/demo2.bam").write_bytes(data)
+        with pytest.raises((ProtocolError, RemoteError)):
+            b"".join(client.iter_bytes(client.fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))))
+        with pytest.raises((ProtocolError, RemoteError)):
             b"".join(client.iter_bytes(ticket))
 
 

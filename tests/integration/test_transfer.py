@@ -191,7 +191,7 @@ def test_only_what_differs_is_copied(ex, stack, target, tmp_path, example):
     ex.add_element({"id": "more", "@type": "AlignmentSet", "data_path": "more.bam"}, example / "ex/demo2.bam")
     ex.remove_element("data/calls")
     plan = ex.plan_upload(target, **where)
-    assert [file.key for file in plan.files] == ["more.bam", "more.bam.bai"]
+    assert [file.key for file in plan.files] == ["more.bam", "more.bam.bai", "more.bam.parts"]
     assert plan.superfluous == ("calls.vcf.gz", "calls.vcf.gz.tbi")
     again = ex.upload(target, **where)
     assert again.find_problems() == [] and again.checksum() == ex.checksum()
