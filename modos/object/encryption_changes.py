@@ -11,7 +11,6 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
-from modos.genomics.verification import Recorded
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
 from modos.object.moving import find_pairs
@@ -38,6 +37,8 @@ def verify(
     senders
         Allowed senders: one of them must have encrypted the files; None allows anybody.
     """
+    from modos.genomics.verification import Recorded
+
     verified = []
     expect(
         progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in iter_encrypted(metadata))
