@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 
 import pytest
 
 from modos.api import MODO
+from modos.demo.stack import CREDENTIALS
 from modos.encryption.header import read_header
 from modos.encryption.keys import SecretKey
 from modos.errors import ChecksumMismatch, InvalidInputError
@@ -16,6 +18,7 @@ from modos.formats.crypt4gh import SEALED
 from modos.object.changes import Update
 from modos.storage.part_digests import DigestList, Layout, digest_parts, root_of
 from tests.support.hard_files import CONTIGS, index_reads, write_reads
+from tests.support.proxy import Proxy
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 INDEXES = {"demo1.cram": ".crai", "demo2.bam": ".bai", "calls.vcf.gz": ".tbi", "cohort.bcf": ".csi"}
@@ -181,6 +184,32 @@ def test_plain_bytes_are_compared_when_a_file_is_decrypted(modo):
     modo.decrypt(ME)
     told = modo.metadata["data/demo2"]
     assert "data_checksum" not in told and told["data_digest"] == list_of(modo, "demo2.bam").root
+
+
+def test_a_region_takes_the_same_round_trips_as_one_that_is_not_compared(example, tmp_path, stack):
+    """Digests come beside the header, or beside the segments that they are of."""
+    source = index_reads(write_reads(tmp_path / "far.bam", CONTIGS, 20_000)).path
+    with Proxy(stack.s3) as proxy:
+        address = f"s3://modos-demo/rounds/{tmp_path.name}"
+        modo = MODO.create(address, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
+        modo.add_element({"id": "far", "@type": "AlignmentSet"}, source)
+        modo.encrypt(ME.public)
+        assert modo.storage.exists("far.bam.c4gh.parts")
+
+        def take():
+            """Seconds, and bytes."""
+            opened = MODO.open(address, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
+            assert "data/far" in opened.metadata
+            proxy.delay, proxy.answered, begin = 0.3, 0, time.perf_counter()
+            count = opened.count("far.bam", "chr2:1-100", secret_key=ME)
+            proxy.delay, taken = 0, time.perf_counter() - begin
+            return count, taken, proxy.answered
+
+        verified = min((take() for _ in range(2)), key=lambda found: found[1])
+        set_slots(modo, "data/far", data_digest=None, index_digests=None)
+        plain = min((take() for _ in range(2)), key=lambda found: found[1])
+    assert verified[0] == plain[0] > 0
+    assert verified[1] < plain[1] + 0.25 and verified[2] <= plain[2] + (192 << 10)
 
 
 def test_digests_are_not_set_by_hand(modo):
