@@ -26,7 +26,7 @@ from modos.storage.local_files import are_unique, file_marks, open_file, read_up
 from modos.storage.part_files import PART, find_kept, part_of, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
 
-_CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
+_CHUNK = 1 << 19  # bytes per piece when a file is read as a stream
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
 _NO_LINKS = (
