@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import checks
 import codes
 import encryption
 import metadata
@@ -23,6 +24,7 @@ BENCHMARKS = {
     "streaming": streaming.main,
     "regions": regions.main,
     "encryption": encryption.main,
+    "checks": checks.main,
     "verification": verification.main,
     "metadata": metadata.main,
     "tracks": tracks.main,

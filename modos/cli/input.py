@@ -58,23 +58,30 @@ def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
-    """Show what will be removed, and how much that is, and ask; raise InvalidInputError if nobody can answer without --yes."""
+def confirm(plan: list[str], yes: bool, amount: str | None = None, verbs: tuple[str, str] = ("remove", "removed")) -> None:
+    """Show what will be removed, and how much that is, and ask; raise InvalidInputError if nobody can answer without --yes.
+
+    Parameters
+    ----------
+    verbs
+        What is done instead, and was done.
+    """
     from modos.cli.output import say
     from modos.errors import EXIT_INTERRUPTED, InvalidInputError
     from modos.errors.escaping import escape_line
 
     if not plan or yes:
         return
+    verb, done = verbs
     if not is_terminal():
         raise InvalidInputError(
-            f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be asked",
+            f"this {verb}s {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be asked",
             "add --yes if it is meant",
         )
     for line in [*plan, amount] if amount else plan:
         print(escape_line(line), file=sys.stderr)  # also where status is not wanted: the question is about it
-    if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
-        say("nothing was removed")
+    if read_answer(f"{verb.capitalize()}? [y/N]").lower() not in ("y", "yes"):
+        say(f"nothing was {done}")
         raise SystemExit(EXIT_INTERRUPTED)
 
 

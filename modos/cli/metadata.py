@@ -1,20 +1,16 @@
-"""The commands `modos publish`, `query`, `check`, `diff` and `upgrade`."""
+"""The commands `modos publish`, `query` and `diff`."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from modos.cli.completion import complete_object
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, options, progress, say, show, show_json, show_lines, show_rows
-from modos.cli.secrets import PassphraseOption, load_optional_secret
-
-if TYPE_CHECKING:
-    from modos.errors import NotFoundError
+from modos.cli.output import say, show, show_json, show_rows
 
 BaseUri = Annotated[
     str | None,
@@ -101,96 +97,6 @@ def _query_in(path: str) -> str:
         raise InvalidInputError(f"{show_path(path)} is not text in UTF-8") from None
 
 
-def check(
-    path: ObjectPath,
-    fix: Annotated[bool, typer.Option("--fix", help="Remove what interrupted changes left; nothing else.")] = False,
-    checksums: Annotated[bool, typer.Option("--checksums/--quick", help="Read every file and compare its checksum.")] = True,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="Read all records, and verify that the indexes find each.")
-    ] = False,
-    secret_key: Annotated[
-        Path | None,
-        typer.Option("--secret-key", metavar="FILE", help="Secret key to check the indexes of encrypted files with."),
-    ] = None,
-    passphrase_file: PassphraseOption = None,
-    hours: Annotated[
-        float,
-        typer.Option(
-            "--older-than",
-            metavar="HOURS",
-            min=0,
-            help="Count changes of other machines and containers as interrupted after so many hours without a sign.",
-        ),
-    ] = 24.0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Check an object: its metadata, files and checksums, and what interrupted changes left.
-
-    modos check data/ex
-
-    modos check s3://my-bucket/ex --quick --fix
-
-    modos check data/ex --thorough
-    """
-    from modos.errors import IntegrityError, NotFoundError
-    from modos.object import checking
-
-    limit = hours * 3600
-    try:
-        modo = open_object(path)
-    except NotFoundError as error:
-        _check_rest(path, fix, hours, json, error)
-        return
-    secret = load_optional_secret(secret_key, passphrase_file)
-    with progress("reading files") as advance:
-        findings = list(
-            checking.find_problems(
-                modo.storage,
-                checksums=checksums,
-                thorough=thorough,
-                limit=limit,
-                progress=advance,
-                endpoint=modo.services.endpoint,
-                secret=secret,
-            )
-        )
-    if json:
-        show_json([vars(finding) for finding in findings])
-    elif findings:
-        show_lines(findings)
-    fixable = [finding for finding in findings if finding.fixable]
-    if fix and fixable:
-        checking.fix(modo.storage, fixable, limit)
-        say(f"mended {count(len(fixable), 'finding')}")
-    damaged = [finding for finding in findings if not finding.harmless]
-    if damaged:
-        raise IntegrityError(
-            f"{modo.storage.url} is not what its metadata say: {count(len(damaged), 'problem')}",
-            "restore the files, or correct the elements with `modos update`",
-        )
-    if fixable and not fix:
-        say("the object is whole; --fix removes what interrupted changes left")
-    elif not findings:
-        say(f"{modo.storage.url} is whole: {count(len(modo.metadata) - 1, 'element')}, {count(len(modo.list_files()), 'file')}")
-
-
-def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:
-    """Show, and remove, what was left if there is no object."""
-    from modos.object.modo import MODO
-
-    findings = MODO.find_rest(path, options.endpoint, None, options.s3_kwargs, older_than=hours, fix=fix)
-    if not findings:
-        raise missing
-    if json:
-        show_json([vars(finding) for finding in findings])
-    else:
-        show_lines(findings)
-    if not fix:
-        missing.hint = "making, copying or removing it was interrupted: do that again, or remove what was left with --fix"
-        raise missing
-    say(f"removed what was left of an object at {path}")
-
-
 def diff(
     path: ObjectPath,
     other: Annotated[str, typer.Argument(metavar="OTHER", autocompletion=complete_object, help="Another object.")],
@@ -215,20 +121,6 @@ def diff(
         show("\n".join(map(str, differences)))
     if differences:
         raise typer.Exit(1)
-
-
-def upgrade(path: ObjectPath) -> None:
-    """Upgrade an object from the layout of Zarr v2 to that of this version.
-
-    Programs that read only Zarr v2, such as sdsc-ordes modos 0.3.4, can no longer read it.
-
-    modos upgrade data/old
-
-    modos --endpoint http://localhost upgrade s3://modos-demo/old
-    """
-    modo = open_object(path)
-    modo.upgrade()
-    say(f"{modo.storage.url} has the layout of this version")
 
 
 def _cell(value: str | None) -> str:

@@ -10,8 +10,15 @@ from modos.encryption.keys import SecretKey
 from modos.errors import DecryptError
 
 
-def encrypt_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) -> Iterator[bytes]:
+def encrypt_beside(
+    header: Header, secret: SecretKey, plain: Iterable[bytes], digests: body.BodyDigests | None = None
+) -> Iterator[bytes]:
     """Encrypt plain bytes with header and data key of an encrypted file: the keys that decrypt that file decrypt these.
+
+    Parameters
+    ----------
+    digests
+        Takes in what passes.
 
     Raises
     ------
@@ -26,4 +33,4 @@ def encrypt_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) ->
             "seal the file anew: modos c4gh revoke --rotate",
         )
     yield header.to_bytes()
-    yield from body.encrypt(plain, opened.keys[0])
+    yield from body.encrypt(plain, opened.keys[0], digests=digests)

@@ -6,19 +6,20 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.errors import DecryptError
 from modos.formats.crypt4gh import NONCE, OVERHEAD, SEALED, SEGMENT, TAG
+from modos.storage.part_digests import PartHasher, digest
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
 
-_JOB = 16  # segments that a thread handles at once
+_JOB = 8  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)
 _ENDLESS = 1 << 70  # more than any edit list adds up to in a file
@@ -52,17 +53,82 @@ class Digest:
     def add(self, sealed: bytes | bytearray | memoryview) -> None:
         """Take in whole segments, of which the last of all may be short."""
         view = memoryview(sealed)
-        for at in range(0, len(view), SEALED):
-            segment = view[at : at + SEALED]
-            self._hash.update(segment[:NONCE])
-            self._hash.update(segment[-TAG:])
+        segments = (view[at : at + SEALED] for at in range(0, len(view), SEALED))
+        self.add_seals(b"".join(part for segment in segments for part in (segment[:NONCE], segment[-TAG:])))
+
+    def add_seals(self, seals: bytes) -> None:
+        """Take in nonces and tags."""
+        self._hash.update(seals)
 
     def hexdigest(self) -> str:
         """Return the digest in hexadecimal digits."""
         return str(self._hash.hexdigest())
 
 
-def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:
+class _Tally:
+    """Digests of some segments, each computed while it is in the cache of a processor."""
+
+    def __init__(self, *, of_plain: bool):
+        self._of_plain = of_plain
+        self.plain: list[bytes] = []
+        self.sealed: list[bytes] = []
+        self.seals: list[memoryview] = []
+
+    def add(self, plain: memoryview, sealed: memoryview) -> None:
+        """Take in a segment."""
+        if self._of_plain:
+            self.plain.append(digest(plain))
+        self.sealed.append(digest(sealed))
+        self.seals += (sealed[:NONCE], sealed[-TAG:])
+
+
+class _Pass(NamedTuple):
+    """What a thread has made of some segments, with the sizes and digests of what it saw."""
+
+    data: bytearray
+    plain_size: int
+    sealed_size: int
+    tally: _Tally | None
+
+
+class BodyDigests:
+    """Digests of a body that are computed in the pass which seals or opens it.
+
+    Parameters
+    ----------
+    of_plain
+        Whether the plain parts have digests, too.
+
+    Attributes
+    ----------
+    seal
+        Over nonces and tags.
+    sealed
+        Of the sealed segments.
+    plain
+        Of the plain segments, which are the parts of the file that all of the body is.
+    """
+
+    def __init__(self, *, of_plain: bool = True):
+        self.seal = Digest()
+        self.sealed = PartHasher(SEALED)
+        self.plain = PartHasher()
+        self._of_plain = of_plain
+
+    def _begin(self) -> _Tally:
+        return _Tally(of_plain=self._of_plain)
+
+    def _add(self, done: _Pass) -> None:
+        if done.tally:
+            self.seal.add_seals(b"".join(done.tally.seals))
+            self.sealed.add_digests(b"".join(done.tally.sealed), done.sealed_size)
+            if self._of_plain:
+                self.plain.add_digests(b"".join(done.tally.plain), done.plain_size)
+
+
+def encrypt(
+    pieces: Iterable[bytes], key: bytes, threads: int = THREADS, *, digests: BodyDigests | None = None
+) -> Iterator[bytearray]:
     """Encrypt plain bytes: whole segments, some at a time; each is decrypted again and compared.
 
     Parameters
@@ -71,13 +137,20 @@ def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iter
         The plain bytes, in pieces of any size.
     key
         The data key.
+    digests
+        Takes in what passes; complete at the end.
     """
-    keep_freed()
-    yield from fetch_ahead(lambda data, _: _encrypt_piece(data, key), _regroup(pieces, PIECE), threads + 1)
+
+    def run(data: bytes, _: threading.Event) -> _Pass:
+        tally = digests._begin() if digests else None
+        sealed = _encrypt_piece(data, key, tally)
+        return _Pass(sealed, len(data), len(sealed), tally)
+
+    return _pass(run, _regroup(pieces, PIECE), threads, digests)
 
 
 def decrypt(
-    pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *, threads: int = THREADS
+    pieces: Iterable[bytes], keys: Sequence[bytes], digests: BodyDigests | None = None, *, threads: int = THREADS
 ) -> Iterator[bytearray]:
     """Decrypt the bytes of a body.
 
@@ -87,70 +160,83 @@ def decrypt(
         Whole segments in pieces of any size; the last of all may be short.
     keys
         The data keys.
-    digest
-        Takes in what is read.
+    digests
+        Takes in what passes; complete at the end.
 
     Raises
     ------
     DecryptError
         A segment that was changed, or is cut.
     """
+
+    def run(job: tuple[int, bytes], _: threading.Event) -> _Pass:
+        number, data = job
+        tally = digests._begin() if digests else None
+        plain = decrypt_segments(data, keys, number * _JOB, tally)
+        return _Pass(plain, len(plain), len(data), tally)
+
+    return _pass(run, enumerate(_regroup(pieces, SEALED_PIECE)), threads, digests)
+
+
+def _pass(
+    run: Callable[[Any, threading.Event], _Pass], jobs: Iterable[Any], threads: int, digests: BodyDigests | None
+) -> Iterator[bytearray]:
+    """Do jobs in threads; yields what is made, in order, and collects the digests."""
     keep_freed()
-
-    def jobs() -> Iterator[tuple[int, bytes]]:
-        for number, data in enumerate(_regroup(pieces, SEALED_PIECE)):
-            if digest:
-                digest.add(data)
-            yield number * _JOB, data
-
-    yield from fetch_ahead(lambda job, _: decrypt_segments(job[1], keys, job[0]), jobs(), threads + 1)
+    for done in fetch_ahead(run, jobs, threads + 1):
+        if digests:
+            digests._add(done)
+        yield done.data
 
 
-def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
+def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int, tally: _Tally | None = None) -> bytearray:
     """Decrypt some segments that follow each other; the last may be short."""
-    plain = bytearray(plain_size(len(data)))
-    _decrypt_into(data, memoryview(plain), keys, first)
-    return plain
-
-
-def _decrypt_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
-    sealed, ciphers = memoryview(data), [ChaCha20Poly1305(key) for key in keys]
-    for number in range(-(-len(sealed) // SEALED)):
-        segment = sealed[number * SEALED : (number + 1) * SEALED]
-        target = out[number * SEGMENT : number * SEGMENT + len(segment) - OVERHEAD]
-        if not any(_try_decrypt(cipher, segment, target) for cipher in ciphers):
+    found = bytearray(plain_size(len(data)))
+    sealed, plain, ciphers = memoryview(data), memoryview(found), [ChaCha20Poly1305(key) for key in keys]
+    for number, at in enumerate(range(0, len(sealed), SEALED)):
+        segment, target = sealed[at : at + SEALED], plain[number * SEGMENT : (number + 1) * SEGMENT]
+        for cipher in ciphers:
+            try:
+                cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
+                break
+            except InvalidTag:
+                continue
+        else:
             raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
+        if tally:
+            tally.add(target, segment)
+    return found
 
 
-def _try_decrypt(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
-    try:
-        cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
-    except InvalidTag:
-        return False
-    return True
-
-
-def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
-    cipher, view = ChaCha20Poly1305(key), memoryview(data)
-    sealed = bytearray(encrypted_size(len(data)))
-    out, count = memoryview(sealed), -(-len(data) // SEGMENT)
-    nonces = os.urandom(count * NONCE)
+def _encrypt_piece(data: bytes, key: bytes, tally: _Tally | None = None) -> bytearray:
+    cipher, view, count = ChaCha20Poly1305(key), memoryview(data), -(-len(data) // SEGMENT)
+    found, opened, nonces = bytearray(encrypted_size(len(data))), _own_buffer(len(data)), os.urandom(count * NONCE)
+    sealed, again = memoryview(found), memoryview(opened)
     for number in range(count):
-        plain = view[number * SEGMENT : (number + 1) * SEGMENT]
-        target = out[number * SEALED : number * SEALED + len(plain) + OVERHEAD]
-        target[:NONCE] = nonces[number * NONCE : (number + 1) * NONCE]
-        cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
-    if _decrypt_again(sealed, key, len(data)) != data:
-        raise DecryptError("what was sealed could not be opened again")
-    return sealed
+        at, segment = number * SEGMENT, sealed[number * SEALED : (number + 1) * SEALED]
+        plain, nonce, target = view[at : at + SEGMENT], segment[:NONCE], segment[NONCE:]
+        nonce[:] = nonces[number * NONCE : (number + 1) * NONCE]
+        cipher.encrypt_into(nonce, plain, None, target)
+        try:
+            cipher.decrypt_into(nonce, target, None, again[at : at + SEGMENT])
+        except InvalidTag:
+            raise _not_opened_error() from None
+        if tally:
+            tally.add(plain, segment)
+    if opened != data:
+        raise _not_opened_error()
+    return found
 
 
-def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
-    """Decrypt some segments into a buffer of this thread that the next call uses, too."""
+def _not_opened_error() -> DecryptError:
+    return DecryptError("what was sealed could not be opened again")
+
+
+def _own_buffer(size: int) -> bytearray:
+    """Return a buffer of this thread, that the next call uses, too."""
     buffer = getattr(_own, "buffer", None)
     if buffer is None or len(buffer) != size:
         buffer = _own.buffer = bytearray(size)
-    _decrypt_into(sealed, memoryview(buffer), (key,), 0)
     return buffer
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
 from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path
+from modos.formats import Metadata, index_names, is_array_path, parts_name
+
+if TYPE_CHECKING:
+    from modos.encryption.body import BodyDigests
 
 _CHANGED = "`modos check` says more; open the object again where somebody else has changed it"
 
@@ -24,22 +27,40 @@ class SealRecord(NamedTuple):
         Digests of which its header has one; none where that is not recorded.
     seal
         Digest over its segments; see `modos.encryption.body.Digest`.
+    roots
+        Roots of which one is that of the segments of its body; none where that is not recorded.
+    list_key
+        Where the list of digests is that the root is of; an index has none.
+    plain_size
+        Plain bytes of it that count.
     """
 
     size: int | None = None
     headers: tuple[str, ...] = ()
     seal: str | None = None
+    roots: tuple[str, ...] = ()
+    list_key: str = ""
+    plain_size: int | None = None
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
         """Read what the attributes of an element record of its file."""
-        size, seal = attributes.get("data_size"), attributes.get("seal_digest")
-        return cls(size if isinstance(size, int) else None, _digests(attributes)[:1], seal if _is_digest(seal) else None)
+        sizes = (attributes.get(slot) for slot in ("data_size", "plain_size"))
+        size, plain_size = (size if isinstance(size, int) else None for size in sizes)
+        seal, roots = attributes.get("seal_digest"), read_roots(attributes, "data_digest")
+        return cls(
+            size,
+            _digests(attributes)[:1],
+            seal if _is_digest(seal) else None,
+            roots,
+            parts_name(attributes["data_path"]) if roots else "",
+            plain_size,
+        )
 
     @classmethod
     def from_index_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
         """Read what the attributes of an element record of the indexes of its file."""
-        return cls(headers=_digests(attributes)[1:])
+        return cls(headers=_digests(attributes)[1:], roots=read_roots(attributes, "index_digests"))
 
     def check_header(self, header: Header, name: str) -> None:
         """Raise ChecksumMismatch where a header is not the one that is recorded."""
@@ -55,6 +76,19 @@ class SealRecord(NamedTuple):
             raise TruncatedStream(
                 f"{name} has {size:,} bytes, recorded are {self.size:,}: it is damaged, or was replaced", _CHANGED
             )
+
+    def check_body(self, root: str, name: str) -> None:
+        """Raise ChecksumMismatch where a body is not one that is recorded, by the root of the digests of its segments."""
+        if self.roots and root not in self.roots:
+            raise ChecksumMismatch(
+                f"{name} is not what is recorded: segments were changed, or are missing, repeated or moved", _CHANGED
+            )
+
+
+def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
+    """Read the root of an element's file (`data_digest`), or those of its indexes (`index_digests`)."""
+    roots = attributes.get(slot) or ()
+    return (roots,) if isinstance(roots, str) else tuple(roots)
 
 
 def has_no_index(attributes: Mapping[str, Any]) -> bool:
@@ -78,26 +112,37 @@ def find_record(metadata: Metadata, key: str) -> SealRecord:
     return SealRecord()
 
 
-def iter_whole(pieces: Iterable[bytes], opened: Opened, record: SealRecord, name: str) -> Iterator[bytes]:
+def iter_whole(
+    pieces: Iterable[bytes], opened: Opened, record: SealRecord, name: str, digests: BodyDigests | None = None
+) -> Iterator[bytes]:
     """Iterate over the plain bytes of a whole body; give the last piece only if the body is the recorded one.
+
+    Parameters
+    ----------
+    digests
+        Takes in what passes.
 
     Raises
     ------
-    DecryptError
+    IntegrityError
         A segment was changed, or segments are missing, repeated or moved.
     """
     from modos.encryption import body
 
-    digest, held = body.Digest(), b""
+    found, held = digests, b""
+    if found is None and (record.roots or record.seal):
+        found = body.BodyDigests(of_plain=False)
     try:
-        for piece in body.apply_edits(body.decrypt(pieces, opened.keys, digest), opened.edits):
+        for piece in body.apply_edits(body.decrypt(pieces, opened.keys, found), opened.edits):
             if held:
                 yield held
             held = piece
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None
-    if record.seal not in (None, digest.hexdigest()):
-        raise DecryptError(f"{name}: segments are missing, repeated or moved", "restore the file from a copy")
+    if found:
+        record.check_body(found.sealed.finish().root, name)
+        if record.seal not in (None, found.seal.hexdigest()):
+            raise DecryptError(f"{name}: segments are missing, repeated or moved", "restore the file from a copy")
     if held:
         yield held
 

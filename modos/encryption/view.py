@@ -1,4 +1,4 @@
-"""A decrypted view of a storage that fetches only the segments a range touches."""
+"""A decrypted view of a storage that fetches, and compares, only the segments a range touches."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modos.encryption.body import SEALED_PIECE, decrypt_segments, kept_stretches, plain_size
+from modos.encryption.body import decrypt_segments, kept_stretches, plain_size
 from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import FindRecord, SealRecord, iter_whole
-from modos.encryption.stored import read_stored_header
+from modos.encryption.segments import SealedSegments, open_segments
 from modos.errors import DecryptError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_index
-from modos.formats.crypt4gh import SEALED, SEGMENT
+from modos.formats.crypt4gh import SEGMENT
 from modos.storage import ObjectInfo, Storage
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 
 _MAX_FILES = 64
-_PART = 4 * SEALED_PIECE  # bytes of a whole file that are fetched at once
+_PART = 64  # segments of a whole file that are fetched at once
 _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
 
@@ -30,10 +30,9 @@ class _Encrypted:
     """Facts of an encrypted file."""
 
     info: ObjectInfo
-    start: int  # of the body
+    segments: SealedSegments
     opened: Opened
     stretches: tuple[tuple[int, int], ...]  # plain bytes [start, end) that count, in order
-    first: bytes  # of the file
 
     @property
     def size(self) -> int:
@@ -58,7 +57,8 @@ class DecryptedView:
     ------
     IntegrityError
         From every method: a file is not encrypted for the key, or by nobody of
-        the senders; or it was changed, or is not the one that is recorded.
+        the senders; or it was changed, or is not the one that is recorded. Each
+        segment is compared before it is opened, if digests are recorded.
     """
 
     def __init__(
@@ -121,23 +121,20 @@ class DecryptedView:
     def iter_whole(self, info: ObjectInfo, workers: int) -> Iterator[bytes]:
         """Iterate over all plain bytes of a file as `stat` found it, compared as a whole (see `recorded.iter_whole`)."""
         sealed = self._find_encrypted(info.key, info.etag)
-        name, size = sealed.info.key, sealed.info.size
+        name, segments = f"{self.url}/{sealed.info.key}", sealed.segments
 
-        def fetch(start: int, _: threading.Event) -> bytes:
-            end = min(start + _PART, size)
-            data, _info = self._storage.read_part(name, start, end, if_match=sealed.info.etag)
-            if len(data) != end - start:
-                raise DecryptError(f"{self.url}/{name}: the file ends before its size")
-            return data
+        def fetch(begin: int, _: threading.Event) -> bytes:
+            return self._read_sealed(sealed, begin, min(begin + _PART, segments.count))
 
-        pieces = fetch_ahead(fetch, range(sealed.start, size, _PART), workers)
-        return iter_whole(pieces, sealed.opened, self.find_record(info.key), f"{self.url}/{name}")
+        record = SealRecord() if segments.is_verified else self.find_record(info.key)
+        return iter_whole(fetch_ahead(fetch, range(0, segments.count, _PART), workers), sealed.opened, record, name)
 
     def _check_plain(self, key: str) -> None:
         """Allow a plain index, as htsget-rs takes one, where no encrypted one is recorded."""
         if not is_index(key):
             raise NotFoundError(f"no {key}{ENCRYPTED_SUFFIX} in {self.url}")
-        if self._senders is not None or self.find_record(key).headers:
+        record = self.find_record(key)
+        if self._senders is not None or record.headers or record.roots:
             raise NotFoundError(
                 f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
                 "an index that is not sealed is not read in its place, as anybody can have made it",
@@ -158,15 +155,12 @@ class DecryptedView:
     def _open(self, key: str, if_match: str | None) -> _Encrypted:
         name = key + ENCRYPTED_SUFFIX
         try:
-            header, first, info = read_stored_header(self._storage, name, SEALED, if_match)
-            record = self._find_record(name)
-            record.check_header(header, f"{self.url}/{name}")
-            record.check_size(info.size, f"{self.url}/{name}")
+            header, segments, info = open_segments(self._storage, name, self._find_record(name), if_match)
             opened = header.decrypt(self._secret, self._senders)
             stretches = kept_stretches(plain_size(info.size - header.size), opened.edits)
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{name}: {error.message}", error.hint) from None
-        return _Encrypted(info, header.size, opened, stretches, first)
+        return _Encrypted(info, segments, opened, stretches)
 
     def _read_plain(self, sealed: _Encrypted, start: int, end: int) -> bytes:
         """Read plain bytes [start, end) of the body."""
@@ -194,15 +188,8 @@ class DecryptedView:
 
     def _fetch_segments(self, sealed: _Encrypted, begin: int, beyond: int) -> bytes:
         """Fetch and decrypt segments [begin, beyond); a few are kept, as planning a region reads its edges first."""
-        low = sealed.start + begin * SEALED
-        high = min(sealed.start + beyond * SEALED, sealed.info.size)
-        data = sealed.first[low:high]
-        if high > len(sealed.first):
-            more, _ = self._storage.read_part(sealed.info.key, low + len(data), high, if_match=sealed.info.etag)
-            data += more
+        data = self._read_sealed(sealed, begin, beyond)
         try:
-            if len(data) != high - low:
-                raise DecryptError("the file ends before its size")
             plain = bytes(decrypt_segments(data, sealed.opened.keys, begin))
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{sealed.info.key}: {error.message}", error.hint) from None
@@ -214,6 +201,12 @@ class DecryptedView:
                 while len(self._segments) > _MAX_SEGMENTS:
                     self._segments.popitem(last=False)
         return plain
+
+    def _read_sealed(self, sealed: _Encrypted, begin: int, beyond: int) -> bytes:
+        try:
+            return sealed.segments.read(begin, beyond)
+        except DecryptError as error:
+            raise DecryptError(f"{self.url}/{sealed.info.key}: {error.message}", error.hint) from None
 
 
 def _cut(stretches: tuple[tuple[int, int], ...], start: int, end: int) -> list[tuple[int, int]]:

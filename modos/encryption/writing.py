@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from modos.encryption import body
@@ -12,7 +13,43 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.storage import Storage
 from modos.storage.base import Progress, report
-from modos.storage.hashing import ThreadedHash
+from modos.storage.part_digests import DigestList
+
+
+@dataclass(frozen=True)
+class SealedFile:
+    """Encrypted file in place.
+
+    Parameters
+    ----------
+    size
+        Bytes of it.
+    header
+        Digest of its header.
+    seal
+        Digest over the nonces and tags of its segments.
+    segments
+        Digests of the segments of its body.
+    plain
+        Digests of the parts of the plain file.
+    """
+
+    size: int
+    header: str
+    seal: str
+    segments: DigestList
+    plain: DigestList
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the element says of it; the checksum was one of the plain bytes."""
+        return {
+            "data_size": self.size,
+            "data_digest": self.segments.root,
+            "data_checksum": None,
+            "seal_digest": self.seal,
+            "plain_size": self.plain.layout.sizes[0],
+            "plain_digest": self.plain.root,
+        }
 
 
 def encrypt_pieces(
@@ -24,32 +61,32 @@ def encrypt_pieces(
     sender: SecretKey,
     progress: Progress | None,
     like: str | None = None,
-) -> dict[str, Any]:
-    """Encrypt plain bytes into a new file; returns what to record of it.
+    check: Callable[[DigestList], None] | None = None,
+) -> SealedFile:
+    """Encrypt plain bytes into a new file.
 
     Parameters
     ----------
     like
         The file that it replaces, whose mode it keeps.
+    check
+        Is called with the digests of the plain parts before the file is
+        there; an error leaves none.
     """
-    key = os.urandom(32)
-    head, sealed, digest = encrypt_header(key, recipients, sender), ThreadedHash(), body.Digest()
+    key, digests = os.urandom(32), body.BodyDigests()
+    head = encrypt_header(key, recipients, sender)
+    found: list[DigestList] = []
 
     def parts() -> Iterator[bytes]:
         yield head
-        for part in body.encrypt(report(pieces, progress), key):
-            sealed.update(part)
-            digest.add(part)
-            yield part
+        yield from body.encrypt(report(pieces, progress), key, digests=digests)
+        found.append(digests.plain.finish())
+        if check:
+            check(found[0])
 
     whole = len(head) + body.encrypted_size(size)
     write_new(storage, target, parts(), whole, like)
-    return {
-        "data_size": whole,
-        "data_checksum": sealed.hexdigest(),
-        "seal_digest": digest.hexdigest(),
-        "header_digest": digest_of(head),
-    }
+    return SealedFile(whole, digest_of(head), digests.seal.hexdigest(), digests.sealed.finish(), found[0])
 
 
 def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str | None = None) -> None:

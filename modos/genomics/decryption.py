@@ -13,6 +13,7 @@ from modos.genomics.sources import StorageSource, Stream
 from modos.genomics.verification import Recorded
 
 if TYPE_CHECKING:
+    from modos.encryption.recorded import SealRecord
     from modos.encryption.view import DecryptedView
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class DecryptedSource(StorageSource):
     """
 
     def __init__(self, view: DecryptedView, key: str, planner: Planner, workers: int = WORKERS, recorded: Recorded = Recorded()):
-        super().__init__(view, key, planner, workers, recorded)
+        super().__init__(view, key, planner, workers, recorded, is_verified=bool(view.find_record(key).roots))
         self._view = view
         self._is_told = False
 
@@ -49,9 +50,15 @@ class DecryptedSource(StorageSource):
 
     def _tell(self, *, whole: bool) -> None:
         record = self._view.find_record(self._key)
-        if whole and (record.seal or self._recorded.checksum):
+        if whole and (record.seal or self._recorded.checksum or (record.roots and record.headers)):
             return
-        if whole:
+        if record.roots and not record.headers:
+            logger.warning(
+                "%s: no digest of its header is recorded: nothing tells whether that is another header, which leaves out "
+                "a part of it (`modos c4gh share` and `revoke` record one)",
+                self.name,
+            )
+        elif whole:
             logger.warning(
                 "%s: no digest of it is recorded: nothing tells whether segments are missing, repeated or moved, or "
                 "whether it is another file",
@@ -63,15 +70,22 @@ class DecryptedSource(StorageSource):
                 "(`modos c4gh share` and `revoke` record one)",
                 self.name,
             )
-        elif not self._view.find_record(index_names(self._key)[0]).headers:
+        else:
+            self._tell_of_region(record)
+
+    def _tell_of_region(self, record: SealRecord) -> None:
+        of_index = self._view.find_record(index_names(self._key)[0])
+        if not of_index.headers:
             logger.warning(
                 "%s: no digest of the header of its index is recorded: nothing tells whether that is another index, which "
                 "leaves out records (`modos check --secret-key` looks at it, `modos c4gh revoke "
                 "--rotate` records one)",
                 self.name,
             )
-        else:
+        elif not record.roots or not of_index.roots:
             logger.info(
-                "%s: only the segments of the regions were opened; whether others are missing or moved was not compared",
+                "%s: no digests of %s are recorded: whether some are missing, moved or of an earlier version was not "
+                "compared (`modos check --digests` records them)",
                 self.name,
+                "its index" if record.roots else "its segments",
             )

@@ -184,7 +184,7 @@ def commit(
             return base  # the answer was lost, the commit was not
         document = base.copy()
         change(document)
-        _refuse_newer_or_older(storage, document)
+        refuse_newer_or_older(storage, document)
         document.stamp(commit_id)
         if check:
             check(document)
@@ -209,7 +209,7 @@ def fence(storage: Storage) -> Document:
     """
     for _ in range(_ATTEMPTS):
         document = load(storage).copy()
-        _refuse_newer_or_older(storage, document)
+        refuse_newer_or_older(storage, document)
         document.keep_apart()
         document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
         try:
@@ -230,7 +230,8 @@ def _serialise(storage: Storage, document: Document) -> bytes:
     return data
 
 
-def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
+def refuse_newer_or_older(storage: Storage, document: Document) -> None:
+    """Raise InvalidInputError for an object in a layout or of a version that is not written."""
     if document.zarr_format == 2:
         raise InvalidInputError(
             f"{storage.url} is in the old layout (Zarr v2) and can only be read", "bring it up to date with `modos upgrade`"

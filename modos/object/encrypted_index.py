@@ -12,7 +12,6 @@ from modos.encryption.structure import check_encrypted_source, source_header
 from modos.errors import AccessError, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.formats.crypt4gh import is_crypt4gh
-from modos.genomics import indexer
 from modos.storage.local import LocalStorage
 
 _PIECE = 1 << 20  # bytes that are read at once
@@ -95,6 +94,7 @@ def _plain_names(source: Path) -> list[str]:
 
 def _check_fit(source: Path, index: Path, secret: SecretKey) -> None:
     from modos.encryption.view import DecryptedView
+    from modos.genomics import indexer
 
     format, name, real = format_of(plain_name(source)), plain_name(source.name), source.resolve()
     if not format or not format.streamable or real.name != name + ENCRYPTED_SUFFIX:

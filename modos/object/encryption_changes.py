@@ -11,7 +11,6 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
-from modos.genomics.verification import Recorded
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
 from modos.object.moving import find_pairs
@@ -38,6 +37,8 @@ def verify(
     senders
         Allowed senders: one of them must have encrypted the files; None allows anybody.
     """
+    from modos.genomics.verification import Recorded
+
     verified = []
     expect(
         progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in iter_encrypted(metadata))
@@ -52,7 +53,7 @@ def verify(
                     "%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key
                 )
                 continue
-            headers = SealRecord.from_attributes(attributes) if key == path else SealRecord.from_index_attributes(attributes)
+            record = SealRecord.from_attributes(attributes) if key == path else SealRecord.from_index_attributes(attributes)
             if key != path and has_no_index(attributes):
                 logger.warning(
                     "%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
@@ -60,7 +61,7 @@ def verify(
                     element_id,
                     key,
                 )
-            file = DecryptedFile(storage, key, secret, senders, headers=headers)
+            file = DecryptedFile(storage, key, secret, senders, record=record)
             for _ in report(file.iter_plain(attributes if key == path else {}), progress):
                 pass
         verified.append(element_id)
@@ -135,14 +136,15 @@ def decrypt_elements(
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        DecryptedFile(storage, path, secret, senders, headers=SealRecord.from_attributes(attributes))
+        DecryptedFile(storage, path, secret, senders, record=SealRecord.from_attributes(attributes))
         target = transaction.free_key(plain_name(path))
         beside = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
             raise plain_index_error(storage, plain)
-        pairs = tuple(pair for pair in beside if pair[0] != pair[1])
         allowed = None if senders is None else tuple(senders)
-        transaction.convert_file(element_id, {"data_path": target}, partial(Decrypt, pairs=pairs, secret=secret, senders=allowed))
+        transaction.convert_file(
+            element_id, {"data_path": target}, partial(Decrypt, pairs=beside, secret=secret, senders=allowed)
+        )
         changed.append(element_id)
     return changed
 
@@ -234,7 +236,7 @@ def _reencrypt_headers(
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        opened = DecryptedFile(storage, path, secret, headers=SealRecord.from_attributes(attributes))
+        opened = DecryptedFile(storage, path, secret, record=SealRecord.from_attributes(attributes))
         sealed_for, recorded = choose_recipients(
             element_id, list(attributes.get("recipients", ())), Packets.count_in_files(storage, opened.header, attributes, secret)
         )

@@ -11,41 +11,79 @@ from modos.encryption import body
 from modos.encryption.beside import encrypt_beside
 from modos.encryption.header import Opened, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord, iter_whole
+from modos.encryption.recorded import SealRecord, iter_whole, read_roots
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import encrypt_pieces, exists_error, write_new
-from modos.errors import ChecksumMismatch, ConflictError, DecryptError
-from modos.formats import is_encrypted
+from modos.errors import ChecksumMismatch, ConflictError, DecryptError, NotFoundError
+from modos.formats import is_encrypted, parts_name
+from modos.formats.crypt4gh import SEALED
 from modos.object import transfer
 from modos.object.changes import Update
 from modos.object.moving import FilePairs
+from modos.object.part_lists import body_start, digest_stored, stage_list
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
+from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
+
+
+@dataclass(frozen=True)
+class _Made:
+    """File that was made of another.
+
+    Parameters
+    ----------
+    slots
+        What the element says of it, if it is the data file.
+    digests
+        Of its parts, or of the segments of its body; None where these are those of the file of which it was made.
+    header
+        Digest of its header, if it is encrypted.
+    """
+
+    slots: dict[str, Any]
+    digests: DigestList | None
+    header: str | None = None
 
 
 @dataclass(frozen=True)
 class _Conversion(FilePairs, ABC):
     """Conversion of a data file and its indexes to other files."""
 
+    def keys(self) -> list[str]:
+        """List the keys of the new files; an index may stay where it is."""
+        return [*(target for source, target in self.pairs if source != target), parts_name(self.pairs[0][1])]
+
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the new files; returns what the element says of them."""
-        told: dict[str, Any] = {}
-        headers = []
-        for source, target in self.pairs:
-            found = self._convert(log.storage, source, target, {} if told else self.change.base, progress)
+        (path, new), *indexes = self.pairs
+        data = self._make(log, path, new, self.change.base, progress)
+        if data.digests:
+            stage_list(log, new, data.digests, like=path)
+        else:
+            _copy_list(log, path, new, self.change.base)
+        of_indexes = [self._make(log, source, target, {}, progress) for source, target in indexes]
+        headers = [one.header for one in (data, *of_indexes) if one.header]
+        roots = [one.digests.root for one in of_indexes if one.digests]
+        return (
+            data.slots
+            | ({"header_digests": headers} if headers else {})
+            | ({"index_digests": roots or None} if len(roots) == len(of_indexes) else {})
+        )
+
+    def _make(self, log: WriteLog, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None) -> _Made:
+        made = self._convert(log.storage, source, target, recorded, progress)
+        if source != target:
             log.wrote(target)
-            headers += [found.pop("header_digest")] if "header_digest" in found else []
-            told = told or found
-        return told | ({"header_digests": headers} if headers else {})
+        return made
 
     @abstractmethod
     def _convert(
-        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
-    ) -> dict[str, Any]:
-        """Make one file, checked against what is recorded of it; returns what the element says of the new one."""
+        self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
+    ) -> _Made:
+        """Make one file, checked against what is recorded of it, which is nothing of an index."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +94,25 @@ class Encrypt(_Conversion):
     sender: SecretKey
 
     def _convert(
-        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
-    ) -> dict[str, Any]:
-        size, plain = storage.stat(source).size, ThreadedHash()
+        self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
+    ) -> _Made:
+        size, checksum = storage.stat(source).size, recorded.get("data_checksum")
+        roots = read_roots(recorded, "data_digest") if recorded else read_roots(self.change.base, "index_digests")
+        blake2b = ThreadedHash() if checksum and not roots else None
 
-        def pieces() -> Iterator[bytes]:
-            yield from plain.pass_on(storage.iter_range(source, 0, size, body.PIECE))
-            if recorded.get("data_checksum") not in (None, plain.hexdigest()):
+        def check(plain: DigestList) -> None:
+            if (roots and plain.root not in roots) or (blake2b and blake2b.hexdigest() != checksum):
                 raise ChecksumMismatch(
-                    f"{storage.url}/{source} does not have the checksum in its metadata",
+                    f"{storage.url}/{source} is not what is recorded in its metadata",
                     "the file was changed or damaged: see `modos check`",
                 )
 
-        told = encrypt_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress, like=source)
-        return told | {
-            "plain_size": size,
-            "plain_checksum": plain.hexdigest(),
-            "recipients": [str(recipient) for recipient in self.recipients],
-        }
+        pieces = storage.iter_range(source, 0, size, body.PIECE)
+        if blake2b:
+            pieces = blake2b.pass_on(pieces)
+        sealed = encrypt_pieces(storage, pieces, size, target, self.recipients, self.sender, progress, source, check)
+        slots = {"plain_checksum": checksum, "recipients": [str(recipient) for recipient in self.recipients]}
+        return _Made(sealed.describe() | slots, sealed.segments, sealed.header)
 
 
 @dataclass(frozen=True)
@@ -84,15 +123,14 @@ class Decrypt(_Conversion):
     senders: tuple[PublicKey, ...] | None
 
     def _convert(
-        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
-    ) -> dict[str, Any]:
+        self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
+    ) -> _Made:
         if not is_encrypted(source):
-            size = storage.stat(source).size
-            write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
-            return {}
-        opened = DecryptedFile(storage, source, self.secret, self.senders, headers=_read_record(self.change, recorded))
+            return _copy_plain(storage, source, target)
+        opened = DecryptedFile(storage, source, self.secret, self.senders, record=_read_record(self.change, recorded))
         write_new(storage, target, report(opened.iter_plain(recorded), progress), opened.size, like=source)
-        return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
+        slots = {"data_size": opened.size, "data_digest": opened.plain.root, "data_checksum": recorded.get("plain_checksum")}
+        return _Made(slots | dict.fromkeys(SLOTS_OF_SEALED), opened.plain)
 
 
 @dataclass(frozen=True)
@@ -103,20 +141,19 @@ class Rotate(_Conversion):
     recipients: tuple[PublicKey, ...]
 
     def _convert(
-        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
-    ) -> dict[str, Any]:
+        self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
+    ) -> _Made:
         if not is_encrypted(source):
             return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
-        opened = DecryptedFile(storage, source, self.secret, headers=_read_record(self.change, recorded))
-        told = encrypt_pieces(
-            storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress, like=source
-        )
-        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
+        opened = DecryptedFile(storage, source, self.secret, record=_read_record(self.change, recorded))
+        plain = opened.iter_plain(recorded)
+        sealed = encrypt_pieces(storage, plain, opened.size, target, self.recipients, self.secret, progress, source)
+        return _Made(sealed.describe() | {"sender": str(self.secret.public)}, sealed.segments, sealed.header)
 
 
 @dataclass(frozen=True)
 class ReplaceHeader(_Conversion):
-    """Replacement of the headers of an encrypted file and its indexes.
+    """Replacement of the headers of an encrypted file and its indexes; the bodies stay, and their digests.
 
     Parameters
     ----------
@@ -129,8 +166,8 @@ class ReplaceHeader(_Conversion):
     keeps_packets: bool
 
     def _convert(
-        self, storage: Storage, source: str, target: str, recorded: dict[str, Any], progress: Progress | None
-    ) -> dict[str, Any]:
+        self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
+    ) -> _Made:
         if not is_encrypted(source):
             return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
         header, _, _ = read_stored_header(storage, source)
@@ -143,10 +180,27 @@ class ReplaceHeader(_Conversion):
             storage.splice(target, head, source, header.size)
         except ConflictError:
             raise exists_error(storage, target) from None
-        told = {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
-        if recorded and transfer.counts_whole(recorded):
-            told["data_checksum"] = transfer.measure(storage, target)[1]
-        return told
+        slots: dict[str, Any] = {"data_size": storage.stat(target).size}
+        if recorded.get("data_checksum") and transfer.counts_whole(recorded):
+            slots["data_checksum"] = transfer.measure(storage, target)[1]
+        return _Made(slots, None, digest_of(head))
+
+
+def _copy_list(log: WriteLog, source: str, target: str, recorded: Mapping[str, Any]) -> None:
+    """Give a file whose body is that of another the other's list of digests, if it has one."""
+    storage, root = log.storage, recorded.get("data_digest")
+    if not root or storage.stat(target).size - body_start(storage, target) <= SEALED:
+        return
+    try:
+        storage.copy(parts_name(target), parts_name(source))
+    except NotFoundError:
+        digests = digest_stored(storage, target)
+        SealRecord.from_attributes(recorded).check_body(digests.root, f"{storage.url}/{source}")
+        stage_list(log, target, digests, like=source)
+    except ConflictError:
+        raise exists_error(storage, parts_name(target)) from None
+    else:
+        log.wrote(parts_name(target))
 
 
 def _read_record(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
@@ -154,13 +208,25 @@ def _read_record(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
     return SealRecord.from_attributes(recorded) if recorded else SealRecord.from_index_attributes(change.base)
 
 
-def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
+def _copy_plain(storage: Storage, source: str, target: str) -> _Made:
+    """Copy a plain index; one that stays where it is is read alone."""
+    size, digests = storage.stat(source).size, PartHasher()
+    pieces = digests.pass_on(storage.iter_range(source, 0, size, body.PIECE))
+    if source == target:
+        for _ in pieces:
+            pass
+    else:
+        write_new(storage, target, pieces, size, like=source)
+    return _Made({}, digests.finish())
+
+
+def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> _Made:
     """Encrypt a plain index for the recipients of the data file beside it."""
     header, _, _ = read_stored_header(storage, beside)
-    size = storage.stat(source).size
-    sealed = encrypt_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
+    size, digests = storage.stat(source).size, body.BodyDigests(of_plain=False)
+    sealed = encrypt_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE), digests)
     write_new(storage, target, sealed, header.size + body.encrypted_size(size), like=source)
-    return {"header_digest": header.digest}
+    return _Made({}, digests.sealed.finish(), header.digest)
 
 
 class DecryptedFile:
@@ -170,8 +236,8 @@ class DecryptedFile:
     ----------
     senders
         Allowed senders: one of them must have encrypted it; None allows anybody.
-    headers
-        Record of its header in the metadata.
+    record
+        What the metadata record of it.
 
     Attributes
     ----------
@@ -179,14 +245,16 @@ class DecryptedFile:
         The Crypt4GH header.
     size
         Number of plain bytes.
-    plain_checksum
-        BLAKE2b-512 of the plain bytes, once all of them were read.
+    plain
+        Digests of the parts of the plain bytes, once all of them were read.
 
     Raises
     ------
     IntegrityError
         The key does not decrypt it, or it is damaged, or not what is recorded.
     """
+
+    plain: DigestList
 
     def __init__(
         self,
@@ -195,11 +263,11 @@ class DecryptedFile:
         secret: SecretKey,
         senders: Sequence[PublicKey] | None = None,
         *,
-        headers: SealRecord = SealRecord(),
+        record: SealRecord = SealRecord(),
     ):
         self._storage = storage
         self._key = key
-        self.plain_checksum = ""
+        self._record = record
         try:
             self.header, _, info = read_stored_header(storage, key)
             self._bytes = info.size
@@ -207,21 +275,30 @@ class DecryptedFile:
             total = body.plain_size(self._bytes - self.header.size)
         except DecryptError as error:
             raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
-        headers.check_header(self.header, f"{storage.url}/{key}")
+        record.check_header(self.header, f"{storage.url}/{key}")
         self.size = sum(end - start for start, end in body.kept_stretches(total, self._opened.edits))
 
     def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
-        """Iterate over the plain bytes, which are checked against what is recorded of the file.
+        """Iterate over the plain bytes, which are checked against what is recorded of them.
 
         Raises
         ------
-        DecryptError
+        IntegrityError
             A segment was changed, or segments are missing, repeated or moved;
             or the plain file is not the one that was encrypted.
         """
-        plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
+        is_whole, name = not self._opened.edits, f"{self._storage.url}/{self._key}"
+        digests, root, checksum = (
+            body.BodyDigests(of_plain=is_whole),
+            recorded.get("plain_digest"),
+            recorded.get("plain_checksum"),
+        )
         pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
-        yield from plain.pass_on(iter_whole(pieces, self._opened, SealRecord.from_attributes(recorded), name))
-        self.plain_checksum = plain.hexdigest()
-        if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
+        plain = iter_whole(pieces, self._opened, self._record, name, digests)
+        if not is_whole:
+            plain = digests.plain.pass_on(plain)
+        blake2b = ThreadedHash() if checksum and not root else None
+        yield from blake2b.pass_on(plain) if blake2b else plain
+        self.plain = digests.plain.finish()
+        if root not in (None, self.plain.root) or (blake2b and blake2b.hexdigest() != checksum):
             raise DecryptError(f"{name}: what is in it is not what was sealed")

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
@@ -15,15 +15,20 @@ from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED, source_header
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, parts_name, plain_name
-from modos.formats.crypt4gh import is_crypt4gh
+from modos.formats.crypt4gh import is_crypt4gh, part_size
 from modos.object import encrypted_index, part_lists, transfer
 from modos.object.changes import Add, Update
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.hashing import ThreadedHash
+from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
 _PIECE = 1 << 20  # bytes that are read at once
+_SLOTS_OF_DIGESTS = ("data_digest", "index_digests")
+
+if TYPE_CHECKING:
+    from modos.encryption.writing import SealedFile
 
 logger = logging.getLogger(__name__)
 
@@ -109,10 +114,11 @@ class NewEncryptedFile:
     change: Update
     recipients: tuple[PublicKey, ...]
     replaces: bool = True
+    checksum: bool = True  # whether the BLAKE2b-512 of the plain file is computed
 
     def keys(self) -> list[str]:
-        """List the keys of the file and its indexes."""
-        return [self.key, *(key for _, key in self.indexes)]
+        """List the keys of the file, its indexes and its list of digests."""
+        return [self.key, *(key for _, key in self.indexes), parts_name(self.key)]
 
     def folders(self) -> list[str]:
         """List the folders of arrays: none."""
@@ -124,35 +130,36 @@ class NewEncryptedFile:
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Encrypt the file and its indexes; returns what the element says of them."""
-        storage = log.storage
+        storage, replaced = log.storage, self.change.base["data_path"]
         self._tell_of_strangers(storage)
+        blake2b = ThreadedHash() if self.checksum else None
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             index = transfer.build_indexes(self.source, plain_name(self.key), self.indexes, Path(folder))
-            replaced = self.change.base["data_path"]
-            told = self._encrypt(storage, self.source, self.key, replaced, progress)
-            headers = [told.pop("header_digest")]
-            log.wrote(self.key)
+            data = self._encrypt(log, self.source, self.key, replaced, progress, blake2b)
+            part_lists.stage_list(log, self.key, data.segments, replaced)
             old_index = transfer.index_of(storage, replaced) if index else None
-            for path, index_key in index:
-                of_index = self._encrypt(storage, path, index_key, old_index or replaced, progress)
-                headers.append(of_index["header_digest"])
-                log.wrote(index_key)
-        return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
+            of_indexes = [self._encrypt(log, path, index_key, old_index or replaced, progress) for path, index_key in index]
+        return data.describe() | {
+            "plain_checksum": blake2b.hexdigest() if blake2b else None,
+            "header_digests": [one.header for one in (data, *of_indexes)],
+            "index_digests": [one.segments.root for one in of_indexes] or None,
+            "recipients": [str(recipient) for recipient in self.recipients],
+        }
 
-    def _encrypt(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
+    def _encrypt(
+        self, log: WriteLog, source: Path, key: str, replaced: str, progress: Progress | None, blake2b: ThreadedHash | None = None
+    ) -> SealedFile:
         from modos.encryption.writing import encrypt_pieces
 
-        plain, size = ThreadedHash(), source.stat().st_size
-
         def pieces() -> Iterator[bytes]:
-            with open(source, "rb") as file:
+            with open(source, "rb", buffering=0) as file:
                 while piece := file.read(_PIECE):
                     yield piece
 
-        told = encrypt_pieces(
-            storage, plain.pass_on(pieces()), size, key, self.recipients, SecretKey.random(), progress, like=replaced
-        )
-        return told | {"plain_size": size, "plain_checksum": plain.hexdigest()}
+        size, plain = source.stat().st_size, blake2b.pass_on(pieces()) if blake2b else pieces()
+        sealed = encrypt_pieces(log.storage, plain, size, key, self.recipients, SecretKey.random(), progress, like=replaced)
+        log.wrote(key)
+        return sealed
 
     def _tell_of_strangers(self, storage: Storage) -> None:
         try:
@@ -171,18 +178,18 @@ class NewEncryptedFile:
 
 
 def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes without the slots that only an encryption sets.
+    """Return the changes without the slots that only modos sets: those of an encryption, and digests.
 
     Raises
     ------
     InvalidInputError
         They would change something of it.
     """
-    given = [slot for slot in SLOTS_OF_SEALED if slot in changes]
+    given = [slot for slot in (*SLOTS_OF_SEALED, *_SLOTS_OF_DIGESTS) if slot in changes]
     if wrong := [slot for slot in given if changes[slot] != base.get(slot)]:
         raise InvalidInputError(
-            f"{element_id}: {listing(wrong)} cannot be set: modos records what it has encrypted itself",
-            "leave it out; `modos c4gh encrypt`, `share` and `revoke` change it",
+            f"{element_id}: {listing(wrong)} cannot be set: modos records what it has encrypted and computed itself",
+            "leave it out; `modos c4gh encrypt`, `share` and `revoke` change it, and bringing another file",
         )
     return {slot: value for slot, value in changes.items() if slot not in given}
 
@@ -202,12 +209,8 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
     wanted = changes.get("data_path", path)
     if sealing:
         same_place = wanted == path or (wanted is not None and not is_encrypted(wanted))
-        return (
-            same_place
-            and base.get("plain_size") == size
-            and base.get("plain_checksum") == transfer.checksum(source, plain_name(path))
-        )
-    if wanted != path or base.get("data_size") != size or base.get("data_checksum") != transfer.checksum(source, path):
+        return same_place and base.get("plain_size") == size and _has_content(source, plain_name(path), base, "plain")
+    if wanted != path or base.get("data_size") != size or not _has_content(source, path, base, "data"):
         return False
     if not is_encrypted(path):
         return True
@@ -215,7 +218,24 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
     return not brings_index and read_stored_header(storage, path)[0] == source_header(source)
 
 
-def plan_encrypted(source: Path, key: str, change: Update) -> NewEncryptedFile:
+def _has_content(source: Path, path: str, base: Mapping[str, Any], of: str) -> bool:
+    """Return whether a file is the one of which an element has the digest, or the checksum: `data` or `plain`."""
+    if root := base.get(f"{of}_digest"):
+        return bool(_digest_source(source, path).root == root)
+    return bool(base.get(f"{of}_checksum") == transfer.checksum(source, path))
+
+
+def _digest_source(source: Path, path: str) -> DigestList:
+    """Compute the digests of the parts of a file of this machine, as it will have them under a key."""
+    digests, is_sealed = PartHasher(part_size(path)), is_encrypted(path) and is_crypt4gh(source)
+    with open(source, "rb", buffering=0) as file:
+        file.seek(source_header(source).size if is_sealed else 0)
+        while piece := file.read(_PIECE):
+            digests.update(piece)
+    return digests.finish()
+
+
+def plan_encrypted(source: Path, key: str, change: Update, *, checksum: bool = True) -> NewEncryptedFile:
     """Plan the encryption of a plain file under a key that ends with `.c4gh`; see `NewEncryptedFile`.
 
     Raises
@@ -224,7 +244,7 @@ def plan_encrypted(source: Path, key: str, change: Update) -> NewEncryptedFile:
         The recipients of the file that it replaces are not recorded.
     """
     indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in transfer.plan_indexes(source, plain_name(key))]
-    return NewEncryptedFile(source, key, indexes, change, read_recipients(change.element_id, change.base))
+    return NewEncryptedFile(source, key, indexes, change, read_recipients(change.element_id, change.base), checksum=checksum)
 
 
 def read_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.metadata.description import Entry, Matcher
     from modos.metadata.diff import Difference
-    from modos.object.checking import Finding
     from modos.object.contents import Contents
     from modos.object.copying import CopyPlan
     from modos.object.document import Document
     from modos.object.elements import Elements
     from modos.object.encryption import EncryptedFiles
+    from modos.object.findings import Finding
     from modos.object.gathering import Gathering, Paths
     from modos.object.genomes import Genomes
+    from modos.object.health import Health
     from modos.object.notebook import ElementView
     from modos.object.streaming import GenomicFiles
     from modos.object.transaction import Transaction
@@ -43,6 +44,7 @@ else:  # the parts: each is imported when it is first used
     GenomicFiles = Later("modos.object.streaming", "GenomicFiles")
     EncryptedFiles = Later("modos.object.encryption", "EncryptedFiles")
     Genomes = Later("modos.object.genomes", "Genomes")
+    Health = Later("modos.object.health", "Health")
 
 
 class MODO:
@@ -553,6 +555,10 @@ class MODO:
     def _genomes(self) -> Genomes:
         return Genomes(self._object)
 
+    @cached_property
+    def _health(self) -> Health:
+        return Health(self._object)
+
     list_files = delegate("_contents", Contents.list_files)
     files_of = delegate("_contents", Contents.files_of)
     measure = delegate("_contents", Contents.measure)
@@ -573,6 +579,12 @@ class MODO:
     remove_element = delegate("_elements", Elements.remove_element)
     enrich_metadata = delegate("_elements", Elements.enrich_metadata)
     update_date = delegate("_elements", Elements.update_date)
+
+    find_problems = delegate("_health", Health.find_problems)
+    mend = delegate("_health", Health.mend)
+    plan_repair = delegate("_health", Health.plan_repair)
+    record_digests = delegate("_health", Health.record_digests)
+    upgrade = delegate("_health", Health.upgrade)
 
     add_files = delegate("_gathering", Gathering.add_files)
     compare_with_added = delegate("_gathering", Gathering.compare_with_added)
@@ -677,50 +689,6 @@ class MODO:
         from modos.object.transfer import remove_object
 
         return remove_object(self.storage)
-
-    def upgrade(self) -> None:
-        """Upgrade an object in the layout of Zarr v2 to this version's, with its arrays; its references get missing indexes."""
-        from modos.object import commits, old_chunks
-        from modos.object.references import index_references
-
-        self._object.newest.put(commits.upgrade(self.storage, old_chunks))
-        index_references(self.storage, self.metadata)
-
-    def find_problems(
-        self,
-        checksums: bool = True,
-        progress: Progress | None = None,
-        *,
-        thorough: bool = False,
-        secret_key: SecretKey | str | Path | None = None,
-        passphrase: str | None = None,
-    ) -> list[Finding]:
-        """Compare the object with its metadata; see `modos.object.checking`.
-
-        Parameters
-        ----------
-        thorough
-            Go through the records of every file and see that its index leads
-            to each.
-        secret_key
-            The key, or its file, to look at the indexes of encrypted files with.
-        passphrase
-            Of the secret key; `C4GH_PASSPHRASE` where it is None.
-        """
-        from modos.encryption.keys import as_secret_key
-        from modos.object import checking
-
-        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        return list(
-            checking.find_problems(
-                self.storage,
-                checksums=checksums,
-                thorough=thorough,
-                progress=progress,
-                endpoint=self._object.endpoint,
-                secret=secret,
-            )
-        )
 
     def __getitem__(self, element: str) -> ElementView:
         """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) if there is none.

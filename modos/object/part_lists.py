@@ -43,6 +43,18 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
     return digests.root
 
 
+def put_list(storage: Storage, key: str, digests: DigestList) -> None:
+    """Write the list of digests beside a file anew, or for the first time, in one step."""
+    name = parts_name(key)
+    if not digests.is_stored:
+        return
+    content = digests.to_bytes()
+    try:
+        storage.write_stream(name, [content], size=len(content), like=key)
+    except ConflictError:
+        storage.write(name, content)
+
+
 def digest_stored(storage: Storage, key: str, progress: Progress | None = None) -> DigestList:
     """Read a file of a storage on all cores; returns the digests of its parts.
 

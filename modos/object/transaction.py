@@ -350,7 +350,7 @@ class Transaction:
     def _bring_encrypted(self, source: Path, key: str, change: Update) -> None:
         _check_endings(source, key)
         transfer.check_source(source, plain_name(key))
-        self._replace(incoming.plan_encrypted(source, key, change))
+        self._replace(incoming.plan_encrypted(source, key, change, checksum=self.data_checksum))
 
     def _replace(self, staged: Staged) -> None:
         """Stage a file for an element, and none but this."""

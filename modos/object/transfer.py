@@ -27,7 +27,6 @@ from modos.errors import (
 )
 from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted, is_list, parts_name
 from modos.formats.crypt4gh import is_crypt4gh, part_size, refuse_crypt4gh
-from modos.genomics import indexer
 from modos.object import commits, encrypted_index, journal, part_lists
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
@@ -113,6 +112,8 @@ def check_source(source: Path, key: str) -> None:
     (check_encrypted_source if is_encrypted(key) else refuse_crypt4gh)(source, key)
     format = format_of(key)
     if format:
+        from modos.genomics import indexer
+
         indexer.check_complete(source, format)
 
 
@@ -177,6 +178,8 @@ def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret:
     if path is None:
         format = format_of(key)
         assert format is not None  # no index is planned of what has no format
+        from modos.genomics import indexer
+
         return indexer.build_index(source, format, folder)
     if is_encrypted(key) and not is_crypt4gh(path):
         return encrypted_index.encrypt(source, path, folder, secret)
@@ -233,6 +236,8 @@ def _plain_index_plan(source: Path, key: str) -> IndexPlan:
     if not beside and format.streamable:
         return [(None, key + format.index_suffixes[0])]
     if beside and format.streamable:
+        from modos.genomics import indexer
+
         beside = [indexer.choose_index(source, beside, format)]
     return [(path, key + path.suffix) for path in beside[:1]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -212,6 +212,33 @@ class Storage(ABC):
         ConflictError where it exists.
         """
         self.splice(key, b"", source, 0)
+
+    @abstractmethod
+    def patch(
+        self,
+        key: str,
+        ranges: Sequence[ByteRange],
+        fetch: Callable[[int, int], bytes],
+        *,
+        size: int,
+        if_match: str,
+        watch: Callable[[Iterator[bytes]], Iterator[bytes]] = iter,
+    ) -> None:
+        """Replace some ranges of a file, in one step; the others stay as they are, and mode and group.
+
+        ConflictError where its tag is not `if_match`.
+
+        Parameters
+        ----------
+        ranges
+            In order; all beyond its end is in them where it becomes longer.
+        fetch
+            Gives new bytes [start, end) of a range; may be called from several threads.
+        size
+            Bytes of the file afterwards.
+        watch
+            What all bytes pass through before the file is in its place, if they pass here: a server copies its own.
+        """
 
     @abstractmethod
     def delete(self, key: str) -> None:

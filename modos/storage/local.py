@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
@@ -21,11 +21,12 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.storage import modes
-from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Storage, check_key, piece_size
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
 from modos.storage.part_files import PART, find_kept, part_of, sync_folder, write_durably
+from modos.storage.patching import compose, replace_file
 
-_CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
+_CHUNK = 1 << 19  # bytes per piece when a file is read as a stream
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
 _NO_LINKS = (
@@ -278,6 +279,27 @@ class LocalStorage(Storage):
         """Remove what an interrupted write has left; see `Storage.drop_kept`."""
         while part := find_kept(self._resolve(key), self.now):
             part.unlink()
+
+    def patch(
+        self,
+        key: str,
+        ranges: Sequence[ByteRange],
+        fetch: Callable[[int, int], bytes],
+        *,
+        size: int,
+        if_match: str,
+        watch: Callable[[Iterator[bytes]], Iterator[bytes]] = iter,
+    ) -> None:
+        """Replace ranges of a file; see `Storage.patch`."""
+        path = self._resolve(key)
+        pieces = watch(compose(self, key, ranges, fetch, ByteRange(0, size), if_match))
+
+        def confirm() -> None:
+            if self.stat(key).etag != if_match:
+                raise ConflictError(f"{path} was changed by somebody else", "nothing was changed: try again")
+
+        with translate_errors(path):
+            replace_file(path, pieces, size, confirm)
 
     def delete(self, key: str) -> None:
         """Delete a file; see `Storage.delete`."""

@@ -16,6 +16,7 @@ from modos.storage.processes import ownership
 _SUFFIX = ".part"
 PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
+_WRITE = 1 << 19  # bytes of a write: for more, Linux takes blocks of memory that a virtual machine may have to be given first
 
 
 @contextmanager
@@ -73,9 +74,9 @@ def write_durably(file: FileIO, pieces: Iterable[bytes]) -> int:
 
 def _write_all(file: FileIO, data: bytes) -> None:
     """Write some bytes; one call may take fewer."""
-    done = file.write(data)
-    while done < len(data):
-        done += file.write(memoryview(data)[done:])
+    view, done = memoryview(data), 0
+    while done < len(view):
+        done += file.write(view[done : done + _WRITE])
 
 
 def find_kept(path: Path, now: Callable[[], float]) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from modos.errors import AccessError
 from modos.storage.base import ObjectInfo, Partial, Storage
@@ -70,6 +70,10 @@ class ReadOnlyStorage(Storage):
         self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
     ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
+        self._refuse("change")
+
+    def patch(self, key: str, *given: Any, **named: Any) -> None:
+        """Replace ranges of a file; see `Storage.patch`."""
         self._refuse("change")
 
     def delete(self, key: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from modos.errors import ConflictError, ModosError, NotFoundError, RemoteError, TransportError, TruncatedStream
-from modos.storage.base import INTERRUPTIONS, ObjectInfo, Storage
+from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Storage
+from modos.storage.patching import compose, plan_parts
 from modos.storage.prefetch import fetch_ahead
 
 _LEAST_PART = 5 << 20  # bytes of a part that is not the last
@@ -154,21 +155,70 @@ class Uploads(Storage):
     def _copy_parts(self, key: str, upload: str, source: ObjectInfo, start: int) -> list[dict[str, Any]]:
         count = max((source.size - start) // _COPY_PART, 1)
         bounds = [start + number * _COPY_PART for number in range(count)] + [source.size]
+        return list(
+            fetch_ahead(
+                lambda numbered, _: self._copy_part(key, upload, numbered[0], source, *numbered[1]),
+                enumerate(itertools.pairwise(bounds), 2),
+                _WORKERS,
+            )
+        )
 
-        def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict[str, Any]:
-            number, (low, high) = numbered
-            answer = self._call(
-                "upload_part_copy",
+    def _copy_part(self, key: str, upload: str, number: int, source: ObjectInfo, low: int, high: int) -> dict[str, Any]:
+        answer = self._call(
+            "upload_part_copy",
+            key,
+            UploadId=upload,
+            PartNumber=number,
+            CopySource={"Bucket": self._bucket, "Key": self._full_key(source.key)},
+            CopySourceRange=f"bytes={low}-{high - 1}",
+            CopySourceIfMatch=source.etag,
+        )
+        return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+    def patch(
+        self,
+        key: str,
+        ranges: Sequence[ByteRange],
+        fetch: Callable[[int, int], bytes],
+        *,
+        size: int,
+        if_match: str,
+        watch: Callable[[Iterator[bytes]], Iterator[bytes]] = iter,
+    ) -> None:
+        """Replace ranges of a file in a new upload, for which the server copies the other parts; see `Storage.patch`."""
+        part_size = _part_size(size)
+        if size <= part_size:
+            data = b"".join(watch(compose(self, key, ranges, fetch, ByteRange(0, size), if_match)))
+            _check_size(self, key, len(data), size)
+            self._call("put_object", key, Body=data, ChecksumCRC32=_crc32(data), **conditions(if_match, False))
+            return
+        info = self.stat(key)
+        if info.etag != if_match:
+            raise ConflictError(f"{self.url}/{key} was changed by somebody else", "nothing was changed: try again")
+        upload = self._call("create_multipart_upload", key)["UploadId"]
+
+        def put(numbered: tuple[int, tuple[ByteRange, bool]], _: object) -> dict[str, Any]:
+            number, (bounds, is_copied) = numbered
+            if is_copied:
+                return self._copy_part(key, upload, number, info, *bounds)
+            data = b"".join(compose(self, key, ranges, fetch, bounds, if_match))
+            md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+            answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data, ContentMD5=md5)
+            return {"PartNumber": number, "ETag": answer["ETag"]}
+
+        try:
+            planned = enumerate(plan_parts(ranges, size, part_size, _COPY_PART), 1)
+            parts = list(fetch_ahead(put, planned, max(1, min(_WORKERS, _IN_FLIGHT // part_size))))
+            self._call(
+                "complete_multipart_upload",
                 key,
                 UploadId=upload,
-                PartNumber=number,
-                CopySource={"Bucket": self._bucket, "Key": self._full_key(source.key)},
-                CopySourceRange=f"bytes={low}-{high - 1}",
-                CopySourceIfMatch=source.etag,
+                **conditions(if_match, False),
+                MultipartUpload={"Parts": parts},
             )
-            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
-
-        return list(fetch_ahead(copy, enumerate(itertools.pairwise(bounds), 2), _WORKERS))
+        except BaseException:
+            self._abort(key, upload)
+            raise
 
 
 def conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:

@@ -237,7 +237,7 @@ def test_every_function_with_a_secret_key_takes_a_passphrase():
                     ]
                     if keys:
                         found[label] = "passphrase" in inspect.signature(function).parameters
-    assert {"EncryptedFiles.share", "MODO.find_problems", "as_secret_key"} <= {*found} and len(found) >= 10
+    assert {"EncryptedFiles.share", "Health.find_problems", "as_secret_key"} <= {*found} and len(found) >= 10
     assert [name for name, has in found.items() if not has] == []
 
 

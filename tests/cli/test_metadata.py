@@ -177,8 +177,16 @@ def test_check_names_damage_and_leaves_files_that_are_not_ours(ex):
     result = modos("check", ex, "--fix")
     assert result.returncode == 6
     assert sorted(line.split()[0] for line in result.stdout.splitlines()) == ["checksum", "missing", "unknown"]
+    assert "bytes 0-65,535 of demo2.bam are not those that are recorded" in result.stdout
+    assert "heal it from a copy" in result.stderr
     quick = modos("check", ex, "--quick", "--json")
-    assert quick.returncode == 6 and "checksum" not in {f["kind"] for f in json.loads(quick.stdout)}
+    told = json.loads(quick.stdout)
+    assert quick.returncode == 6 and "checksum" in {finding["kind"] for finding in told["findings"]}
+    assert told["sample"]["parts_per_file"] == 200 and told["sample"]["files"] == 4 and told["sample"]["not_sampled"] == []
+    unread = modos("check", ex, "--quick", "--sample", "0", "--json")
+    assert unread.returncode == 6 and "checksum" not in {finding["kind"] for finding in json.loads(unread.stdout)}
+    for wrong in (["--sample", "9"], ["--yes"], ["--dry-run"], ["--repair-from", ex, "--digests"]):
+        assert modos("check", ex, *wrong).returncode == 2
 
 
 def test_check_mends_mirrors(ex):

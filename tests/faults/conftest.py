@@ -97,6 +97,9 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
             if name == "write_stream":
                 pieces, *args = args
                 args = [halfway(pieces, key), *args]
+            if name == "patch":
+                ranges, fetch, *args = args
+                args = [ranges, between(fetch, key), *args]
             return original(self, key, *args, **kwargs)
 
         return method
@@ -107,10 +110,18 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
             count(f"halfway {key}")
             yield piece[100:]
 
+    def between(fetch, key):
+        def fetching(start, end):
+            data = fetch(start, end)
+            count(f"halfway {key}")
+            return data
+
+        return fetching
+
     originals = {
         (kind, name): getattr(kind, name)
         for kind in (LocalStorage, S3Storage)
-        for name in ("write", "write_stream", "copy", "delete")
+        for name in ("write", "write_stream", "patch", "copy", "delete")
     }
     for (kind, name), original in originals.items():
         setattr(kind, name, counting(original, name))

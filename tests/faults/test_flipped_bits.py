@@ -17,6 +17,7 @@ from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, IntegrityError, RemoteError, TruncatedStream
 from modos.formats import FORMATS
 from modos.genomics.verification import Recorded, check_blocks, verify
+from modos.object.changes import Update
 from modos.object.finding import open_served_file
 from modos.server import htsget as server_module
 from modos.server.app import create_app
@@ -194,6 +195,10 @@ def test_an_encrypted_file_whose_segments_were_swapped(example, tmp_path):
     data, start = path.read_bytes(), read_stored_header(modo.storage, "demo2.bam.c4gh")[0].size
     first, second = data[start + SEALED : start + 2 * SEALED], data[start + 2 * SEALED : start + 3 * SEALED]
     path.write_bytes(data[: start + SEALED] + second + first + data[start + 3 * SEALED :])
+    with pytest.raises(ChecksumMismatch, match="are not those that are recorded"):
+        b"".join(modo.file("demo2.bam.c4gh", secret_key=tmp_path / "me.sec").iter_bytes())
+    with modo.transaction() as transaction:  # as an older version has left it
+        transaction._make(Update("data/demo2", {"data_digest": None}, transaction.view.element("data/demo2")))
     with pytest.raises(DecryptError, match="missing, repeated or moved"):
         b"".join(modo.file("demo2.bam.c4gh", secret_key=tmp_path / "me.sec").iter_bytes())
 

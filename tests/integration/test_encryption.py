@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import shutil
@@ -29,6 +30,7 @@ from modos.genomics.htsget.protocol import Block, Ticket
 from modos.genomics.htsget.streams import htsget_source
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from modos.storage.part_digests import root_of
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.sweep(6)
@@ -69,19 +71,32 @@ def texts(records):
     return [str(record) for record in records]
 
 
+def lists_of(modo):
+    """Names of the lists of digests of all files that have more than one part."""
+    sizes = {a["data_path"]: a.get("plain_size", a["data_size"]) for a in modo.metadata.values() if "data_path" in a}
+    return [f"{path}.parts" for path, size in sizes.items() if size > 65_536]
+
+
 @pytest.mark.core
 def test_there_and_back(modo, key):
     secret, public = key
     before, metadata = content(modo), {i: a for i, a in modo.metadata.items() if i.startswith("data/")}
     assert modo.encrypt(public) == sorted(FILES.values())
     encrypted = content(modo)
-    assert sorted(encrypted) == sorted(name if name.startswith("reference") else f"{name}.c4gh" for name in before)
-    for name, data in before.items():
+    files = [name for name in before if not name.endswith(".parts")]
+    assert sorted(encrypted) == sorted(
+        [*(name if name.startswith("reference") else f"{name}.c4gh" for name in files), *lists_of(modo)]
+    )
+    assert {name for name in before if name.endswith(".parts")} >= {"demo2.bam.parts"}
+    for name in files:
+        data = before[name]
         if not name.startswith("reference"):
             assert data[100:300] not in encrypted[f"{name}.c4gh"]
     for file, element in FILES.items():
         told = modo.metadata[element]
         assert told["data_path"] == f"{file}.c4gh" and told["plain_checksum"] == metadata[element]["data_checksum"]
+        assert told["plain_checksum"] == hashlib.blake2b(before[file]).hexdigest() and "data_checksum" not in told
+        assert told["plain_digest"] == metadata[element]["data_digest"] == root_of(before[file])
         assert told["data_size"] == len(encrypted[f"{file}.c4gh"]) and told["plain_size"] == metadata[element]["data_size"]
     assert modo.find_problems() == [] and modo.encrypt(public) == []
     assert modo.verify_encryption(secret) == sorted(FILES.values())

@@ -184,6 +184,7 @@ def test_the_index_of_a_sealed_file_is_looked_at_with_a_key(modo, made, kind, tm
     file = made(kind, 3000)
     modo.add_element(element(file), file.path)
     modo.storage.write(file.index_path.name, made(kind, 2900).index_path.read_bytes())
+    forget_digests(modo.path)
     secret, public = tmp_path / "me.sec", tmp_path / "me.pub"
     generate(secret, public, None)
     modo.encrypt(public)
@@ -196,6 +197,7 @@ def test_the_index_of_a_sealed_file_is_looked_at_with_a_key(modo, made, kind, tm
     assert unknown.kind == "unknown" and unknown.harmless
     modo.decrypt(secret)
     modo.storage.write(modo.list_files()[1].name, file.index_path.read_bytes())
+    forget_digests(modo.path)
     modo.encrypt(public)
     assert modo.find_problems(secret_key=secret, thorough=True) == []
 
@@ -223,6 +225,9 @@ def test_the_command_line_names_it(modo, made, tmp_path):
             1,
         ),
     )
+    changed = commands.run(["check", modo.path], capture_output=True, text=True)
+    assert changed.returncode == 6 and "a.bam.bai is not an index of a.bam that is recorded" in changed.stdout
+    forget_digests(modo.path)
     assert commands.run(["check", modo.path], capture_output=True).returncode == 0
     found = commands.run(["check", modo.path, "--thorough"], capture_output=True, text=True)
     assert found.returncode == 6 and "index    data/a: a.bam.bai does not fit a.bam: it counts" in found.stdout

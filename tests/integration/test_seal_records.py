@@ -56,10 +56,10 @@ def header_of(modo, name) -> Header:
     return read_header(lambda start, end: data[start:end])
 
 
-def forget(modo, *slots):
+def forget(modo, *slots, elements=tuple(FILES.values())):
     """The object as an older version has left it."""
     with modo.transaction() as transaction:
-        for element_id in FILES.values():
+        for element_id in elements:
             transaction._make(Update(element_id, dict.fromkeys(slots), transaction.view.element(element_id)))
 
 
@@ -263,8 +263,12 @@ def test_segments_of_a_foreign_file_are_compared_as_a_whole(example, tmp_path, c
     caplog.clear()
     assert modo.count("demo2.bam", secret_key=ME) == MODO.open(example / "ex").count("demo2.bam") and warnings(caplog) == ""
     data, header = modo.storage.read("demo2.bam.c4gh")[0], header_of(modo, "demo2.bam.c4gh")
-    body = data[header.size :]
-    put(modo, "demo2.bam.c4gh", data[: header.size] + body[SEALED : 2 * SEALED] + body[:SEALED] + body[2 * SEALED :])
+    at = header.size + 8 * SEALED
+    one, other = data[at : at + SEALED], data[at + SEALED : at + 2 * SEALED]
+    put(modo, "demo2.bam.c4gh", data[:at] + other + one + data[at + 2 * SEALED :])
+    with pytest.raises(ChecksumMismatch, match="bytes 524,636-590,199 are not those that are recorded"):
+        b"".join(MODO.open(tmp_path / "own").file("demo2.bam", secret_key=ME).iter_bytes())
+    forget(MODO.open(tmp_path / "own"), "data_digest", elements=["data/theirs"])
     with pytest.raises(DecryptError, match="moved"):
         b"".join(MODO.open(tmp_path / "own").file("demo2.bam", secret_key=ME).iter_bytes())
 

@@ -8,6 +8,11 @@ import pytest
 
 from modos.errors import AccessError
 from modos.storage import open_storage
+from tests.unit.storage.test_patching import (  # noqa: F401
+    test_another_file_is_not_patched,
+    test_bytes_that_cannot_be_fetched_leave_the_old_file,
+    test_ranges_are_replaced,
+)
 from tests.unit.storage.test_storage import (  # noqa: F401
     test_a_stream_of_the_wrong_length_leaves_nothing,
     test_a_stream_that_breaks_leaves_nothing,

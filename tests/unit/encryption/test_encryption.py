@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -18,7 +19,7 @@ from modos.encryption.body import (
     OVERHEAD,
     SEALED,
     SEGMENT,
-    Digest,
+    BodyDigests,
     apply_edits,
     decrypt,
     encrypt,
@@ -35,11 +36,21 @@ from modos.encryption.keys import (
     load_secret_key,
     read_passphrase,
 )
+from modos.encryption.recorded import SealRecord
 from modos.encryption.stream import plain_pieces
 from modos.encryption.view import DecryptedView
-from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import (
+    AccessError,
+    AlreadyExistsError,
+    DecryptError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+)
 from modos.object.file_encryption import DecryptedFile
 from modos.storage import open_storage
+from modos.storage.part_digests import DigestList, Layout, digest_parts, root_of
 
 pytestmark = pytest.mark.sweep(45)
 
@@ -264,10 +275,14 @@ def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
     """A file whose kept part is over early is whole, or it fails; and its digest is that of all segments."""
     file = with_edit_lists(PLAIN * 15, [0, 10])
     (tmp_path / "a.c4gh").write_bytes(file)
-    digest = Digest()
-    digest.add(file[header_of(file).size :])
-    whole = DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED)
-    assert b"".join(whole.iter_plain({"seal_digest": digest.hexdigest()})) == PLAIN[:10]
+    segments = file[header_of(file).size :]
+    root = DigestList(Layout((len(segments),), SEALED), digest_parts(segments, SEALED)).root
+    for record in (SealRecord(seal=seal_of(segments)), SealRecord(roots=(root,))):
+        whole = DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED, record=record)
+        assert b"".join(whole.iter_plain({})) == PLAIN[:10] and whole.plain.root == root_of(PLAIN[:10])
+    for record in (SealRecord(seal="0" * 128), SealRecord(roots=("0" * 64,))):
+        with pytest.raises(IntegrityError, match="missing, repeated or moved"):
+            list(DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED, record=record).iter_plain({}))
     with pytest.raises(DecryptError, match="segment 59"):
         list(plain_pieces(in_pieces(file[:-1]), FIXED, "x"))
 
@@ -339,10 +354,36 @@ def test_the_digest_notices_segments_that_are_missing_or_moved(change):
     body = FILE[124 : 124 + 3 * SEALED]
     segments = [body[at : at + SEALED] for at in range(0, len(body), SEALED)]
     inside = header_of(FILE).decrypt(FIXED)
-    before, after = Digest(), Digest()
+    before, after = BodyDigests(), BodyDigests()
     list(decrypt(in_pieces(body), inside.keys, before))
     list(decrypt(iter(change(segments)), inside.keys, after))
-    assert before.hexdigest() != after.hexdigest()
+    assert before.seal.hexdigest() != after.seal.hexdigest()
+    assert before.sealed.finish().root != after.sealed.finish().root
+    assert before.plain.finish().root != after.plain.finish().root
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 16 * 65_536, 40 * 65_536 + 7])
+@pytest.mark.parametrize("step", [1000, 1 << 16, 1 << 20, 3_000_001])
+def test_the_digests_of_a_pass_are_those_of_the_files(size, step):
+    """Of plain parts and of sealed segments, in either direction, however the bytes come."""
+    data, key = os.urandom(size), os.urandom(32)
+    sealing, opening = BodyDigests(), BodyDigests()
+    pieces = (data[at : at + step] for at in range(0, size, step))
+    sealed = b"".join(encrypt(pieces, key, digests=sealing))
+    pieces = (sealed[at : at + step] for at in range(0, len(sealed), step))
+    assert b"".join(decrypt(pieces, [key], opening)) == data
+    segments = DigestList(Layout((len(sealed),), SEALED), digest_parts(sealed, SEALED))
+    for told in (sealing, opening):
+        assert told.plain.finish().root == root_of(data) and told.sealed.finish() == segments
+        assert told.seal.hexdigest() == seal_of(sealed)
+
+
+def seal_of(body):
+    found = hashlib.blake2b()
+    for at in range(0, len(body), SEALED):
+        segment = body[at : at + SEALED]
+        found.update(segment[:12] + segment[-16:])
+    return found.hexdigest()
 
 
 @settings(max_examples=200, deadline=None)
