@@ -288,6 +288,35 @@ def bench_reading(folder: Path) -> None:
     faster("1 Mb x 4", ours["million"], theirs["million"], 8)
 
 
+def bench_verified(place: Path) -> None:
+    """What it costs that parts are compared with their digests: the same object with and without them, in turn, in one process."""
+    from modos.object import commits
+    from modos.object.tracks import open_genome
+    from modos.storage import open_storage
+    from modos.tracks.genome import Genome
+
+    storage, random = open_storage(place), np.random.default_rng(5)
+    with_digests, without = commits.load(storage), commits.load(storage)
+    for node in without.nodes.values():
+        node.get("attributes", {}).pop("shard_digest", None)
+    contigs = open_genome(storage, without).contigs
+    names = random.choice(list(contigs), 10_000).tolist()
+    regions = [(name, start, start + 1000) for name in names for start in [int(random.integers(0, contigs[name].length - 1000))]]
+    longest = max(contigs, key=lambda name: contigs[name].length)
+    cases: dict[str, Callable[[Genome], object]] = {
+        "10,000 windows of 1 kb, one by one": lambda genome: [genome[name][start:end] for name, start, end in regions],
+        "10,000 windows of 1 kb, at once": lambda genome: genome.windows(regions),
+        "a whole contig": lambda genome: genome[longest][:],
+    }
+    for case, work in cases.items():
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for compared in (False, True) * 5:
+            genome = open_genome(storage, with_digests if compared else without)
+            times[compared].append(timed(lambda: work(genome)))
+        ours, theirs = min(times[True]), min(times[False])
+        show(f"{case}, compared", ours, theirs, "s", "<= 1.1x", ours <= 1.1 * theirs, "not compared")
+
+
 def bench_s3(folder: Path) -> None:
     """Requests and time from afar."""
     import warnings
@@ -414,6 +443,7 @@ def main() -> None:
         files = track_data.make(folder / "data")
         bench_loading(folder, files, str(shim))
         bench_reading(folder)
+        bench_verified(folder / "ex")
         bench_s3(folder)
         bench_opening(folder)
         bench_sparse(folder)

@@ -84,6 +84,7 @@ FORMATS: dict[str, FileFormat] = {
 
 ENCRYPTED_SUFFIX = ".c4gh"
 PARTS_SUFFIX = ".parts"  # of the list of digests beside a file
+SHARDS_LIST = "parts"  # name of the list of digests in the folder of an array, where no chunk has it
 STORED_KEY_HEADER = "Modos-Stored-Key"  # of requests that mean the file at a key, and no other of its name
 _VERSION = re.compile(r"(?<=[^/])~([2-9]|[1-9][0-9]+)\Z")
 INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))

@@ -24,7 +24,7 @@ from modos.errors import (
     NotFoundError,
     listing,
 )
-from modos.formats import ZARR, companion_names, name_of, parts_name
+from modos.formats import SHARDS_LIST, ZARR, companion_names, name_of, parts_name
 from modos.object import commits, journal
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
@@ -305,6 +305,7 @@ def _chunk_keys(document: Document) -> Iterator[str]:
         lengths = node["chunk_grid"]["configuration"]["chunk_shape"]
         for place in product(*(range(-(-size // length)) for size, length in zip(node["shape"], lengths, strict=True))):
             yield "/".join((ZARR, path, "c", *map(str, place)))
+        yield f"{ZARR}/{path}/{SHARDS_LIST}"  # which not all arrays have
 
 
 def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:

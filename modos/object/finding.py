@@ -30,6 +30,7 @@ from modos.genomics.planning import WORKERS, Planner
 from modos.genomics.region import Region, RegionLike, settle
 from modos.genomics.sources import ConfirmedSource, FallbackSource, Source, StorageSource
 from modos.genomics.verification import Recorded
+from modos.object.part_lists import verified_files
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.storage.given import refuse_pipe
@@ -326,7 +327,7 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
         and not is_array_path(a["data_path"])
         and links & set(a.get("has_reference", ()))
     ]
-    files = [(storage, path) for path in paths if not is_encrypted(path)]
+    files = [(verified_files(storage, metadata), path) for path in paths if not is_encrypted(path)]
 
     def digests() -> set[str]:
         from modos.reference.locate import read_assembly
@@ -379,18 +380,21 @@ def reference_of(
     for fasta in (reference.get("data_path") for reference in _references_of(metadata, key)):
         if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
             continue
+        from modos.reference.sequences import cache_sequences
+        from modos.reference.whole_files import fasta_here
+
+        files = verified_files(storage, metadata)
         local = storage.local_path(fasta)
         if local is not None and (is_compressed(fasta) or storage.exists(f"{fasta}.fai")):
-            return str(local)
+            return str(fasta_here(files, fasta))
         if is_compressed(fasta):
             continue
         wanted = _find_wanted_sequences(planner, key, regions)
         if local is not None and not wanted:
-            return str(local)
+            return str(fasta_here(files, fasta))
         from modos.reference.cache import search_in
-        from modos.reference.sequences import cache_sequences
 
-        search_in(cache_sequences(storage, fasta, wanted, progress))
+        search_in(cache_sequences(files, fasta, wanted, progress))
         return None
     from modos.reference.locate import provide
 

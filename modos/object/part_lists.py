@@ -15,7 +15,7 @@ from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import DigestList, Layout, digest_parts
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.verified import PartRecord
+from modos.storage.verified import PartRecord, VerifiedFiles
 from modos.storage.write_log import WriteLog
 
 _PIECE_PARTS = 64  # parts that are read at once
@@ -87,6 +87,11 @@ def find_part_record(metadata: Metadata, key: str) -> PartRecord | None:
 def list_part_records(elements: Iterable[Mapping[str, Any]]) -> dict[str, PartRecord]:
     """List what elements record of their plain files and of the indexes of these, by the keys."""
     return {key: record for attributes in elements for key, record in _records_of(attributes).items()}
+
+
+def verified_files(storage: Storage, metadata: Metadata) -> VerifiedFiles:
+    """Return the storage of an object where plain files and indexes are compared with what some elements record of them."""
+    return VerifiedFiles(storage, list_part_records(metadata.values()).get)
 
 
 class PartRecords:

@@ -12,6 +12,7 @@ from modos.formats import Metadata, format_of, is_array_path, is_compressed, is_
 from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.genomics.sources import StorageSource
+from modos.object.part_lists import verified_files
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import Digests
 from modos.reference.fai import format_fai
@@ -65,7 +66,8 @@ def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, 
     attributes = known[found]
     if attributes.get("assembly"):
         return open_reference(attributes["assembly"], endpoint=endpoint, seqcol=attributes.get("seqcol_digest"))
-    return open_fasta(storage, _fasta_of(storage, found, attributes), found.partition("/")[2], _digests_of(metadata, attributes))
+    fasta, digests = _fasta_of(storage, found, attributes), _digests_of(metadata, attributes)
+    return open_fasta(verified_files(storage, {found: attributes}), fasta, found.partition("/")[2], digests)
 
 
 def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
@@ -109,7 +111,7 @@ def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: 
         return ()
     if not storage.exists(path):
         return ()
-    return digest_fasta(storage, path)
+    return digest_fasta(verified_files(storage, {id: attributes}), path)
 
 
 def index_references(storage: Storage, metadata: Metadata) -> None:
@@ -122,7 +124,7 @@ def index_references(storage: Storage, metadata: Metadata) -> None:
         if format is None or format.name != "FASTA" or not storage.exists(path) or storage.exists(f"{path}.fai"):
             continue
         try:
-            storage.write(f"{path}.fai", format_fai(compute_fai(storage, path)), if_absent=True)
+            storage.write(f"{path}.fai", format_fai(compute_fai(verified_files(storage, {id: attributes}), path)), if_absent=True)
         except ConflictError:  # somebody else has just written it
             continue
         except (IntegrityError, InvalidInputError) as error:

@@ -12,8 +12,10 @@ from modos.formats import is_array_path
 from modos.formats.assembly_report import read_report
 from modos.formats.text import expand_paths
 from modos.object.document import Document
+from modos.object.part_lists import verified_files
+from modos.reference.whole_files import bring_here
 from modos.storage import Storage
-from modos.storage.base import Progress, expect, report
+from modos.storage.base import Progress, expect
 from modos.storage.given import Name, as_file
 from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import ArrayWriter, Names
@@ -72,16 +74,12 @@ def _list_paths(paths: Paths) -> list[str | Path]:
 
 def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path, progress: Progress | None) -> str:
     element_id = document.find(reference if "/" in reference else f"reference/{reference}")
-    key = document.element(element_id).get("data_path", "")
+    attributes = document.element(element_id)
+    key = attributes.get("data_path", "")
     if not key or is_array_path(key) or not storage.exists(key):
         raise NotFoundError(f"{element_id} has no FASTA", "give one as a file")
-    path, size = storage.local_path(key), storage.stat(key).size
-    expect(progress, (2 if path else 3) * size)
-    if path is None:
-        path = folder / "fetched.fa"
-        with open(path, "wb") as file:
-            file.writelines(report(storage.iter_range(key, 0, size), progress))
-    return str(path)
+    expect(progress, (2 if storage.local_path(key) else 3) * storage.stat(key).size)
+    return str(bring_here(verified_files(storage, {element_id: attributes}), key, folder, progress))
 
 
 def write_sequence(log: WriteLog, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]]) -> list[ArraySpec]:

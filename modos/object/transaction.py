@@ -537,5 +537,5 @@ def _sizes(document: Document, keys: frozenset[str]) -> dict[str, int | None]:
         from modos.tracks.zarr_layout import ArraySpec
 
         spec = ArraySpec.from_node(path, document.nodes[path])
-        sizes |= {spec.key(number): size for number, size in enumerate(spec.sizes) if size}
+        sizes |= spec.files()
     return sizes

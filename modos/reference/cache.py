@@ -28,8 +28,7 @@ from modos.errors import (
 )
 from modos.reference.assembly import StoredContig
 from modos.reference.proofs import (
-    SequenceDigests,
-    TableDigests,
+    Hasher,
     compute,
     digests_of,
     find_difference,
@@ -280,7 +279,7 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
         return start, file.tell(), find_difference(wanted.digests, hash.result())
 
 
-def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests) -> int:
+def _resume(file: BinaryIO, wanted: Wanted, hash: Hasher) -> int:
     """Return how much of a file an earlier try has left."""
     start = os.fstat(file.fileno()).st_size
     if start >= wanted.size:

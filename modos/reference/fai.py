@@ -77,21 +77,33 @@ def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> 
         between = random.Random(_SEED).sample(range(1, len(entries) - 1), _LOOKS - 2)
         entries = [entries[0], *(entries[at] for at in sorted(between)), entries[-1]]
 
+    for name, entry in entries:
+        check_entry(read, size, name, entry)
+    end = furthest.byte_of(furthest.length)
+    if _within(read, size)(end, end + _HEADER).strip():
+        raise IntegrityError(f"it lacks what follows {last}")
+
+
+def check_entry(read: Read, size: int, name: str, entry: FaiEntry) -> None:
+    """Raise IntegrityError where a row of a .fai is not that of a sequence of a plain FASTA; see `check_fai`."""
+    part = _within(read, size)
+    if entry.byte_of(entry.length) > size:
+        raise IntegrityError(f"{name} ends beyond the end of the file")
+    before = part(entry.offset - _HEADER, entry.offset)
+    if not _is_header(before, name, entry.offset <= _HEADER):
+        raise IntegrityError(f"no sequence {name} starts at byte {entry.offset:,}")
+    if not (_has_lines(part, entry) if entry.length else _is_empty(part, entry)):
+        raise IntegrityError(f"the lines of {name} are not as it says")
+
+
+def _within(read: Read, size: int) -> Read:
+    """Return what reads bytes [start, end) as far as a file has them."""
+
     def part(start: int, end: int) -> bytes:
         start, end = max(start, 0), min(end, size)
         return read(start, end) if start < end else b""
 
-    for name, entry in entries:
-        if entry.byte_of(entry.length) > size:
-            raise IntegrityError(f"{name} ends beyond the end of the file")
-        before = part(entry.offset - _HEADER, entry.offset)
-        if not _is_header(before, name, entry.offset <= _HEADER):
-            raise IntegrityError(f"no sequence {name} starts at byte {entry.offset:,}")
-        if not (_has_lines(part, entry) if entry.length else _is_empty(part, entry)):
-            raise IntegrityError(f"the lines of {name} are not as it says")
-    end = furthest.byte_of(furthest.length)
-    if part(end, end + _HEADER).strip():
-        raise IntegrityError(f"it lacks what follows {last}")
+    return part
 
 
 def _is_header(before: bytes, name: str, is_all: bool) -> bool:

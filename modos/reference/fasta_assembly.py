@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from modos.errors import TruncatedStream
+from modos.errors import IntegrityError, TruncatedStream
 from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import Digests, SequenceHash, seqcol_digest
-from modos.reference.fai import FaiEntry
+from modos.reference.fai import FaiEntry, check_entry
 from modos.reference.reference import Reference
-from modos.reference.sequences import check_plain, iter_bases, read_fai
-from modos.storage import Storage
+from modos.reference.sequences import Files, check_plain, iter_bases, read_fai
+from modos.storage.verified import VerifiedFiles
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
 
 
-def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
+def open_fasta(storage: Files, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
     """Open the bases of a FASTA, by position; without a .fai index all of it is read once first.
 
     Parameters
@@ -45,7 +45,14 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
     )
     seqcol = seqcol_digest([vars(contig) for contig in contigs]) if all(contig.ga4gh for contig in contigs) else ""
 
-    return Reference(Assembly(name, contigs, seqcol, fasta), _locate_none, partial(_read_range, storage, fasta, entries))
+    unchecked = set(entries) if _has_unknown_index(storage, fasta) else set()
+    read = partial(_read_range, storage, fasta, entries, unchecked)
+    return Reference(Assembly(name, contigs, seqcol, fasta), _locate_none, read)
+
+
+def _has_unknown_index(storage: Files, fasta: str) -> bool:
+    """Return whether it is on record what a FASTA is, and not what its index is."""
+    return isinstance(storage, VerifiedFiles) and storage.verifies(fasta) and not storage.verifies(f"{fasta}.fai")
 
 
 def _locate_none(contig: StoredContig) -> None:
@@ -53,15 +60,34 @@ def _locate_none(contig: StoredContig) -> None:
 
 
 def _read_range(
-    storage: Storage, fasta: str, entries: Mapping[str, FaiEntry], contig: StoredContig, start: int, end: int
+    storage: Files,
+    fasta: str,
+    entries: Mapping[str, FaiEntry],
+    unchecked: set[str],
+    contig: StoredContig,
+    start: int,
+    end: int,
 ) -> bytes:
+    if contig.name in unchecked:
+        _check_row(storage, fasta, contig.name, entries[contig.name])
+        unchecked.discard(contig.name)
     bases = b"".join(iter_bases(storage, fasta, entries[contig.name], start, end))
     if len(bases) != end - start or bases.translate(None, _LETTERS):
         raise TruncatedStream(f"{storage.url}/{fasta} does not fit its index", "make it again with samtools faidx")
     return bases
 
 
-def digest_fasta(storage: Storage, fasta: str) -> tuple[StoredContig, ...]:
+def _check_row(storage: Files, fasta: str, name: str, entry: FaiEntry) -> None:
+    """Compare a row of an index with the FASTA."""
+    try:
+        check_entry(lambda start, end: storage.read_part(fasta, start, end)[0], storage.stat(fasta).size, name, entry)
+    except IntegrityError as error:
+        raise type(error)(
+            f"{storage.url}/{fasta}.fai: {error.message}", error.hint or "make it again with samtools faidx"
+        ) from None
+
+
+def digest_fasta(storage: Files, fasta: str) -> tuple[StoredContig, ...]:
     """Digest the sequences of a FASTA; all of it is read."""
     check_plain(storage, fasta)
     contigs = []

@@ -24,7 +24,8 @@ from modos.genomics.region import MAX_POSITION, Region
 from modos.reference.assembly import Assembly
 from modos.reference.cached_store import CachedStore
 from modos.reference.locate import has_store, open_store
-from modos.storage import Storage
+from modos.reference.sequences import Files
+from modos.reference.whole_files import bring_here
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class GeneFinder:
         self,
         endpoint: str | None = None,
         seqcols: Callable[[], set[str]] = set,
-        files: Sequence[tuple[Storage, str]] = (),
+        files: Sequence[tuple[Files, str]] = (),
         find_aliases: Names | None = None,
         sealed: Sequence[str] = (),
     ):
@@ -228,7 +229,7 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
         return {manifest.name: manifest.seqcol for manifest in kept}
 
 
-def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
+def _genes_of_file(storage: Files, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """Read the genes of a GFF3 or GTF file, on the contigs of another file."""
     from modos.reference.annotation_store import read_parts
     from modos.reference.annotations.gene_names import collect_genes
@@ -236,11 +237,6 @@ def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mappin
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
     names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        path = storage.local_path(key)
-        if path is None:
-            path = Path(folder) / Path(key).name
-            with open(path, "wb") as file:
-                for piece in storage.iter_range(key, 0, storage.stat(key).size):
-                    file.write(piece)
+        path = bring_here(storage, key, Path(folder))
         table = collect_genes(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")
     return _Genes(key, table, {})

@@ -20,6 +20,7 @@ from pathlib import Path
 from modos.reference.digests import SequenceHash
 from modos.reference.shared import replace_file
 from modos.storage.local_files import are_unique, file_marks
+from modos.storage.part_digests import PartHasher
 
 _PIECE = 1 << 20
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -56,9 +57,27 @@ class TableDigests:
         return {"sha256": self._hash.hexdigest()}
 
 
-def new_digests(algorithm: str) -> SequenceDigests | TableDigests:
-    """Make an object that computes digests by an algorithm."""
-    return SequenceDigests() if algorithm == "md5" else TableDigests()
+class PartDigests:
+    """The digest by which files of objects are known: `parts`, the root of the list of the digests of their parts."""
+
+    def __init__(self) -> None:
+        self._hash = PartHasher()
+
+    def update(self, data: bytes) -> None:
+        """Add bytes."""
+        self._hash.update(data)
+
+    def result(self) -> dict[str, str]:
+        """Return the digest of all that was added."""
+        return {"parts": self._hash.finish().root}
+
+
+Hasher = SequenceDigests | TableDigests | PartDigests
+
+
+def new_digests(algorithm: str) -> Hasher:
+    """Make an object that computes digests by an algorithm: `md5`, `sha256` or `parts`."""
+    return SequenceDigests() if algorithm == "md5" else PartDigests() if algorithm == "parts" else TableDigests()
 
 
 def find_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:

@@ -18,23 +18,27 @@ from modos.reference.cache import (
 from modos.reference.fai import FaiEntry, parse_fai
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.verified import VerifiedFiles
+
+Files = Storage | VerifiedFiles  # what a FASTA is read from
 
 _MAX_FAI = 64 << 20
 _MAX_COMPUTED = 4
 _computed: dict[tuple[str, str, int, str], dict[str, FaiEntry]] = {}  # indexes of FASTA files that have none; oldest first
 
 
-def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
+def read_fai(storage: Files, fasta: str) -> dict[str, FaiEntry]:
     """Read the index of a plain FASTA; if it has none, make it in memory from the whole FASTA, and keep it."""
     try:
-        if storage.stat(f"{fasta}.fai").size > _MAX_FAI:
+        size = storage.stat(f"{fasta}.fai").size
+        if size > _MAX_FAI:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
-        return parse_fai(storage.read(f"{fasta}.fai")[0])
+        return parse_fai(storage.read_part(f"{fasta}.fai", 0, size)[0])
     except NotFoundError:
         return compute_fai(storage, fasta)
 
 
-def compute_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
+def compute_fai(storage: Files, fasta: str) -> dict[str, FaiEntry]:
     """Compute the index of a plain FASTA from its bytes.
 
     Raises
@@ -56,22 +60,22 @@ def compute_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
     return _computed[known]
 
 
-def check_plain(storage: Storage, fasta: str) -> None:
+def check_plain(storage: Files, fasta: str) -> None:
     """Refuse a FASTA that is compressed, whatever it is called."""
-    if is_compressed(fasta) or storage.read_range(fasta, 0, 2) == b"\x1f\x8b":
+    if is_compressed(fasta) or storage.read_part(fasta, 0, 2)[0] == b"\x1f\x8b":
         raise InvalidInputError(
             f"{storage.url}/{fasta} is compressed, and its bases cannot be found by position",
             "keep it plain (bgzip -d), or add it to a reference store: modos reference add",
         )
 
 
-def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
+def iter_bases(storage: Files, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
     """Iterate over the bases [start, end) of a sequence in pieces, upper case."""
     for piece in storage.iter_range(fasta, entry.byte_of(start), entry.byte_of(end)):
         yield piece.upper().translate(None, b" \t\r\n")
 
 
-def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredContig], progress: Progress | None = None) -> Path:
+def cache_sequences(storage: Files, fasta: str, wanted: Mapping[str, StoredContig], progress: Progress | None = None) -> Path:
     """Fetch the sequences of a FASTA that are missing in the cache.
 
     Parameters
@@ -101,7 +105,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
     return cache_folder("sequences")
 
 
-def _cache(storage: Storage, fasta: str, contig: StoredContig, entry: FaiEntry, progress: Progress | None) -> None:
+def _cache(storage: Files, fasta: str, contig: StoredContig, entry: FaiEntry, progress: Progress | None) -> None:
     source = f"sequence {contig.name} of {fasta} in {storage.url}"
     wanted = Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh)
     try:

@@ -9,14 +9,14 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ROOT_KEYS, STORED_KEY_HEADER, ZARR
+from modos.formats import ROOT_KEYS, SHARDS_LIST, STORED_KEY_HEADER, ZARR
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import PIECE, Pieces, iter_file
 from modos.storage import check_key
 
-_CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/c(/\d+)+")  # of an array of an element
+_CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/(c(/\d+)+|{SHARDS_LIST})")  # of an array of an element
 EXPIRES = 3600  # seconds that an address is good for
 
 

@@ -20,6 +20,7 @@ from modos.genomics.planning import Planner
 from modos.server import partial
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
+from modos.server.comparable import ComparableRanges
 from modos.storage import ByteRange, check_key
 
 EXPIRES = 3600  # seconds that a signed URL is good for
@@ -113,7 +114,8 @@ class _Tickets:
         """Yield blocks of the segments, adjacent inline ones united."""
         url, headers = self._address(key)
         inline: list[bytes] = []
-        for segment in segments:
+        ranges = ComparableRanges(self._catalog.files, key)
+        for segment in ranges.cut(segments):
             if isinstance(segment, bytes):
                 inline.append(segment)
                 continue
@@ -122,7 +124,10 @@ class _Tickets:
                 inline = []
             for start in range(segment.start, segment.end, MAX_BLOCK):
                 part = ByteRange(start, min(start + MAX_BLOCK, segment.end))
-                yield Block(url, {"Range": f"bytes={part.start}-{part.end - 1}"} | headers, block_class)
+                size, digests = ranges.read_digests(part)
+                yield Block(
+                    url, {"Range": f"bytes={part.start}-{part.end - 1}"} | headers, block_class, part=size, digests=digests
+                )
         if inline:
             yield Block("", block_class=block_class, content=b"".join(inline))
 

@@ -200,6 +200,10 @@ class VerifiedFiles:
         self._told: set[str] = set()
         forking.begin(self, VerifiedFiles._start)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the place and the records, and nothing of what was read."""
+        return VerifiedFiles, (self._storage, self._find_record)
+
     def _start(self) -> None:
         self._lock = threading.Lock()
 
@@ -238,6 +242,37 @@ class VerifiedFiles:
                 key,
             )
         return False
+
+    def roots(self, key: str) -> tuple[str, ...]:
+        """Return the roots of which one has to be that of a file; none if nothing is recorded."""
+        record = self._find_record(key)
+        return record.roots if record is not None else ()
+
+    def fits(self, key: str, first: int, data: bytes | bytearray | memoryview) -> bool:
+        """Return whether some bytes are parts of a file, from a number on, as they are recorded; all of them are whole."""
+        record = self._find_record(key)
+        if record is None or record.layout is None:
+            return False
+        layout = record.layout
+        if layout.parts <= 1:
+            return root_of(data) in record.roots
+        digests, base = self._list_of(record, layout), layout.first_parts[record.file]
+        return not digests.find_differing(base + first, data)
+
+    def listed(self, key: str) -> tuple[int, int] | None:
+        """Return the bytes of a part and of a plain file that has a list of digests; None for any other."""
+        record = self._find_record(key)
+        if record is None or record.layout is None or record.layout.parts <= 1 or record.start:
+            return None
+        return record.layout.part, record.layout.sizes[record.file]
+
+    def read_digests(self, key: str, first: int, beyond: int) -> bytes:
+        """Read the digests of parts [first, beyond) of a file that has a list of them."""
+        record = self._find_record(key)
+        if record is None or record.layout is None:
+            raise NotFoundError(f"there are no digests of the parts of {self.url}/{key}")
+        base = record.layout.first_parts[record.file]
+        return self._list_of(record, record.layout).read(base + first, base + beyond)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end), fewer only if the file ends before, and compare them; see `Storage.read_part`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from modos.errors import ChecksumMismatch
 from modos.formats import ZARR
 from modos.storage import Storage
 from modos.storage.base import Progress, report
+from modos.storage.part_digests import DigestList, digest_parts
 from modos.storage.write_log import WriteLog
 from modos.tracks.zarr_layout import (
     CHUNKS_IN_SHARD,
+    DIGEST_SLOT,
     ArraySpec,
     Codec,
     blosc,
@@ -78,6 +80,14 @@ def choose_codec(chunks: Iterable[np.ndarray]) -> Codec:
     return min(tried, key=lambda sized: sized[0])[1]
 
 
+class _Shard(NamedTuple):
+    """A shard that was written: its bytes, BLAKE2b-512 of them, and the digests of its parts."""
+
+    size: int = 0
+    checksum: str = ""
+    parts: bytes = b""
+
+
 class ArrayWriter:
     """Chunks that become an array, in any order; best in order, as few shards are kept in memory.
 
@@ -94,10 +104,10 @@ class ArrayWriter:
         self._log, self._storage = log, log.storage
         self._encode = encoder(spec.codec)
         self._open: dict[int, dict[int, Future[bytes] | bytes]] = {}
-        self._shards: dict[int, tuple[int, str]] = {}
+        self._shards: dict[int, _Shard] = {}
         self._encoders = ThreadPoolExecutor(_ENCODERS, "modos-encode")
         self._uploads = ThreadPoolExecutor(_UPLOADS, "modos-write")
-        self._pending: dict[int, Future[tuple[int, str]]] = {}
+        self._pending: dict[int, Future[_Shard]] = {}
 
     def put(self, number: int, chunk: np.ndarray) -> None:
         """Write a chunk, of the whole chunk's shape; it must not be changed afterwards."""
@@ -137,7 +147,7 @@ class ArrayWriter:
                 self._settle(next(iter(self._pending)))
 
     def finish(self, attributes: Mapping[str, Any] | None = None) -> ArraySpec:
-        """Write what is left; returns the array, with the sizes and the checksum of its files.
+        """Write what is left, and the list of digests; returns the array, with the sizes, checksum and root of its files.
 
         Everything is as durable as the storage makes it.
         """
@@ -146,11 +156,13 @@ class ArrayWriter:
             self._settle(shard)
         self._encoders.shutdown()
         self._uploads.shutdown()
-        sizes = tuple(self._shards.get(number, (0, ""))[0] for number in range(self.spec.shards))
-        checksum = _combine_digests(self._shards)
-        return replace(
-            self.spec, sizes=sizes, attributes={**self.spec.attributes, **(attributes or {}), "shard_checksum": checksum}
-        )
+        sizes = tuple(self._shards.get(number, _Shard()).size for number in range(self.spec.shards))
+        spec = replace(self.spec, sizes=sizes)
+        digests = DigestList(spec.layout, b"".join(self._shards[number].parts for number in sorted(self._shards)))
+        write_list(self._log, spec, digests)
+        checksum = combine_checksums({number: (shard.size, shard.checksum) for number, shard in self._shards.items()})
+        own = {"shard_checksum": checksum, DIGEST_SLOT: digests.root}
+        return replace(spec, attributes={**spec.attributes, **(attributes or {}), **own})
 
     def drop(self) -> None:
         """Stop, and remove what was written."""
@@ -160,16 +172,17 @@ class ArrayWriter:
         self._uploads.shutdown()
         for number in self._shards.keys() | self._pending.keys():
             self._storage.delete(self.spec.key(number))
+        self._storage.delete(self.spec.list_key)
 
     def _reopen(self, shard: int) -> None:
         if shard in self._open:
             return
         self._open[shard] = {}
         self._settle(shard)
-        size, digest = self._shards.pop(shard, (0, ""))
-        if size:
+        known = self._shards.pop(shard, _Shard())
+        if known.size:
             data = self._storage.read(self.spec.key(shard))[0]
-            if hashlib.blake2b(data).hexdigest() != digest:
+            if digest_parts(data) != known.parts:
                 raise ChecksumMismatch(
                     f"{self._storage.url}/{self.spec.key(shard)} was changed by somebody else meanwhile", "try again"
                 )
@@ -179,17 +192,24 @@ class ArrayWriter:
         if shard in self._pending:
             self._shards[shard] = self._pending.pop(shard).result()
 
-    def _write(self, shard: int, data: bytes) -> tuple[int, str]:
+    def _write(self, shard: int, data: bytes) -> _Shard:
         key = self.spec.key(shard)
         if data:
             self._log.wrote(key)
             self._storage.write(key, data)
         elif self._storage.exists(key):
             self._storage.delete(key)
-        return len(data), hashlib.blake2b(data).hexdigest()
+        return _Shard(len(data), hashlib.blake2b(data).hexdigest(), digest_parts(data))
 
 
-def _combine_digests(shards: Mapping[int, tuple[int, str]]) -> str:
+def write_list(log: WriteLog, spec: ArraySpec, digests: DigestList) -> None:
+    """Write the list of digests of the parts of an array's shards, where one is kept."""
+    if digests.is_stored:
+        log.wrote(spec.list_key)
+        log.storage.write(spec.list_key, digests.to_bytes())
+
+
+def combine_checksums(shards: Mapping[int, tuple[int, str]]) -> str:
     """Return BLAKE2b-512 over number, size and BLAKE2b-512 of each shard, a line for each."""
     lines = "".join(f"{number} {size} {digest}\n" for number, (size, digest) in sorted(shards.items()) if size)
     return hashlib.blake2b(lines.encode()).hexdigest()
@@ -225,7 +245,7 @@ def shard_checksum(
             shards[number] = size, digest.hexdigest()
             if look:
                 look(number, b"".join(parts))
-    return _combine_digests(shards)
+    return combine_checksums(shards)
 
 
 def write_pieces(

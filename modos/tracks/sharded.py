@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import FileIO
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,9 +18,11 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.storage import Storage
-from modos.storage.local_files import open_file
 from modos.storage.processes import forking
+from modos.storage.verified import VerifiedFiles
 from modos.tracks.frames import HEADER, check_frame
+from modos.tracks.open_files import ComparedFiles
+from modos.tracks.shard_records import ShardRecords
 from modos.tracks.zarr_layout import (
     ABSENT,
     CHUNKS_IN_SHARD,
@@ -36,7 +36,6 @@ from modos.tracks.zarr_layout import (
 
 _SMALL = 512 << 10  # bytes up to which a shard is fetched whole
 _NEAR = 64 << 10  # bytes between two chunks that are fetched together
-_OPEN = 128  # files that are kept open
 _WORKERS = 16
 _DECODERS = 2
 BATCH = 256  # chunks from afar that are fetched at once; all of them have room in the cache
@@ -98,12 +97,17 @@ class Reader:
     def __init__(self, storage: Storage, limit: int):
         self.storage = storage
         self.cache = Cache(limit)
-        self.files = None if storage.is_remote else _OpenFiles(storage)
+        self._specs: dict[str, ArraySpec] = {}
+        self.files = (VerifiedFiles if storage.is_remote else ComparedFiles)(storage, ShardRecords(self._specs.get).find)
         self._limit = limit
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place alone."""
         return Reader, (self.storage, self._limit)
+
+    def expect(self, spec: ArraySpec) -> None:
+        """Note an array, with whose records its files are compared as they are read."""
+        self._specs[spec.path] = spec
 
 
 class ShardedArray:
@@ -115,7 +119,8 @@ class ShardedArray:
         self.cache = reader.cache
         self.is_far = reader.storage.is_remote
         self._storage = reader.storage
-        self._local = reader.files
+        self._files = reader.files
+        reader.expect(spec)
         self._decode = decoder(spec.codec, spec.chunk_bytes)
         self._stored_limit = spec.stored_limit
 
@@ -163,7 +168,7 @@ class ShardedArray:
 
     def _iter_fetched(self, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
         """Iterate over the numbers, some at a time, when their chunks are at hand."""
-        if self._local is not None:
+        if not self.is_far:
             yield numbers
             return
         for at in range(0, len(numbers), BATCH):
@@ -197,7 +202,7 @@ class ShardedArray:
 
     def prefetch(self, numbers: Iterable[int]) -> None:
         """Fetch chunks from afar into the cache."""
-        if self._local is None:
+        if self.is_far:
             self._fetch([n for n in dict.fromkeys(numbers) if self.cache.get((self.spec.path, n)) is None])
 
     def _read_packed(self, number: int) -> bytes | None:
@@ -205,20 +210,13 @@ class ShardedArray:
         size = self.spec.sizes[shard]
         if not size:
             return None
-        if self._local is None:
+        if self.is_far:
             self._fetch([number])
             found = self.cache.take((self.spec.path, number, "packed"))
-            return found if found is not None else self._read_evicted(number)
-        index = self._index(shard)
+            if found is not None:
+                return bytes(found)
+        index = self._index(shard)  # of one that is not there, or fell out of the cache
         start, length = int(index[within, 0]), int(index[within, 1])
-        if start == ABSENT:
-            return None
-        return self._local.read(self.spec.key(shard), size, start, start + length)
-
-    def _read_evicted(self, number: int) -> bytes | None:
-        """Read a chunk that was fetched and fell out of the cache, or that is not there."""
-        shard, within = divmod(number, CHUNKS_IN_SHARD)
-        start, length = map(int, self._index(shard)[within])
         return None if start == ABSENT else self._read(shard, start, start + length)
 
     def _unpack(self, number: int, packed: bytes, out: np.ndarray | None = None) -> np.ndarray:
@@ -255,11 +253,7 @@ class ShardedArray:
         found: np.ndarray | None = self.cache.get(key)
         if found is None:
             size = self.spec.sizes[shard]
-            if self._local is None:
-                data = self._read(shard, size - INDEX_SIZE, size)
-            else:
-                data = self._local.read(self.spec.key(shard), size, size - INDEX_SIZE, size)
-            found = self._parse_index(shard, data)
+            found = self._parse_index(shard, self._read(shard, size - INDEX_SIZE, size))
             self.cache.put(key, found, found.nbytes)
         return found
 
@@ -284,14 +278,19 @@ class ShardedArray:
         return bool(ends[-1] <= limit)
 
     def _read(self, shard: int, start: int, end: int) -> bytes:
-        key = self.spec.key(shard)
+        key, size = self.spec.key(shard), self.spec.sizes[shard]
         try:
-            data = self._storage.read_part(key, start, end)[0]
+            data, info = self._files.read_part(key, start, end)
         except NotFoundError:
             raise _gone_error(self._storage, key) from None
-        if len(data) != end - start:
+        except IntegrityError:
+            if not self._storage.exists(key):
+                raise _gone_error(self._storage, key) from None
+            raise
+        if info.size != size or len(data) != end - start:
             raise TruncatedStream(
-                f"{self._storage.url}/{key} is shorter than its metadata say", "restore it from a copy of the object"
+                f"{self._storage.url}/{key} has {info.size:,} bytes, and its metadata say {size:,}",
+                "restore it from a copy of the object",
             )
         return data
 
@@ -309,18 +308,23 @@ class ShardedArray:
             for shard in by_shard
             if self.spec.sizes[shard] <= _SMALL and self.cache.get((self.spec.path, "index", shard)) is None
         ]
-        list(run(self._fetch_whole, small))
-        others = [shard for shard in by_shard if shard not in small]
+        fetched = {shard for shard, is_whole in zip(small, run(self._fetch_whole, small)) if is_whole}
+        others = [shard for shard in by_shard if shard not in fetched]
         list(run(self._index, others))
         spans = [(shard, span) for shard in others for span in self._spans(shard, by_shard[shard])]
         list(run(self._fetch_span, spans))
 
-    def _fetch_whole(self, shard: int) -> None:
-        data = self._read(shard, 0, self.spec.sizes[shard])
+    def _fetch_whole(self, shard: int) -> bool:
+        """Fetch a small shard; return whether all of it is as recorded, else its sound chunks can be read one by one."""
+        try:
+            data = self._read(shard, 0, self.spec.sizes[shard])
+        except ChecksumMismatch:
+            return False
         index = self._parse_index(shard, data[-INDEX_SIZE:])
         self.cache.put((self.spec.path, "index", shard), index, index.nbytes)
         for within in np.flatnonzero(index[:, 0] != ABSENT).tolist():
             self._keep(shard, within, data, 0, index)
+        return True
 
     def _spans(self, shard: int, numbers: list[int]) -> list[list[int]]:
         """Group the existing chunks of a shard that lie near each other."""
@@ -347,57 +351,6 @@ class ShardedArray:
     def _keep(self, shard: int, within: int, data: bytes, start: int, index: np.ndarray) -> None:
         at, size = int(index[within, 0]) - start, int(index[within, 1])
         self.cache.put((self.spec.path, shard * CHUNKS_IN_SHARD + within, "packed"), data[at : at + size], size)
-
-
-class _OpenFiles:
-    """Files of this machine, the most recently used of them kept open.
-
-    They are read and not mapped: a file that somebody truncates is then an
-    error, where touching a mapped one would end the process.
-    """
-
-    def __init__(self, storage: Storage):
-        self._storage = storage
-        self._files: OrderedDict[str, FileIO] = OrderedDict()
-        forking.begin(self, _OpenFiles._start)
-
-    def _start(self) -> None:
-        self._lock = threading.Lock()
-
-    def read(self, key: str, size: int, start: int, end: int) -> bytes:
-        """Read bytes [start, end) of a file; raise TruncatedStream if it does not have its size."""
-        file = self._files.get(key)
-        if file is None:
-            file = self._open(key, size)
-            with self._lock:
-                self._files[key] = file
-                while len(self._files) > _OPEN:
-                    self._files.popitem(last=False)
-        data = os.pread(file.fileno(), end - start, start)
-        if len(data) != end - start:
-            raise self._short_error(key, size, start + len(data))
-        return data
-
-    def _open(self, key: str, size: int) -> FileIO:
-        try:
-            found = self._storage.stat(key).size
-        except NotFoundError:
-            raise _gone_error(self._storage, key) from None
-        if found != size:
-            raise self._short_error(key, size, found)
-        path = self._storage.local_path(key)
-        if path is None:
-            raise _gone_error(self._storage, key)
-        try:
-            return open_file(path)
-        except OSError as error:
-            raise IntegrityError(f"cannot read {path}: {error.strerror}") from None
-
-    def _short_error(self, key: str, size: int, found: int) -> TruncatedStream:
-        return TruncatedStream(
-            f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
-            "restore it from a copy of the object",
-        )
 
 
 def _gone_error(storage: Storage, key: str) -> ConflictError:

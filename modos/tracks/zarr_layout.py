@@ -11,12 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from modos.errors import InvalidInputError
-from modos.formats import ZARR
+from modos.formats import SHARDS_LIST, ZARR
+from modos.storage.part_digests import Layout
+from modos.storage.processes.forking import cached_property
+from modos.storage.verified import PartRecord
 from modos.tracks.frames import HEADER, check_frame
 
 CHUNKS_IN_SHARD = 256
@@ -24,6 +28,7 @@ INDEX_SIZE = CHUNKS_IN_SHARD * 16 + 4  # bytes
 ABSENT = 2**64 - 1
 CRC_SIZE = 4  # bytes
 RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
+DIGEST_SLOT = "shard_digest"  # attribute of an array: root of the list of digests of its shards' parts
 _CRC = {"name": "crc32c"}
 _DTYPES = ("uint8", "int8", "int16", "uint32", "int64", "float32", "float64")
 _MAX_CHUNK = 1 << 20  # numbers along the last axis
@@ -106,6 +111,31 @@ class ArraySpec:
         """Return the key of a shard in an object."""
         return f"{ZARR}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
 
+    @property
+    def list_key(self) -> str:
+        """Key of the list of digests of the parts of the shards."""
+        return f"{ZARR}/{self.path}/{SHARDS_LIST}"
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Layout of that list, of which the existing shards are the files, in order."""
+        return Layout(tuple(filter(None, self.sizes)))
+
+    @cached_property
+    def _places(self) -> list[int]:
+        return list(accumulate((size > 0 for size in self.sizes), initial=0))
+
+    def part_record(self, number: int) -> PartRecord | None:
+        """Return what is recorded of the parts of an existing shard; None in arrays of older versions."""
+        root = self.attributes.get(DIGEST_SLOT)
+        return PartRecord((root,), self.layout, self.list_key, self._places[number]) if root else None
+
+    def files(self) -> dict[str, int]:
+        """Return the bytes of its files by key: the existing shards, and the list of digests if there is one."""
+        found = {self.key(number): size for number, size in enumerate(self.sizes) if size}
+        has_list = DIGEST_SLOT in self.attributes and self.layout.parts > 1
+        return found | ({self.list_key: self.layout.size} if has_list else {})
+
     def to_node(self) -> dict[str, Any]:
         """Return its metadata in the form of Zarr v3."""
         shape = list(self.shape[:-1])
@@ -151,6 +181,7 @@ class ArraySpec:
             )
             most = INDEX_SIZE + CHUNKS_IN_SHARD * spec.stored_limit if same else 0
             same = same and all(size == 0 or INDEX_SIZE < size <= most for size in sizes)
+            same = same and type(attributes.get(DIGEST_SLOT, "")) is str
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
             same = False
         if not same:

@@ -7,7 +7,7 @@ import pytest
 
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
-from modos.errors import AccessError, ConflictError, NotFoundError, RemoteError, TruncatedStream
+from modos.errors import AccessError, ConflictError, IntegrityError, NotFoundError, RemoteError, TruncatedStream
 from modos.remote.served import ServedStorage
 from modos.server.app import create_app
 from modos.server.auth import Access
@@ -67,6 +67,17 @@ def test_tracks_are_read_by_signed_addresses(endpoint, stack, tmp_path):
     served = MODO(path=f"s3://{BUCKET}/tracks", endpoint=endpoint)
     assert isinstance(served.storage, ServedStorage)
     np.testing.assert_array_equal(served.genome["chr1"][40_000:80_000, "noise"], values[40_000:80_000])
+    copy = served.download(tmp_path / "copy")  # without a list of the files that there are
+    lists = [info.key for info in copy.storage.iter_files("data.zarr") if info.key.endswith("/parts")]
+    assert lists and copy.find_problems() == []
+    np.testing.assert_array_equal(copy.genome["chr1"][:, "noise"], values)
+    shard = lists[0].removesuffix("parts") + "c/0"
+    content = bytearray(modo.storage.read(shard)[0])
+    content[10] ^= 1
+    remote = MODO.open(f"s3://{BUCKET}/tracks", services={"s3": stack.s3}, s3_kwargs=CREDENTIALS)
+    remote.storage.write(shard, bytes(content))
+    with pytest.raises(IntegrityError, match="bytes 0-65,535 are not those that are recorded"):
+        MODO(path=f"s3://{BUCKET}/tracks", endpoint=endpoint).genome["chr1"][:1000, "noise"]
 
 
 def test_the_same_from_the_storage_as_from_s3(endpoint, stack, example):

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
 from modos.formats import STORED_KEY_HEADER, RecordKind
+from modos.genomics.htsget.comparing import compare_parts
 from modos.genomics.htsget.protocol import MAX_TICKET, PUBLIC_KEY_HEADER, Ticket, error_from_response
 from modos.genomics.htsget.query import Query
 from modos.genomics.htsget.transport import Expired, Seen, Transport, is_splittable
@@ -175,9 +176,19 @@ class _Stream:
                 yield from fetch_ahead(self._fetch, parts, self._workers)
                 continue
             for part in parts:
-                rest = yield from self._pace(part)
-                if rest is not None:
-                    yield from fetch_ahead(self._fetch, self._split(part.block, *rest), self._workers)
+                yield from self._compare(part.block, self._large(part), None)
+
+    def _large(self, part: _Part) -> Iterator[bytes]:
+        """Yield the bytes of a large block as they come, or, where that is slow, in parts that are fetched ahead."""
+        rest = yield from self._pace(part)
+        if rest is not None:
+            yield from fetch_ahead(self._fetch, self._split(part.block, *rest), self._workers)
+
+    def _compare(self, block: int, pieces: Iterator[bytes], stop: threading.Event | None) -> Iterator[bytes]:
+        def fetch_again(start: int, end: int) -> bytes:
+            return b"".join(self._iter(_Part(block, start, end), stop))
+
+        return compare_parts(pieces, self._ticket.blocks[block], fetch_again)
 
     def _parts(self) -> Iterator[_Part]:
         """Yield the blocks: small ones are fetched ahead, large ones read as they come or in parts."""
@@ -217,7 +228,10 @@ class _Stream:
 
     def _fetch(self, part: _Part, stop: threading.Event) -> bytes:
         data = self._ticket.blocks[part.block].decode_inline()
-        return data if data is not None else b"".join(self._iter(part, stop))
+        if data is not None:
+            return data
+        pieces = self._iter(part, stop)
+        return b"".join(self._compare(part.block, pieces, stop) if part.end is None else pieces)
 
     def _iter(self, part: _Part, stop: threading.Event | None) -> Generator[bytes, None, None]:
         received = 0

@@ -7,7 +7,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -23,12 +23,15 @@ from modos.errors import (
 from modos.formats import FORMATS
 from modos.storage import ByteRange
 from modos.storage.http.asking import read_json
+from modos.storage.part_digests import DIGEST
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
 PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the client's key file
 SCHEMES = ("c4gh", "crypt4gh")  # names of Crypt4GH, in any case
 MAX_TICKET = 32 << 20  # bytes
 MAX_BLOCKS = 1 << 18  # of a ticket
+_DIGESTS = "modos:digests"  # of a block: the parts of its range, which readers that do not know it pass over
+_MOST_PART = 1 << 20  # bytes
 
 # htsget.md, "Error response", with the HTTP status each has.
 ERROR_STATUS = {
@@ -69,12 +72,18 @@ class Block:
     ----------
     content
         What a data URI stands for, in its place; then there is no URL.
+    part
+        Bytes of the parts that a modos server gives digests of, 0 without.
+    digests
+        BLAKE3 (32 bytes) of each part of the range, which begins with one.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     block_class: str | None = None
     content: bytes | None = None
+    part: int = 0
+    digests: bytes = b""
 
     @property
     def byte_range(self) -> ByteRange | None:
@@ -162,6 +171,11 @@ class Ticket:
                 ends[place] = span.end
         return True
 
+    @property
+    def is_comparable(self) -> bool:
+        """Return whether what is fetched for it can be compared with digests."""
+        return all(block.digests or block.content is not None or block.url[:5].lower() == "data:" for block in self.blocks)
+
     def to_bytes(self) -> bytes:
         """Serialise the ticket in the protocol's JSON."""
         urls = b",".join(map(_to_json, self.blocks))
@@ -172,6 +186,9 @@ def _to_json(block: Block) -> bytes:
     """Format a block as in the protocol; content is put in unescaped, as its letters mean nothing else in JSON."""
     entry = {"headers": dict(block.headers), "class": block.block_class}
     rest = b"".join(b',"%s":%s' % (key.encode(), json.dumps(value).encode()) for key, value in entry.items() if value)
+    if block.digests:
+        digests = {"part": block.part, "blake3": base64.b64encode(block.digests).decode()}
+        rest += b',"%s":%s' % (_DIGESTS.encode(), json.dumps(digests).encode())
     if block.content is None:
         return b'{"url":%s%s}' % (json.dumps(block.url).encode(), rest)
     return b'{"url":"data:;base64,%s"%s}' % (base64.b64encode(block.content), rest)
@@ -186,7 +203,19 @@ def _block(entry: Mapping[str, Any]) -> Block:
         raise ProtocolError(
             f"the htsget ticket points to a {scheme or 'relative'} address; only http, https and data are followed"
         )
-    return Block(url, dict(headers), entry.get("class"))
+    block = Block(url, dict(headers), entry.get("class"))
+    return block if entry.get(_DIGESTS) is None else _with_digests(block, entry[_DIGESTS])
+
+
+def _with_digests(block: Block, told: Mapping[str, Any]) -> Block:
+    span, part = block.byte_range, told["part"]
+    try:
+        digests = base64.b64decode(told["blake3"], validate=True)
+    except binascii.Error:
+        raise ValueError from None
+    if span is None or not isinstance(part, int) or not 0 < part <= _MOST_PART or len(digests) != -(-span.size // part) * DIGEST:
+        raise ProtocolError("the htsget ticket has digests that are not those of its range")
+    return replace(block, part=part, digests=digests)
 
 
 def error_to_json(name: str, message: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ answers several regions at once: what comes is as `modos.genomics.sources` has i
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from modos.genomics.sources import Stream, whole_stream
 from modos.genomics.verification import Recorded
 
 _SCHEME = "c4gh"
+logger = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"(?P<server>\w+://[^/]+.*?)/(?P<kind>reads|variants)/(?P<id>.+)")
 
 
@@ -126,6 +128,8 @@ class HtsgetSource:
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
+        if not ticket.is_comparable:
+            logger.info("%s: the htsget server gives no digests, and what it sends is not compared with any", self.name)
         return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
 
     def contigs(self) -> tuple[str, ...]:

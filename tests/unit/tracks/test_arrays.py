@@ -2,6 +2,7 @@
 
 import ctypes
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,9 +167,10 @@ def test_a_writer_that_is_stopped_leaves_nothing(storage):
     assert list(storage.iter_files()) == []
 
 
-def test_every_damaged_byte_is_found(storage, tmp_path):
+def test_every_damaged_byte_is_found_without_digests_of_parts(storage, tmp_path):
     data = np.random.default_rng(1).integers(0, 9, 3000).astype(np.int16)
     spec = written(storage, data)
+    spec = replace(spec, attributes={"shard_checksum": spec.attributes["shard_checksum"]})
     file = tmp_path / "data.zarr/a/b/c/0"
     whole = file.read_bytes()
     index = len(whole) - 256 * 16 - 4
