@@ -28,6 +28,8 @@ from modos.storage.hashing import ThreadedHash
 from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
+_LET_GO = 8 << 20  # bytes that were read
+
 
 @dataclass(frozen=True)
 class _Made:
@@ -107,7 +109,7 @@ class Encrypt(_Conversion):
                     "the file was changed or damaged: see `modos check`",
                 )
 
-        pieces = storage.iter_range(source, 0, size, body.PIECE)
+        pieces = _read(storage, source, 0, size, body.PIECE, once=self.replaces)
         if blake2b:
             pieces = blake2b.pass_on(pieces)
         sealed = encrypt_pieces(storage, pieces, size, target, self.recipients, self.sender, progress, source, check)
@@ -128,7 +130,7 @@ class Decrypt(_Conversion):
         if not is_encrypted(source):
             return _copy_plain(storage, source, target)
         opened = DecryptedFile(storage, source, self.secret, self.senders, record=_read_record(self.change, recorded))
-        write_new(storage, target, report(opened.iter_plain(recorded), progress), opened.size, like=source)
+        write_new(storage, target, report(opened.iter_plain(recorded, once=self.replaces), progress), opened.size, like=source)
         slots = {"data_size": opened.size, "data_digest": opened.plain.root, "data_checksum": recorded.get("plain_checksum")}
         return _Made(slots | dict.fromkeys(SLOTS_OF_SEALED), opened.plain)
 
@@ -146,7 +148,7 @@ class Rotate(_Conversion):
         if not is_encrypted(source):
             return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
         opened = DecryptedFile(storage, source, self.secret, record=_read_record(self.change, recorded))
-        plain = opened.iter_plain(recorded)
+        plain = opened.iter_plain(recorded, once=self.replaces)
         sealed = encrypt_pieces(storage, plain, opened.size, target, self.recipients, self.secret, progress, source)
         return _Made(sealed.describe() | {"sender": str(self.secret.public)}, sealed.segments, sealed.header)
 
@@ -184,6 +186,17 @@ class ReplaceHeader(_Conversion):
         if recorded.get("data_checksum") and transfer.counts_whole(recorded):
             slots["data_checksum"] = transfer.measure(storage, target)[1]
         return _Made(slots, None, digest_of(head))
+
+
+def _read(storage: Storage, key: str, start: int, end: int, unit: int, *, once: bool) -> Iterator[bytes]:
+    """Read bytes [start, end) of a file; if it is deleted afterwards, memory that they take is free for what is written."""
+    at = gone = start
+    for piece in storage.iter_range(key, start, end, unit):
+        yield piece
+        at += len(piece)
+        if once and at - gone >= _LET_GO:
+            storage.let_go(key, gone, at)
+            gone = at
 
 
 def _copy_list(log: WriteLog, source: str, target: str, recorded: Mapping[str, Any]) -> None:
@@ -278,8 +291,13 @@ class DecryptedFile:
         record.check_header(self.header, f"{storage.url}/{key}")
         self.size = sum(end - start for start, end in body.kept_stretches(total, self._opened.edits))
 
-    def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
+    def iter_plain(self, recorded: Mapping[str, Any], *, once: bool = False) -> Iterator[bytes]:
         """Iterate over the plain bytes, which are checked against what is recorded of them.
+
+        Parameters
+        ----------
+        once
+            The file is deleted afterwards.
 
         Raises
         ------
@@ -293,7 +311,7 @@ class DecryptedFile:
             recorded.get("plain_digest"),
             recorded.get("plain_checksum"),
         )
-        pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
+        pieces = _read(self._storage, self._key, self.header.size, self._bytes, body.SEALED_PIECE, once=once)
         plain = iter_whole(pieces, self._opened, self._record, name, digests)
         if not is_whole:
             plain = digests.plain.pass_on(plain)

@@ -306,6 +306,9 @@ class Storage(ABC):
         """Create the root with what is written within; where that fails, remove the folders that were made for it."""
         yield
 
+    def let_go(self, key: str, start: int, end: int) -> None:
+        """Say that bytes of a file were read for the last time, so that the system need not keep them in memory."""
+
     def exists(self, key: str) -> bool:
         """Return whether there is a file at `key`."""
         from modos.errors import NotFoundError

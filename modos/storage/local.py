@@ -156,6 +156,12 @@ class LocalStorage(Storage):
                 start += len(piece)
                 yield piece
 
+    def let_go(self, key: str, start: int, end: int) -> None:
+        """Let the system forget bytes of a file that it has in memory; see `Storage.let_go`."""
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError), open_file(self._resolve(key)) as file:
+                os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
         path = self._resolve(key)

@@ -20,6 +20,16 @@ def storage(request, tmp_path):
     return open_storage(f"s3://modos-demo/{tmp_path.name}", s3_url=stack.s3)
 
 
+def test_bytes_that_were_let_go_are_there(storage):
+    """The system may forget them in memory, and nowhere else."""
+    data = bytes(range(256)) * 1000
+    storage.write_stream("a", [data], size=len(data))
+    storage.let_go("a", 0, len(data))
+    storage.let_go("a", 100, 50_000)
+    storage.let_go("none", 0, 10)
+    assert storage.read("a")[0] == data
+
+
 def test_write_and_read(storage):
     tag = storage.write("a/b", b"hello")
     assert storage.read("a/b") == (b"hello", tag)
