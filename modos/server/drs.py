@@ -18,6 +18,7 @@ from modos.server.auth import Access, caller_of
 from modos.storage import check_key
 
 EXPIRES = 3600  # seconds that an address is good for
+_PARTS = "modos-parts-blake3"  # root of the list of digests of the parts of a file
 
 
 def object_id(key: str) -> str:
@@ -136,6 +137,6 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
 
 def _checksums(key: str, attributes: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the checksums that metadata have; none for an encrypted file, where it covers the body alone."""
-    checksum = attributes.get("data_checksum")
-    return [{"type": "blake2b-512", "checksum": checksum}] if checksum and not is_encrypted(key) else []
+    """Return the checksums that metadata have; none for an encrypted file, where they cover the body alone."""
+    known = {"blake2b-512": attributes.get("data_checksum"), _PARTS: attributes.get("data_digest")}
+    return [{"type": type, "checksum": value} for type, value in known.items() if value and not is_encrypted(key)]
