@@ -25,7 +25,7 @@ from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
 _PIECE = 1 << 20  # bytes that are read at once
-_SLOTS_OF_DIGESTS = ("data_digest", "index_digests")
+SLOTS_OF_DIGESTS = ("data_digest", "index_digests")
 
 if TYPE_CHECKING:
     from modos.encryption.writing import SealedFile
@@ -185,7 +185,7 @@ def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, 
     InvalidInputError
         They would change something of it.
     """
-    given = [slot for slot in (*SLOTS_OF_SEALED, *_SLOTS_OF_DIGESTS) if slot in changes]
+    given = [slot for slot in (*SLOTS_OF_SEALED, *SLOTS_OF_DIGESTS) if slot in changes]
     if wrong := [slot for slot in given if changes[slot] != base.get(slot)]:
         raise InvalidInputError(
             f"{element_id}: {listing(wrong)} cannot be set: modos records what it has encrypted and computed itself",

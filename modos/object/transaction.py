@@ -148,7 +148,8 @@ class Transaction:
             format = format_of(plain_name(attributes["data_path"]))
             if format and "data_format" in model.describe(class_name)["slots"]:
                 attributes.setdefault("data_format", format.name)
-        prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
+        computed = ("id", *incoming.SLOTS_OF_DIGESTS)  # what a description of another object says of its file
+        prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k not in computed}
         model.validate(prepared, element_id)
         incoming.refuse_by_hand(element_id, prepared, {})
         if "data_path" in prepared:

@@ -20,6 +20,7 @@ _MAX_GROUPS = 256  # of one list that are kept: 8 MiB
 _MAX_KEPT = 64  # parts at the edges of ranges that are kept, as the next range often begins there
 _MAX_LISTS = 64
 _INDEX = (256 << 20) + 1  # bytes of a file that is read as a whole, at most
+_MAX_TABLE = 64 << 20  # bytes of a list before the digests of parts; those of a file of 128 TiB
 _NEAR = 1 << 16  # bytes of a list that are rather read than left out
 _PIECE, _WORKERS = 4 << 20, 4
 _HINT = (
@@ -141,6 +142,11 @@ class StoredDigests:
 
     def _read_group(self, group: int) -> bytes:
         layout = self._layout
+        if layout.table_size > _MAX_TABLE:
+            raise IntegrityError(
+                f"{self._storage.url}/{self._key} would be the list of digests of {sum(layout.sizes):,} bytes, which no file has",
+                "what is recorded of the file's size is damaged",
+            )
         start, end = layout.group_range(group)
         wanted = (
             [(start, end)]

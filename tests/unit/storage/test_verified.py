@@ -9,7 +9,7 @@ import pytest
 
 from modos.errors import ConflictError, IntegrityError, TruncatedStream
 from modos.storage.local import LocalStorage
-from modos.storage.part_digests import PART, PartHasher, join_lists, root_of
+from modos.storage.part_digests import PART, Layout, PartHasher, join_lists, root_of
 from modos.storage.verified import PartRecord, VerifiedFiles
 from tests.support.sampling import some
 
@@ -214,6 +214,13 @@ def test_edges_that_were_read_are_not_fetched_again(storage, record, content):
     assert files.read_part("a.bin", 2 * PART + 7, 5 * PART - 9, if_match=tag)[0] == content[2 * PART + 7 : 5 * PART - 9]
     assert storage.read_bytes["a.bin"] - before == PART
     assert storage.calls["a.bin.parts"] == 1
+
+
+def test_a_size_that_no_file_has_reads_no_list(storage, content):
+    layout = Layout((1 << 60,))
+    with pytest.raises(IntegrityError):
+        VerifiedFiles(storage, {"a.bin": PartRecord(("0" * 64,), layout, "a.bin.parts")}.get).read_part("a.bin", 0, 10)
+    assert storage.read_bytes["a.bin.parts"] == 0
 
 
 def test_what_is_kept_tells_of_no_older_file(storage, record, content, tmp_path):
