@@ -123,7 +123,7 @@ def _mend_lists(storage: Storage, lists: set[str], progress: Progress | None) ->
             continue
         found = digest_stored(storage, path, progress)
         if found.root == root:
-            put_list(storage, path, found)
+            put_list(storage, path, found, is_recorded=True)
         else:
             yield Finding(
                 "checksum", element_id, f"{path} does not have the recorded digest, and no list of digests to heal it by"

@@ -114,12 +114,6 @@ class FileChecks:
             )
         elif format and format.streamable and not indexes:
             yield Finding("index", element_id, f"{path} has no index")
-        if parts_name(path) in self.sizes and not attributes.get("data_digest"):
-            yield Finding(
-                "unknown",
-                parts_name(path),
-                f"is a list of digests, and {element_id} records none: `modos check --digests` writes it anew",
-            )
 
 
 def _plain_index(path: str, sizes: Mapping[str, int], attributes: Attributes) -> str | None:
@@ -217,8 +211,6 @@ def check_list(storage: Storage, path: str, digests: DigestList) -> Iterator[Fin
             damage.load_list(storage, path, digests.layout, digests.root)
         except IntegrityError as error:
             yield Finding("list", name, f"{error.message.removeprefix(name).strip()}, and {path} is what it was")
-    elif storage.exists(name):
-        yield Finding("unknown", name, f"is a list of digests, and {path} has no need of one: its root tells everything")
 
 
 def check_indexes(files: FileChecks, thorough: bool, secret: SecretKey | None, progress: Progress | None) -> Iterator[Finding]:

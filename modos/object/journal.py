@@ -30,7 +30,8 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.formats import ZARR, companion_names, index_names, is_encrypted, plain_name
+from modos.formats import ZARR, index_names, is_encrypted, parts_name, plain_name
+from modos.formats.crypt4gh import part_size
 from modos.object.commits import fence, load, mirror_key
 from modos.object.document import Document
 from modos.object.record import Entry, Record, entries
@@ -325,9 +326,16 @@ def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
     """
     path, digests = attributes["data_path"], attributes.get("header_digests")
     is_alone = is_encrypted(path) and isinstance(digests, list) and len(digests) == 1
-    return files_at([path]).union(index_names(plain_name(path)) if is_alone else ())
+    return own_files(attributes).union(index_names(plain_name(path)) if is_alone else ())
 
 
-def files_at(paths: Iterable[str]) -> set[str]:
-    """Return the keys of files, of their indexes, and of their lists of digests."""
-    return {key for path in paths for key in (path, *companion_names(path))}
+def own_files(attributes: Mapping[str, Any]) -> set[str]:
+    """Return the keys of an element's file, of its indexes of that name, and of its list of digests."""
+    path = attributes["data_path"]
+    return {path, *index_names(path)}.union([parts_name(path)] if has_list(attributes) else ())
+
+
+def has_list(attributes: Mapping[str, Any]) -> bool:
+    """Return whether an element's file has a list of digests, as is recorded: any other file of its name is somebody's own."""
+    path, size = attributes["data_path"], attributes.get("data_size")
+    return bool(attributes.get("data_digest")) and isinstance(size, int) and size > part_size(path)

@@ -239,7 +239,7 @@ class ListMending:
 
     def heal(self, storage: Storage, progress: Progress | None) -> None:
         """Write the list, which fits its root."""
-        put_list(storage, self.path, self.digests)
+        put_list(storage, self.path, self.digests, is_recorded=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -9,6 +9,7 @@ from typing import Any
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, is_encrypted, name_of, parts_name, plain_name
 from modos.object.changes import Update
+from modos.object.journal import has_list
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.write_log import WriteLog
@@ -114,13 +115,14 @@ def find_pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str
     return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
 
 
-def find_pairs_to_move(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
-    """Find pairs as `find_pairs` does, and the list of digests.
+def find_pairs_to_move(storage: Storage, base: Mapping[str, Any], target: str) -> tuple[tuple[str, str], ...]:
+    """Find pairs as `find_pairs` does for the file of an element, and its list of digests.
 
     An encrypted file without an encrypted index comes with the plain one in its place.
     """
+    path = base["data_path"]
     pairs = find_pairs(storage, path, target)
     if len(pairs) == 1 and is_encrypted(path):
         pairs += find_pairs(storage, plain_name(path), plain_name(target))[1:]
-    lists = ((parts_name(path), parts_name(target)),) if storage.exists(parts_name(path)) else ()
-    return pairs + lists
+    is_listed = has_list(base) and storage.exists(parts_name(path))
+    return pairs + (((parts_name(path), parts_name(target)),) if is_listed else ())

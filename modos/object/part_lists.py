@@ -13,7 +13,7 @@ from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress
-from modos.storage.part_digests import DigestList, Layout, digest_parts
+from modos.storage.part_digests import PART, DigestList, Layout, begins_list, digest_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.verified import PartRecord, VerifiedFiles
 from modos.storage.write_log import WriteLog
@@ -35,16 +35,32 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
         try:
             log.storage.write_stream(parts_name(key), [content], size=len(content), like=like)
         except ConflictError:
-            raise AlreadyExistsError(
-                f"there is a file {parts_name(key)} in {log.storage.url} already",
-                f"it has the name of the list of digests of {key}: look at it, and remove it",
-            ) from None
+            raise _taken_error(log.storage, key) from None
         log.wrote(parts_name(key))
     return digests.root
 
 
-def put_list(storage: Storage, key: str, digests: DigestList) -> None:
-    """Write the list of digests beside a file anew, or for the first time, in one step."""
+def _taken_error(storage: Storage, key: str) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"there is a file {parts_name(key)} in {storage.url} already",
+        f"it has the name of the list of digests of {key}: look at it, and move it away, or remove it",
+    )
+
+
+def put_list(storage: Storage, key: str, digests: DigestList, *, is_recorded: bool = False) -> None:
+    """Write the list of digests beside a file anew, or for the first time, in one step.
+
+    Parameters
+    ----------
+    is_recorded
+        Whether the file has one, as is recorded. Else what is there may be a file
+        of somebody's own.
+
+    Raises
+    ------
+    AlreadyExistsError
+        There is a file of its name that is no list of digests.
+    """
     name = parts_name(key)
     if not digests.is_stored:
         return
@@ -52,6 +68,8 @@ def put_list(storage: Storage, key: str, digests: DigestList) -> None:
     try:
         storage.write_stream(name, [content], size=len(content), like=key)
     except ConflictError:
+        if not is_recorded and not begins_list(storage.read_part(name, 0, PART)[0]):
+            raise _taken_error(storage, key) from None
         storage.write(name, content)
 
 

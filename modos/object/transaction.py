@@ -319,7 +319,7 @@ class Transaction:
             if isinstance(change, Remove) and "data_path" in change.base:
                 dropped |= journal.files_of_element(change.base)
             elif isinstance(change, Update) and "data_path" in change.base and change.element_id in replaced:
-                dropped |= journal.files_at([change.base["data_path"]])
+                dropped |= journal.own_files(change.base)
         return dropped & journal.files_of(self.start) - journal.files_of(result) if dropped else set()
 
     def _make(self, change: Change) -> None:
@@ -453,7 +453,7 @@ class Transaction:
         if any(file.change.element_id == element_id for file in self._files):
             raise InvalidInputError(f"{element_id} is changed twice in one transaction", "make the changes one after another")
         changes["data_path"] = target
-        return moving.find_pairs_to_move(self.storage, before, target)
+        return moving.find_pairs_to_move(self.storage, base, target)
 
     def _refuse_owned(self, element_id: str, path: str | None) -> None:
         owner = element_id if path is None else self.view.data_paths().get(path, element_id)
@@ -463,7 +463,7 @@ class Transaction:
     def _is_for_adoption(self, wanted: str, before: str) -> bool:
         """Return whether a path has a file that is not the element's own in another version."""
         journal.recover(self.storage)
-        if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
+        if name_of(before) == name_of(wanted) or wanted in companion_names(before) or not self.storage.exists(wanted):
             return False
         if any(entry.covers(wanted) for entry in entries(self.storage)):
             raise ConflictError(

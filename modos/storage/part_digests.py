@@ -84,6 +84,11 @@ class PartHasher:
         return DigestList(Layout((self.size,), self._part), b"".join([*self._digests, *rest]))
 
 
+def begins_list(data: bytes) -> bool:
+    """Return whether some bytes are the first of a list of digests."""
+    return data.startswith(_MAGIC)
+
+
 def root_of(data: bytes | bytearray | memoryview, part: int = PART) -> str:
     """Return the root of a file that is at hand as a whole."""
     return DigestList(Layout((len(data),), part), digest_parts(data, part)).root

@@ -125,7 +125,7 @@ def test_a_file_that_others_change_meanwhile_is_not_recorded(modo, monkeypatch):
 
 
 def test_a_list_that_was_left_is_replaced(modo):
-    put(modo.storage, "big.tsv.parts", b"of another file")
+    put(modo.storage, "big.tsv.parts", b"modospd1, of another file")
     (found,) = modo.find_problems()
     assert (found.kind, found.where) == ("unknown", "big.tsv.parts")
     modo.record_digests()

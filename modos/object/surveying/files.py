@@ -11,7 +11,18 @@ from typing import Any
 
 from modos.encryption.view import DecryptedView
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
-from modos.formats import FORMATS, FileFormat, format_of, index_names, is_encrypted, is_index, name_of, plain_name
+from modos.formats import (
+    FORMATS,
+    PARTS_SUFFIX,
+    FileFormat,
+    format_of,
+    index_names,
+    is_encrypted,
+    is_index,
+    is_list,
+    name_of,
+    plain_name,
+)
 from modos.formats.crypt4gh import is_crypt4gh
 from modos.genomics import GenomicFile
 from modos.genomics.reader import RecordReader, check_header, without_end
@@ -26,6 +37,7 @@ from modos.object.surveying.names import ids_of, places_of, replace_stem
 from modos.object.surveying.samples import Samples
 from modos.object.transaction import Transaction
 from modos.storage.local import LocalStorage
+from modos.storage.part_digests import begins_list
 
 _KINDS = {"reads": "AlignmentSet", "variants": "VariantSet"}
 _CLASSES = {"mzTab": "MassSpectrometryResults", "FASTQ": "DataEntity", "BED": "DataEntity", "GFF3": "DataEntity"}
@@ -135,7 +147,8 @@ class _Survey:
         return list(reversed(chosen.values()))
 
     def sort_out(self, paths: Sequence[Path], references: Sequence[Path]) -> list[Path]:
-        """Return the files that become elements, each once; indexes come along with their files."""
+        """Return the files that become elements, each once; indexes come along with their files, lists are made anew."""
+        given = {*paths, *references}
         owners = {index for path in (*paths, *references) for index in index_names(path)}
         owners |= {index for path in (*paths, *references) if is_encrypted(path) for index in index_names(plain_name(path))}
         chosen: dict[Path, Path] = {}
@@ -145,15 +158,11 @@ class _Survey:
             before = chosen.get(real) or brought.get(real)
             if str(path) in owners:
                 self.attempt(path, partial(_check_index_present, path))
+            elif is_list(path.name) and _is_list_of_digests(path):
+                if path.with_name(path.name.removesuffix(PARTS_SUFFIX)) not in given:
+                    self._refuse_alone(path, "a list of digests", "its list is made anew")
             elif is_index(path):
-                self.errors.append(
-                    (
-                        str(path),
-                        InvalidInputError(
-                            f"{path} is an index, and its file is not given", "give the file: the index beside it comes along"
-                        ),
-                    )
-                )
+                self._refuse_alone(path, "an index", "the index beside it comes along")
             elif before is not None:
                 self.told.append(
                     f"{path} is {'given twice' if str(path) == str(before) else f'the same file as {before}'}, and taken once"
@@ -162,6 +171,11 @@ class _Survey:
                 chosen[real] = path
         self._name([*chosen.values()], [*brought.values()])
         return list(chosen.values())
+
+    def _refuse_alone(self, path: Path, what: str, why: str) -> None:
+        self.errors.append(
+            (str(path), InvalidInputError(f"{path} is {what}, and its file is not given", f"give the file: {why}"))
+        )
 
     def _name(self, files: list[Path], references: list[Path]) -> None:
         view = self.transaction.view
@@ -275,6 +289,13 @@ class _Survey:
             pieces = check_header(iter(lambda: file.read(_PIECE), b""), format, str(path))
             with RecordReader(pieces, without_end(format), name=str(path)) as reader:
                 return parse_header(reader.header.copy(), str(path))
+
+
+def _is_list_of_digests(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return begins_list(file.read(_PIECE))
 
 
 def _check_index_present(path: Path) -> None:
