@@ -63,7 +63,9 @@ class Expected:
         return bool(self.roots or self.checksum)
 
     def is_same(self, other: Expected) -> bool:
-        """Return whether both are known to be of the same content."""
+        """Return whether both are known to be of the same content, and not of another header."""
+        if self.seal.headers and other.seal.headers and self.seal.headers != other.seal.headers:
+            return False
         if self.roots and other.roots:
             return self.roots == other.roots
         return self.checksum is not None and self.checksum == other.checksum
@@ -136,7 +138,8 @@ def iter_checked(
     if file.expected.record:
         target.drop_kept(file.key)
         return report(shards.iter_range(file.key, 0, file.size), progress)
-    start = _check_header(source, file)
+    header = _read_header(source, file)
+    start = len(header)
     if file.expected.is_listed and source.is_remote:
         record = _record_of(file, start)
         view = VerifiedFiles(source, {file.key: record}.get)
@@ -144,7 +147,7 @@ def iter_checked(
         if progress and kept:
             progress(kept)
         return report(view.iter_range(file.key, kept, file.size), progress)
-    return _Hashed(source, file, start, progress).check_after(target.read_kept(file.key))
+    return _Hashed(source, file, header, progress).check_after(target.read_kept(file.key))
 
 
 def is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
@@ -155,22 +158,25 @@ def is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
         return target.matches(file.key, source.iter_range(file.key, 0, file.size))
     if file.expected.listed_size is not None or file.expected.list_layout or file.expected.record:
         return False  # it is small
+    header = _read_header(source, file)
+    if target.read_part(file.key, 0, len(header))[0] != header:
+        return False
     if file.expected.roots:
         return part_lists.digest_stored(target, file.key).root in file.expected.roots
     checksum = file.expected.checksum
     return checksum is not None and transfer.measure(target, file.key, whole=file.expected.whole)[1] == checksum
 
 
-def _check_header(source: Storage, file: FileToSend) -> int:
-    """Compare the header of an encrypted file with the recorded one; returns its bytes, 0 of a plain file."""
+def _read_header(source: Storage, file: FileToSend) -> bytes:
+    """Read the header of an encrypted file, and compare it with the recorded one; a plain file has none."""
     if not is_encrypted(file.key):
-        return 0
+        return b""
     try:
         header = read_stored_header(source, file.key)[0]
     except DecryptError:
-        return 0  # it is no Crypt4GH, and its checksum covers all bytes
+        return b""  # it is no Crypt4GH, and its checksum covers all bytes
     file.expected.seal.check_header(header, f"{source.url}/{file.key}")
-    return header.size
+    return header.to_bytes()
 
 
 def _record_of(file: FileToSend, start: int) -> PartRecord:
@@ -210,13 +216,14 @@ def _mend(view: VerifiedFiles, target: LocalStorage, file: FileToSend, start: in
 
 
 class _Hashed:
-    """Bytes of a file on their way, compared as a whole at their end."""
+    """Bytes of a file on their way, compared as a whole at their end, with the header that it has to begin with."""
 
-    def __init__(self, source: Storage, file: FileToSend, header: int, progress: Progress | None):
+    def __init__(self, source: Storage, file: FileToSend, header: bytes, progress: Progress | None):
         self._source = source
         self._file = file
         self._progress = progress
-        self._at, self._start = 0, 0 if file.expected.whole and not file.expected.roots else header
+        self._at, self._start = 0, 0 if file.expected.whole and not file.expected.roots else len(header)
+        self._header, self._head = header, b""
         self._digest: Any = None
         if file.expected.list_layout is not None:
             self._digest = ListHasher(file.expected.list_layout)
@@ -248,11 +255,14 @@ class _Hashed:
 
     def _fits(self) -> bool:
         expected = self._file.expected
+        if self._head != self._header:
+            return False
         if expected.roots:
             return (self._digest.root if isinstance(self._digest, ListHasher) else self._digest.finish().root) in expected.roots
         return expected.checksum is None or self._digest.hexdigest() == expected.checksum
 
     def _count(self, piece: bytes) -> None:
+        self._head += piece[: len(self._header) - len(self._head)]
         if self._digest is not None:
             self._digest.update(piece[max(self._start - self._at, 0) :])
         self._at += len(piece)
