@@ -62,6 +62,11 @@ class SealRecord(NamedTuple):
         """Read what the attributes of an element record of the indexes of its file."""
         return cls(headers=_digests(attributes)[1:], roots=read_roots(attributes, "index_digests"))
 
+    @property
+    def has_bytes(self) -> bool:
+        """Return whether something is recorded of its bytes, so that no other file is taken in its place."""
+        return bool(self.headers or self.roots)
+
     def check_header(self, header: Header, name: str) -> None:
         """Raise ChecksumMismatch where a header is not the one that is recorded."""
         if self.headers and header.digest not in self.headers:

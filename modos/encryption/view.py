@@ -133,8 +133,7 @@ class DecryptedView:
         """Allow a plain index, as htsget-rs takes one, where no encrypted one is recorded."""
         if not is_index(key):
             raise NotFoundError(f"no {key}{ENCRYPTED_SUFFIX} in {self.url}")
-        record = self.find_record(key)
-        if self._senders is not None or record.headers or record.roots:
+        if self._senders is not None or self.find_record(key).has_bytes:
             raise NotFoundError(
                 f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
                 "an index that is not sealed is not read in its place, as anybody can have made it",

@@ -120,7 +120,7 @@ def _plain_index(path: str, sizes: Mapping[str, int], attributes: Attributes) ->
     """Find the plain index of an encrypted file that has no encrypted one and had none."""
     if (
         not is_encrypted(path)
-        or SealRecord.from_index_attributes(attributes).headers
+        or SealRecord.from_index_attributes(attributes).has_bytes
         or any(name in sizes for name in index_names(path))
     ):
         return None

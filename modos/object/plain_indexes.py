@@ -26,7 +26,7 @@ def add_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, A
         return pairs
     names = zip(map(plain_name, index_names(path)), index_names(target), strict=True)
     found = tuple((name, beside) for name, beside in names if storage.exists(name))
-    if found and SealRecord.from_index_attributes(attributes).headers:
+    if found and SealRecord.from_index_attributes(attributes).has_bytes:
         raise DecryptError(
             f"the encrypted index of {storage.url}/{path} is gone, and {found[0][0]} is not taken in its place, "
             "as anybody can have made it",

@@ -12,7 +12,7 @@ from modos.api import MODO
 from modos.demo.stack import CREDENTIALS
 from modos.encryption.header import read_header
 from modos.encryption.keys import SecretKey
-from modos.errors import ChecksumMismatch, InvalidInputError
+from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError
 from modos.formats import is_encrypted
 from modos.formats.crypt4gh import SEALED
 from modos.object.changes import Update
@@ -219,3 +219,25 @@ def test_digests_are_not_set_by_hand(modo):
     told = modo.metadata["data/demo2"]
     modo.update_element("data/demo2", {"data_digest": told["data_digest"], "description": "same"})
     assert modo.metadata["data/demo2"]["description"] == "same"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda modo: modo.decrypt(ME, elements=["data/demo2"]),
+        lambda modo: modo.share(ME, SecretKey.random().public, elements=["data/demo2"]),
+        lambda modo: modo.revoke(ME, FRIEND.public, elements=["data/demo2"], rotate=True),
+    ],
+)
+def test_no_plain_index_is_taken_in_place_of_one_with_digests(modo, change):
+    """Of the index of an older version, digests were recorded, and nothing of its header."""
+    plain = modo.storage.read("demo2.bam.bai")[0]
+    modo.encrypt([ME.public, FRIEND.public], ME)
+    set_slots(modo, "data/demo2", header_digests=modo.metadata["data/demo2"]["header_digests"][:1])
+    modo.storage.delete("demo2.bam.bai.c4gh")
+    modo.storage.write_stream("demo2.bam.bai", [plain], size=len(plain))
+    before = modo.metadata
+    with pytest.raises(IntegrityError, match="is gone, and demo2.bam.bai is not taken"):
+        change(modo)
+    assert modo.metadata == before and modo.storage.read("demo2.bam.bai")[0] == plain
+    assert ("index", "data/demo2") in {(finding.kind, finding.where) for finding in modo.find_problems()}
