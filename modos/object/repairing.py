@@ -284,6 +284,8 @@ def _find_expected(places: list[Place], layout: Layout, root: str) -> DigestList
 def _digest(place: Place) -> DigestList | None:
     try:
         return digest_stored(place.storage, place.key)
+    except IntegrityError:
+        return None
     except ModosError:
         if place.storage.is_remote:
             raise
