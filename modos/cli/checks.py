@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modos.object.findings import Finding
     from modos.object.modo import MODO
     from modos.object.recording import Recording
-    from modos.object.repairing import RepairPlan
+    from modos.object.repair_plan import RepairPlan
     from modos.object.sampling import Sampler
 
 _RESTORE = "heal it from a copy (`modos check {} --repair-from COPY`), restore files, or correct elements with `modos update`"
@@ -189,7 +189,8 @@ def _tell_recorded(recording: Recording) -> None:
 
 def _tell_sample(sampler: Sampler) -> None:
     """Say what was read, and what may have been missed."""
-    say(f"read {count(sampler.read, 'part')} of {count(sampler.files, 'file')}, {size(sampler.size)}")
+    what = " and ".join(count(n, kind) for n, kind in ((sampler.files, "file"), (sampler.arrays, "array")) if n) or "0 files"
+    say(f"read {count(sampler.read, 'part')} of {what}, {size(sampler.size)}")
     for element_id in sampler.skipped:
         say(f"{element_id} was not sampled: no digests of its parts are recorded (`modos check --digests` records them)")
     if sampler.is_whole:
