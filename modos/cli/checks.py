@@ -50,7 +50,7 @@ def check(
         ),
     ] = None,
     digests: Annotated[
-        bool, typer.Option("--digests", help="Record digests of files that have none, if they are what the object says.")
+        bool, typer.Option("--digests", help="Record digests of files and arrays that have none, if they are what the object says.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair-from: show what would be healed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --repair-from: do not ask.")] = False,
@@ -249,7 +249,7 @@ def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoun
 
 
 def upgrade(path: ObjectPath) -> None:
-    """Upgrade an object to this version: the layout of Zarr v2, and digests of its files.
+    """Upgrade an object to this version: the layout of Zarr v2, and digests of its files and arrays.
 
     Programs that read only Zarr v2, such as sdsc-ordes modos 0.3.4, can no longer read it.
 

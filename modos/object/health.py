@@ -1,4 +1,4 @@
-"""Check an object, heal it from a copy, and record digests of its files."""
+"""Check an object, heal it from a copy, and record digests of its files and arrays."""
 
 from __future__ import annotations
 
