@@ -50,7 +50,8 @@ def check(
         ),
     ] = None,
     digests: Annotated[
-        bool, typer.Option("--digests", help="Record digests of files and arrays that have none, if they are what the object says.")
+        bool,
+        typer.Option("--digests", help="Record digests of files and arrays that have none, if they are what the object says."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair-from: show what would be healed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --repair-from: do not ask.")] = False,

@@ -181,10 +181,21 @@ def _compare_without_list(storage: Storage, spec: ArraySpec, wrong: IntegrityErr
             raise
         yield Finding("checksum", spec.path, f"its shards cannot be read: {error.message}")
     else:
-        yield Finding(
-            "list", spec.list_key, f"is missing, or not the recorded list, and the shards of {spec.path} are what they were"
-        )
+        if not has_list(storage, spec):
+            told = f"is missing, or not the recorded list, and the shards of {spec.path} are what they were"
+            yield Finding("list", spec.list_key, told)
         yield from chunks.findings()
+
+
+def has_list(storage: Storage, spec: ArraySpec) -> bool:
+    """Return whether the list of digests of an array is the recorded one."""
+    from modos.tracks.zarr_layout import DIGEST_SLOT
+
+    try:
+        damage.read_list(storage, spec.list_key, spec.layout, spec.attributes[DIGEST_SLOT])
+    except IntegrityError:
+        return False
+    return True
 
 
 def _compare_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None) -> Iterator[Finding]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.object import damage
-from modos.object.array_checks import records_shards
+from modos.object.array_checks import has_list, records_shards
 from modos.object.document import Document
 from modos.object.healing import Place
 from modos.object.mending import ListMending
 from modos.object.repair_plan import Copy, FileComparison, RepairPlan, stat_if_there
-from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import DigestList, split_list
 from modos.storage.prefetch import fetch_ahead
@@ -59,7 +58,7 @@ class _Examination:
         for found in fetch_ahead(compare, range(len(numbers)), workers_for(storage)):
             self.plan.mendings += found.mendings
             self.plan.left += found.left
-        if expected.is_stored and not _has_list(storage, spec, expected):
+        if expected.is_stored and not has_list(storage, spec):
             self.plan.mendings.append(ListMending(spec.path, spec.key(numbers[0]), expected, spec.list_key))
 
     def _find_sources(self) -> Iterator[ArraySpec]:
@@ -96,17 +95,9 @@ class _Examination:
         """Compare a shard with its digests; returns a plan for it alone."""
         storage, copy, plan = self.plan.storage, self.copy.storage, RepairPlan(self.plan.storage)
         info = stat_if_there(storage, key)
-        candidates = dict.fromkeys([*keys, *self.copy.find_of_size(expected.layout.sizes[0])])
-        places = [Place(copy, one) for one in candidates if stat_if_there(copy, one)]
+        named = [one for one in keys if self.copy.has(one)]
+        places = [Place(copy, one) for one in named or self.copy.find_of_size(expected.layout.sizes[0])]
         own = [Place(storage, key)] if info else []
         comparison = FileComparison(plan, self.spec.path, key, info, b"", copy.url, self.progress)
         comparison.run(own, places, expected)
         return plan
-
-
-def _has_list(storage: Storage, spec: ArraySpec, expected: DigestList) -> bool:
-    try:
-        damage.read_list(storage, spec.list_key, spec.layout, expected.root)
-    except IntegrityError:
-        return False
-    return True

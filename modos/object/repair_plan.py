@@ -82,8 +82,12 @@ class Copy:
     def __init__(self, storage: Storage):
         self.storage = storage
         self.document = _load(storage)
-        self._infos: list[ObjectInfo] = list(storage.iter_files()) if storage.can_list else []
-        if self.document is None and storage.can_list and not self._infos:
+        self._keys: set[str] = set()
+        self._by_size: dict[int, list[str]] = {}
+        for info in storage.iter_files() if storage.can_list else ():
+            self._keys.add(info.key)
+            self._by_size.setdefault(info.size, []).append(info.key)
+        if self.document is None and storage.can_list and not self._keys:
             raise NotFoundError(f"there is nothing at {storage.url} to repair from", "check the path")
 
     def find_keys(self, attributes: Attributes) -> list[str]:
@@ -99,7 +103,11 @@ class Copy:
 
     def find_of_size(self, size: int) -> list[str]:
         """Find the files that have so many bytes."""
-        return [info.key for info in self._infos if info.size == size]
+        return self._by_size.get(size, [])
+
+    def has(self, key: str) -> bool:
+        """Return whether a file is there."""
+        return key in self._keys if self.storage.can_list else self.storage.exists(key)
 
 
 @dataclass(frozen=True)

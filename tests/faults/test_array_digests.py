@@ -317,6 +317,16 @@ def test_the_bytes_are_found_under_another_name(modo, copy, tmp_path):
         modo.plan_repair(tmp_path / "nowhere")
 
 
+def test_without_its_shard_a_list_is_healed_and_the_rest_is_said(modo, copy):
+    spec, before = values_of(modo), files(modo.storage)
+    for key in (spec.key(0), spec.list_key):
+        modo.storage.delete(key)
+    copy.delete(spec.key(0))
+    plan = modo.plan_repair(copy.url)
+    assert [where for where, _ in plan.left] == [spec.path] and [one.key for one in plan.heal()] == [spec.list_key]
+    assert files(modo.storage) == {key: data for key, data in before.items() if key != spec.key(0)}
+
+
 @pytest.mark.parametrize("lie", ["bytes", "lists", "shorter"])
 def test_a_hostile_copy_gives_nothing_that_is_not_recorded(modo, copy, lie):
     spec = values_of(modo)
