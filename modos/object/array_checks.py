@@ -219,7 +219,7 @@ class _ChunkChecks:
         self._array = ShardedArray(Reader(storage, 0), spec)
         self._wrong: set[int] = set()
 
-    def look(self, shard: int, data: bytes) -> None:
+    def look(self, shard: int, data: bytes | memoryview) -> None:
         """Look at the chunks of a shard."""
         try:
             self._array.check_shard(shard, data)

@@ -1,4 +1,4 @@
-"""Record digests of the parts of files and arrays that have none, where the bytes are those that the object says they are."""
+"""Record digests of files and arrays that have none, where the bytes are those that the object says they are."""
 
 from __future__ import annotations
 

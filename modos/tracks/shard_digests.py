@@ -24,7 +24,7 @@ from modos.tracks.zarr_layout import DIGEST_SLOT, ArraySpec
 _PIECE = 64 * PART  # bytes that are read at once
 _REMOTE_WORKERS = 8
 
-Look = Callable[[int, bytes], None]  # is given a shard: its number, and its bytes
+Look = Callable[[int, bytes | memoryview], None]  # is given a shard: its number, and its bytes, which it must not keep
 
 
 class ShardRange(NamedTuple):
@@ -85,16 +85,16 @@ def find_damaged_parts(
         return list(damaged), data if look else b""
 
     places = [(shard, at, min(at + _PIECE, size)) for shard, size in enumerate(spec.sizes) for at in range(0, size, _PIECE)]
-    pieces: list[bytes] = []
-    is_sound = True
-    for (shard, _, end), (found, data) in zip(places, fetch_ahead(compare, places, workers_for(storage)), strict=True):
+    shard_bytes, is_sound = bytearray(max(spec.sizes, default=0) if look else 0), True
+    for (shard, start, end), (found, data) in zip(places, fetch_ahead(compare, places, workers_for(storage)), strict=True):
         yield from found
         is_sound &= not found
-        pieces = [*pieces, data] if is_sound else []
+        if look and is_sound:
+            shard_bytes[start:end] = data
         if end == spec.sizes[shard]:
             if look and is_sound:
-                look(shard, b"".join(pieces))
-            pieces, is_sound = [], True
+                look(shard, memoryview(shard_bytes)[:end])
+            is_sound = True
 
 
 def _read(storage: Storage, key: str, start: int, end: int) -> bytes | None:
