@@ -45,12 +45,22 @@ def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = 
 
 def put_list(storage: Storage, key: str, digests: DigestList) -> None:
     """Write the list of digests beside a file anew, or for the first time, in one step."""
-    name = parts_name(key)
+    write_anew(storage, parts_name(key), digests, like=key)
+
+
+def write_anew(storage: Storage, name: str, digests: DigestList, like: str) -> None:
+    """Write a list of digests anew, or for the first time, in one step.
+
+    Parameters
+    ----------
+    like
+        The file whose mode it gets; see `Storage.write_stream`.
+    """
     if not digests.is_stored:
         return
     content = digests.to_bytes()
     try:
-        storage.write_stream(name, [content], size=len(content), like=key)
+        storage.write_stream(name, [content], size=len(content), like=like)
     except ConflictError:
         storage.write(name, content)
 
