@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modos.object.findings import Finding
     from modos.object.modo import MODO
     from modos.object.recording import Recording
-    from modos.object.repairing import RepairPlan
+    from modos.object.repair_plan import RepairPlan
     from modos.object.sampling import Sampler
 
 _RESTORE = "heal it from a copy (`modos check {} --repair-from COPY`), restore files, or correct elements with `modos update`"
@@ -50,7 +50,8 @@ def check(
         ),
     ] = None,
     digests: Annotated[
-        bool, typer.Option("--digests", help="Record digests of files that have none, if they are what the object says.")
+        bool,
+        typer.Option("--digests", help="Record digests of files and arrays that have none, if they are what the object says."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair-from: show what would be healed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --repair-from: do not ask.")] = False,
@@ -189,7 +190,8 @@ def _tell_recorded(recording: Recording) -> None:
 
 def _tell_sample(sampler: Sampler) -> None:
     """Say what was read, and what may have been missed."""
-    say(f"read {count(sampler.read, 'part')} of {count(sampler.files, 'file')}, {size(sampler.size)}")
+    what = " and ".join(count(n, kind) for n, kind in ((sampler.files, "file"), (sampler.arrays, "array")) if n) or "0 files"
+    say(f"read {count(sampler.read, 'part')} of {what}, {size(sampler.size)}")
     for element_id in sampler.skipped:
         say(f"{element_id} was not sampled: no digests of its parts are recorded (`modos check --digests` records them)")
     if sampler.is_whole:
@@ -248,7 +250,7 @@ def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoun
 
 
 def upgrade(path: ObjectPath) -> None:
-    """Upgrade an object to this version: the layout of Zarr v2, and digests of its files.
+    """Upgrade an object to this version: the layout of Zarr v2, and digests of its files and arrays.
 
     Programs that read only Zarr v2, such as sdsc-ordes modos 0.3.4, can no longer read it.
 

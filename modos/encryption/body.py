@@ -19,7 +19,7 @@ from modos.storage.part_digests import PartHasher, digest
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
 
-_JOB = 8  # segments that a thread handles at once
+_JOB = 16  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)
 _ENDLESS = 1 << 70  # more than any edit list adds up to in a file
@@ -68,8 +68,9 @@ class Digest:
 class _Tally:
     """Digests of some segments, each computed while it is in the cache of a processor."""
 
-    def __init__(self, *, of_plain: bool):
+    def __init__(self, *, of_plain: bool, of_opened: bool):
         self._of_plain = of_plain
+        self.of_opened = of_opened
         self.plain: list[bytes] = []
         self.sealed: list[bytes] = []
         self.seals: list[memoryview] = []
@@ -98,6 +99,9 @@ class BodyDigests:
     ----------
     of_plain
         Whether the plain parts have digests, too.
+    of_opened
+        Whether those of a file that is encrypted are computed of what was sealed and opened again. Then the caller compares
+        them with digests that are known, and the bytes are not compared otherwise.
 
     Attributes
     ----------
@@ -109,14 +113,15 @@ class BodyDigests:
         Of the plain segments, which are the parts of the file that all of the body is.
     """
 
-    def __init__(self, *, of_plain: bool = True):
+    def __init__(self, *, of_plain: bool = True, of_opened: bool = False):
         self.seal = Digest()
         self.sealed = PartHasher(SEALED)
         self.plain = PartHasher()
         self._of_plain = of_plain
+        self._of_opened = of_opened
 
     def _begin(self) -> _Tally:
-        return _Tally(of_plain=self._of_plain)
+        return _Tally(of_plain=self._of_plain, of_opened=self._of_opened)
 
     def _add(self, done: _Pass) -> None:
         if done.tally:
@@ -210,20 +215,22 @@ def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int
 
 def _encrypt_piece(data: bytes, key: bytes, tally: _Tally | None = None) -> bytearray:
     cipher, view, count = ChaCha20Poly1305(key), memoryview(data), -(-len(data) // SEGMENT)
-    found, opened, nonces = bytearray(encrypted_size(len(data))), _own_buffer(len(data)), os.urandom(count * NONCE)
-    sealed, again = memoryview(found), memoryview(opened)
+    by_digest = tally is not None and tally.of_opened
+    found, opened = bytearray(encrypted_size(len(data))), _own_buffer(SEGMENT if by_digest else len(data))
+    sealed, nonces = memoryview(found), os.urandom(count * NONCE)
     for number in range(count):
         at, segment = number * SEGMENT, sealed[number * SEALED : (number + 1) * SEALED]
         plain, nonce, target = view[at : at + SEGMENT], segment[:NONCE], segment[NONCE:]
+        again = memoryview(opened)[: len(plain)] if by_digest else memoryview(opened)[at : at + SEGMENT]
         nonce[:] = nonces[number * NONCE : (number + 1) * NONCE]
         cipher.encrypt_into(nonce, plain, None, target)
         try:
-            cipher.decrypt_into(nonce, target, None, again[at : at + SEGMENT])
+            cipher.decrypt_into(nonce, target, None, again)
         except InvalidTag:
             raise _not_opened_error() from None
         if tally:
-            tally.add(plain, segment)
-    if opened != data:
+            tally.add(again if by_digest else plain, segment)
+    if not by_digest and opened != data:
         raise _not_opened_error()
     return found
 

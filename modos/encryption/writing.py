@@ -62,6 +62,8 @@ def encrypt_pieces(
     progress: Progress | None,
     like: str | None = None,
     check: Callable[[DigestList], None] | None = None,
+    *,
+    is_compared: bool = False,
 ) -> SealedFile:
     """Encrypt plain bytes into a new file.
 
@@ -72,8 +74,10 @@ def encrypt_pieces(
     check
         Is called with the digests of the plain parts before the file is
         there; an error leaves none.
+    is_compared
+        Whether `check` compares them with known ones: they are of what was sealed and opened again then.
     """
-    key, digests = os.urandom(32), body.BodyDigests()
+    key, digests = os.urandom(32), body.BodyDigests(of_opened=is_compared)
     head = encrypt_header(key, recipients, sender)
     found: list[DigestList] = []
 

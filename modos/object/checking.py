@@ -9,13 +9,13 @@ from modos.errors import SchemaError
 from modos.formats import ZARR, parts_name
 from modos.metadata import model
 from modos.object import commits, journal
-from modos.object.array_checks import check_arrays
+from modos.object.array_checks import CompareArray, check_arrays, compare_all, mend_lists
 from modos.object.document import Document
 from modos.object.file_checks import Compare, FileChecks, check_indexes, compare_whole
 from modos.object.findings import Finding
 from modos.object.leftovers import check_mirrors, find_leftovers, mend_mirrors, remove_leftovers
 from modos.object.old_layout import OLD_ROOT_KEY
-from modos.object.part_lists import digest_stored, put_list
+from modos.object.part_lists import digest_stored, write_anew
 from modos.object.record import entries
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
@@ -32,6 +32,7 @@ def find_problems(
     endpoint: str | None = None,
     secret: SecretKey | None = None,
     compare: Compare | None = None,
+    compare_array: CompareArray | None = None,
 ) -> Iterator[Finding]:
     """Compare an object with its metadata.
 
@@ -50,8 +51,8 @@ def find_problems(
     secret
         A key to decrypt encrypted files with; without it their indexes are not
         checked.
-    compare
-        Compares the bytes of files in another way: see `modos.object.sampling`.
+    compare, compare_array
+        Compare the bytes of files and of arrays in another way: see `modos.object.sampling`.
 
     Raises
     ------
@@ -71,7 +72,8 @@ def find_problems(
     files = FileChecks(storage, document, sizes, compare or (compare_whole(storage, progress) if checksums else None))
     yield from files.run()
     yield from check_indexes(files, thorough, secret, progress)
-    yield from check_arrays(storage, document, sizes, checksums, progress)
+    compare_array = compare_array or (compare_all(storage, progress) if checksums else None)
+    yield from check_arrays(storage, document, sizes, compare_array)
     yield from _check_references(storage, document, endpoint)
     yield from find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
@@ -102,7 +104,7 @@ def fix(
     Returns
     -------
     list of Finding
-        What could not be mended: lists of files that are not the recorded ones.
+        What could not be mended: lists of files and arrays that are not the recorded ones.
     """
     findings = list(findings)
     remove_leftovers(storage, limit)
@@ -117,13 +119,14 @@ def fix(
 
 def _mend_lists(storage: Storage, lists: set[str], progress: Progress | None) -> Iterator[Finding]:
     document = commits.load(storage)
+    yield from mend_lists(storage, document, lists, progress)
     for path, element_id in document.data_paths().items():
         root = document.element(element_id).get("data_digest")
         if parts_name(path) not in lists or not root:
             continue
         found = digest_stored(storage, path, progress)
         if found.root == root:
-            put_list(storage, path, found, is_recorded=True)
+            write_anew(storage, parts_name(path), found, like=path)
         else:
             yield Finding(
                 "checksum", element_id, f"{path} does not have the recorded digest, and no list of digests to heal it by"

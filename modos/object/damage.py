@@ -36,14 +36,18 @@ def layout_of(attributes: Mapping[str, Any], start: int, size: int) -> Layout:
 
 
 def load_list(storage: Readable, key: str, layout: Layout, root: str) -> DigestList:
-    """Read the whole list of digests beside a file, and compare it with its root.
+    """Read the whole list of digests beside a file; see `read_list`."""
+    return read_list(storage, parts_name(key), layout, root)
+
+
+def read_list(storage: Readable, name: str, layout: Layout, root: str) -> DigestList:
+    """Read the whole of a list of digests, and compare it with its root.
 
     Raises
     ------
     IntegrityError
         It is missing, damaged, or of another file.
     """
-    name = parts_name(key)
     try:
         data, info = storage.read_part(name, 0, layout.size + 1)
     except NotFoundError:

@@ -112,7 +112,9 @@ class Encrypt(_Conversion):
         pieces = _read(storage, source, 0, size, body.PIECE, once=self.replaces)
         if blake2b:
             pieces = blake2b.pass_on(pieces)
-        sealed = encrypt_pieces(storage, pieces, size, target, self.recipients, self.sender, progress, source, check)
+        sealed = encrypt_pieces(
+            storage, pieces, size, target, self.recipients, self.sender, progress, source, check, is_compared=bool(roots)
+        )
         slots = {"plain_checksum": checksum, "recipients": [str(recipient) for recipient in self.recipients]}
         return _Made(sealed.describe() | slots, sealed.segments, sealed.header)
 

@@ -20,8 +20,8 @@ class Finding:
     kind
         `missing`, `size`, `seal`, `checksum`, `index`, `path`, `schema`,
         `link`, `sequence`, `array`: the object is not what it says. `list`:
-        a list of digests is not of its file, which is what it says, or cannot
-        be told to be another; `fix` writes it anew. `leftover`, `mirror`:
+        a list of digests is not of its file or array, which is what it says, or
+        cannot be told to be another; `fix` writes it anew. `leftover`, `mirror`:
         what an interrupted change left; `fix` mends these. `unknown`: a file
         that no element names, or a reference or an index that cannot be
         compared; it stays.
@@ -30,7 +30,7 @@ class Finding:
     message
         What is wrong.
     ranges
-        Bytes of the element's file that are not the recorded ones, where that is known.
+        Bytes of the file, or of the shard that the message names, that are not the recorded ones, where that is known.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Check an object, heal it from a copy, and record digests of its files."""
+"""Check an object, heal it from a copy, and record digests of its files and arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modos.storage.processes import ownership
 
 if TYPE_CHECKING:
     from modos.object.recording import Recording
-    from modos.object.repairing import RepairPlan
+    from modos.object.repair_plan import RepairPlan
     from modos.object.sampling import Sampler
 
 
@@ -72,6 +72,7 @@ class Health:
                 endpoint=self._object.endpoint,
                 secret=None if secret_key is None else as_secret_key(secret_key, passphrase),
                 compare=compare,
+                compare_array=sampler.compare_array(self._object.storage, progress) if sampler else None,
             )
         )
 
@@ -114,24 +115,26 @@ class Health:
         return plan_repair(self._object.storage, address.connect().storage, progress)
 
     def record_digests(self, progress: Progress | None = None) -> Recording:
-        """Record digests of files that have none, in one commit; see `modos.object.recording`."""
+        """Record digests of files and arrays that have none, in one commit; see `modos.object.recording`."""
+        return self._record(progress, {})
+
+    def _record(self, progress: Progress | None, indexes: dict[str, str]) -> Recording:
         from modos.object.recording import record_digests
 
-        document, recording = record_digests(self._object.storage, self._object.newest.look()[0], progress)
+        document, recording = record_digests(self._object.storage, self._object.newest.look()[0], progress, indexes)
         self._object.newest.put(document)
         return recording
 
     def upgrade(self, progress: Progress | None = None) -> Recording:
-        """Upgrade an object to this version: the layout of Zarr v2, with arrays; missing indexes of references; digests of files.
+        """Upgrade an object to this version: its layout (Zarr v2), missing indexes of references, digests of files and arrays.
 
         Returns
         -------
         Recording
-            Which files got digests, and which are not what the object says.
+            Which files and arrays got digests, and which are not what the object says.
         """
         from modos.object import old_chunks
         from modos.object.references import index_references
 
         self._object.newest.put(commits.upgrade(self._object.storage, old_chunks))
-        index_references(self._object.storage, self._object.metadata)
-        return self.record_digests(progress)
+        return self._record(progress, index_references(self._object.storage, self._object.metadata))

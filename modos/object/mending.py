@@ -11,7 +11,7 @@ from modos.errors import ChecksumMismatch
 from modos.object import damage
 from modos.object.findings import describe_ranges, join_ranges
 from modos.object.healing import PartSource, Place
-from modos.object.part_lists import put_list
+from modos.object.part_lists import write_anew
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import ByteRange, Progress
 from modos.storage.part_digests import DigestList, Layout, PartHasher, digest_parts
@@ -239,7 +239,7 @@ class ListMending:
 
     def heal(self, storage: Storage, progress: Progress | None) -> None:
         """Write the list, which fits its root."""
-        put_list(storage, self.path, self.digests, is_recorded=True)
+        write_anew(storage, self.key, self.digests, like=self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""

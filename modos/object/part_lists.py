@@ -47,29 +47,34 @@ def _taken_error(storage: Storage, key: str) -> AlreadyExistsError:
     )
 
 
-def put_list(storage: Storage, key: str, digests: DigestList, *, is_recorded: bool = False) -> None:
-    """Write the list of digests beside a file anew, or for the first time, in one step.
-
-    Parameters
-    ----------
-    is_recorded
-        Whether the file has one, as is recorded. Else what is there may be a file
-        of somebody's own.
+def put_list(storage: Storage, key: str, digests: DigestList) -> None:
+    """Write the list of digests beside a file of which none is recorded; what was left of another one is replaced.
 
     Raises
     ------
     AlreadyExistsError
-        There is a file of its name that is no list of digests.
+        There is a file of its name that is no list of digests, but somebody's own.
     """
     name = parts_name(key)
+    if digests.is_stored and storage.exists(name) and not begins_list(storage.read_part(name, 0, PART)[0]):
+        raise _taken_error(storage, key)
+    write_anew(storage, name, digests, like=key)
+
+
+def write_anew(storage: Storage, name: str, digests: DigestList, like: str) -> None:
+    """Write a list of digests anew, or for the first time, in one step.
+
+    Parameters
+    ----------
+    like
+        The file whose mode it gets; see `Storage.write_stream`.
+    """
     if not digests.is_stored:
         return
     content = digests.to_bytes()
     try:
-        storage.write_stream(name, [content], size=len(content), like=key)
+        storage.write_stream(name, [content], size=len(content), like=like)
     except ConflictError:
-        if not is_recorded and not begins_list(storage.read_part(name, 0, PART)[0]):
-            raise _taken_error(storage, key) from None
         storage.write(name, content)
 
 

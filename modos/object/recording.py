@@ -1,11 +1,11 @@
-"""Record digests of the parts of files that have none, where the bytes are those that the object says they are."""
+"""Record digests of files and arrays that have none, where the bytes are those that the object says they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.encryption.recorded import SealRecord
 from modos.encryption.structure import find_damage
@@ -26,6 +26,10 @@ from modos.storage.hashing import ThreadedHash
 from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
+if TYPE_CHECKING:
+    from modos.object.array_recording import ArrayUpdate
+    from modos.tracks.zarr_layout import ArraySpec
+
 Attributes = Mapping[str, Any]
 _WORKERS = 2  # files that are read at once, each by several threads
 
@@ -37,11 +41,11 @@ class Recording:
     Attributes
     ----------
     recorded
-        Elements that have digests now.
+        Elements and arrays that have digests now.
     unproven
         Those of them, and what of them is recorded as it is now: nothing said before what it should be.
     findings
-        Files that are not what the object says, of which nothing is recorded.
+        Files and arrays that are not what the object says, of which nothing is recorded.
     """
 
     recorded: list[str] = field(default_factory=list)
@@ -57,11 +61,18 @@ class Recording:
         }
 
 
-def record_digests(storage: Storage, start: Document, progress: Progress | None = None) -> tuple[Document, Recording]:
-    """Record digests of files and indexes that have none, in one commit; returns the object as it is then.
+def record_digests(
+    storage: Storage, start: Document, progress: Progress | None = None, indexes: Mapping[str, str] | None = None
+) -> tuple[Document, Recording]:
+    """Record digests of files, indexes and arrays that have none, in one commit; returns the object as it is then.
 
     A file is read once, and compared with its recorded size, checksum and
     seal; of one that differs nothing is recorded.
+
+    Parameters
+    ----------
+    indexes
+        Roots of indexes that have just been written, by their elements.
 
     Raises
     ------
@@ -72,32 +83,74 @@ def record_digests(storage: Storage, start: Document, progress: Progress | None 
     """
     commits.refuse_newer_or_older(storage, start)
     wanted = [element_id for element_id in start.data_paths().values() if _lacks_digests(start.element(element_id))]
-    found = Recording()
-    if not wanted:
+    arrays, found = _find_arrays(start), Recording()
+    added = _add_roots(start, {element_id: root for element_id, root in (indexes or {}).items() if element_id not in wanted})
+    if not (wanted or arrays or added):
         return start, found
     sizes = {info.key: info.size for info in storage.iter_files()}
     paths = [start.element(element_id)["data_path"] for element_id in wanted]
-    expect(progress, sum(sizes.get(path, 0) for path in paths))
+    expect(progress, sum(sizes.get(path, 0) for path in paths) + sum(sum(spec.sizes) for spec in arrays))
     files = FileChecks(storage, start, sizes, None)
     journal.recover(storage)
-    with journal.keep_record(storage, map(parts_name, paths), ()) as change, ThreadPoolExecutor(_WORKERS) as pool:
+    lists = [*map(parts_name, paths), *(spec.list_key for spec in arrays)]
+    with journal.keep_record(storage, lists, ()) as change, ThreadPoolExecutor(_WORKERS) as pool:
         examined = pool.map(lambda element_id: _examine(files, element_id, change, progress, found), wanted)
         updates = [update for update in examined if update is not None]
+        of_arrays = _record_arrays(change, arrays, sizes, progress, found)
 
         def apply(document: Document) -> None:
-            for update in updates:
+            for update in [*updates, *added]:
                 update.apply(document)
+            for array in of_arrays:
+                array.apply(document)
             document.attributes["last_update_date"] = now()
 
         def check(document: Document) -> None:
             known = {document.element(u.element_id)["data_path"]: document.element(u.element_id)["data_size"] for u in updates}
-            change.check(known | dict.fromkeys(change.keys))
+            change.check(known | dict.fromkeys(change.keys) | {k: n for u in of_arrays for k, n in u.spec.files().items()})
 
-        if not updates:
+        if not (updates or added or of_arrays):
             return start, found
         found.unproven.sort()
-        found.recorded = [update.element_id for update in updates]
+        found.recorded = [update.element_id for update in updates] + [update.spec.path for update in of_arrays]
         return commits.commit(storage, apply, start, check), found
+
+
+def _add_roots(start: Document, indexes: Mapping[str, str]) -> list[Update]:
+    """Return what records one more index of some elements."""
+    known = {element_id: start.element(element_id) for element_id in indexes}
+    return [
+        Update(element_id, {"index_digests": [*damage.recorded_indexes(known[element_id]), root]}, known[element_id])
+        for element_id, root in indexes.items()
+    ]
+
+
+def _find_arrays(document: Document) -> list[ArraySpec]:
+    if not any(node.get("node_type") == "array" for node in document.nodes.values()):
+        return []
+    from modos.object.array_recording import find_arrays
+
+    return find_arrays(document)
+
+
+def _record_arrays(
+    log: WriteLog, arrays: Sequence[ArraySpec], sizes: Mapping[str, int], progress: Progress | None, found: Recording
+) -> list[ArrayUpdate]:
+    """Read arrays one after the other, each on all cores; returns what is to be recorded."""
+    if not arrays:
+        return []
+    from modos.object.array_recording import ArrayUpdate, record_array
+
+    updates = []
+    for spec in arrays:
+        result = record_array(log, spec, sizes, progress)
+        if not isinstance(result, ArrayUpdate):
+            found.findings += result
+            continue
+        updates.append(result)
+        if not result.is_proven:
+            found.unproven.append((spec.path, "is recorded as it is now: nothing said before which shards it has"))
+    return updates
 
 
 def _lacks_digests(attributes: Attributes) -> bool:

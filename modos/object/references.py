@@ -21,6 +21,7 @@ from modos.reference.locate import open_reference, read_assembly, read_contigs
 from modos.reference.reference import Reference
 from modos.reference.sequences import compute_fai
 from modos.storage import Storage
+from modos.storage.part_digests import root_of
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +115,15 @@ def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: 
     return digest_fasta(verified_files(storage, {id: attributes}), path)
 
 
-def index_references(storage: Storage, metadata: Metadata) -> None:
-    """Write the .fai of each plain FASTA that has none; where that cannot be, a warning says why."""
+def index_references(storage: Storage, metadata: Metadata) -> dict[str, str]:
+    """Write the .fai of each plain FASTA that has none; where that cannot be, a warning says why.
+
+    Returns
+    -------
+    dict
+        Roots of the digests of those that were written, by their elements.
+    """
+    written: dict[str, str] = {}
     for id, attributes in metadata.items():
         path = attributes.get("data_path")
         if not id.startswith("reference/") or not path or is_array_path(path) or is_encrypted(path) or is_compressed(path):
@@ -124,11 +132,14 @@ def index_references(storage: Storage, metadata: Metadata) -> None:
         if format is None or format.name != "FASTA" or not storage.exists(path) or storage.exists(f"{path}.fai"):
             continue
         try:
-            storage.write(f"{path}.fai", format_fai(compute_fai(verified_files(storage, {id: attributes}), path)), if_absent=True)
+            content = format_fai(compute_fai(verified_files(storage, {id: attributes}), path))
+            storage.write(f"{path}.fai", content, if_absent=True)
+            written[id] = root_of(content)
         except ConflictError:  # somebody else has just written it
             continue
         except (IntegrityError, InvalidInputError) as error:
             logger.warning("%s has no index: %s", id, error)
+    return written
 
 
 def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None = None) -> Iterator[tuple[str, str, bool]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, NotFoundError
 from modos.formats import parts_name
 from modos.object import damage
+from modos.object.array_checks import CompareArray, compare_all, describe_damage
 from modos.object.file_checks import Compare, compare_whole
 from modos.object.findings import Finding, describe_ranges
 from modos.object.part_lists import body_start
@@ -21,9 +22,14 @@ from modos.storage.part_digests import Layout
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.verified import StoredDigests
 
-PARTS = 200  # of a file that are read: damage of 1 % of them is missed with a chance of 13 %
+if TYPE_CHECKING:
+    from modos.tracks.zarr_layout import ArraySpec
+
+PARTS = 200  # of a file or an array that are read: damage of 1 % of them is missed with a chance of 13 %
 _REMOTE_WORKERS = 8
 _SHARES = (0.001, 0.01, 0.1)
+
+_Place = tuple[str, int, int]  # a key, and bytes [start, end)
 
 
 def chance_missed(share: float, parts: int) -> float:
@@ -39,26 +45,27 @@ def chance_missed(share: float, parts: int) -> float:
 
 @dataclass
 class Sampler:
-    """Comparison of some parts of each file, chosen at random.
+    """Comparison of some parts of each file and of each array, chosen at random.
 
     Parameters
     ----------
     parts
-        Of a file that are read; all of one that has no more.
+        Of a file, or of all shards of an array, that are read; all if there are no more.
 
     Attributes
     ----------
-    files, read, size
-        Files that were looked at, parts that were read, and their bytes.
+    files, arrays, read, size
+        Files and arrays that were looked at, parts that were read, and their bytes.
     is_whole
         Whether these were all parts.
     skipped
-        Elements without digests of parts, which were not looked at.
+        Elements and arrays without digests of parts, which were not looked at.
     """
 
     parts: int = PARTS
     random: random.Random = field(default_factory=random.SystemRandom)
     files: int = 0
+    arrays: int = 0
     read: int = 0
     size: int = 0
     is_whole: bool = True
@@ -82,10 +89,11 @@ class Sampler:
                 yield from whole(element_id, attributes)
                 return
             self.is_whole = False
-            chosen = sorted(self.random.sample(range(layout.parts), self.parts))
+            bounds = ((number, start + number * layout.part) for number in self._choose(layout))
+            chosen = {number: (path, low, min(low + layout.part, start + layout.sizes[0])) for number, low in bounds}
             digests = StoredDigests(storage, parts_name(path), layout, attributes["data_digest"])
             try:
-                damaged = self._find_damaged(storage, path, layout, start, chosen, digests, progress)
+                damaged = self._find_damaged(storage, chosen, digests, progress)
             except IntegrityError as error:
                 yield Finding("list", parts_name(path), f"{error.message}: nothing of {path} was compared")
                 return
@@ -100,22 +108,54 @@ class Sampler:
 
         return compare
 
+    def compare_array(self, storage: Storage, progress: Progress | None = None) -> CompareArray:
+        """Return what compares parts of the shards of an array of a storage with their digests."""
+        whole = compare_all(storage, progress)
+
+        def compare(spec: ArraySpec, known: Container[str]) -> Iterator[Finding]:
+            from modos.tracks.shard_digests import locate_part
+            from modos.tracks.zarr_layout import DIGEST_SLOT
+
+            root, layout = spec.attributes.get(DIGEST_SLOT), spec.layout
+            if root is None:
+                self.skipped.append(spec.path)
+                return
+            self.arrays += 1
+            if layout.parts <= self.parts:
+                self.read += layout.parts
+                self.size += sum(layout.sizes)
+                yield from whole(spec, known)
+                return
+            self.is_whole = False
+            places = [(number, locate_part(spec, number)) for number in self._choose(layout)]
+            digests = StoredDigests(storage, spec.list_key, layout, root)
+            chosen = {number: (place.key, place.start, place.end) for number, place in places if place.key not in known}
+            try:
+                damaged = self._find_damaged(storage, chosen, digests, progress)
+            except IntegrityError as error:
+                yield Finding("list", spec.list_key, f"{error.message}: nothing of {spec.path} was compared")
+                return
+            except NotFoundError:
+                yield Finding("missing", spec.path, "has lost a shard: it was removed meanwhile")
+                return
+            yield from describe_damage(spec, (place for number, place in places if number in damaged))
+
+        return compare
+
+    def _choose(self, layout: Layout) -> list[int]:
+        return sorted(self.random.sample(range(layout.parts), self.parts))
+
     def _find_damaged(
-        self,
-        storage: Storage,
-        path: str,
-        layout: Layout,
-        start: int,
-        chosen: list[int],
-        digests: StoredDigests,
-        progress: Progress | None,
+        self, storage: Storage, chosen: Mapping[int, _Place], digests: StoredDigests, progress: Progress | None
     ) -> list[int]:
+        """Read some parts, of which it is known where they are, and find those that are not the recorded ones."""
+
         def look(number: int, _: threading.Event) -> tuple[int, int, bool]:
-            low, high = number * layout.part, min((number + 1) * layout.part, layout.sizes[0])
-            data, _info = storage.read_part(path, start + low, start + high)
+            key, start, end = chosen[number]
+            data, _info = storage.read_part(key, start, end)
             if progress:
                 progress(len(data))
-            return number, len(data), len(data) != high - low or bool(digests.find_differing(number, data))
+            return number, len(data), len(data) != end - start or bool(digests.find_differing(number, data))
 
         workers = _REMOTE_WORKERS if storage.is_remote else os.cpu_count() or 1
         damaged = []
@@ -134,6 +174,7 @@ class Sampler:
         return {
             "parts_per_file": self.parts,
             "files": self.files,
+            "arrays": self.arrays,
             "parts": self.read,
             "bytes": self.size,
             "not_sampled": self.skipped,

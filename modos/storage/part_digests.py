@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from modos.errors import IntegrityError
 
@@ -206,6 +206,13 @@ def join_lists(lists: Iterable[DigestList]) -> DigestList:
     part = found[0].layout.part if found else PART
     sizes = tuple(size for one in found for size in one.layout.sizes)
     return DigestList(Layout(sizes, part), b"".join(one.digests for one in found))
+
+
+def split_list(digests: DigestList) -> list[DigestList]:
+    """Split the list of some files to one of each."""
+    layout, view = digests.layout, digests.digests
+    bounds = zip(layout.sizes, pairwise(layout.first_parts), strict=True)
+    return [DigestList(Layout((size,), layout.part), view[DIGEST * first : DIGEST * beyond]) for size, (first, beyond) in bounds]
 
 
 class ListHasher:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modos.errors import InvalidInputError
@@ -53,6 +53,11 @@ def records_of_nodes(nodes: Mapping[str, Any]) -> ShardRecords:
         return known[path]
 
     return ShardRecords(find_array)
+
+
+def specs_of_nodes(nodes: Mapping[str, Any]) -> Iterator[ArraySpec]:
+    """Iterate over the arrays that record digests of their shards."""
+    return (spec for path, node in nodes.items() if (spec := _read_spec(path, node)))
 
 
 def _read_spec(path: str, node: Any) -> ArraySpec | None:

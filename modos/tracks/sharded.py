@@ -233,10 +233,10 @@ class ShardedArray:
     def _damage_error(self, shard: int) -> ChecksumMismatch:
         return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged", "restore it from a copy of the object")
 
-    def check_shard(self, shard: int, data: bytes) -> None:
+    def check_shard(self, shard: int, data: bytes | memoryview) -> None:
         """Raise ChecksumMismatch if a shard has a chunk that is damaged, or longer than it can be."""
         view = memoryview(data)
-        for start, length in self._parse_index(shard, data[-INDEX_SIZE:]).tolist():
+        for start, length in self._parse_index(shard, bytes(view[-INDEX_SIZE:])).tolist():
             if start == ABSENT:
                 continue
             packed = view[start : start + length]

@@ -20,7 +20,7 @@ from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
 
 DATES = ("creation_date", "last_update_date")
-BY_CHANCE = ("data_checksum", "seal_digest", "header_digests")
+BY_CHANCE = ("data_checksum", "data_digest", "index_digests", "seal_digest", "header_digests")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from modos.errors import IntegrityError, ModosError
 from modos.tracks.conditions import Condition
 from modos.tracks.zarr_layout import decoder, encoder, shard_bytes, split_shard
 from tests.support import commands
+from tests.support.older import forget_slots
 from tests.support.sampling import some
 
 pytestmark = pytest.mark.sweep(20)
@@ -195,8 +196,8 @@ def test_an_index_of_a_fasta_that_is_not_on_record(place, tmp_path):
     modo = MODO.create(place.new(), **place.options)
     modo.add_element({"id": "hg", "@type": "ReferenceGenome"}, write_fasta(tmp_path / "genome.fa"))
     path = modo.metadata["reference/hg"]["data_path"]
-    with modo.transaction() as transaction:
-        transaction.update_element("reference/hg", {"index_digests": None})
+    forget_slots(modo.storage, ["index_digests"])
+    modo.refresh()
     assert not modo.metadata["reference/hg"].get("index_digests")
     assert str(place.open(modo.storage.url).reference("hg").dna("chr2", 5, 90)) == BASES["chr2"][5:90]
     index = modo.storage.read(f"{path}.fai")[0].decode()

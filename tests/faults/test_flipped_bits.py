@@ -151,8 +151,9 @@ def test_a_file_without_an_object(example, tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("name", ["demo1", "demo2"])
 def test_the_bytes_of_a_region_without_an_object(example, tmp_path, monkeypatch, name):
-    """They are looked at, too; `--raw` leaves it to samtools, which does not take them."""
+    """They are looked at, too; without digests `--raw` leaves it to samtools, which does not take them."""
     shutil.copytree(example / "ex", tmp_path / "ex")
+    forget_digests(tmp_path / "ex")
     with flipping(tmp_path, monkeypatch) as (proxy, fault):
         address = f"{proxy.url}/htsget/reads/ex/{name}"
         assert b"".join(open_served_file(address, None).iter_bytes("chr1"))
@@ -163,6 +164,19 @@ def test_the_bytes_of_a_region_without_an_object(example, tmp_path, monkeypatch,
     assert raw.returncode == 0
     reference = ["-T", str(example / "source/reference.fa")] if name == "demo1" else []
     assert subprocess.run(["samtools", "view", "-c", *reference, "-"], input=raw.stdout, capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("name", ["demo1", "demo2"])
+def test_the_digests_of_a_ticket_tell_of_it(example, tmp_path, monkeypatch, name):
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    with flipping(tmp_path, monkeypatch) as (proxy, fault):
+        address = f"{proxy.url}/htsget/reads/ex/{name}"
+        whole = run("stream", "--raw", "-r", "chr1", address)
+        assert whole.returncode == 0
+        proxy.fault = fault
+        raw = run("stream", "--raw", "-r", "chr1", address)
+    assert (raw.returncode, b"are not those that are recorded" in raw.stderr) == (6, True) or raw.stdout == whole.stdout
+    assert raw.returncode == 6 or name == "demo1"  # all of a small region comes with the ticket
 
 
 def test_records_of_a_file_with_a_bit_that_no_decoder_looks_at(example, tmp_path):
@@ -200,7 +214,7 @@ def test_an_encrypted_file_whose_segments_were_swapped(example, tmp_path):
     with modo.transaction() as transaction:  # as an older version has left it
         transaction._make(Update("data/demo2", {"data_digest": None}, transaction.view.element("data/demo2")))
     with pytest.raises(DecryptError, match="missing, repeated or moved"):
-        b"".join(modo.file("demo2.bam.c4gh", secret_key=tmp_path / "me.sec").iter_bytes())
+        b"".join(MODO.open(tmp_path / "ex").file("demo2.bam.c4gh", secret_key=tmp_path / "me.sec").iter_bytes())
 
 
 # --- what passes by ---

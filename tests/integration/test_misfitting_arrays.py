@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from shutil import copytree
 
 import numpy as np
@@ -12,7 +13,9 @@ from modos.api import MODO
 from modos.errors import IntegrityError, InvalidInputError
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
+from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import shard_checksum
+from modos.tracks.shard_digests import record_digests
 from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes, split_shard
 from tests.support import commands
 from tests.unit.tracks.test_hostile_chunks import LIES, strange  # noqa: F401
@@ -103,7 +106,8 @@ def test_contigs_that_cannot_be_are_a_finding(place):
 
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", ["a chunk", "an index"])
-def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, change):
+@pytest.mark.parametrize("with_digests", [True, False])
+def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, change, with_digests):
     """The forger computes the CRC of the chunk, and what the metadata record, anew."""
     folder, put = place
     root = folder / "data.zarr/zarr.json"
@@ -126,6 +130,12 @@ def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, ch
         data[-INDEX_SIZE:] = index.tobytes() + crc32c(index.tobytes()).to_bytes(4, "little")
     shard.write_bytes(data)
     nodes[path]["attributes"]["shard_checksum"] = shard_checksum(open_storage(folder), spec)
+    del nodes[path]["attributes"]["shard_digest"]
+    (folder / spec.list_key).unlink(missing_ok=True)
+    if with_digests:
+        forged = replace(spec, attributes={"shard_checksum": nodes[path]["attributes"]["shard_checksum"]})
+        recorded = record_digests(WriteLog(open_storage(folder)), forged)
+        nodes[path]["attributes"]["shard_digest"] = recorded.attributes["shard_digest"]
     root.write_text(json.dumps(document))
     url, options = put()
     found = findings(MODO.open(url, **options))

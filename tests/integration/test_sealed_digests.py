@@ -7,9 +7,11 @@ import shutil
 import time
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.api import MODO
 from modos.demo.stack import CREDENTIALS
+from modos.encryption import body
 from modos.encryption.header import read_header
 from modos.encryption.keys import SecretKey
 from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError
@@ -241,3 +243,33 @@ def test_no_plain_index_is_taken_in_place_of_one_with_digests(modo, change):
         change(modo)
     assert modo.metadata == before and modo.storage.read("demo2.bam.bai")[0] == plain
     assert ("index", "data/demo2") in {(finding.kind, finding.where) for finding in modo.find_problems()}
+
+
+class Forgetful:
+    """A cipher that seals another byte than it was given, once in a while; what it seals can be opened."""
+
+    def __init__(self, key):
+        self._cipher = ChaCha20Poly1305(key)
+
+    def encrypt_into(self, nonce, data, associated, out):
+        other = bytearray(data)
+        if len(other) > 500:
+            other[500] ^= 1
+        return self._cipher.encrypt_into(nonce, other, associated, out)
+
+    def decrypt_into(self, *given):
+        return self._cipher.decrypt_into(*given)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_what_is_sealed_is_what_was_given(modo, monkeypatch, old):
+    """Whether it is compared by digests that are recorded, or byte by byte."""
+    if old:
+        make_old(modo)
+    before = {path.name: path.read_bytes() for path in modo.path.glob("*.*") if path.is_file()}
+    monkeypatch.setattr(body, "ChaCha20Poly1305", Forgetful)
+    with pytest.raises(IntegrityError):
+        modo.encrypt([ME.public])
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in modo.path.glob("*.*") if path.is_file()} == before
+    assert MODO.open(modo.path).find_problems() == []

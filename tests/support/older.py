@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+
+from modos.storage import Storage
+from modos.storage.local import LocalStorage
 
 DIGESTS = ("data_digest", "index_digests", "plain_digest")
 
 
 def forget_digests(folder: Path) -> None:
     """Remove the digests of parts from an object: from its root, and the lists beside its files."""
-    root = folder / "data.zarr/zarr.json"
-    document = json.loads(root.read_text())
-    for node in document["consolidated_metadata"]["metadata"].values():
-        _drop(node["attributes"])
-        for slots in node["attributes"].get("slots", {}).values():
-            _drop(slots)
-    root.write_text(json.dumps(document))
-    mirror = folder / "data.zarr/_modos/zarr.json"
-    own = json.loads(mirror.read_text())
-    for slots in own["attributes"].get("slots", {}).values():
-        _drop(slots)
-    mirror.write_text(json.dumps(own))
+    forget_slots(LocalStorage(folder), DIGESTS)
     for path in folder.rglob("*.parts"):
         path.unlink()
 
 
-def _drop(attributes: dict) -> None:
-    for slot in DIGESTS:
-        attributes.pop(slot, None)
+def forget_slots(storage: Storage, slots: Iterable[str]) -> None:
+    """Remove slots of all elements from the root of an object, and from the mirror of what only modos says."""
+    document = json.loads(storage.read("data.zarr/zarr.json")[0])
+    own = json.loads(storage.read("data.zarr/_modos/zarr.json")[0])
+    for node in [*document["consolidated_metadata"]["metadata"].values(), own]:
+        for attributes in (node["attributes"], *node["attributes"].get("slots", {}).values()):
+            for slot in slots:
+                attributes.pop(slot, None)
+    storage.write("data.zarr/zarr.json", json.dumps(document).encode())
+    storage.write("data.zarr/_modos/zarr.json", json.dumps(own).encode())
