@@ -15,7 +15,8 @@ from modos.formats.crypt4gh import SEALED
 from modos.storage import ObjectInfo, Storage
 from modos.storage.part_digests import DigestList, Layout, digest_parts
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.verified import StoredDigests, mismatch
+from modos.storage.stored_digests import StoredDigests
+from modos.storage.verified import mismatch
 
 _LARGEST = 256 << 20  # bytes of an index, which is compared as a whole
 

@@ -20,7 +20,7 @@ from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import Layout
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.verified import StoredDigests
+from modos.storage.stored_digests import StoredDigests
 
 if TYPE_CHECKING:
     from modos.tracks.zarr_layout import ArraySpec

@@ -19,7 +19,8 @@ from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
 from modos.storage.local import LocalStorage
 from modos.storage.part_digests import Layout, ListHasher, PartHasher
-from modos.storage.verified import PartRecord, StoredDigests, VerifiedFiles
+from modos.storage.stored_digests import StoredDigests
+from modos.storage.verified import PartRecord, VerifiedFiles
 
 _NOT_SEALED = SealRecord()
 

@@ -16,7 +16,7 @@ from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.part_digests import PART, DigestList, PartHasher, join_lists, root_of
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.verified import StoredDigests
+from modos.storage.stored_digests import StoredDigests
 from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import combine_checksums, write_list
 from modos.tracks.zarr_layout import DIGEST_SLOT, ArraySpec
