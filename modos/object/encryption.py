@@ -107,9 +107,9 @@ class EncryptedFiles:
 
         Raises
         ------
-        DecryptError
-            The key does not decrypt a file, or the file was changed; nothing
-            is changed in the object.
+        IntegrityError
+            The file was changed (ChecksumMismatch), or the key does not
+            decrypt it (DecryptError); nothing is changed in the object.
         """
         from modos.object import encryption_changes
 
@@ -204,10 +204,11 @@ class EncryptedFiles:
 
         Raises
         ------
-        DecryptError
+        IntegrityError
             A segment was changed, or segments are missing, repeated or
-            moved; or the key does not decrypt a file. With `sender_pubkey` also
-            where an element that is named, or every file, is not encrypted.
+            moved (ChecksumMismatch); or the key does not decrypt a file
+            (DecryptError). With `sender_pubkey` also where an element that is
+            named, or every file, is not encrypted.
         """
         from modos.object import encryption_changes
 

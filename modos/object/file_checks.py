@@ -218,7 +218,8 @@ def check_indexes(files: FileChecks, thorough: bool, secret: SecretKey | None, p
     for path, element_id in files.checked.items():
         misfits = find_misfits(files, path, thorough, secret, progress) if path in files.sound else {}
         yield from (Finding("unknown" if kind is DecryptError else "index", element_id, told) for kind, told in misfits.values())
-        yield from _compare_indexes(files, element_id, misfits.keys() | files.damaged_indexes)
+        if files.compare is not None:
+            yield from _compare_indexes(files, element_id, misfits.keys() | files.damaged_indexes)
 
 
 def find_misfits(

@@ -106,7 +106,9 @@ class Encrypt(_Conversion):
             if (roots and plain.root not in roots) or (blake2b and blake2b.hexdigest() != checksum):
                 raise ChecksumMismatch(
                     f"{storage.url}/{source} is not what is recorded in its metadata",
-                    "the file was changed or damaged: see `modos check`",
+                    "the file was changed or damaged: see `modos check`"
+                    if recorded
+                    else "the index was changed, or put there by hand: see `modos check`, and remove it if another one is there",
                 )
 
         pieces = _read(storage, source, 0, size, body.PIECE, once=self.replaces)

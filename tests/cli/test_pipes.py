@@ -46,7 +46,7 @@ OTHERS = {
     "show": "path element",
     "query": "path format base_uri",
     "publish": "path format base_uri output",
-    "check": "path",
+    "check": "path repair_from",
     "diff": "path other",
     "upgrade": "path",
     "stream": "file region output output_format samples fields tags notags",
@@ -425,6 +425,7 @@ def state(folder):
 
 def _plain(metadata):
     random_ones = ("creation_date", "last_update_date", "data_checksum", "data_size", "seal_digest", "header_digests")
+    random_ones += ("data_digest", "index_digests")
     return {
         i: {k: v for k, v in a.items() if k not in random_ones or (k == "data_checksum" and a.get("data_format") == "Zarr")}
         for i, a in metadata.items()
