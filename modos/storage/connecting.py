@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from modos.storage.event_loop import Filesystem
 
+POOL = 32  # connections to a server that are kept
+
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
     """Open an s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
@@ -50,7 +52,7 @@ def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None,
         "signature_version": "s3v4",
         "connect_timeout": 10,
         "read_timeout": 60,
-        "max_pool_connections": 32,
+        "max_pool_connections": POOL,
         "http_session_cls": S3Session,
         "retries": {"max_attempts": 2, "mode": "standard"},
         "request_checksum_calculation": "when_required",

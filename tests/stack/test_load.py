@@ -8,6 +8,7 @@ import pytest
 
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
+from modos.storage.connecting import POOL
 from tests.support.load import Load, check_flat, serving
 
 pytestmark = pytest.mark.stack
@@ -32,4 +33,4 @@ def test_a_crowd_that_goes_away_leaves_nothing(native, tmp_path):
     ) as (url, pid):
         good = dict.fromkeys(("/healthz", "/readyz", "/list", "/meta", "/htsget/reads/ex/demo2", f"{sequence}?start=5&end=70005"))
         large = [sequence, "/files/ex/demo2.bam", f"/references/sequences/{contig.md5[:2]}/{contig.md5[2:4]}/{contig.md5[4:]}"]
-        check_flat(Load(url, good, large), pid)
+        check_flat(Load(url, good, large), pid, pooled=2 * POOL)
