@@ -204,7 +204,10 @@ def test_without_the_htsget_server_the_ranges_are_read(native):
     native.run("stop", "htsget")
     try:
         stream = [*MODOS, "--debug", "--endpoint", native.url, "stream", "-r", "chr1:20,001-25,000"]
-        for words in (["-c", "s3://modos-demo/ex/demo1.cram"], ["--fields", "QNAME", "s3://modos-demo/ex/demo2.bam"]):
+        for words in (
+            ["-c", "s3://modos-demo/ex/demo1.cram"],
+            ["-O", "sam", "--fields", "QNAME", "s3://modos-demo/ex/demo2.bam"],
+        ):
             result = subprocess.run([*stream, *words], capture_output=True, text=True, timeout=60)
             assert result.returncode == 0, result.stderr
             if "-c" in words:
