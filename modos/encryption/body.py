@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from modos.errors import DecryptError
+from modos.errors import DecryptError, TruncatedStream
 from modos.formats.crypt4gh import NONCE, OVERHEAD, SEALED, SEGMENT, TAG
+from modos.storage import Storage
 from modos.storage.part_digests import PartHasher, digest
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.memory import keep_freed
@@ -92,6 +93,30 @@ class _Pass(NamedTuple):
     tally: _Tally | None
 
 
+class StoredPiece(NamedTuple):
+    """Bytes [start, end) of a file, which the thread that handles them reads."""
+
+    storage: Storage
+    key: str
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.end - self.start
+
+    def read(self) -> bytes:
+        """Read the bytes; raise TruncatedStream where the file ends before."""
+        data = self.storage.read_part(self.key, self.start, self.end)[0]
+        if len(data) != self.size:
+            raise TruncatedStream(f"{self.storage.url}/{self.key} ends before byte {self.end:,}")
+        return data
+
+
+Pieces = Iterable[bytes] | Iterable[StoredPiece]
+
+
 class BodyDigests:
     """Digests of a body that are computed in the pass which seals or opens it.
 
@@ -131,22 +156,21 @@ class BodyDigests:
                 self.plain.add_digests(b"".join(done.tally.plain), done.plain_size)
 
 
-def encrypt(
-    pieces: Iterable[bytes], key: bytes, threads: int = THREADS, *, digests: BodyDigests | None = None
-) -> Iterator[bytearray]:
+def encrypt(pieces: Pieces, key: bytes, threads: int = THREADS, *, digests: BodyDigests | None = None) -> Iterator[bytearray]:
     """Encrypt plain bytes: whole segments, some at a time; each is decrypted again and compared.
 
     Parameters
     ----------
     pieces
-        The plain bytes, in pieces of any size.
+        The plain bytes, in pieces of any size; or pieces of `PIECE` bytes that are yet to be read.
     key
         The data key.
     digests
         Takes in what passes; complete at the end.
     """
 
-    def run(data: bytes, _: threading.Event) -> _Pass:
+    def run(job: bytes | StoredPiece, _: threading.Event) -> _Pass:
+        data = job.read() if isinstance(job, StoredPiece) else job
         tally = digests._begin() if digests else None
         sealed = _encrypt_piece(data, key, tally)
         return _Pass(sealed, len(data), len(sealed), tally)
@@ -155,14 +179,15 @@ def encrypt(
 
 
 def decrypt(
-    pieces: Iterable[bytes], keys: Sequence[bytes], digests: BodyDigests | None = None, *, threads: int = THREADS
+    pieces: Pieces, keys: Sequence[bytes], digests: BodyDigests | None = None, *, threads: int = THREADS
 ) -> Iterator[bytearray]:
     """Decrypt the bytes of a body.
 
     Parameters
     ----------
     pieces
-        Whole segments in pieces of any size; the last of all may be short.
+        Whole segments in pieces of any size; the last of all may be short. Or pieces of `SEALED_PIECE` bytes that are yet to
+        be read.
     keys
         The data keys.
     digests
@@ -174,8 +199,9 @@ def decrypt(
         A segment that was changed, or is cut.
     """
 
-    def run(job: tuple[int, bytes], _: threading.Event) -> _Pass:
-        number, data = job
+    def run(job: tuple[int, bytes | StoredPiece], _: threading.Event) -> _Pass:
+        number, given = job
+        data = given.read() if isinstance(given, StoredPiece) else given
         tally = digests._begin() if digests else None
         plain = decrypt_segments(data, keys, number * _JOB, tally)
         return _Pass(plain, len(plain), len(data), tally)
@@ -247,11 +273,14 @@ def _own_buffer(size: int) -> bytearray:
     return buffer
 
 
-def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Regroup the bytes into pieces of one size; the last may be smaller."""
+def _regroup(pieces: Pieces, size: int) -> Iterator[bytes | StoredPiece]:
+    """Regroup the bytes into pieces of one size; the last may be smaller. Those that are yet to be read have that size."""
     held: list[bytes] = []
     length = 0
     for piece in pieces:
+        if isinstance(piece, StoredPiece):
+            yield piece
+            continue
         held.append(piece)
         length += len(piece)
         if length < size:

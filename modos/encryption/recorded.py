@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
@@ -11,7 +11,7 @@ from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
 from modos.formats import Metadata, index_names, is_array_path, parts_name
 
 if TYPE_CHECKING:
-    from modos.encryption.body import BodyDigests
+    from modos.encryption.body import BodyDigests, Pieces
 
 _CHANGED = "`modos check` says more; open the object again where somebody else has changed it"
 
@@ -118,7 +118,7 @@ def find_record(metadata: Metadata, key: str) -> SealRecord:
 
 
 def iter_whole(
-    pieces: Iterable[bytes], opened: Opened, record: SealRecord, name: str, digests: BodyDigests | None = None
+    pieces: Pieces, opened: Opened, record: SealRecord, name: str, digests: BodyDigests | None = None
 ) -> Iterator[bytes]:
     """Iterate over the plain bytes of a whole body; give the last piece only if the body is the recorded one.
 

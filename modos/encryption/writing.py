@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from modos.encryption.header import digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.storage import Storage
-from modos.storage.base import Progress, report
+from modos.storage.base import Progress
 from modos.storage.part_digests import DigestList
 
 
@@ -54,7 +54,7 @@ class SealedFile:
 
 def encrypt_pieces(
     storage: Storage,
-    pieces: Iterable[bytes],
+    pieces: body.Pieces,
     size: int,
     target: str,
     recipients: Sequence[PublicKey],
@@ -83,7 +83,12 @@ def encrypt_pieces(
 
     def parts() -> Iterator[bytes]:
         yield head
-        yield from body.encrypt(report(pieces, progress), key, digests=digests)
+        done = 0
+        for part in body.encrypt(pieces, key, digests=digests):
+            yield part
+            if progress:
+                progress(digests.plain.size - done)
+                done = digests.plain.size
         found.append(digests.plain.finish())
         if check:
             check(found[0])

@@ -28,7 +28,7 @@ from modos.storage.hashing import ThreadedHash
 from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
-_LET_GO = 8 << 20  # bytes that were read
+_LET_GO = 16 << 20  # bytes that were read, more than are read ahead
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class Encrypt(_Conversion):
                     else "the index was changed, or put there by hand: see `modos check`, and remove it if another one is there",
                 )
 
-        pieces = _read(storage, source, 0, size, body.PIECE, once=self.replaces)
+        pieces: body.Pieces = _read(storage, source, 0, size, body.PIECE, once=self.replaces)
         if blake2b:
-            pieces = blake2b.pass_on(pieces)
+            pieces = blake2b.pass_on(storage.iter_range(source, 0, size, body.PIECE))
         sealed = encrypt_pieces(
             storage, pieces, size, target, self.recipients, self.sender, progress, source, check, is_compared=bool(roots)
         )
@@ -192,15 +192,21 @@ class ReplaceHeader(_Conversion):
         return _Made(slots, None, digest_of(head))
 
 
-def _read(storage: Storage, key: str, start: int, end: int, unit: int, *, once: bool) -> Iterator[bytes]:
-    """Read bytes [start, end) of a file; if it is deleted afterwards, memory that they take is free for what is written."""
-    at = gone = start
-    for piece in storage.iter_range(key, start, end, unit):
-        yield piece
-        at += len(piece)
-        if once and at - gone >= _LET_GO:
-            storage.let_go(key, gone, at)
-            gone = at
+def _read(storage: Storage, key: str, start: int, end: int, unit: int, *, once: bool) -> body.Pieces:
+    """Read bytes [start, end) of a file in pieces; those of this machine are read by the threads that need them."""
+    if storage.is_remote:
+        return storage.iter_range(key, start, end, unit)
+    return _list_pieces(storage, key, start, end, unit, once=once)
+
+
+def _list_pieces(storage: Storage, key: str, start: int, end: int, unit: int, *, once: bool) -> Iterator[body.StoredPiece]:
+    """List pieces to be read; if the file is deleted afterwards, memory that they have taken is free for what is written."""
+    gone = start
+    for at in range(start, end, unit):
+        yield body.StoredPiece(storage, key, at, min(at + unit, end))
+        if once and at - gone >= 2 * _LET_GO:  # the last ones may still be read
+            storage.let_go(key, gone, at - _LET_GO)
+            gone = at - _LET_GO
 
 
 def _copy_list(log: WriteLog, source: str, target: str, recorded: Mapping[str, Any]) -> None:
