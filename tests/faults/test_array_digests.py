@@ -23,6 +23,8 @@ from modos.tracks.shard_records import specs_of_nodes
 from tests.faults.conftest import killed_at
 from tests.faults.test_repair import content, damage_all, damage_byte, damage_end, damage_size, flip, put, remove, run
 
+pytestmark = pytest.mark.sweep(25)
+
 PART = 1 << 16
 RANDOM = np.random.default_rng(3)
 NOISE = {"chr1": RANDOM.normal(size=70_000).astype(np.float32), "chr2": RANDOM.normal(size=40_000).astype(np.float32)}

@@ -20,6 +20,8 @@ from modos.storage.local import LocalStorage
 from tests.faults.conftest import fail, interrupted, killed_at
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(25)
+
 PART = 1 << 16
 SIZE = 20 * (1 << 20) + 7  # an upload of several parts
 
