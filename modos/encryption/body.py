@@ -100,6 +100,7 @@ class StoredPiece(NamedTuple):
     key: str
     start: int
     end: int
+    tag: str
 
     @property
     def size(self) -> int:
@@ -107,8 +108,8 @@ class StoredPiece(NamedTuple):
         return self.end - self.start
 
     def read(self) -> bytes:
-        """Read the bytes; raise TruncatedStream where the file ends before."""
-        data = self.storage.read_part(self.key, self.start, self.end)[0]
+        """Read the bytes; raise TruncatedStream where the file ends before, ConflictError if it is another."""
+        data = self.storage.read_part(self.key, self.start, self.end, if_match=self.tag)[0]
         if len(data) != self.size:
             raise TruncatedStream(f"{self.storage.url}/{self.key} ends before byte {self.end:,}")
         return data

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
 from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, parts_name
+from modos.formats import Metadata, index_names, is_array_path, parts_name, read_roots
 
 if TYPE_CHECKING:
     from modos.encryption.body import BodyDigests, Pieces
@@ -88,12 +88,6 @@ class SealRecord(NamedTuple):
             raise ChecksumMismatch(
                 f"{name} is not what is recorded: segments were changed, or are missing, repeated or moved", _CHANGED
             )
-
-
-def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
-    """Read the root of an element's file (`data_digest`), or those of its indexes (`index_digests`)."""
-    roots = attributes.get(slot) or ()
-    return (roots,) if isinstance(roots, str) else tuple(roots)
 
 
 def has_no_index(attributes: Mapping[str, Any]) -> bool:

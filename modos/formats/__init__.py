@@ -158,6 +158,12 @@ def is_list(key: str) -> bool:
     return key.endswith(PARTS_SUFFIX)
 
 
+def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
+    """Read the root of an element's file (`data_digest`), or those of its indexes (`index_digests`)."""
+    roots = attributes.get(slot) or ()
+    return (roots,) if isinstance(roots, str) else tuple(roots)
+
+
 def companion_names(path: str) -> list[str]:
     """List the names of what may lie beside a file and goes where it goes: its indexes, and its list of digests."""
     return [*index_names(path), parts_name(path)]

@@ -13,10 +13,10 @@ from modos.object.document import Document
 from modos.object.healing import Place
 from modos.object.mending import ListMending
 from modos.object.repair_plan import Copy, FileComparison, RepairPlan, stat_if_there
-from modos.storage.base import Progress
+from modos.storage.base import Progress, count_readers
 from modos.storage.part_digests import DigestList, split_list
 from modos.storage.prefetch import fetch_ahead
-from modos.tracks.shard_digests import digest_shards, workers_for
+from modos.tracks.shard_digests import digest_shards
 from modos.tracks.shard_records import specs_of_nodes
 from modos.tracks.zarr_layout import DIGEST_SLOT, ArraySpec
 
@@ -55,7 +55,7 @@ class _Examination:
         def compare(file: int, _: threading.Event) -> RepairPlan:
             return self._compare(spec.key(numbers[file]), keys[file], own[file])
 
-        for found in fetch_ahead(compare, range(len(numbers)), workers_for(storage)):
+        for found in fetch_ahead(compare, range(len(numbers)), count_readers(storage)):
             self.plan.mendings += found.mendings
             self.plan.left += found.left
         if expected.is_stored and not has_list(storage, spec):

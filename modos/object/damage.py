@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,12 +12,11 @@ from modos.formats.crypt4gh import part_size
 from modos.object.findings import join_ranges
 from modos.object.part_lists import digest_stored
 from modos.storage import Storage
-from modos.storage.base import ByteRange, Progress, Readable
-from modos.storage.part_digests import DIGEST, DigestList, Layout, digest_parts
+from modos.storage.base import ByteRange, Progress, Readable, count_readers
+from modos.storage.part_digests import DIGEST, DigestList, Layout, digest_parts, find_differing
 from modos.storage.prefetch import fetch_ahead
 
 _PIECE_PARTS = 64  # parts that are read at once
-_REMOTE_WORKERS = 8
 
 
 def layout_of(attributes: Mapping[str, Any], start: int, size: int) -> Layout:
@@ -69,14 +67,6 @@ def has_list(storage: Readable, key: str, digests: DigestList) -> bool:
     return True
 
 
-def find_differing(found: DigestList, expected: DigestList) -> list[int]:
-    """Find the parts of which the digests differ, or that are missing, by their numbers among those that are expected."""
-    ours, theirs = found.digests, expected.digests
-    if ours == theirs:
-        return []
-    return [at // DIGEST for at in range(0, len(theirs), DIGEST) if ours[at : at + DIGEST] != theirs[at : at + DIGEST]]
-
-
 def ranges_of(parts: Iterable[int], layout: Layout, start: int = 0) -> tuple[ByteRange, ...]:
     """Return the bytes of some parts of a file, in order and joined.
 
@@ -107,12 +97,9 @@ def find_damaged(
         wanted = expected.digests[DIGEST * first : DIGEST * beyond]
         if progress:
             progress(min(beyond * layout.part, layout.sizes[0]) - first * layout.part)
-        if found == wanted:
-            return []
-        return [n for n in range(first, beyond) if not _fits(found, wanted, n - first)]
+        return [first + number for number in find_differing(found, wanted)]
 
-    workers = _REMOTE_WORKERS if storage.is_remote else os.cpu_count() or 1
-    pieces = fetch_ahead(compare, range(0, layout.parts, _PIECE_PARTS), workers)
+    pieces = fetch_ahead(compare, range(0, layout.parts, _PIECE_PARTS), count_readers(storage))
     return [number for piece in pieces for number in piece]
 
 
@@ -129,11 +116,6 @@ def _digest_readable(storage: Readable, key: str, layout: Layout, start: int, fi
     return b"".join(_digest_readable(storage, key, layout, start, number, number + 1) for number in range(first, beyond))
 
 
-def _fits(found: bytes, wanted: bytes, number: int) -> bool:
-    at = DIGEST * number
-    return found[at : at + DIGEST] == wanted[at : at + DIGEST]
-
-
 def digest_indexes(storage: Storage, path: str, sizes: Mapping[str, int]) -> dict[str, str]:
     """Return the roots of the indexes beside a file, by their keys; empty of one that is damaged so that it cannot be read."""
     return {name: _digest_index(storage, name) for name in index_names(path) if name in sizes}
@@ -144,9 +126,3 @@ def _digest_index(storage: Storage, key: str) -> str:
         return digest_stored(storage, key).root
     except DecryptError:
         return ""
-
-
-def recorded_indexes(attributes: Mapping[str, Any]) -> list[str]:
-    """Return the roots that an element records of its indexes."""
-    roots = attributes.get("index_digests") or []
-    return [roots] if isinstance(roots, str) else list(roots)

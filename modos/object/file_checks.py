@@ -10,14 +10,14 @@ from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError
-from modos.formats import format_of, index_names, is_array_path, is_compressed, is_encrypted, parts_name, plain_name
+from modos.formats import format_of, index_names, is_array_path, is_compressed, is_encrypted, parts_name, plain_name, read_roots
 from modos.object import damage
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges
 from modos.object.part_lists import body_start, digest_stored
 from modos.storage import Storage
 from modos.storage.base import Progress, Readable
-from modos.storage.part_digests import DigestList
+from modos.storage.part_digests import DigestList, find_differing
 
 Attributes = Mapping[str, Any]
 Compare = Callable[[str, Attributes], Iterator[Finding]]  # compares the bytes of an element's file
@@ -199,7 +199,7 @@ def _describe_damage(storage: Storage, element_id: str, attributes: Attributes, 
         return Finding(
             "checksum", element_id, f"{path} does not have the recorded digest; where it differs cannot be told: {error.message}"
         )
-    ranges = damage.ranges_of(damage.find_differing(found, expected), layout, start)
+    ranges = damage.ranges_of(find_differing(found.digests, expected.digests), layout, start)
     return Finding("checksum", element_id, f"{describe_ranges(ranges)} of {path} are not those that are recorded", ranges)
 
 
@@ -248,7 +248,7 @@ def find_misfits(
 def _compare_indexes(files: FileChecks, element_id: str, told: Container[str]) -> Iterator[Finding]:
     """Compare the indexes of a file with their digests, where such are recorded; those in `told` are known to be others."""
     attributes = files.document.element(element_id)
-    path, recorded = attributes["data_path"], damage.recorded_indexes(attributes)
+    path, recorded = attributes["data_path"], read_roots(attributes, "index_digests")
     if not recorded:
         return
     found = damage.digest_indexes(files.storage, path, files.sizes)

@@ -11,12 +11,12 @@ from modos.encryption import body
 from modos.encryption.beside import encrypt_beside
 from modos.encryption.header import Opened, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord, iter_whole, read_roots
+from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import encrypt_pieces, exists_error, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError, NotFoundError
-from modos.formats import is_encrypted, parts_name
+from modos.formats import is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import SEALED
 from modos.object import transfer
 from modos.object.changes import Update
@@ -201,9 +201,9 @@ def _read(storage: Storage, key: str, start: int, end: int, unit: int, *, once: 
 
 def _list_pieces(storage: Storage, key: str, start: int, end: int, unit: int, *, once: bool) -> Iterator[body.StoredPiece]:
     """List pieces to be read; if the file is deleted afterwards, memory that they have taken is free for what is written."""
-    gone = start
+    gone, tag = start, storage.stat(key).etag
     for at in range(start, end, unit):
-        yield body.StoredPiece(storage, key, at, min(at + unit, end))
+        yield body.StoredPiece(storage, key, at, min(at + unit, end), tag)
         if once and at - gone >= 2 * _LET_GO:  # the last ones may still be read
             storage.let_go(key, gone, at - _LET_GO)
             gone = at - _LET_GO

@@ -14,7 +14,7 @@ from modos.object.healing import PartSource, Place
 from modos.object.part_lists import write_anew
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import ByteRange, Progress
-from modos.storage.part_digests import DigestList, Layout, PartHasher, digest_parts
+from modos.storage.part_digests import DigestList, Layout, PartHasher, digest_parts, find_differing
 
 
 class Mending(Protocol):
@@ -158,7 +158,7 @@ class FileMending:
             head += piece[:skipped]
             hasher.update(memoryview(piece)[skipped:])
             yield piece
-        wrong = set(damage.find_differing(hasher.finish(), self.source.expected)) - set(self.lacking)
+        wrong = set(find_differing(hasher.finish().digests, self.source.expected.digests)) - set(self.lacking)
         if wrong or head != self.header:
             raise ChecksumMismatch("what was to be written is not what is recorded: the file was changed meanwhile")
 

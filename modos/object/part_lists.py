@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modos.errors import AlreadyExistsError, ConflictError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name
+from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, count_readers
 from modos.storage.part_digests import PART, DigestList, Layout, begins_list, digest_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.verified import PartRecord, VerifiedFiles
 from modos.storage.write_log import WriteLog
 
 _PIECE_PARTS = 64  # parts that are read at once
-_REMOTE_WORKERS = 8
 
 
 def stage_list(log: WriteLog, key: str, digests: DigestList, like: str | None = None) -> str:
@@ -100,8 +98,7 @@ def digest_stored(storage: Storage, key: str, progress: Progress | None = None) 
             progress(len(data))
         return digest_parts(data, part)
 
-    workers = _REMOTE_WORKERS if storage.is_remote else os.cpu_count() or 1
-    found = b"".join(fetch_ahead(digest_piece, range(start, info.size, step), workers))
+    found = b"".join(fetch_ahead(digest_piece, range(start, info.size, step), count_readers(storage)))
     return DigestList(Layout((info.size - start,), part), found)
 
 
@@ -153,14 +150,13 @@ class PartRecords:
 
 def _records_of(attributes: Mapping[str, Any]) -> dict[str, PartRecord]:
     """Return what an element records of its file and of its indexes, by their keys."""
-    path, roots = attributes.get("data_path"), attributes.get("index_digests")
+    path, roots = attributes.get("data_path"), read_roots(attributes, "index_digests")
     if not isinstance(path, str) or is_array_path(path) or is_encrypted(path):
         return {}
     record = record_of(attributes)
     found = {path: record} if record else {}
     if roots:
-        of_index = PartRecord((roots,) if isinstance(roots, str) else tuple(roots))
-        found |= dict.fromkeys(index_names(path), of_index)
+        found |= dict.fromkeys(index_names(path), PartRecord(roots))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modos.encryption.recorded import SealRecord
 from modos.encryption.structure import find_damage
 from modos.errors import ConflictError, ModosError, NotFoundError, SchemaError
-from modos.formats import index_names, is_array_path, is_encrypted, parts_name
+from modos.formats import index_names, is_array_path, is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.metadata import model
 from modos.object import commits, damage, journal, transfer
@@ -120,7 +120,7 @@ def _add_roots(start: Document, indexes: Mapping[str, str]) -> list[Update]:
     """Return what records one more index of some elements."""
     known = {element_id: start.element(element_id) for element_id in indexes}
     return [
-        Update(element_id, {"index_digests": [*damage.recorded_indexes(known[element_id]), root]}, known[element_id])
+        Update(element_id, {"index_digests": [*read_roots(known[element_id], "index_digests"), root]}, known[element_id])
         for element_id, root in indexes.items()
     ]
 

@@ -14,7 +14,7 @@ from modos.encryption.header import Header
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.formats import index_names, is_array_path, is_encrypted, parts_name
+from modos.formats import index_names, is_array_path, is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.object import commits, damage
 from modos.object.document import Document
@@ -114,7 +114,10 @@ class _Examination:
         return [own or Place(self.storage, path, header)]
 
     def _examine_indexes(self, path: str, keys: list[str]) -> None:
-        recorded, headers = damage.recorded_indexes(self.attributes), SealRecord.from_index_attributes(self.attributes).headers
+        recorded, headers = (
+            read_roots(self.attributes, "index_digests"),
+            SealRecord.from_index_attributes(self.attributes).headers,
+        )
         lacking = set(recorded)
         for name in index_names(path):
             lacking.discard(_root_of_index(self.storage, name, headers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Container, Iterator, Mapping
@@ -17,7 +16,7 @@ from modos.object.file_checks import Compare, compare_whole
 from modos.object.findings import Finding, describe_ranges
 from modos.object.part_lists import body_start
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, count_readers
 from modos.storage.part_digests import Layout
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.stored_digests import StoredDigests
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from modos.tracks.zarr_layout import ArraySpec
 
 PARTS = 200  # of a file or an array that are read: damage of 1 % of them is missed with a chance of 13 %
-_REMOTE_WORKERS = 8
 _SHARES = (0.001, 0.01, 0.1)
 
 _Place = tuple[str, int, int]  # a key, and bytes [start, end)
@@ -157,7 +155,7 @@ class Sampler:
                 progress(len(data))
             return number, len(data), len(data) != end - start or bool(digests.find_differing(number, data))
 
-        workers = _REMOTE_WORKERS if storage.is_remote else os.cpu_count() or 1
+        workers = count_readers(storage)
         damaged = []
         for number, length, differs in fetch_ahead(look, chosen, workers):
             self.read += 1

@@ -9,7 +9,7 @@ from typing import Any
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError
-from modos.formats import PARTS_SUFFIX, index_names, is_array_path, is_encrypted, parts_name
+from modos.formats import PARTS_SUFFIX, index_names, is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.object import part_lists, transfer
 from modos.object.document import Document
@@ -86,19 +86,18 @@ def find_expected(document: Document) -> dict[str, Expected]:
     found = {}
     for path, element_id in document.data_paths().items():
         attributes = document.element(element_id)
-        if is_array_path(path):
-            continue
-        root, indexes = attributes.get("data_digest"), tuple(attributes.get("index_digests") or ())
+        roots = read_roots(attributes, "data_digest")
         found[path] = Expected(
-            (root,) if root else (),
+            roots,
             attributes.get("data_checksum"),
             transfer.counts_whole(attributes),
             SealRecord.from_attributes(attributes) if is_encrypted(path) else _NOT_SEALED,
         )
+        indexes = read_roots(attributes, "index_digests")
         of_index = Expected(indexes, seal=SealRecord.from_index_attributes(attributes) if is_encrypted(path) else _NOT_SEALED)
         found |= dict.fromkeys(index_names(path), of_index)
-        if root:
-            found[parts_name(path)] = Expected((root,), listed_size=attributes.get("data_size"))
+        if roots:
+            found[parts_name(path)] = Expected(roots, listed_size=attributes.get("data_size"))
     return found
 
 

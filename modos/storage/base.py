@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from modos.errors import InvalidInputError, RemoteError, TruncatedStream
 from modos.storage.prefetch import fetch_ahead
 
 INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
+_REMOTE_READERS = 8
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
 
 Progress = Callable[[int], Any]
@@ -322,6 +324,11 @@ class Storage(ABC):
     def local_path(self, key: str) -> Path | None:
         """Return the file as a path of this machine, or None if it is not on it."""
         return None
+
+
+def count_readers(storage: Readable) -> int:
+    """Return how many threads read a file of a storage at once: a few from afar, else one on each core."""
+    return _REMOTE_READERS if storage.is_remote else os.cpu_count() or 1
 
 
 def piece_size(about: int, unit: int) -> int:

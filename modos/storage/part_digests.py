@@ -42,6 +42,13 @@ def digest_parts(data: bytes | bytearray | memoryview, part: int = PART) -> byte
     return b"".join([blake3(view[at : at + part]).digest() for at in range(0, len(view), part)])
 
 
+def find_differing(found: bytes, expected: bytes) -> list[int]:
+    """Find the digests that are not the expected ones, or are missing, by their numbers."""
+    if found == expected:
+        return []
+    return [at // DIGEST for at in range(0, len(expected), DIGEST) if found[at : at + DIGEST] != expected[at : at + DIGEST]]
+
+
 class PartHasher:
     """Computes the digests of the parts of a file whose bytes pass by in pieces of any size."""
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from modos.errors import ChecksumMismatch, IntegrityError, NotFoundError
 from modos.storage.base import Readable
-from modos.storage.part_digests import DIGEST, Layout, digest, digest_parts
+from modos.storage.part_digests import DIGEST, Layout, digest, digest_parts, find_differing
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 
@@ -51,12 +51,8 @@ class StoredDigests:
             The list is missing or damaged.
         """
         found = digest_parts(data, self._layout.part)
-        count = len(found) // DIGEST
-        expected = self.read(first, first + count)
-        if found == expected:
-            return []
-        places = range(0, len(found), DIGEST)
-        return [first + at // DIGEST for at in places if found[at : at + DIGEST] != expected[at : at + DIGEST]]
+        expected = self.read(first, first + len(found) // DIGEST)
+        return [first + number for number in find_differing(found, expected)]
 
     def read(self, first: int, beyond: int) -> bytes:
         """Return the digests of parts [first, beyond), fetched if they are not here yet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from modos.errors import ChecksumMismatch, ModosError, NotFoundError
 from modos.formats import ZARR
 from modos.storage import Storage
-from modos.storage.base import Progress, report
+from modos.storage.base import Progress, count_readers, report
 from modos.storage.part_digests import PART, DigestList, PartHasher, join_lists, root_of
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.stored_digests import StoredDigests
@@ -22,7 +21,6 @@ from modos.tracks.arrays import combine_checksums, write_list
 from modos.tracks.zarr_layout import DIGEST_SLOT, ArraySpec
 
 _PIECE = 64 * PART  # bytes that are read at once
-_REMOTE_WORKERS = 8
 
 Look = Callable[[int, bytes | memoryview], None]  # is given a shard: its number, and its bytes, which it must not keep
 
@@ -86,7 +84,7 @@ def find_damaged_parts(
 
     places = [(shard, at, min(at + _PIECE, size)) for shard, size in enumerate(spec.sizes) for at in range(0, size, _PIECE)]
     shard_bytes, is_sound = bytearray(max(spec.sizes, default=0) if look else 0), True
-    for (shard, start, end), (found, data) in zip(places, fetch_ahead(compare, places, workers_for(storage)), strict=True):
+    for (shard, start, end), (found, data) in zip(places, fetch_ahead(compare, places, count_readers(storage)), strict=True):
         yield from found
         is_sound &= not found
         if look and is_sound:
@@ -156,7 +154,7 @@ def digest_shards(storage: Storage, spec: ArraySpec, progress: Progress | None =
         return parts.finish(), whole.hexdigest()
 
     shards = [shard for shard, size in enumerate(spec.sizes) if size]
-    found = dict(zip(shards, fetch_ahead(digest_shard, shards, workers_for(storage))))
+    found = dict(zip(shards, fetch_ahead(digest_shard, shards, count_readers(storage))))
     digests = join_lists(digests for digests, _ in found.values())
     sums = {shard: (spec.sizes[shard], own) for shard, (_, own) in found.items()}
     if (root not in (None, digests.root)) or (by_checksum and combine_checksums(sums) != checksum):
@@ -175,8 +173,3 @@ def record_digests(log: WriteLog, spec: ArraySpec, progress: Progress | None = N
     digests = digest_shards(log.storage, spec, progress)
     write_list(log, spec, digests)
     return replace(spec, attributes={**spec.attributes, DIGEST_SLOT: digests.root})
-
-
-def workers_for(storage: Storage) -> int:
-    """Return how many threads read shards of a storage."""
-    return _REMOTE_WORKERS if storage.is_remote else os.cpu_count() or 1

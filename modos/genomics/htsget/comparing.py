@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from modos.errors import ProtocolError
 from modos.genomics.htsget.protocol import Block
-from modos.storage.part_digests import DIGEST, digest_parts
+from modos.storage.part_digests import DIGEST, digest_parts, find_differing
 from modos.storage.verified import mismatch
 
 
@@ -42,17 +42,18 @@ def _compare(data: bytes, at: int, block: Block, fetch_again: Callable[[int, int
     first = at // block.part * DIGEST
     found = digest_parts(data, block.part)
     expected = block.digests[first : first + len(found)]
-    if found == expected:
+    differing = find_differing(found, expected)
+    if not differing:
         return data
-    parts = []
-    for number, start in enumerate(range(0, len(data), block.part)):
-        part, wanted = data[start : start + block.part], expected[number * DIGEST : (number + 1) * DIGEST]
-        if found[number * DIGEST : (number + 1) * DIGEST] != wanted:
-            part = fetch_again(at + start, at + start + len(part))
-            if digest_parts(part, block.part) != wanted:
-                raise _mismatch(block, at + start, at + start + len(part))
-        parts.append(part)
-    return b"".join(parts)
+    whole = bytearray(data)
+    for number in differing:
+        start = number * block.part
+        end = min(start + block.part, len(data))
+        again = fetch_again(at + start, at + end)
+        if digest_parts(again, block.part) != expected[number * DIGEST : (number + 1) * DIGEST]:
+            raise _mismatch(block, at + start, at + end)
+        whole[start:end] = again
+    return bytes(whole)
 
 
 def _mismatch(block: Block, start: int, end: int) -> Exception:
