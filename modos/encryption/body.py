@@ -16,13 +16,16 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from modos.errors import DecryptError, TruncatedStream
 from modos.formats.crypt4gh import NONCE, OVERHEAD, SEALED, SEGMENT, TAG
 from modos.storage import Storage
+from modos.storage.base import Place
 from modos.storage.part_digests import PartHasher, digest
 from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes.cores import count_cores
 from modos.storage.processes.memory import keep_freed
 
 _JOB = 16  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
-THREADS = max(min(os.cpu_count() or 1, 8), 1)
+_DEPTH = 3  # jobs of a thread that are in progress or done
+THREADS = min(count_cores(), 8)
 _ENDLESS = 1 << 70  # more than any edit list adds up to in a file
 _own = threading.local()
 
@@ -69,8 +72,9 @@ class Digest:
 class _Tally:
     """Digests of some segments, each computed while it is in the cache of a processor."""
 
-    def __init__(self, *, of_plain: bool, of_opened: bool):
+    def __init__(self, *, of_plain: bool, of_sealed: bool, of_opened: bool):
         self._of_plain = of_plain
+        self._of_sealed = of_sealed
         self.of_opened = of_opened
         self.plain: list[bytes] = []
         self.sealed: list[bytes] = []
@@ -80,7 +84,8 @@ class _Tally:
         """Take in a segment."""
         if self._of_plain:
             self.plain.append(digest(plain))
-        self.sealed.append(digest(sealed))
+        if self._of_sealed:
+            self.sealed.append(digest(sealed))
         self.seals += (sealed[:NONCE], sealed[-TAG:])
 
 
@@ -124,7 +129,9 @@ class BodyDigests:
     Parameters
     ----------
     of_plain
-        Whether the plain parts have digests, too.
+        Whether the plain parts have digests.
+    of_sealed
+        Whether the sealed segments have digests.
     of_opened
         Whether those of a file that is encrypted are computed of what was sealed and opened again. Then the caller compares
         them with digests that are known, and the bytes are not compared otherwise.
@@ -139,7 +146,8 @@ class BodyDigests:
         Of the plain segments, which are the parts of the file that all of the body is.
     """
 
-    def __init__(self, *, of_plain: bool = True, of_opened: bool = False):
+    def __init__(self, *, of_plain: bool = True, of_sealed: bool = True, of_opened: bool = False):
+        self.of_sealed = of_sealed
         self.seal = Digest()
         self.sealed = PartHasher(SEALED)
         self.plain = PartHasher()
@@ -147,17 +155,26 @@ class BodyDigests:
         self._of_opened = of_opened
 
     def _begin(self) -> _Tally:
-        return _Tally(of_plain=self._of_plain, of_opened=self._of_opened)
+        return _Tally(of_plain=self._of_plain, of_sealed=self.of_sealed, of_opened=self._of_opened)
 
     def _add(self, done: _Pass) -> None:
         if done.tally:
             self.seal.add_seals(b"".join(done.tally.seals))
-            self.sealed.add_digests(b"".join(done.tally.sealed), done.sealed_size)
+            if self.of_sealed:
+                self.sealed.add_digests(b"".join(done.tally.sealed), done.sealed_size)
             if self._of_plain:
                 self.plain.add_digests(b"".join(done.tally.plain), done.plain_size)
 
 
-def encrypt(pieces: Pieces, key: bytes, threads: int = THREADS, *, digests: BodyDigests | None = None) -> Iterator[bytearray]:
+def encrypt(
+    pieces: Pieces,
+    key: bytes,
+    threads: int = THREADS,
+    *,
+    digests: BodyDigests | None = None,
+    place: Place | None = None,
+    start: int = 0,
+) -> Iterator[bytearray]:
     """Encrypt plain bytes: whole segments, some at a time; each is decrypted again and compared.
 
     Parameters
@@ -168,19 +185,31 @@ def encrypt(pieces: Pieces, key: bytes, threads: int = THREADS, *, digests: Body
         The data key.
     digests
         Takes in what passes; complete at the end.
+    place
+        Puts what was made in its place, before it is given: see `Storage.write_placed`.
+    start
+        Offset of the body in the file.
     """
 
-    def run(job: bytes | StoredPiece, _: threading.Event) -> _Pass:
-        data = job.read() if isinstance(job, StoredPiece) else job
+    def run(job: tuple[int, bytes | StoredPiece], _: threading.Event) -> _Pass:
+        number, given = job
+        data = given.read() if isinstance(given, StoredPiece) else given
         tally = digests._begin() if digests else None
         sealed = _encrypt_piece(data, key, tally)
+        if place:
+            place(start + number * SEALED_PIECE, sealed)
         return _Pass(sealed, len(data), len(sealed), tally)
 
-    return _pass(run, _regroup(pieces, PIECE), threads, digests)
+    return _pass(run, enumerate(_regroup(pieces, PIECE)), threads, digests)
 
 
 def decrypt(
-    pieces: Pieces, keys: Sequence[bytes], digests: BodyDigests | None = None, *, threads: int = THREADS
+    pieces: Pieces,
+    keys: Sequence[bytes],
+    digests: BodyDigests | None = None,
+    *,
+    threads: int = THREADS,
+    place: Place | None = None,
 ) -> Iterator[bytearray]:
     """Decrypt the bytes of a body.
 
@@ -193,6 +222,8 @@ def decrypt(
         The data keys.
     digests
         Takes in what passes; complete at the end.
+    place
+        Puts what was made in its place, before it is given: see `Storage.write_placed`.
 
     Raises
     ------
@@ -205,6 +236,8 @@ def decrypt(
         data = given.read() if isinstance(given, StoredPiece) else given
         tally = digests._begin() if digests else None
         plain = decrypt_segments(data, keys, number * _JOB, tally)
+        if place:
+            place(number * PIECE, plain)
         return _Pass(plain, len(plain), len(data), tally)
 
     return _pass(run, enumerate(_regroup(pieces, SEALED_PIECE)), threads, digests)
@@ -215,7 +248,9 @@ def _pass(
 ) -> Iterator[bytearray]:
     """Do jobs in threads; yields what is made, in order, and collects the digests."""
     keep_freed()
-    for done in fetch_ahead(run, jobs, threads + 1):
+    never = threading.Event()
+    passes = fetch_ahead(run, jobs, threads, _DEPTH * threads) if threads > 1 else (run(job, never) for job in jobs)
+    for done in passes:
         if digests:
             digests._add(done)
         yield done.data

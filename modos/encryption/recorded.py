@@ -12,6 +12,7 @@ from modos.formats import Metadata, index_names, is_array_path, parts_name, read
 
 if TYPE_CHECKING:
     from modos.encryption.body import BodyDigests, Pieces
+    from modos.storage.base import Place
 
 _CHANGED = "`modos check` says more; open the object again where somebody else has changed it"
 
@@ -112,14 +113,22 @@ def find_record(metadata: Metadata, key: str) -> SealRecord:
 
 
 def iter_whole(
-    pieces: Pieces, opened: Opened, record: SealRecord, name: str, digests: BodyDigests | None = None
+    pieces: Pieces,
+    opened: Opened,
+    record: SealRecord,
+    name: str,
+    digests: BodyDigests | None = None,
+    *,
+    place: Place | None = None,
 ) -> Iterator[bytes]:
     """Iterate over the plain bytes of a whole body; give the last piece only if the body is the recorded one.
 
     Parameters
     ----------
     digests
-        Takes in what passes.
+        Takes in what passes. Where it has none of sealed segments, the plain bytes are compared by the caller.
+    place
+        Puts all of the body in its place: see `body.decrypt`. Not if it has an edit list.
 
     Raises
     ------
@@ -132,14 +141,15 @@ def iter_whole(
     if found is None and (record.roots or record.seal):
         found = body.BodyDigests(of_plain=False)
     try:
-        for piece in body.apply_edits(body.decrypt(pieces, opened.keys, found), opened.edits):
+        for piece in body.apply_edits(body.decrypt(pieces, opened.keys, found, place=place), opened.edits):
             if held:
                 yield held
             held = piece
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None
     if found:
-        record.check_body(found.sealed.finish().root, name)
+        if found.of_sealed:
+            record.check_body(found.sealed.finish().root, name)
         if record.seal not in (None, found.seal.hexdigest()):
             raise DecryptError(f"{name}: segments are missing, repeated or moved", "restore the file from a copy")
     if held:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from modos.encryption.header import digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Place, Progress
 from modos.storage.part_digests import DigestList
 
 
@@ -81,10 +82,12 @@ def encrypt_pieces(
     head = encrypt_header(key, recipients, sender)
     found: list[DigestList] = []
 
-    def parts() -> Iterator[bytes]:
+    def parts(place: Place | None) -> Iterator[bytes]:
+        if place:
+            place(0, head)
         yield head
         done = 0
-        for part in body.encrypt(pieces, key, digests=digests):
+        for part in body.encrypt(pieces, key, digests=digests, place=place, start=len(head)):
             yield part
             if progress:
                 progress(digests.plain.size - done)
@@ -94,16 +97,33 @@ def encrypt_pieces(
             check(found[0])
 
     whole = len(head) + body.encrypted_size(size)
-    write_new(storage, target, parts(), whole, like)
+    place_new(storage, target, parts, whole, like)
     return SealedFile(whole, digest_of(head), digests.seal.hexdigest(), digests.sealed.finish(), found[0])
 
 
-def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str | None = None) -> None:
-    """Write a file whose key is free; raise AlreadyExistsError if it is not."""
-    try:
+def write_new(storage: Storage, key: str, pieces: Iterable[bytes], size: int, like: str | None = None) -> None:
+    """Write a file whose key is free, as `Storage.write_stream` does; raise AlreadyExistsError if it is not."""
+    with _expect_free(storage, key):
         storage.write_stream(key, pieces, size=size, like=like)
+
+
+def place_new(
+    storage: Storage, key: str, make: Callable[[Place | None], Iterable[bytes]], size: int, like: str | None = None
+) -> None:
+    """Write a file whose key is free, as `Storage.write_placed` does; raise AlreadyExistsError if it is not."""
+    with _expect_free(storage, key):
+        storage.write_placed(key, make, size=size, like=like)
+
+
+@contextmanager
+def _expect_free(storage: Storage, key: str) -> Iterator[None]:
+    """Tell a conflict about the new file from one about the file that is read."""
+    try:
+        yield
     except ConflictError:
-        raise exists_error(storage, key) from None
+        if storage.exists(key):
+            raise exists_error(storage, key) from None
+        raise
 
 
 def exists_error(storage: Storage, key: str) -> AlreadyExistsError:

@@ -14,7 +14,7 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
-from modos.encryption.writing import encrypt_pieces, exists_error, write_new
+from modos.encryption.writing import encrypt_pieces, exists_error, place_new, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError, NotFoundError
 from modos.formats import is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import SEALED
@@ -23,7 +23,7 @@ from modos.object.changes import Update
 from modos.object.moving import FilePairs
 from modos.object.part_lists import body_start, digest_stored, stage_list
 from modos.storage import Storage
-from modos.storage.base import Progress, report
+from modos.storage.base import Place, Progress, report
 from modos.storage.hashing import ThreadedHash
 from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
@@ -134,7 +134,11 @@ class Decrypt(_Conversion):
         if not is_encrypted(source):
             return _copy_plain(storage, source, target)
         opened = DecryptedFile(storage, source, self.secret, self.senders, record=_read_record(self.change, recorded))
-        write_new(storage, target, report(opened.iter_plain(recorded, once=self.replaces), progress), opened.size, like=source)
+
+        def plain(place: Place | None) -> Iterator[bytes]:
+            return report(opened.iter_plain(recorded, once=self.replaces, place=place), progress)
+
+        place_new(storage, target, plain, opened.size, like=source)
         slots = {"data_size": opened.size, "data_digest": opened.plain.root, "data_checksum": recorded.get("plain_checksum")}
         return _Made(slots | dict.fromkeys(SLOTS_OF_SEALED), opened.plain)
 
@@ -207,6 +211,15 @@ def _list_pieces(storage: Storage, key: str, start: int, end: int, unit: int, *,
         if once and at - gone >= 2 * _LET_GO:  # the last ones may still be read
             storage.let_go(key, gone, at - _LET_GO)
             gone = at - _LET_GO
+
+
+def _put_each(pieces: Iterator[bytes], place: Place | None) -> Iterator[bytes]:
+    at = 0
+    for piece in pieces:
+        if place:
+            place(at, piece)
+        yield piece
+        at += len(piece)
 
 
 def _copy_list(log: WriteLog, source: str, target: str, recorded: Mapping[str, Any]) -> None:
@@ -301,13 +314,15 @@ class DecryptedFile:
         record.check_header(self.header, f"{storage.url}/{key}")
         self.size = sum(end - start for start, end in body.kept_stretches(total, self._opened.edits))
 
-    def iter_plain(self, recorded: Mapping[str, Any], *, once: bool = False) -> Iterator[bytes]:
+    def iter_plain(self, recorded: Mapping[str, Any], *, once: bool = False, place: Place | None = None) -> Iterator[bytes]:
         """Iterate over the plain bytes, which are checked against what is recorded of them.
 
         Parameters
         ----------
         once
             The file is deleted afterwards.
+        place
+            Puts them in their places before they are given: see `Storage.write_placed`.
 
         Raises
         ------
@@ -316,15 +331,12 @@ class DecryptedFile:
             or the plain file is not the one that was encrypted.
         """
         is_whole, name = not self._opened.edits, f"{self._storage.url}/{self._key}"
-        digests, root, checksum = (
-            body.BodyDigests(of_plain=is_whole),
-            recorded.get("plain_digest"),
-            recorded.get("plain_checksum"),
-        )
+        root, checksum = recorded.get("plain_digest"), recorded.get("plain_checksum")
+        digests = body.BodyDigests(of_plain=is_whole, of_sealed=not root)
         pieces = _read(self._storage, self._key, self.header.size, self._bytes, body.SEALED_PIECE, once=once)
-        plain = iter_whole(pieces, self._opened, self._record, name, digests)
+        plain = iter_whole(pieces, self._opened, self._record, name, digests, place=place if is_whole else None)
         if not is_whole:
-            plain = digests.plain.pass_on(plain)
+            plain = digests.plain.pass_on(_put_each(plain, place))
         blake2b = ThreadedHash() if checksum and not root else None
         yield from blake2b.pass_on(plain) if blake2b else plain
         self.plain = digests.plain.finish()

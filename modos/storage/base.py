@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,12 +13,14 @@ from typing import Any, NamedTuple, Protocol
 
 from modos.errors import InvalidInputError, RemoteError, TruncatedStream
 from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes.cores import count_cores
 
 INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
 _REMOTE_READERS = 8
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
 
 Progress = Callable[[int], Any]
+Place = Callable[[int, bytes], None]  # puts bytes at an offset of a file; for several threads
 
 
 def expect(progress: Progress | None, total: int | None) -> None:
@@ -185,6 +186,19 @@ class Storage(ABC):
             it gets, where the storage has such.
         """
 
+    def write_placed(
+        self, key: str, make: Callable[[Place | None], Iterable[bytes]], *, size: int, like: str | None = None
+    ) -> None:
+        """Put a new file like `write_stream`, from pieces that several threads make.
+
+        Parameters
+        ----------
+        make
+            Gives the pieces in order. Called with what puts bytes at an offset of the file, where the threads can do that: then
+            each piece is in its place before it is given. Called with None where they cannot.
+        """
+        self.write_stream(key, make(None), size=size, like=like)
+
     def kept_size(self, key: str) -> int:
         """Return how many first bytes of a file need not come again with `resume`; see `read_kept`."""
         return 0
@@ -328,7 +342,7 @@ class Storage(ABC):
 
 def count_readers(storage: Readable) -> int:
     """Return how many threads read a file of a storage at once: a few from afar, else one on each core."""
-    return _REMOTE_READERS if storage.is_remote else os.cpu_count() or 1
+    return _REMOTE_READERS if storage.is_remote else count_cores()
 
 
 def piece_size(about: int, unit: int) -> int:

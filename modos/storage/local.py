@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Any
@@ -21,9 +22,9 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.storage import modes
-from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Place, Storage, check_key, piece_size
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
-from modos.storage.part_files import PART, find_kept, part_of, sync_folder, write_durably
+from modos.storage.part_files import PART, find_kept, part_of, placer, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
 
 _CHUNK = 1 << 19  # bytes per piece when a file is read as a stream
@@ -216,6 +217,18 @@ class LocalStorage(Storage):
         self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False, like: str | None = None
     ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
+        self._write_new(key, lambda file: write_durably(file, pieces), size, like, resume=resume)
+
+    def write_placed(
+        self, key: str, make: Callable[[Place | None], Iterable[bytes]], *, size: int, like: str | None = None
+    ) -> None:
+        """Write a file from pieces that are put in their places; see `Storage.write_placed`."""
+        if not hasattr(os, "pwrite"):
+            super().write_placed(key, make, size=size, like=like)
+            return
+        self._write_new(key, lambda file: write_durably(file, make(placer(file)), are_placed=True), size, like)
+
+    def _write_new(self, key: str, write: Callable[[FileIO], int], size: int, like: str | None, *, resume: bool = False) -> None:
         path, model = self._resolve(key), self._model(like)
         with translate_errors(path):
             if os.path.lexists(path):
@@ -228,7 +241,7 @@ class LocalStorage(Storage):
                     flags = os.O_APPEND | os.O_NONBLOCK if kept else os.O_EXCL
                     opened = modes.make_in_folder(path, self._root, lambda: modes.create_file(part, model, flags=flags))
                     with open(opened, "ab" if kept else "wb", buffering=0) as file:
-                        written = file.tell() + write_durably(file, pieces)
+                        written = file.tell() + write(file)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
                     if not part.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -11,12 +12,13 @@ from io import FileIO
 from pathlib import Path
 
 from modos.storage import modes
+from modos.storage.base import Place
 from modos.storage.processes import ownership
 
 _SUFFIX = ".part"
 PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
-_WRITE = 1 << 19  # bytes of a write: for more, Linux takes blocks of memory that a virtual machine may have to be given first
+_WRITE = 1 << 16  # bytes of a write: for more, Linux takes blocks of memory that a virtual machine may have to be given first
 
 
 @contextmanager
@@ -51,16 +53,22 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_durably(file: FileIO, pieces: Iterable[bytes]) -> int:
+def write_durably(file: FileIO, pieces: Iterable[bytes], *, are_placed: bool = False) -> int:
     """Write, and have it on the disk; returns the number of bytes.
 
     The disk is at work all the while, not only at the end.
+
+    Parameters
+    ----------
+    are_placed
+        Whether each piece is in the file before it is given: see `placer`.
     """
     written = flushed = 0
     with ThreadPoolExecutor(1, "modos-flush") as flusher:
         flush: Future[None] | None = None
         for piece in pieces:
-            _write_all(file, piece)
+            if not are_placed:
+                _write_all(file, piece)
             written += len(piece)
             if written - flushed >= _FLUSH and (flush is None or flush.done()):
                 if flush:
@@ -70,6 +78,23 @@ def write_durably(file: FileIO, pieces: Iterable[bytes]) -> int:
             flush.result()
     os.fsync(file.fileno())
     return written
+
+
+def placer(file: FileIO) -> Place:
+    """Return what puts bytes at an offset of a file; several threads may call it.
+
+    One at a time writes: Linux locks the file for each, and threads that wait
+    for that lock keep their processors busy.
+    """
+    lock = threading.Lock()
+
+    def place(at: int, data: bytes) -> None:
+        view, done = memoryview(data), 0
+        with lock:
+            while done < len(view):
+                done += os.pwrite(file.fileno(), view[done : done + _WRITE], at + done)
+
+    return place
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -16,8 +16,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Yield results of `work` for each item, in order; at most `workers` are in progress or wait to be taken.
+def fetch_ahead(
+    work: Callable[[Item, threading.Event], Result], items: Iterable[Item], workers: int, depth: int | None = None
+) -> Iterator[Result]:
+    """Yield results of `work` for each item, in order; at most `depth` are in progress or wait to be taken.
 
     Threads are started as they are needed. They are daemons, and end when
     the results are exhausted or not wanted any more.
@@ -27,6 +29,10 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
     work
         Called with an item and an event that is set when its result is not
         wanted any more.
+    workers
+        Number of threads.
+    depth
+        As many as `workers` where it is None.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
             if threads < workers:
                 threading.Thread(target=_run, args=(work, tasks, stop), name="modos-fetch", daemon=True).start()
                 threads += 1
-            if len(pending) >= workers or pending[0].done():
+            if len(pending) >= (depth or workers) or pending[0].done():
                 yield pending.popleft().result()
                 check_same_process(home)
         while pending:

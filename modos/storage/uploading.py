@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from modos.errors import ConflictError, ModosError, NotFoundError, RemoteError, TransportError, TruncatedStream
@@ -17,8 +19,8 @@ from modos.storage.prefetch import fetch_ahead
 _LEAST_PART = 5 << 20  # bytes of a part that is not the last
 _COPY_PART = 512 << 20  # bytes that the server copies at once
 _MAX_PARTS = 10_000  # S3's limit for one upload
-_PART = 6 << 20  # bytes per piece when a file is written
-_IN_FLIGHT = 24 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
+_PART = 16 << 20  # bytes per piece when a file is written
+_IN_FLIGHT = 48 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
 _WORKERS = 4
 
 
@@ -34,9 +36,8 @@ class Uploads(Storage):
     ) -> None:
         """Write a file from pieces; see `Storage.write_stream`."""
         part_size = _part_size(size)
-        parts = _rechunk(pieces, part_size)
         if size <= part_size:
-            data = b"".join(parts)
+            data = b"".join(pieces)
             _check_size(self, key, len(data), size)
             self._call("put_object", key, Body=data, ChecksumCRC32=_crc32(data), **conditions(None, True))
             return
@@ -48,7 +49,7 @@ class Uploads(Storage):
             if resume:
                 self.write(_record_of(key), upload.encode())
         try:
-            self._upload_parts(key, upload, parts, size, there)
+            self._upload_parts(key, upload, pieces, size, there)
         except BaseException as error:
             if not (resume and isinstance(error, INTERRUPTIONS)):
                 self._abort(key, upload)
@@ -87,17 +88,19 @@ class Uploads(Storage):
             return None, {}
         return upload, parts
 
-    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict[str, Any]]) -> None:
-        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict[str, Any], int]:
+    def _upload_parts(self, key: str, upload: str, pieces: Iterable[bytes], size: int, there: dict[int, dict[str, Any]]) -> None:
+        part_size = _part_size(size)
+        workers = max(1, min(_WORKERS, _IN_FLIGHT // part_size))
+
+        def put(numbered: tuple[int, bytearray | bytes], _: object) -> tuple[dict[str, Any], int]:
             (number, data), known = numbered, there.get(numbered[0])
             part = {"PartNumber": number, "ChecksumCRC32": _crc32(data)}
             if known and known["Size"] == len(data) and _has_md5(known["ETag"], hashlib.md5(data, usedforsecurity=False)):
                 return part | {"ETag": known["ETag"]}, len(data)
-            answer = self._call("upload_part", key, UploadId=upload, Body=data, **part)
+            answer = self._call("upload_part", key, UploadId=upload, Body=_Body(data), **part)
             return part | {"ETag": answer["ETag"]}, len(data)
 
-        workers = max(1, min(_WORKERS, _IN_FLIGHT // _part_size(size)))
-        done = list(fetch_ahead(put, enumerate(parts, 1), workers))
+        done = list(fetch_ahead(put, enumerate(_rechunk(pieces, part_size, workers), 1), workers))
         _check_size(self, key, sum(length for _, length in done), size)
         self._call(
             "complete_multipart_upload",
@@ -113,21 +116,23 @@ class Uploads(Storage):
         Its CRC-32 is compared where the server has it, else the MD5 that most servers give as its tag.
         """
         answer = self._call("head_object", key, ChecksumMode="ENABLED")
-        size, crc = answer.get("ContentLength"), answer.get("ChecksumCRC32")
-        part_size = _part_size(size or 0)
-        sums, length = [], 0
-        for part in _rechunk(pieces, part_size):
-            sums.append(_crc32_of(part) if crc else hashlib.md5(part, usedforsecurity=False).digest())
-            length += len(part)
+        size, crc, tag = answer.get("ContentLength") or 0, answer.get("ChecksumCRC32"), str(answer.get("ETag", "")).strip('"')
+        in_parts = "-" in (crc or tag)
+        part_size = self._find_part_size(key, size) if in_parts else size
+        sums, length = _sum_parts(pieces, part_size, _Crc32 if crc else partial(hashlib.md5, usedforsecurity=False))
         if length != size or not sums:
             return False
+        if not in_parts:
+            return bool(base64.b64encode(sums[0]).decode() == crc if crc else sums[0].hex() == tag)
+        joined = b"".join(sums)
         if crc:
-            joined = sums[0] if len(sums) == 1 else _crc32_of(b"".join(sums))
-            return bool(crc == base64.b64encode(joined).decode() + (f"-{len(sums)}" if len(sums) > 1 else ""))
-        tag = str(answer.get("ETag", "")).strip('"')
-        if len(sums) == 1:
-            return tag == sums[0].hex()
-        return tag == f"{hashlib.md5(b''.join(sums), usedforsecurity=False).hexdigest()}-{len(sums)}"
+            return bool(crc == f"{base64.b64encode(_crc32_of(joined)).decode()}-{len(sums)}")
+        return tag == f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(sums)}"
+
+    def _find_part_size(self, key: str, size: int) -> int:
+        """Ask how large the parts of a file were; those that modos chooses where the server does not know of parts."""
+        first: int = self._call("head_object", key, PartNumber=1).get("ContentLength") or size
+        return first if first < size else _part_size(size)
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
         """Splice files on the server, which copies its own; about 5 MiB pass through here."""
@@ -248,6 +253,41 @@ def _crc32_of(data: bytes) -> bytes:
     return crc32(data).to_bytes(4, "big")
 
 
+class _Crc32:
+    """CRC-32 of bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take in a piece."""
+        from isal.isal_zlib import crc32
+
+        self._value = crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        """Return the CRC of all that came."""
+        return self._value.to_bytes(4, "big")
+
+
+def _sum_parts(pieces: Iterable[bytes], size: int, new: Callable[[], Any]) -> tuple[list[bytes], int]:
+    """Return the sum of each part of `size` bytes, and the number of bytes in all."""
+    sums: list[bytes] = []
+    length, part = 0, None
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            part = part or new()
+            taken = rest[: size - length % size] if size else rest
+            part.update(taken)
+            rest = rest[len(taken) :]
+            length += len(taken)
+            if size and length % size == 0:
+                sums.append(part.digest())
+                part = None
+    return ([*sums, part.digest()] if part else sums), length
+
+
 def _has_md5(tag: str, md5: Any) -> bool:
     """Return whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
     return bool(tag.strip('"') == md5.hexdigest())
@@ -258,20 +298,48 @@ def _check_size(storage: Storage, key: str, got: int, size: int) -> None:
         raise TruncatedStream(f"{storage.url}/{key}: {got:,} bytes arrived, {size:,} were announced")
 
 
-def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Regroup the bytes into pieces of exactly `size`, the last one shorter."""
-    held: list[bytes | memoryview] = []
-    length = 0
+class _Body(io.RawIOBase):
+    """Bytes as a file, of which little is copied at once on its way: of what is no file, all that a socket does not take yet."""
+
+    def __init__(self, data: bytes | bytearray):
+        self._view = memoryview(data)
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+        self._at = max(offset + (0, self._at, len(self._view))[whence], 0)
+        return self._at
+
+    def read(self, size: int = -1) -> memoryview:
+        """Return the next bytes, which are not copied."""
+        end = len(self._view) if size < 0 else self._at + size
+        piece = self._view[self._at : end]
+        self._at += len(piece)
+        return piece
+
+
+def _rechunk(pieces: Iterable[bytes], size: int, held: int) -> Iterator[bytearray | bytes]:
+    """Regroup the bytes into pieces of exactly `size`, the last one shorter.
+
+    Each is overwritten when the piece `held` places further on is asked for.
+    """
+    buffers, number, filled = [bytearray(size) for _ in range(held)], 0, 0
     for piece in pieces:
         rest = memoryview(piece)
-        while length + len(rest) >= size:
-            whole = b"".join([*held, rest[: size - length]])
-            rest = rest[size - length :]
-            held, length = [], 0  # nothing is held twice
-            yield whole
-            del whole
-        if rest:
-            held.append(rest)
-            length += len(rest)
-    if held:
-        yield b"".join(held)
+        while rest:
+            taken = rest[: size - filled]
+            buffers[number % held][filled : filled + len(taken)] = taken
+            rest, filled = rest[len(taken) :], filled + len(taken)
+            if filled == size:
+                yield buffers[number % held]
+                number, filled = number + 1, 0
+    if filled:
+        yield bytes(memoryview(buffers[number % held])[:filled])

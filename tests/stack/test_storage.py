@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import zlib
 
 import pytest
 
@@ -14,12 +16,15 @@ from tests.unit.storage.test_patching import (  # noqa: F401
     test_ranges_are_replaced,
 )
 from tests.unit.storage.test_storage import (  # noqa: F401
+    test_a_file_is_compared_without_its_bytes,
     test_a_stream_of_the_wrong_length_leaves_nothing,
     test_a_stream_that_breaks_leaves_nothing,
     test_absent,
     test_conditions_have_one_winner,
     test_keys_that_lead_out_are_refused,
     test_listing_keeps_to_its_root,
+    test_placed_pieces_are_whole,
+    test_placed_pieces_that_end_early_leave_nothing,
     test_reading_beyond_the_end_is_an_error,
     test_streams_are_whole,
     test_write_and_read,
@@ -41,6 +46,21 @@ def test_a_header_is_put_before_a_body_on_the_server(storage):
     storage.write_stream("old", [b"old head", body], size=8 + len(body))
     storage.splice("new", b"a longer head", "old", 8)
     assert b"".join(storage.iter_range("new", 0, 13 + len(body))) == b"a longer head" + body
+
+
+def test_a_file_in_parts_of_another_size_is_compared(storage):
+    """Whoever else put it there, and earlier versions, chose other parts."""
+    data = os.urandom(13 << 20)
+    upload = storage._call("create_multipart_upload", "a", ChecksumAlgorithm="CRC32")["UploadId"]
+    parts = []
+    for number, at in enumerate(range(0, len(data), 6 << 20), 1):
+        body = data[at : at + (6 << 20)]
+        crc = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        answer = storage._call("upload_part", "a", UploadId=upload, PartNumber=number, Body=body, ChecksumCRC32=crc)
+        parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": crc})
+    storage._call("complete_multipart_upload", "a", UploadId=upload, MultipartUpload={"Parts": parts})
+    assert storage.matches("a", [data[:100], data[100:]])
+    assert not storage.matches("a", [data[:-1] + bytes([data[-1] ^ 1])])
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "not-the-secret-at-all"}, {"key": "nobody"}])

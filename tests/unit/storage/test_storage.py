@@ -85,6 +85,53 @@ def test_a_stream_that_breaks_leaves_nothing(storage):
     assert list(storage.iter_files()) == []
 
 
+@pytest.mark.sweep(2)
+@pytest.mark.parametrize("size", [0, 10, 40 << 20])
+def test_placed_pieces_are_whole(storage, size):
+    """Threads put pieces in any order, where the storage says that they can; else the pieces are written in order."""
+    data, step = os.urandom(size), 1_000_003
+    places = list(range(0, size, step))
+
+    def make(place):
+        if place:
+            with ThreadPoolExecutor(4) as threads:
+                list(threads.map(lambda at: place(at, data[at : at + step]), reversed(places)))
+        yield from (data[at : at + step] for at in places)
+
+    storage.write_placed("big", make, size=size)
+    assert b"".join(storage.iter_range("big", 0, size)) == data
+    with pytest.raises(ConflictError):
+        storage.write_placed("big", make, size=size)
+
+
+@pytest.mark.parametrize("wrong", ["short", "breaks"])
+def test_placed_pieces_that_end_early_leave_nothing(storage, wrong):
+    def make(place):
+        if place:
+            place(20 << 20, bytes(5))
+            place(0, bytes(20 << 20))
+        yield bytes(20 << 20)
+        if wrong == "breaks":
+            raise RuntimeError("cut")
+
+    with pytest.raises((RuntimeError, TruncatedStream)):
+        storage.write_placed("big", make, size=(20 << 20) + 5)
+    assert list(storage.iter_files()) == []
+
+
+@pytest.mark.sweep(2)
+@pytest.mark.parametrize("size", [10, 20 << 20, (32 << 20) + 1])
+def test_a_file_is_compared_without_its_bytes(storage, size):
+    """A server says what its file is made of; a folder does not, and then nothing is taken for the same."""
+    data = os.urandom(size)
+    storage.write_stream("a", [data], size=size)
+    assert storage.matches("a", [data[: size // 3], data[size // 3 :]]) == storage.is_remote
+    changed = bytearray(data)
+    changed[size // 2] ^= 1
+    for other in (bytes(changed), data[:-1], data + b"x", b""):
+        assert not storage.matches("a", [other])
+
+
 def test_reading_beyond_the_end_is_an_error(storage):
     storage.write("a", b"12345")
     with pytest.raises(TruncatedStream):
