@@ -118,7 +118,7 @@ class Uploads(Storage):
         answer = self._call("head_object", key, ChecksumMode="ENABLED")
         size, crc, tag = answer.get("ContentLength") or 0, answer.get("ChecksumCRC32"), str(answer.get("ETag", "")).strip('"')
         in_parts = "-" in (crc or tag)
-        part_size = self._find_part_size(key, size) if in_parts else size
+        part_size = self._find_part_size(key, size, (crc or tag).rpartition("-")[2]) if in_parts else size
         sums, length = _sum_parts(pieces, part_size, _Crc32 if crc else partial(hashlib.md5, usedforsecurity=False))
         if length != size or not sums:
             return False
@@ -129,10 +129,13 @@ class Uploads(Storage):
             return bool(crc == f"{base64.b64encode(_crc32_of(joined)).decode()}-{len(sums)}")
         return tag == f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(sums)}"
 
-    def _find_part_size(self, key: str, size: int) -> int:
-        """Ask how large the parts of a file were; those that modos chooses where the server does not know of parts."""
-        first: int = self._call("head_object", key, PartNumber=1).get("ContentLength") or size
-        return first if first < size else _part_size(size)
+    def _find_part_size(self, key: str, size: int, count: str) -> int:
+        """Find how large the parts of a file were, which somebody else may have chosen."""
+        ours = _part_size(size)
+        if count == str(-(-size // ours)):
+            return ours
+        first: int = self._call("head_object", key, PartNumber=1).get("ContentLength") or ours
+        return first
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
         """Splice files on the server, which copies its own; about 5 MiB pass through here."""
