@@ -14,7 +14,7 @@ from typing import Any
 from modos.catalog.searching import parse_search
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.errors.escaping import escape_line, is_plain
-from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_array_path, object_of
+from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_file_path, object_of
 from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
 from modos.object.part_lists import list_part_records
@@ -121,7 +121,7 @@ class Catalog:
     def data_paths(self, key: str) -> set[str]:
         """Return the paths within an object of its data files."""
         paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
-        return {path for path in paths if not is_array_path(path)}
+        return {path for path in paths if is_file_path(path)}
 
     def find_part_record(self, key: str) -> PartRecord | None:
         """Find what an object records of the parts of one of its files, as it was last read; None if nothing is."""

@@ -190,7 +190,12 @@ def _tell_recorded(recording: Recording) -> None:
 
 def _tell_sample(sampler: Sampler) -> None:
     """Say what was read, and what may have been missed."""
-    what = " and ".join(count(n, kind) for n, kind in ((sampler.files, "file"), (sampler.arrays, "array")) if n) or "0 files"
+    what = (
+        " and ".join(
+            count(n, kind) for n, kind in ((sampler.files, "file"), (sampler.arrays, "array"), (sampler.trees, "tree")) if n
+        )
+        or "0 files"
+    )
     say(f"read {count(sampler.read, 'part')} of {what}, {size(sampler.size)}")
     for element_id in sampler.skipped:
         say(f"{element_id} was not sampled: no digests of its parts are recorded (`modos check --digests` records them)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
 from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, parts_name, read_roots
+from modos.formats import Metadata, index_names, is_file_path, parts_name, read_roots
 
 if TYPE_CHECKING:
     from modos.encryption.body import BodyDigests, Pieces
@@ -103,7 +103,7 @@ def find_record(metadata: Metadata, key: str) -> SealRecord:
     """Find what an object records of one of its encrypted files, or of an index of one."""
     for attributes in metadata.values():
         path = attributes.get("data_path")
-        if not isinstance(path, str) or is_array_path(path):
+        if not isinstance(path, str) or not is_file_path(path):
             continue
         if path == key:
             return SealRecord.from_attributes(attributes)

@@ -83,7 +83,9 @@ FORMATS: dict[str, FileFormat] = {
 }
 
 ENCRYPTED_SUFFIX = ".c4gh"
+TREE_SUFFIX = ".zarr"
 PARTS_SUFFIX = ".parts"  # of the list of digests beside a file
+FILES_SUFFIX = ".files"  # of the list of the names of the files of a tree, beside it
 SHARDS_LIST = "parts"  # name of the list of digests in the folder of an array, where no chunk has it
 STORED_KEY_HEADER = "Modos-Stored-Key"  # of requests that mean the file at a key, and no other of its name
 _VERSION = re.compile(r"(?<=[^/])~([2-9]|[1-9][0-9]+)\Z")
@@ -153,9 +155,14 @@ def parts_name(path: str) -> str:
     return path + PARTS_SUFFIX
 
 
+def files_name(path: str) -> str:
+    """Return the name of the list of the files of a tree: `a.zarr` -> `a.zarr.files`."""
+    return path + FILES_SUFFIX
+
+
 def is_list(key: str) -> bool:
-    """Return whether a name is that of a list of digests."""
-    return key.endswith(PARTS_SUFFIX)
+    """Return whether a name is that of a list of digests, or of the files of a tree."""
+    return key.endswith((PARTS_SUFFIX, TREE_SUFFIX + FILES_SUFFIX))
 
 
 def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
@@ -165,8 +172,8 @@ def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
 
 
 def companion_names(path: str) -> list[str]:
-    """List the names of what may lie beside a file and goes where it goes: its indexes, and its list of digests."""
-    return [*index_names(path), parts_name(path)]
+    """List the names of what may lie beside a file and goes where it goes: its indexes and its lists."""
+    return [*index_names(path), parts_name(path), *([files_name(path)] if is_tree_path(path) else [])]
 
 
 def is_encrypted(path: str | PurePath) -> bool:
@@ -230,6 +237,17 @@ def _parts_of(plain: str) -> tuple[str, str]:
 def is_array_path(data_path: str) -> bool:
     """Return whether an element's data_path says that its data are arrays of the object."""
     return data_path == ZARR or data_path.startswith(f"{ZARR}/")
+
+
+def is_tree_path(data_path: str) -> bool:
+    """Return whether an element's data_path says that its data are a Zarr tree: a folder of the object."""
+    format = format_of(plain_name(data_path))
+    return format is not None and format.name == "Zarr" and not is_array_path(data_path)
+
+
+def is_file_path(data_path: str) -> bool:
+    """Return whether an element's data_path says that its data are one file."""
+    return not is_array_path(data_path) and not is_tree_path(data_path)
 
 
 def object_of(root_key: str) -> str:

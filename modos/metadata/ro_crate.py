@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from modos.formats import Metadata, is_array_path, name_of
+from modos.formats import Metadata, is_array_path, is_file_path, name_of
 from modos.metadata.graph import expand
 from modos.metadata.model.schema import link_slots, meaning_of, tables
 
@@ -87,7 +87,7 @@ def _file_name(attributes: Mapping[str, Any]) -> str | None:
 def _type(class_name: str, data_path: str | None) -> str:
     if not data_path:
         return _TYPES.get(class_name, "Thing")
-    return "Dataset" if is_array_path(data_path) else "File"
+    return "File" if is_file_path(data_path) else "Dataset"
 
 
 def _encoding(attributes: Mapping[str, Any]) -> list[Any]:
@@ -98,6 +98,6 @@ def _encoding(attributes: Mapping[str, Any]) -> list[Any]:
 
 def _reference(element_id: str, elements: Metadata) -> dict[str, str]:
     path = elements[element_id].get("data_path")
-    if path and is_array_path(path):
+    if path and not is_file_path(path):
         path += "/"
     return {"@id": quote(str(path)) if path else f"#{quote(element_id)}"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from modos.encryption.keys import SecretKey
 from modos.errors import SchemaError
-from modos.formats import ZARR, parts_name
+from modos.formats import ZARR, is_file_path, parts_name
 from modos.metadata import model
 from modos.object import commits, journal
 from modos.object.array_checks import CompareArray, check_arrays, compare_all, mend_lists
@@ -17,6 +17,7 @@ from modos.object.leftovers import check_mirrors, find_leftovers, mend_mirrors, 
 from modos.object.old_layout import OLD_ROOT_KEY
 from modos.object.part_lists import digest_stored, write_anew
 from modos.object.record import entries
+from modos.object.tree_checks import CompareTree, check_trees, compare_all_files, mend_trees
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
 from modos.storage.processes import ownership
@@ -33,6 +34,7 @@ def find_problems(
     secret: SecretKey | None = None,
     compare: Compare | None = None,
     compare_array: CompareArray | None = None,
+    compare_tree: CompareTree | None = None,
 ) -> Iterator[Finding]:
     """Compare an object with its metadata.
 
@@ -51,8 +53,8 @@ def find_problems(
     secret
         A key to decrypt encrypted files with; without it their indexes are not
         checked.
-    compare, compare_array
-        Compare the bytes of files and of arrays in another way: see `modos.object.sampling`.
+    compare, compare_array, compare_tree
+        Compare the bytes of files, of arrays and of trees in another way: see `modos.object.sampling`.
 
     Raises
     ------
@@ -64,16 +66,22 @@ def find_problems(
     infos = list(storage.iter_files())
     sizes = {info.key: info.size for info in infos}
     if checksums and not thorough:
-        paths, arrays = document.data_paths(), f"{ZARR}/"
+        paths, arrays, trees = document.data_paths(), f"{ZARR}/", document.tree_folders()
         expect(
             progress,
-            sum(size for key, size in sizes.items() if key in paths or (key.startswith(arrays) and not key.endswith(".json"))),
+            sum(
+                size
+                for key, size in sizes.items()
+                if key in paths or journal.is_below(key, trees) or (key.startswith(arrays) and not key.endswith(".json"))
+            ),
         )
     files = FileChecks(storage, document, sizes, compare or (compare_whole(storage, progress) if checksums else None))
     yield from files.run()
     yield from check_indexes(files, thorough, secret, progress)
     compare_array = compare_array or (compare_all(storage, progress) if checksums else None)
     yield from check_arrays(storage, document, sizes, compare_array)
+    compare_tree = compare_tree or (compare_all_files(storage, progress) if checksums else None)
+    yield from check_trees(storage, document, sizes, compare_tree)
     yield from _check_references(storage, document, endpoint)
     yield from find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
@@ -120,9 +128,10 @@ def fix(
 def _mend_lists(storage: Storage, lists: set[str], progress: Progress | None) -> Iterator[Finding]:
     document = commits.load(storage)
     yield from mend_lists(storage, document, lists, progress)
+    yield from mend_trees(storage, document, lists, progress)
     for path, element_id in document.data_paths().items():
         root = document.element(element_id).get("data_digest")
-        if parts_name(path) not in lists or not root:
+        if parts_name(path) not in lists or not root or not is_file_path(path):
             continue
         found = digest_stored(storage, path, progress)
         if found.root == root:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.errors.escaping import escape_line
-from modos.formats import is_array_path, is_list, name_of
+from modos.formats import is_array_path, is_file_path, is_list, is_tree_path, name_of
 from modos.metadata import model
 from modos.object import marks
 from modos.object.document import Document
@@ -50,9 +50,14 @@ class Contents:
 
         document = self._object.document
         attributes = document.element(document.find(element))
+        path = attributes.get("data_path")
+        if path and is_tree_path(path):
+            from modos.object.stored_trees import load_manifest
+
+            return list(load_manifest(self._object.storage, attributes).keys())
         return (
             sorted(key for key in journal.files_of_element(attributes) if not is_list(key) and self._object.storage.exists(key))
-            if attributes.get("data_path")
+            if path
             else []
         )
 
@@ -65,8 +70,9 @@ class Contents:
             files, held = transfer.measure_object(self._object.storage, document)
             return sum(1 for _ in document.ids()), files, held
         attributes = document.element(document.find(element))
-        if is_array_path(attributes.get("data_path") or ""):
-            return 1, 0, attributes.get("data_size") or 0
+        path = attributes.get("data_path") or ""
+        if path and not is_file_path(path):
+            return 1, int(is_tree_path(path)), attributes.get("data_size") or 0
         sizes = [self._object.storage.stat(key).size for key in self.files_of(element)]
         return 1, len(sizes), sum(sizes)
 

@@ -24,11 +24,20 @@ from modos.errors import (
     NotFoundError,
     listing,
 )
-from modos.formats import SHARDS_LIST, ZARR, companion_names, name_of, parts_name
+from modos.formats import SHARDS_LIST, ZARR, companion_names, is_file_path, name_of, parts_name
 from modos.object import commits, journal
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
-from modos.object.sending import Expected, FileToSend, expected_of_arrays, find_expected, is_whole, iter_checked
+from modos.object.sending import (
+    Expected,
+    FileToSend,
+    expect_in_tree,
+    expected_of_arrays,
+    find_expected,
+    is_whole,
+    iter_checked,
+)
+from modos.object.stored_trees import TreeRecords, list_tree_keys
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress
 from modos.storage.verified import VerifiedFiles
@@ -49,6 +58,10 @@ class CopyPlan:
         Keys of the files that are there already and stay.
     superfluous
         Keys of files that the target's elements have and the source's have not.
+    trees
+        Records of the Zarr trees of the source.
+    left
+        Keys of files to be sent of which something is there.
     """
 
     source: Storage
@@ -58,6 +71,8 @@ class CopyPlan:
     files: tuple[FileToSend, ...]
     present: tuple[str, ...]
     superfluous: tuple[str, ...]
+    trees: TreeRecords
+    left: frozenset[str]
 
     @property
     def size(self) -> int:
@@ -113,10 +128,12 @@ def plan_copy(
             raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
     else:
         _check_follows(document, base, source, target)
-    wanted = _list_wanted(source, document, include, exclude) if data else []
+    trees = TreeRecords(source, document)
+    wanted = _list_wanted(source, document, trees, include, exclude) if data else []
     same = _find_unchanged(wanted, find_expected(base) if base else {}, present)
     if base is not None:
         same |= _find_unchanged_arrays(wanted, base, document, present)
+        same |= _find_unchanged_trees(wanted, base, document, present)
     taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
     if taken:
         raise ConflictError(
@@ -129,7 +146,9 @@ def plan_copy(
         base,
         tuple(file for file in wanted if file.key not in same),
         tuple(sorted(same)),
-        _find_superfluous(base, document, present) if base else (),
+        _find_superfluous(target, base, document, present) if base else (),
+        trees,
+        frozenset(file.key for file in wanted if file.key in present and file.key not in same),
     )
 
 
@@ -154,7 +173,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
             change.adopt()
 
             records = {file.key: file.expected.record for file in plan.files}
-            shards = VerifiedFiles(plan.source, records.get)
+            shards = VerifiedFiles(plan.source, records.get, plan.trees.lists)
 
             def send(file: FileToSend) -> None:
                 _send(plan, file, shards, replaced.get(file.key), change, progress)
@@ -164,6 +183,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
                 list(pool.map(send, small))
             for file in large:
                 send(file)
+            target.flush()
             _commit(plan, change)
         journal.recover(target)
     finally:
@@ -212,6 +232,9 @@ def _send(
 ) -> None:
     """Send one file, or find that it is there."""
     source, target = plan.source, plan.target
+    if file.expected.record and file.size <= _SMALL and file.key not in plan.left:
+        target.put_new(file.key, b"".join(iter_checked(source, target, file, shards, progress)))
+        return
     if target.exists(file.key):  # left by an interrupted copy
         if is_whole(source, target, file):
             if progress:
@@ -266,27 +289,34 @@ def _find_last_commit(document: Document) -> str | None:
     return commits[-1] if commits else None
 
 
-def _list_wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
+def _list_wanted(
+    source: Storage, document: Document, trees: TreeRecords, include: Sequence[str], exclude: Sequence[str]
+) -> list[FileToSend]:
     expected, mirrors = find_expected(document), {commits.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {ROOT_KEY}
+    is_chosen = _make_chooser(document, trees, include, exclude)
     infos = [
-        info for info in _find_present(source, document) if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")
+        info
+        for info in _find_present(source, document, trees)
+        if info.key not in skipped and not info.key.startswith(f"{FOLDER}/") and is_chosen(info.key)
     ]
     there, of_arrays = {info.key for info in infos}, expected_of_arrays(document)
-    found = [
-        FileToSend(info.key, info.size, of_arrays(info.key))
-        if info.key.startswith(f"{ZARR}/")
-        else _describe(info, expected, there)
-        for info in infos
-    ]
-    is_chosen = _make_chooser(document, include, exclude)
-    named = {path for path in document.data_paths() if expected[path].is_known}
-    missing = sorted(key for key in named - there if is_chosen(key))
+
+    def describe(info: ObjectInfo) -> FileToSend:
+        if info.key.startswith(f"{ZARR}/"):
+            return FileToSend(info.key, info.size, of_arrays(info.key))
+        if path := trees.find_tree(info.key):
+            return FileToSend(info.key, info.size, expect_in_tree(trees, path, info.key))
+        return _describe(info, expected, there)
+
+    named = {path for path in document.data_paths() if is_file_path(path) and expected[path].is_known}
+    chosen_trees = [path for path in trees if is_chosen(path)]
+    missing = sorted(key for key in (named - there).union(*map(trees.list_keys, chosen_trees)) - there if is_chosen(key))
     if missing:
         raise IntegrityError(
             f"{source.url} is not whole: there is no file {listing(missing)}", "see what is wrong with `modos check`"
         )
-    return [file for file in found if is_chosen(file.key)]
+    return [describe(info) for info in infos]
 
 
 def _describe(info: ObjectInfo, expected: Mapping[str, Expected], there: Container[str]) -> FileToSend:
@@ -295,12 +325,13 @@ def _describe(info: ObjectInfo, expected: Mapping[str, Expected], there: Contain
     return FileToSend(info.key, info.size, replace(of_file, is_listed=is_listed))
 
 
-def _find_present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
+def _find_present(source: Storage, document: Document, trees: TreeRecords) -> Iterable[ObjectInfo]:
     """List the files of an object: all that are there, or, where they cannot be listed, those that its elements name."""
     if source.can_list:
         return source.iter_files()
     paths = sorted(document.data_paths())
     keys = dict.fromkeys([*paths, *(index for path in paths for index in companion_names(path)), *_chunk_keys(document)])
+    keys |= dict.fromkeys(key for path in trees for key in trees.list_keys(path))
 
     def look(key: str) -> ObjectInfo | None:
         try:
@@ -328,12 +359,16 @@ def _chunk_keys(document: Document) -> Iterator[str]:
         yield f"{ZARR}/{path}/{SHARDS_LIST}"  # which not all arrays have
 
 
-def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    """Return a test of whether a key is one of the files that are asked for; an index is chosen with its file."""
+def _make_chooser(
+    document: Document, trees: TreeRecords, include: Sequence[str], exclude: Sequence[str]
+) -> Callable[[str], bool]:
+    """Return a test of whether a key is one of the files that are asked for; an index and a tree are chosen as a whole."""
+    if not include and not exclude:
+        return lambda key: True
     of_index = {index: path for path in document.data_paths() for index in companion_names(path)}
 
     def is_chosen(key: str) -> bool:
-        file = of_index.get(key, key)
+        file = of_index.get(key) or trees.find_tree(key) or key
         names = {file, name_of(file)}
 
         def matches(patterns: Sequence[str]) -> bool:
@@ -344,10 +379,12 @@ def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[
     return is_chosen
 
 
-def _find_superfluous(base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
+def _find_superfluous(target: Storage, base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
     """List the files of the target's elements that the source does not have."""
     folders = tuple(f"{folder}/" for folder in base.array_folders() - document.array_folders())
-    files = journal.files_of(base) - journal.files_of(document)
+    gone = base.tree_folders() - document.tree_folders()
+    of_trees = (list_tree_keys(target, base.element(base.data_paths()[path])) for path in gone)
+    files = (journal.files_of(base) - journal.files_of(document)).union(*of_trees)
     return tuple(sorted(key for key in present if key in files or (key.startswith(folders) and not key.endswith("/zarr.json"))))
 
 
@@ -359,6 +396,22 @@ def _find_unchanged_arrays(wanted: Sequence[FileToSend], base: Document, documen
         if node.get("node_type") == "array" and base.nodes.get(path) == node
     )
     return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
+
+
+def _find_unchanged_trees(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
+    """List keys of files of trees that both have alike."""
+    before = base.data_paths()
+    alike = {
+        path
+        for path in document.tree_folders() & base.tree_folders()
+        if document.element(document.data_paths()[path]).get("data_digest") == base.element(before[path]).get("data_digest")
+    }
+    lists = {name for path in alike for name in companion_names(path)}
+    return {
+        file.key
+        for file in wanted
+        if (file.key in lists or journal.is_below(file.key, alike)) and present.get(file.key) == file.size
+    }
 
 
 def _find_unchanged(wanted: Sequence[FileToSend], base: Mapping[str, Expected], present: Mapping[str, int]) -> set[str]:

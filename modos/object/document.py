@@ -15,7 +15,7 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
-from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path
+from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path, is_tree_path
 from modos.metadata import model
 from modos.metadata.ids import check_object_id, format_id
 from modos.object import marks, old_layout, shape
@@ -225,13 +225,17 @@ class Document:
         return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
 
     def data_paths(self) -> dict[str, str]:
-        """Return the ids of elements by the paths of their files, arrays aside."""
+        """Return the ids of elements by the paths of their files and trees, arrays aside."""
         paths = ((self.raw(i).get("data_path"), i) for i in self.ids())
         return {path: element_id for path, element_id in paths if path and not is_array_path(path)}
 
     def array_folders(self) -> set[str]:
         """Return the folders that hold the arrays' files, as keys."""
         return {f"{ZARR}/{path}" for path, node in self.nodes.items() if node.get("node_type") == "array"}
+
+    def tree_folders(self) -> set[str]:
+        """Return the folders of Zarr trees that are data of elements."""
+        return {path for path in self.data_paths() if is_tree_path(path)}
 
     def arrays_on(self, reference_id: str) -> list[str]:
         """List the elements whose arrays lie along the contigs of a reference."""

@@ -10,7 +10,7 @@ from typing import Any
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, is_file_path, is_tree_path, plain_name
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
 from modos.object.moving import find_pairs
@@ -269,12 +269,11 @@ def _find_elements(
         for element_id, attributes in found:
             if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
-            if is_array_path(attributes["data_path"]):
-                raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
+            if not is_file_path(attributes["data_path"]):
+                kind = "a Zarr tree" if is_tree_path(attributes["data_path"]) else "kept as arrays"
+                raise InvalidInputError(f"{element_id} is {kind}, which is not encrypted", "name elements with files")
         return found
     all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
     return [
-        (i, attributes)
-        for i, attributes in all_of_them
-        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
+        (i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and is_file_path(attributes["data_path"])
     ]

@@ -10,7 +10,7 @@ from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError
-from modos.formats import format_of, index_names, is_array_path, is_compressed, is_encrypted, parts_name, plain_name, read_roots
+from modos.formats import format_of, index_names, is_compressed, is_encrypted, is_file_path, parts_name, plain_name, read_roots
 from modos.object import damage
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges
@@ -60,7 +60,7 @@ class FileChecks:
             path = attributes.get("data_path")
             if path == "" and attributes.get("data_checksum"):
                 yield Finding("path", element_id, "the checksum of a file is recorded, and no file")
-            if not path or is_array_path(path):
+            if not path or not is_file_path(path):
                 continue
             if path in seen:
                 yield Finding("path", element_id, f"its file {path} belongs to {seen[path]} too")

@@ -18,7 +18,9 @@ from modos.formats import (
     is_array_path,
     is_compressed,
     is_encrypted,
+    is_file_path,
     is_index,
+    is_tree_path,
     name_of,
     plain_name,
     stem_of,
@@ -57,7 +59,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     known = [
         attributes["data_path"]
         for attributes in metadata.values()
-        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
+        if attributes.get("data_path") and is_file_path(attributes["data_path"])
     ]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
@@ -76,10 +78,14 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     if with_file:
         raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
     if elements:
-        tracks = any(is_array_path(metadata[element_id].get("data_path") or "") for element_id in elements)
+        paths = [metadata[element_id].get("data_path") or "" for element_id in elements]
         raise InvalidInputError(
             f"{listing(elements)} of {storage.url} has no file",
-            "`modos track` is for what is kept as arrays" if tracks else "`modos show` shows what it has",
+            "`modos track` is for what is kept as arrays"
+            if any(map(is_array_path, paths))
+            else "it is a Zarr tree: open it in Python with MODO(...)[element].to_zarr()"
+            if any(map(is_tree_path, paths))
+            else "`modos show` shows what it has",
         )
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)
@@ -324,7 +330,7 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
         for a in metadata.values()
         if a.get("data_format") == "GFF3"
         and a.get("data_path")
-        and not is_array_path(a["data_path"])
+        and is_file_path(a["data_path"])
         and links & set(a.get("has_reference", ()))
     ]
     files = [(verified_files(storage, metadata), path) for path in paths if not is_encrypted(path)]

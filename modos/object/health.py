@@ -73,6 +73,7 @@ class Health:
                 secret=None if secret_key is None else as_secret_key(secret_key, passphrase),
                 compare=compare,
                 compare_array=sampler.compare_array(self._object.storage, progress) if sampler else None,
+                compare_tree=sampler.compare_tree(self._object.storage, progress) if sampler else None,
             )
         )
 

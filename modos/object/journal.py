@@ -15,7 +15,7 @@ of them sleeps in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -30,7 +30,7 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.formats import ZARR, index_names, is_encrypted, parts_name, plain_name
+from modos.formats import ZARR, files_name, index_names, is_encrypted, is_tree_path, parts_name, plain_name
 from modos.formats.crypt4gh import part_size
 from modos.object.commits import fence, load, mirror_key
 from modos.object.document import Document
@@ -299,16 +299,26 @@ def ownership_of(document: Document | None) -> Callable[[str], bool]:
     """Return a test of whether a key belongs to an object with this root: as metadata, a file, or what lies beside it."""
     if document is None:
         return lambda key: False
-    owned, arrays = files_of(document), document.array_folders()
+    owned, arrays, trees = files_of(document), document.array_folders(), document.tree_folders()
     mirrors = {mirror_key(path) for path in document.nodes}
 
     def is_owned(key: str) -> bool:
         if not key.startswith(f"{ZARR}/") or key in mirrors or key.count("/") == 1:
-            return key in owned or key.startswith(f"{ZARR}/")
+            return key in owned or key.startswith(f"{ZARR}/") or is_below(key, trees)
         parts = key.split("/")
         return document.zarr_format == 2 or any("/".join(parts[:length]) in arrays for length in range(2, len(parts)))
 
     return is_owned
+
+
+def is_below(key: str, folders: Container[str]) -> bool:
+    """Return whether a key is that of a file in one of some folders."""
+    at = key.find("/")
+    while at >= 0:
+        if key[:at] in folders:
+            return True
+        at = key.find("/", at + 1)
+    return False
 
 
 def files_of(document: Document) -> set[str]:
@@ -319,7 +329,7 @@ def files_of(document: Document) -> set[str]:
 
 
 def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
-    """Return the keys of an element's file, of its indexes, and of its list of digests.
+    """Return the keys of an element's file, of its indexes, and of its lists; of a tree, those of its lists.
 
     An encrypted file of which no encrypted index is on record may have a plain one
     beside it.
@@ -330,8 +340,10 @@ def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
 
 
 def own_files(attributes: Mapping[str, Any]) -> set[str]:
-    """Return the keys of an element's file, of its indexes of that name, and of its list of digests."""
+    """Return the keys of an element's file, of its indexes of that name, and of its lists."""
     path = attributes["data_path"]
+    if is_tree_path(path):
+        return {files_name(path), parts_name(path)}
     return {path, *index_names(path)}.union([parts_name(path)] if has_list(attributes) else ())
 
 

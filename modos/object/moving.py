@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, is_encrypted, name_of, parts_name, plain_name
+from modos.formats import (
+    ENCRYPTED_SUFFIX,
+    FileFormat,
+    format_of,
+    index_names,
+    is_encrypted,
+    is_tree_path,
+    name_of,
+    parts_name,
+    plain_name,
+)
 from modos.object.changes import Update
 from modos.object.journal import has_list
+from modos.object.stored_trees import list_tree_keys
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.write_log import WriteLog
@@ -58,7 +69,8 @@ class MovedFile(FilePairs):
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Give the files their new names; returns what the element says of them."""
-        storage, recorded = log.storage, self.change.base.get("data_size")
+        storage, base = log.storage, self.change.base
+        recorded = None if is_tree_path(base["data_path"]) else base.get("data_size")
         for source, target in self.pairs:
             try:
                 size = storage.stat(source).size
@@ -121,6 +133,8 @@ def find_pairs_to_move(storage: Storage, base: Mapping[str, Any], target: str) -
     An encrypted file without an encrypted index comes with the plain one in its place.
     """
     path = base["data_path"]
+    if is_tree_path(path):
+        return tuple((key, target + key[len(path) :]) for key in list_tree_keys(storage, base))
     pairs = find_pairs(storage, path, target)
     if len(pairs) == 1 and is_encrypted(path):
         pairs += find_pairs(storage, plain_name(path), plain_name(target))[1:]

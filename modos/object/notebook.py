@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
 from modos.errors.escaping import escape_line, escape_text
-from modos.formats import is_array_path, name_of
+from modos.formats import is_array_path, is_tree_path, name_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from anndata import AnnData
+    from mudata import MuData
+    from spatialdata import SpatialData
+    from xarray import Dataset
 
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
+    from modos.trees.tree_store import TreeStore
 
 _MAX_ROWS = 100
 _MAX_TEXT = 200
@@ -31,12 +36,21 @@ class ElementView(Mapping[str, Any]):
         By slot.
     open_file
         Gives the object's file of a path.
+    open_tree
+        Gives the store of the element's Zarr tree.
     """
 
-    def __init__(self, id: str, attributes: Mapping[str, Any], open_file: Callable[[str], GenomicFile]):
+    def __init__(
+        self,
+        id: str,
+        attributes: Mapping[str, Any],
+        open_file: Callable[[str], GenomicFile],
+        open_tree: Callable[[bool], TreeStore] | None = None,
+    ):
         self.id = id
         self._attributes = attributes
         self._open_file = open_file
+        self._open_tree = open_tree
 
     @property
     def file_name(self) -> str | None:
@@ -63,6 +77,65 @@ class ElementView(Mapping[str, Any]):
     def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
         """Compute the depth of reads over a region: shape (bins,), float64, or (bases,), int64; see `GenomicFile.coverage`."""
         return self.file.coverage(region, bins)
+
+    @property
+    def store(self) -> TreeStore:
+        """Its Zarr tree as a store of zarr-python, read-only; each byte is compared with its digest as it is read.
+
+        Raises
+        ------
+        InvalidInputError
+            Its data are no Zarr tree.
+        """
+        return self._store()
+
+    def _store(self, *, allow_pickle: bool = False) -> TreeStore:
+        path = self._attributes.get("data_path") or ""
+        if self._open_tree is None or not is_tree_path(path):
+            raise InvalidInputError(f"{self.id} is no Zarr tree" + (f": its data are {_name(path)}" if path else ""))
+        return self._open_tree(allow_pickle)
+
+    def to_zarr(self, *, allow_pickle: bool = False) -> Any:
+        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array.
+
+        Parameters
+        ----------
+        allow_pickle
+            Read arrays of objects whose codecs run code that is in their chunks.
+        """
+        from modos.trees.opening import open_group
+
+        return open_group(self._store(allow_pickle=allow_pickle))
+
+    def to_anndata(self, *, lazy: bool = False) -> AnnData:
+        """Open its Zarr tree as AnnData (extra `singlecell`).
+
+        Parameters
+        ----------
+        lazy
+            Read nothing but the metadata now; what is asked for is read then, through Dask.
+        """
+        from modos.trees.opening import open_anndata
+
+        return open_anndata(self.store, lazy=lazy)
+
+    def to_mudata(self) -> MuData:
+        """Open its Zarr tree as MuData (extra `singlecell`)."""
+        from modos.trees.opening import open_mudata
+
+        return open_mudata(self.store)
+
+    def to_spatialdata(self) -> SpatialData:
+        """Open its Zarr tree as SpatialData (extra `spatial`)."""
+        from modos.trees.opening import open_spatialdata
+
+        return open_spatialdata(self.store)
+
+    def to_xarray(self, group: str | None = None) -> Dataset:
+        """Open its Zarr tree, or a group of it, as an xarray.Dataset, lazily (extra `xarray`)."""
+        from modos.trees.opening import open_xarray
+
+        return open_xarray(self.store, group)
 
     def __getitem__(self, slot: str) -> Any:
         return self._attributes[slot]

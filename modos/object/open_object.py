@@ -16,6 +16,7 @@ from modos.object.newest import Newest
 
 if TYPE_CHECKING:
     from modos.object.transaction import Transaction
+    from modos.storage import Storage
     from modos.storage.base import Progress
 
 
@@ -41,9 +42,14 @@ class OpenObject(Connection):
         """Collect changes, and commit them together at the end of the block; an exception discards them."""
         from modos.object.transaction import Transaction
 
-        transaction = Transaction(self.storage, self.newest.look()[0])
+        transaction = Transaction(self.storage, self.newest.look()[0], open_remote=self.open_beside)
         yield transaction
         self.commit(transaction, progress)
+
+    def open_beside(self, url: str) -> Storage:
+        """Open another place at S3, reached like the object's own."""
+        address = self.address
+        return ObjectAddress(url, address.endpoint, address.services, address.s3_kwargs).connect().storage
 
     def commit(self, transaction: Transaction, progress: Progress | None = None) -> None:
         """Commit what a transaction has collected."""

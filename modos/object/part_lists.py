@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modos.errors import AlreadyExistsError, ConflictError, TruncatedStream
-from modos.formats import Metadata, index_names, is_array_path, is_encrypted, parts_name, read_roots
+from modos.formats import Metadata, index_names, is_encrypted, is_file_path, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.storage import Storage
@@ -151,7 +151,7 @@ class PartRecords:
 def _records_of(attributes: Mapping[str, Any]) -> dict[str, PartRecord]:
     """Return what an element records of its file and of its indexes, by their keys."""
     path, roots = attributes.get("data_path"), read_roots(attributes, "index_digests")
-    if not isinstance(path, str) or is_array_path(path) or is_encrypted(path):
+    if not isinstance(path, str) or not is_file_path(path) or is_encrypted(path):
         return {}
     record = record_of(attributes)
     found = {path: record} if record else {}

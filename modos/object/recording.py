@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modos.encryption.recorded import SealRecord
 from modos.encryption.structure import find_damage
 from modos.errors import ConflictError, ModosError, NotFoundError, SchemaError
-from modos.formats import index_names, is_array_path, is_encrypted, parts_name, read_roots
+from modos.formats import index_names, is_encrypted, is_file_path, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.metadata import model
 from modos.object import commits, damage, journal, transfer
@@ -155,7 +155,7 @@ def _record_arrays(
 
 def _lacks_digests(attributes: Attributes) -> bool:
     path = attributes.get("data_path")
-    return path is not None and not is_array_path(path) and not attributes.get("data_digest")
+    return path is not None and is_file_path(path) and not attributes.get("data_digest")
 
 
 def _examine(files: FileChecks, element_id: str, log: WriteLog, progress: Progress | None, found: Recording) -> Update | None:

@@ -14,7 +14,7 @@ from modos.encryption.header import Header
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.formats import index_names, is_array_path, is_encrypted, parts_name, read_roots
+from modos.formats import index_names, is_encrypted, is_file_path, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.object import commits, damage
 from modos.object.document import Document
@@ -43,7 +43,7 @@ def plan_repair(storage: Storage, copy: Storage, progress: Progress | None = Non
     for element_id in document.ids():
         attributes = document.element(element_id)
         path = attributes.get("data_path")
-        if not path or is_array_path(path) or path in seen:
+        if not path or not is_file_path(path) or path in seen:
             continue
         seen.add(path)
         if not attributes.get("data_digest"):

@@ -15,11 +15,13 @@ from modos.object.array_checks import CompareArray, compare_all, describe_damage
 from modos.object.file_checks import Compare, compare_whole
 from modos.object.findings import Finding, describe_ranges
 from modos.object.part_lists import body_start
+from modos.object.tree_checks import CompareTree, compare_all_files, describe_damaged
 from modos.storage import Storage
 from modos.storage.base import Progress, count_readers
 from modos.storage.part_digests import Layout
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.stored_digests import StoredDigests
+from modos.storage.stored_digests import KnownDigests, StoredDigests
+from modos.trees.manifest import Manifest
 
 if TYPE_CHECKING:
     from modos.tracks.zarr_layout import ArraySpec
@@ -48,12 +50,12 @@ class Sampler:
     Parameters
     ----------
     parts
-        Of a file, or of all shards of an array, that are read; all if there are no more.
+        Of a file, or of all shards of an array or files of a tree, that are read; all if there are no more.
 
     Attributes
     ----------
-    files, arrays, read, size
-        Files and arrays that were looked at, parts that were read, and their bytes.
+    files, arrays, trees, read, size
+        Files, arrays and trees that were looked at, parts that were read, and their bytes.
     is_whole
         Whether these were all parts.
     skipped
@@ -64,6 +66,7 @@ class Sampler:
     random: random.Random = field(default_factory=random.SystemRandom)
     files: int = 0
     arrays: int = 0
+    trees: int = 0
     read: int = 0
     size: int = 0
     is_whole: bool = True
@@ -140,11 +143,44 @@ class Sampler:
 
         return compare
 
+    def compare_tree(self, storage: Storage, progress: Progress | None = None) -> CompareTree:
+        """Return what compares parts of the files of a tree of a storage with their digests."""
+        whole = compare_all_files(storage, progress)
+
+        def compare(element_id: str, manifest: Manifest, known: Container[str]) -> Iterator[Finding]:
+            layout = manifest.digests.layout
+            self.trees += 1
+            if layout.parts <= self.parts:
+                self.read += layout.parts
+                self.size += manifest.size
+                yield from whole(element_id, manifest, known)
+                return
+            self.is_whole = False
+            chosen, places = {}, {}
+            for number in self._choose(layout):
+                name, at = manifest.locate_part(number)
+                if name is not None and name not in known:
+                    places[number] = name, at
+                    start = at * layout.part
+                    chosen[number] = f"{manifest.key}/{name}", start, min(start + layout.part, manifest.sizes[name])
+            try:
+                damaged = self._find_damaged(storage, chosen, KnownDigests(manifest.digests), progress)
+            except NotFoundError:
+                yield Finding("missing", element_id, f"{manifest.key} has lost a file: it was removed meanwhile")
+                return
+            by_name: dict[str, list[int]] = {}
+            for number in damaged:
+                by_name.setdefault(places[number][0], []).append(places[number][1])
+            for name, parts in by_name.items():
+                yield describe_damaged(element_id, manifest, name, parts)
+
+        return compare
+
     def _choose(self, layout: Layout) -> list[int]:
         return sorted(self.random.sample(range(layout.parts), self.parts))
 
     def _find_damaged(
-        self, storage: Storage, chosen: Mapping[int, _Place], digests: StoredDigests, progress: Progress | None
+        self, storage: Storage, chosen: Mapping[int, _Place], digests: StoredDigests | KnownDigests, progress: Progress | None
     ) -> list[int]:
         """Read some parts, of which it is known where they are, and find those that are not the recorded ones."""
 
@@ -173,6 +209,7 @@ class Sampler:
             "parts_per_file": self.parts,
             "files": self.files,
             "arrays": self.arrays,
+            "trees": self.trees,
             "parts": self.read,
             "bytes": self.size,
             "not_sampled": self.skipped,

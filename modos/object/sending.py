@@ -9,11 +9,12 @@ from typing import Any
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError
-from modos.formats import PARTS_SUFFIX, index_names, is_encrypted, parts_name, read_roots
+from modos.formats import PARTS_SUFFIX, index_names, is_encrypted, is_file_path, parts_name, read_roots
 from modos.formats.crypt4gh import part_size
 from modos.object import part_lists, transfer
 from modos.object.document import Document
 from modos.object.part_lists import body_start
+from modos.object.stored_trees import TreeRecords
 from modos.storage import Storage
 from modos.storage.base import Progress, report
 from modos.storage.hashing import ThreadedHash
@@ -96,7 +97,7 @@ def find_expected(document: Document) -> dict[str, Expected]:
         indexes = read_roots(attributes, "index_digests")
         of_index = Expected(indexes, seal=SealRecord.from_index_attributes(attributes) if is_encrypted(path) else _NOT_SEALED)
         found |= dict.fromkeys(index_names(path), of_index)
-        if roots:
+        if roots and is_file_path(path):
             found[parts_name(path)] = Expected(roots, listed_size=attributes.get("data_size"))
     return found
 
@@ -118,6 +119,15 @@ def expected_of_arrays(document: Document) -> Callable[[str], Expected]:
         return Expected()
 
     return find
+
+
+def expect_in_tree(trees: TreeRecords, path: str, key: str) -> Expected:
+    """Return what is recorded of a file of a tree, or of one of its lists."""
+    manifest = trees.manifest(path)
+    if key == parts_name(path):
+        return Expected((manifest.root,), list_layout=manifest.digests.layout)
+    record = manifest.find_record(key)
+    return Expected(record.roots, record=record) if record else Expected()
 
 
 def iter_checked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from modos.object.address import ObjectAddress
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.part_lists import PartRecords
+from modos.storage import Storage
 from modos.storage.processes.forking import cached_property
 from modos.storage.verified import VerifiedFiles
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
     from modos.object.notebook import ElementView
+    from modos.trees.tree_store import TreeStore
 
 _Content = tuple[Any, ...]  # size, checksum, digest and seal of a file, as its element has them
 
@@ -216,7 +219,9 @@ class GenomicFiles:
         element_id = document.find(element)
         attributes = document.element(element_id)
         content = _content_at(document, attributes.get("data_path", ""))
-        return ElementView(element_id, attributes, _FileOpener(self, self._object, content))
+        return ElementView(
+            element_id, attributes, _FileOpener(self, self._object, content), _TreeOpener(self._object.storage, attributes)
+        )
 
 
 def _reopen(address: ObjectAddress, key: str, content: _Content | None, *given: Any, **options: Any) -> GenomicFile:
@@ -224,6 +229,20 @@ def _reopen(address: ObjectAddress, key: str, content: _Content | None, *given: 
     opened = OpenObject(address)
     _Unchanged(opened, key, content).confirm()
     return GenomicFiles(opened).file(key, *given, **options)
+
+
+@dataclass(frozen=True)
+class _TreeOpener:
+    """Opens the Zarr tree of an element, as it was when that was asked for; it can be pickled."""
+
+    storage: Storage
+    attributes: Mapping[str, Any]
+
+    def __call__(self, allow_pickle: bool) -> TreeStore:
+        from modos.object.stored_trees import load_manifest
+        from modos.trees.tree_store import TreeStore
+
+        return TreeStore(self.storage, load_manifest(self.storage, self.attributes), allow_pickle=allow_pickle)
 
 
 class _FileOpener:

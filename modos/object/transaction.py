@@ -37,6 +37,8 @@ from modos.formats import (
     format_of,
     is_array_path,
     is_encrypted,
+    is_file_path,
+    is_tree_path,
     key_of,
     name_of,
     plain_name,
@@ -60,10 +62,13 @@ from modos.object.changes import (
     merge,
 )
 from modos.object.document import Document
+from modos.object.incoming_trees import NewTree, check_tree_path, is_same_tree
 from modos.object.record import entries
-from modos.storage import Storage
+from modos.object.stored_trees import has_files, list_tree_keys
+from modos.storage import Storage, open_storage
 from modos.storage.base import Progress, expect
 from modos.storage.write_log import WriteLog
+from modos.trees.sources import TreeSource, find_source
 
 _WORKERS = 4  # files that are copied at once
 
@@ -113,12 +118,15 @@ class Transaction:
         Decrypts encrypted files that are added, to encrypt their plain indexes for the same recipients.
     data_checksum
         Compute the BLAKE2b-512 of files that are added.
+    open_remote
+        Opens the places at S3 that trees come from.
     """
 
     storage: Storage
     start: Document
     secret: SecretKey | None = None
     data_checksum: bool = True
+    open_remote: Callable[[str], Storage] = open_storage
     view: Document = field(init=False)
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
@@ -142,7 +150,7 @@ class Transaction:
         if not attributes.get("id"):
             raise InvalidInputError(f"an element of class {class_name} has no id")
         element_id = format_id(group, attributes["id"])
-        source = Path(source_file) if source_file is not None else None
+        source = self._open_source(source_file)
         if source is not None:
             attributes.setdefault("data_path", source.name)
             format = format_of(plain_name(attributes["data_path"]))
@@ -155,7 +163,7 @@ class Transaction:
         if "data_path" in prepared:
             check_data_path(element_id, prepared["data_path"])
             self._named.add(element_id)
-            if source is None and not is_array_path(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
+            if source is None and is_file_path(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
                 self._refuse_damaged(element_id, prepared["data_path"])
         change = Add(element_id, prepared)
         self._make(change)
@@ -173,10 +181,12 @@ class Transaction:
         element_id = self._mend_id(self.view.find(element_id), given)
         base = self.view.element(element_id)
         changes = incoming.refuse_by_hand(element_id, self._settle(element_id, given, base), base)
-        source = Path(source_file) if source_file is not None else None
+        source = self._open_source(source_file)
         target = changes.get("data_path")
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
+        if isinstance(source, TreeSource):
+            return self._update_tree(element_id, source, changes, base, part_of)
         sealing = source is not None and not plain and incoming.needs_encryption(source, base)
         move = None
         if source is not None:
@@ -312,6 +322,11 @@ class Transaction:
             return document
 
     def _find_superfluous(self, result: Document) -> set[str]:
+        trees = self.start.tree_folders() - result.tree_folders()
+        of_trees = (list_tree_keys(self.storage, self.start.element(self.start.data_paths()[path])) for path in sorted(trees))
+        return self._find_superfluous_files(result).union(*of_trees)
+
+    def _find_superfluous_files(self, result: Document) -> set[str]:
         """Find files of elements that are removed or get another file, unless another element has them."""
         replaced = {file.change.element_id for file in self._files if file.replaces}
         dropped = {source for file in self._files if isinstance(file, moving.MovedFile) for source, _ in file.pairs}
@@ -342,7 +357,55 @@ class Transaction:
         if not any("last_update_date" in change.attributes for change in own if isinstance(change, Update)):
             document.attributes["last_update_date"] = now()
 
-    def _bring(self, source: Path, key: str, change: Add | Update) -> None:
+    def _open_source(self, source_file: str | Path | None) -> Path | TreeSource | None:
+        if source_file is None:
+            return None
+        return find_source(source_file, self.open_remote) or Path(source_file)
+
+    def _update_tree(
+        self, element_id: str, source: TreeSource, changes: dict[str, Any], base: dict[str, Any], part_of: str | None
+    ) -> str:
+        """Replace an element's data by a tree, whatever it had before."""
+        files, before = tuple(source.list_files()), base.get("data_path")
+        wanted = changes.get("data_path") or before or source.name
+        name = wanted if is_tree_path(wanted) else source.name
+        changes = {slot: value for slot, value in changes.items() if slot != "data_path"}
+        if before and name_of(before) == name_of(name) and is_same_tree(source, files, base):
+            return self._change_alone(element_id, changes, base, part_of)
+        replaced = before is not None and name_of(name) == name_of(before)
+        changes |= {"data_path": self.free_key(name, version_of(before or name) + 1 if replaced else 1), "data_format": "Zarr"}
+        changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}
+        if not replaced:
+            self._named.add(element_id)
+        change = Update(element_id, changes, base)
+        model.validate(merge(base, changes), element_id)
+        self._make(change)
+        if part_of:
+            self._links.append((part_of, element_id))
+        self._replace(NewTree(source, files, changes["data_path"], change))
+        return element_id
+
+    def _change_alone(self, element_id: str, changes: dict[str, Any], base: dict[str, Any], part_of: str | None) -> str:
+        """Change slots of an element, and not its data."""
+        model.validate(merge(base, changes), element_id)
+        if merge(base, changes) != base:
+            self._make(Update(element_id, changes, base))
+        if part_of:
+            self._links.append((part_of, element_id))
+        return element_id
+
+    def _bring(self, source: Path | TreeSource, key: str, change: Add | Update) -> None:
+        if isinstance(source, TreeSource):
+            check_tree_path(change.element_id, source, key)
+            if has_files(self.storage, key):
+                journal.recover(self.storage)
+            if has_files(self.storage, key):
+                raise AlreadyExistsError(
+                    f"{change.element_id}: there are files in {key} in {self.storage.url} already",
+                    "choose another data_path, or look at those files and remove them",
+                )
+            self._replace(NewTree(source, tuple(source.list_files()), key, change))
+            return
         _check_endings(source, key)
         transfer.check_source(source, key)
         indexes = transfer.plan_indexes(source, key, self.secret)
@@ -515,7 +578,8 @@ class Transaction:
             self._taken = journal.files_of(self.start)
         name = name_of(key) + (ENCRYPTED_SUFFIX if is_encrypted(key) else "")
         candidates = (key_of(name, number) for number in count(version or version_of(key)))
-        free = next(key for key in candidates if key not in self._taken and not self.storage.exists(key))
+        taken = has_files if is_tree_path(name) else Storage.exists
+        free = next(key for key in candidates if key not in self._taken and not taken(self.storage, key))
         self._taken.add(free)
         return free
 

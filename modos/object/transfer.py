@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,17 @@ from modos.errors import (
     NotFoundError,
     StorageFullError,
 )
-from modos.formats import ZARR, format_of, index_names, is_compressed, is_encrypted, is_list, parts_name
+from modos.formats import (
+    TREE_SUFFIX,
+    ZARR,
+    companion_names,
+    format_of,
+    index_names,
+    is_compressed,
+    is_encrypted,
+    is_list,
+    parts_name,
+)
 from modos.formats.crypt4gh import is_crypt4gh, part_size, refuse_crypt4gh
 from modos.object import commits, encrypted_index, journal, part_lists
 from modos.object.document import ROOT_KEY, Document
@@ -357,29 +367,29 @@ def remove_object(storage: Storage) -> list[str]:
         storage.tidy()
         return []
     present = [info.key for info in storage.iter_files()]
-    owned = journal.files_of(document)
+    is_owned = journal.ownership_of(document)
     inner = [key for key in present if key.startswith((f"{ZARR}/", f"{FOLDER}/"))]
     metadata = [key for key in inner if key.startswith(f"{ZARR}/")]
-    superfluous = [*metadata, *(key for key in present if key in owned)]
+    superfluous = [*metadata, *(key for key in present if key not in inner and is_owned(key))]
     try:
         _remove(storage, superfluous)
     except StorageFullError:
         commits.drop_mirrors(storage, document)  # they go anyway, and make room for the record
         _remove(storage, superfluous)
     storage.tidy()
-    return [key for key in present if key not in owned and key not in inner]
+    return [key for key in present if key not in inner and not is_owned(key)]
 
 
 def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
     """Count the files of an object, and their bytes with its metadata, arrays, and lists of digests."""
-    owned = set(journal.files_of(document))
-    files, within = [], 0
+    owned, trees = set(journal.files_of(document)), document.tree_folders()
+    files, within = 0, 0
     for info in storage.iter_files():
-        if info.key.startswith(f"{ZARR}/") or (is_list(info.key) and info.key in owned):
+        is_inner = info.key.startswith(f"{ZARR}/") or journal.is_below(info.key, trees)
+        if is_inner or info.key in owned:
             within += info.size
-        elif info.key in owned:
-            files.append(info.size)
-    return len(files), sum(files) + within
+            files += not is_inner and not is_list(info.key)
+    return files + len(trees), within
 
 
 def _remove(storage: Storage, superfluous: list[str]) -> None:
@@ -392,5 +402,10 @@ def object_files(storage: Storage) -> list[tuple[str, int]]:
     """List keys and sizes of the files in an object, without its metadata, records of changes, and lists of digests."""
     inner = (ZARR + "/", FOLDER + "/")
     found = {info.key: info.size for info in storage.iter_files() if not info.key.startswith(inner)}
-    lists = {parts_name(key) for key in found}
+    lists = {parts_name(key) for key in found} | {name for key in _folders_of_trees(found) for name in companion_names(key)}
     return [(key, size) for key, size in found.items() if key not in lists]
+
+
+def _folders_of_trees(keys: Iterable[str]) -> set[str]:
+    folders = ((key, key.find(f"{TREE_SUFFIX}/")) for key in keys)
+    return {key[: at + len(TREE_SUFFIX)] for key, at in folders if at > 0}

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_of
+from modos.formats import STORED_KEY_HEADER, is_encrypted, is_file_path, name_of
 from modos.server.auth import Access, caller_of
 from modos.storage import check_key
 
@@ -101,9 +101,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
     def bundle(request: Request, key: str) -> dict[str, Any]:
         metadata = catalog.metadata(key)
         root = next(value for value in metadata.values() if value.get("@type") == "MODO")
-        files = {
-            f"{key}/{a['data_path']}": a for a in metadata.values() if a.get("data_path") and not is_array_path(a["data_path"])
-        }
+        files = {f"{key}/{a['data_path']}": a for a in metadata.values() if a.get("data_path") and is_file_path(a["data_path"])}
         known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
         return describe(request, key, key, root, root) | {
             "size": sum(a.get("data_size") or 0 for a in files.values()),

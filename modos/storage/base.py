@@ -199,6 +199,16 @@ class Storage(ABC):
         """
         self.write_stream(key, make(None), size=size, like=like)
 
+    def put_new(self, key: str, data: bytes) -> None:
+        """Put a small new file that no reader knows of yet; raise ConflictError if it exists.
+
+        It is there for good after `flush`; where that does not come, it may be there in part.
+        """
+        self.write_stream(key, [data], size=len(data))
+
+    def flush(self) -> None:
+        """Wait until what `put_new` has put is there for good."""
+
     def kept_size(self, key: str) -> int:
         """Return how many first bytes of a file need not come again with `resume`; see `read_kept`."""
         return 0

@@ -219,6 +219,27 @@ class LocalStorage(Storage):
         """Write a file from pieces; see `Storage.write_stream`."""
         self._write_new(key, lambda file: write_durably(file, pieces), size, like, resume=resume)
 
+    def put_new(self, key: str, data: bytes) -> None:
+        """Put a small new file at once, to be flushed with others; see `Storage.put_new`."""
+        path = self._resolve(key)
+        with translate_errors(path):
+            try:
+                descriptor = modes.make_in_folder(path, self._root, lambda: modes.create_file(path))
+            except FileExistsError:
+                raise _exists_error(path) from None
+            try:
+                with open(descriptor, "wb", buffering=0) as file:
+                    written = file.write(data)
+                    while written < len(data):
+                        written += file.write(data[written:])
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+    def flush(self) -> None:
+        """Have all that was written on the disk; see `Storage.flush`."""
+        os.sync()
+
     def write_placed(
         self, key: str, make: Callable[[Place | None], Iterable[bytes]], *, size: int, like: str | None = None
     ) -> None:

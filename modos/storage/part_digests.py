@@ -96,6 +96,15 @@ def begins_list(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
+def read_sizes(data: bytes) -> tuple[int, ...]:
+    """Read the bytes of each file from a stored list, whose parts have the usual size; raise IntegrityError if it is none."""
+    if len(data) >= _HEAD.size and begins_list(data):
+        _, part, count = _HEAD.unpack_from(data)
+        if part == PART and _HEAD.size + _SIZE.size * count <= len(data):
+            return struct.unpack_from(f"<{count}Q", data, _HEAD.size)
+    raise IntegrityError("it is no list of digests")
+
+
 def root_of(data: bytes | bytearray | memoryview, part: int = PART) -> str:
     """Return the root of a file that is at hand as a whole."""
     return DigestList(Layout((len(data),), part), digest_parts(data, part)).root

@@ -7,13 +7,33 @@ from collections import OrderedDict
 
 from modos.errors import ChecksumMismatch, IntegrityError, NotFoundError
 from modos.storage.base import Readable
-from modos.storage.part_digests import DIGEST, Layout, digest, digest_parts, find_differing
+from modos.storage.part_digests import DIGEST, DigestList, Layout, digest, digest_parts, find_differing
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 
 _MAX_GROUPS = 256  # of one list that are kept: 8 MiB
 _MAX_TABLE = 64 << 20  # bytes of a list before the digests of parts; those of a file of 128 TiB
 _NEAR = 1 << 16  # bytes of a list that are rather read than left out
+
+
+class KnownDigests:
+    """A list of digests that is in memory, to be asked like `StoredDigests`."""
+
+    def __init__(self, digests: DigestList):
+        self._digests = digests
+
+    def find_differing(self, first: int, data: bytes | bytearray | memoryview) -> list[int]:
+        """Find the parts of some bytes that are not the recorded ones; see `StoredDigests.find_differing`."""
+        found = digest_parts(data, self._digests.layout.part)
+        return [first + number for number in find_differing(found, self.read(first, first + len(found) // DIGEST))]
+
+    def read(self, first: int, beyond: int) -> bytes:
+        """Return the digests of parts [first, beyond)."""
+        return self._digests.digests[DIGEST * first : DIGEST * beyond]
+
+    def has(self, first: int, beyond: int) -> bool:
+        """Return True."""
+        return True
 
 
 class StoredDigests:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modos.errors import ChecksumMismatch, NotFoundError, TruncatedStream
 from modos.storage.base import ObjectInfo, Readable, pieces_ahead
-from modos.storage.part_digests import PART, Layout, root_of
+from modos.storage.part_digests import PART, DigestList, Layout, root_of
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
-from modos.storage.stored_digests import StoredDigests
+from modos.storage.stored_digests import KnownDigests, StoredDigests
 
 _MAX_KEPT = 64  # parts at the edges of ranges that are kept, as the next range often begins there
 _MAX_LISTS = 64
@@ -77,6 +77,8 @@ class VerifiedFiles:
     ----------
     find_record
         Tells what is recorded of a file.
+    known
+        Lists of digests that are in memory, by their keys and roots.
 
     Raises
     ------
@@ -85,8 +87,9 @@ class VerifiedFiles:
         digests is missing or damaged; TruncatedStream if the file has another size.
     """
 
-    def __init__(self, storage: Readable, find_record: FindPartRecord):
+    def __init__(self, storage: Readable, find_record: FindPartRecord, known: Mapping[tuple[str, str], DigestList] | None = None):
         self._storage = storage
+        self._known = dict(known or {})
         self._find_record = find_record
         self._lists: OrderedDict[tuple[str, str], StoredDigests] = OrderedDict()
         self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
@@ -95,7 +98,7 @@ class VerifiedFiles:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place and the records, and nothing of what was read."""
-        return VerifiedFiles, (self._storage, self._find_record)
+        return VerifiedFiles, (self._storage, self._find_record, self._known)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
@@ -257,7 +260,7 @@ class VerifiedFiles:
         return data, info
 
     def _read_again(
-        self, key: str, record: PartRecord, digests: StoredDigests, first: int, data: bytes, differing: list[int]
+        self, key: str, record: PartRecord, digests: StoredDigests | KnownDigests, first: int, data: bytes, differing: list[int]
     ) -> bytes:
         """Fetch parts that do not fit once more, each for itself; raise ChecksumMismatch if one does not fit again."""
         whole, layout = bytearray(data), record.layout
@@ -304,8 +307,10 @@ class VerifiedFiles:
                 f"{self.url}/{key} has {info.size:,} bytes, recorded are {record.size:,}: it is damaged, or was replaced", _HINT
             )
 
-    def _list_of(self, record: PartRecord, layout: Layout) -> StoredDigests:
+    def _list_of(self, record: PartRecord, layout: Layout) -> StoredDigests | KnownDigests:
         name = record.list_key, record.root
+        if name in self._known:
+            return KnownDigests(self._known[name])
         with self._lock:
             if name not in self._lists:
                 self._lists[name] = StoredDigests(self._storage, record.list_key, layout, record.root)

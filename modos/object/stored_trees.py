@@ -1,0 +1,89 @@
+"""The Zarr trees that are data of an object's elements: their manifests and their files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modos.errors import IntegrityError, NotFoundError
+from modos.formats import files_name, is_tree_path, parts_name
+from modos.object.document import Document
+from modos.storage import Readable, Storage
+from modos.storage.part_digests import DigestList
+from modos.storage.verified import PartRecord
+from modos.trees.manifest import Manifest
+
+
+def load_manifest(storage: Readable, attributes: Mapping[str, Any]) -> Manifest:
+    """Read the manifest of an element's tree; raise IntegrityError if it is not the recorded one."""
+    path, root = attributes["data_path"], attributes.get("data_digest")
+    if not isinstance(root, str):
+        raise IntegrityError(f"{path}: what belongs to the tree is not recorded", "bring the tree again, with `modos update`")
+    return Manifest.load(storage, path, root)
+
+
+def list_tree_keys(storage: Storage, attributes: Mapping[str, Any]) -> list[str]:
+    """List the keys of the files of a tree and of its lists; where the manifest is damaged, of all that lies in its folder."""
+    path = attributes["data_path"]
+    lists = [files_name(path), parts_name(path)]
+    try:
+        return [*load_manifest(storage, attributes).keys(), *lists]
+    except IntegrityError:
+        return [*(info.key for info in storage.iter_files(path)), *lists]
+
+
+class TreeRecords:
+    """Records of the files of all trees of an object, whose manifests are read when they are first asked for."""
+
+    def __init__(self, storage: Readable, document: Document):
+        self._storage = storage
+        self._elements = {path: document.element(element_id) for path, element_id in _tree_elements(document)}
+        self._manifests: dict[str, Manifest] = {}
+        self._lock = threading.Lock()
+
+    def find_tree(self, key: str) -> str | None:
+        """Find the tree that a file, or a list beside a tree, belongs to."""
+        for path in self._elements:
+            if key.startswith(f"{path}/") or key in (files_name(path), parts_name(path)):
+                return path
+        return None
+
+    def manifest(self, path: str) -> Manifest:
+        """Return the manifest of a tree; raise IntegrityError if it is not the recorded one."""
+        with self._lock:
+            if path not in self._manifests:
+                self._manifests[path] = load_manifest(self._storage, self._elements[path])
+            return self._manifests[path]
+
+    def find(self, key: str) -> PartRecord | None:
+        """Find what is recorded of a file of a tree, or of the list of its names; None of any other."""
+        path = self.find_tree(key)
+        return self.manifest(path).find_record(key) if path else None
+
+    @property
+    def lists(self) -> dict[tuple[str, str], DigestList]:
+        """Lists of digests that were read, by their keys and roots."""
+        return {(parts_name(path), manifest.root): manifest.digests for path, manifest in self._manifests.items()}
+
+    def list_keys(self, path: str) -> Iterator[str]:
+        """Iterate over the keys of the files of a tree, and of its lists."""
+        yield from self.manifest(path).keys()
+        yield from (files_name(path), parts_name(path))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._elements)
+
+
+def _tree_elements(document: Document) -> Iterator[tuple[str, str]]:
+    return ((path, element_id) for path, element_id in document.data_paths().items() if is_tree_path(path))
+
+
+def has_files(storage: Storage, key: str) -> bool:
+    """Return whether there is a file at a key, or in a folder of that name."""
+    try:
+        if storage.exists(key):
+            return True
+    except NotFoundError:
+        pass
+    return next(storage.iter_files(key), None) is not None

@@ -1,0 +1,136 @@
+"""Check the Zarr trees of an object against their manifests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterator, Mapping
+from typing import Any
+
+from modos.errors import IntegrityError, ModosError, NotFoundError, listing
+from modos.formats import files_name, parts_name
+from modos.object.document import Document
+from modos.object.findings import Finding, describe_ranges, join_ranges
+from modos.object.stored_trees import load_manifest
+from modos.storage import Storage
+from modos.storage.base import ByteRange, Progress, count_readers
+from modos.storage.part_digests import PART, DigestList, PartHasher
+from modos.storage.prefetch import fetch_ahead
+from modos.trees.manifest import Manifest
+
+CompareTree = Callable[[str, Manifest, Container[str]], Iterator[Finding]]  # compares the bytes of the files of an element's tree
+
+_SHOWN = 3  # names in a message
+_PIECE = 64 * PART
+
+
+def check_trees(storage: Storage, document: Document, sizes: Mapping[str, int], compare: CompareTree | None) -> Iterator[Finding]:
+    """Compare the trees of an object with their manifests.
+
+    Parameters
+    ----------
+    sizes
+        Of all files of the object, by their keys.
+    compare
+        Compares the bytes of the files that are there; None if they are not read.
+    """
+    for path in sorted(document.tree_folders()):
+        element_id = document.data_paths()[path]
+        try:
+            manifest = load_manifest(storage, document.element(element_id))
+        except IntegrityError as error:
+            yield Finding("list", parts_name(path), error.message)
+            continue
+        yield from _check_tree(element_id, manifest, sizes, compare)
+
+
+def _check_tree(element_id: str, manifest: Manifest, sizes: Mapping[str, int], compare: CompareTree | None) -> Iterator[Finding]:
+    path = manifest.key
+    there = {key[len(path) + 1 :]: size for key, size in sizes.items() if key.startswith(f"{path}/")}
+    if missing := [name for name in manifest.names if name not in there]:
+        yield Finding("missing", element_id, f"{_count(missing)} of {path} {_is(missing)} not there: {listing(missing, _SHOWN)}")
+    if changed := [name for name, size in manifest.sizes.items() if there.get(name, size) != size]:
+        told = f"{_count(changed)} of {path} {_has(changed)} another size than recorded: {listing(changed, _SHOWN)}"
+        yield Finding("size", element_id, told)
+    if more := sorted(there.keys() - manifest.sizes.keys()):
+        yield Finding("unknown", element_id, f"{_count(more)} in {path} {_is(more)} not of the tree: {listing(more, _SHOWN)}")
+    if compare:
+        yield from compare(element_id, manifest, {*missing, *changed})
+
+
+def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTree:
+    """Return what reads all files of a tree on all cores, and compares them with their digests."""
+
+    def compare(element_id: str, manifest: Manifest, known: Container[str]) -> Iterator[Finding]:
+        def look(name: str, _: threading.Event) -> tuple[str, list[int] | str]:
+            try:
+                found = digest_file(storage, f"{manifest.key}/{name}", manifest.sizes[name], progress)
+            except (NotFoundError, IntegrityError) as error:
+                return name, error.message
+            return name, manifest.find_differing(name, found.digests)
+
+        names = (name for name in manifest.names if name not in known)
+        workers = count_readers(storage)
+        for name, wrong in fetch_ahead(look, names, workers, 4 * workers):
+            if isinstance(wrong, str):
+                yield Finding("checksum", element_id, f"{manifest.key}/{name} cannot be read: {wrong}")
+            elif wrong:
+                yield describe_damaged(element_id, manifest, name, wrong)
+
+    return compare
+
+
+def describe_damaged(element_id: str, manifest: Manifest, name: str, parts: list[int]) -> Finding:
+    """Describe parts of a file of a tree that are not the recorded ones."""
+    size = manifest.sizes[name]
+    ranges = tuple(join_ranges(ByteRange(number * PART, min((number + 1) * PART, size)) for number in parts))
+    told = f"{describe_ranges(ranges)} of {manifest.key}/{name} are not those that are recorded"
+    return Finding("checksum", element_id, told, ranges)
+
+
+def digest_file(storage: Storage, key: str, size: int, progress: Progress | None = None) -> DigestList:
+    """Read a file whose size is known; returns the digests of its parts. NotFoundError where there is none."""
+    digests = PartHasher()
+    for at in range(0, size, _PIECE):
+        data, _ = storage.read_part(key, at, min(at + _PIECE, size))
+        digests.update(data)
+        if progress:
+            progress(len(data))
+    return digests.finish()
+
+
+def mend_trees(storage: Storage, document: Document, lists: Container[str], progress: Progress | None) -> Iterator[Finding]:
+    """Write lost or damaged lists of trees anew, where the files are the recorded ones; yields what cannot be mended."""
+    for path in sorted(document.tree_folders()):
+        if parts_name(path) in lists:
+            yield from _mend_tree(storage, path, document.data_paths()[path], document, progress)
+
+
+def _mend_tree(storage: Storage, path: str, element_id: str, document: Document, progress: Progress | None) -> Iterator[Finding]:
+    infos = {info.key[len(path) + 1 :]: info for info in storage.iter_files(path)}
+    workers = count_readers(storage)
+
+    def digest(name: str, _: threading.Event) -> tuple[str, DigestList]:
+        return name, digest_file(storage, infos[name].key, infos[name].size, progress)
+
+    try:
+        made = Manifest.make(path, dict(fetch_ahead(digest, infos, workers, 4 * workers)))
+    except ModosError as error:
+        yield Finding("checksum", element_id, f"the list of the files of {path} cannot be made again: {error.message}")
+        return
+    if made.root != document.element(element_id).get("data_digest"):
+        yield Finding("checksum", element_id, f"{path} does not have the recorded digest, and no list of its files to heal it by")
+        return
+    storage.write(files_name(path), made.content)
+    storage.write(parts_name(path), made.digests.to_bytes())
+
+
+def _count(names: list[str]) -> str:
+    return f"{len(names):,} file{'' if len(names) == 1 else 's'}"
+
+
+def _is(names: list[Any]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _has(names: list[Any]) -> str:
+    return "has" if len(names) == 1 else "have"

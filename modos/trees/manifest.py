@@ -1,0 +1,178 @@
+"""The manifest of a tree: the names of its files, and the digests of their parts."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError
+from modos.errors.escaping import escape_line, is_plain
+from modos.formats import files_name, parts_name
+from modos.storage import Readable, check_key
+from modos.storage.part_digests import (
+    DIGEST,
+    DigestList,
+    Layout,
+    begins_list,
+    digest_parts,
+    find_differing,
+    join_lists,
+    read_sizes,
+)
+from modos.storage.prefetch import fetch_ahead
+from modos.storage.verified import PartRecord, VerifiedFiles
+
+MOST_FILES = 1 << 22
+_MOST_BYTES = 1 << 30  # of each of the two files
+_HINT = "restore it from a copy of the object, or bring the tree again"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Names of the files of a tree, in the order of their bytes, and the digests of their parts.
+
+    Parameters
+    ----------
+    key
+        The folder of the tree.
+    names
+        Relative to that.
+    digests
+        Of the list of names, then of each file.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    digests: DigestList
+
+    @classmethod
+    def make(cls, key: str, files: Mapping[str, DigestList]) -> Manifest:
+        """Make the manifest of some files; raise InvalidInputError where a name cannot be one of a tree."""
+        names = tuple(sorted(files, key=str.encode))
+        if len(names) > MOST_FILES:
+            raise InvalidInputError(f"{key} has {len(names):,} files, and a tree at most {MOST_FILES:,}", "write it in shards")
+        content = _write_names(names)
+        first = DigestList(Layout((len(content),)), digest_parts(content))
+        return cls(key, names, join_lists([first, *(files[name] for name in names)]))
+
+    @classmethod
+    def load(cls, storage: Readable, key: str, root: str) -> Manifest:
+        """Read the manifest of a tree.
+
+        Raises
+        ------
+        IntegrityError
+            It is gone, or not the one with this root.
+        """
+        listed, names = fetch_ahead(lambda name, _: _read(storage, name, key), (parts_name(key), files_name(key)), 2)
+        wrong = ChecksumMismatch(f"{storage.url}/{key}: the list of its files is not the recorded one", _HINT)
+        if not begins_list(listed):
+            raise wrong
+        try:
+            layout = Layout(read_sizes(listed))
+            digests = DigestList(layout, listed[layout.table_size :])
+        except IntegrityError:
+            raise wrong from None
+        if digests.root != root or listed != digests.to_bytes():
+            raise wrong
+        if find_differing(digest_parts(names), digests.digests[: DIGEST * layout.first_parts[1]]):
+            raise wrong
+        found = tuple(names.decode().split("\n")[:-1])
+        if len(found) != len(layout.sizes) - 1:
+            raise wrong
+        return cls(key, found, digests)
+
+    @property
+    def root(self) -> str:
+        """Root of the digests, which says what the names and all bytes are."""
+        return self.digests.root
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files of the tree."""
+        return sum(self.digests.layout.sizes[1:])
+
+    @property
+    def content(self) -> bytes:
+        """List of names as it is stored: one a line."""
+        return _write_names(self.names)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by its name."""
+        return dict(zip(self.names, self.digests.layout.sizes[1:], strict=True))
+
+    def keys(self) -> Iterator[str]:
+        """Iterate over the keys of the files."""
+        return (f"{self.key}/{name}" for name in self.names)
+
+    def iter_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin with a prefix; all where it is empty."""
+        at = bisect_left(self.names, prefix.encode(), key=str.encode)
+        while at < len(self.names) and self.names[at].startswith(prefix):
+            yield self.names[at]
+            at += 1
+
+    def find_record(self, key: str) -> PartRecord | None:
+        """Find what is recorded of a file of the tree, or of its list of names; None of any other."""
+        layout, roots = self.digests.layout, (self.root,)
+        if key == files_name(self.key):
+            return PartRecord(roots, layout, parts_name(self.key))
+        number = self._numbers.get(key.removeprefix(f"{self.key}/"))
+        if number is None or not key.startswith(f"{self.key}/"):
+            return None
+        return PartRecord(roots, layout, parts_name(self.key), file=number)
+
+    def find_differing(self, name: str, digests: bytes) -> list[int]:
+        """Find the parts of a file that are not the recorded ones, given the digests of those that it has."""
+        layout, number = self.digests.layout, self._numbers[name]
+        first, beyond = layout.first_parts[number], layout.first_parts[number + 1]
+        return find_differing(digests, self.digests.digests[DIGEST * first : DIGEST * beyond])
+
+    def locate_part(self, part: int) -> tuple[str | None, int]:
+        """Locate a part by its number in all: the name of its file (None for the list of names), and its number in that."""
+        first = self.digests.layout.first_parts
+        file = bisect_right(first, part) - 1
+        return (self.names[file - 1] if file else None), part - first[file]
+
+    def verify(self, storage: Readable) -> VerifiedFiles:
+        """Return the storage, where the files of the tree are compared with their digests."""
+        return VerifiedFiles(storage, self.find_record, {(parts_name(self.key), self.root): self.digests})
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.names, 1)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Manifest, (self.key, self.names, self.digests)
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Check that names can be those of files of a tree.
+
+    Raises
+    ------
+    InvalidInputError
+        A name leads out of the tree, or has control characters.
+    """
+    for name in names:
+        if not is_plain(name):
+            raise InvalidInputError(f"{where} has a file {escape_line(name)}, whose name has control characters", "rename it")
+        check_key(name)
+
+
+def _write_names(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def _read(storage: Readable, name: str, key: str) -> bytes:
+    try:
+        size = storage.stat(name).size
+        if size > _MOST_BYTES:
+            raise IntegrityError(f"{storage.url}/{name} has {size:,} bytes, and no list of files is that large", _HINT)
+        return storage.read_part(name, 0, size)[0]
+    except NotFoundError:
+        raise IntegrityError(f"{storage.url}/{name} is gone, which says what belongs to the tree {key}", _HINT) from None

@@ -1,0 +1,246 @@
+"""The places that trees come from: a folder of this machine, a zip file, or an S3 prefix."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.formats import TREE_SUFFIX
+from modos.storage import Storage
+from modos.trees.manifest import MOST_FILES, check_names
+
+ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")  # one of these is at the root of every hierarchy
+_PIECE = 4 << 20
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """File of a tree that is brought: its name, its bytes, and a mark that changes with them."""
+
+    name: str
+    size: int
+    mark: str
+
+
+class TreeSource(ABC):
+    """A tree that is to be brought into an object.
+
+    Parameters
+    ----------
+    place
+        As people named it.
+    """
+
+    def __init__(self, place: str):
+        self.place = place
+
+    @property
+    def name(self) -> str:
+        """Name of the tree, which ends with `.zarr`."""
+        last = self.place.rstrip("/").rpartition("/")[2].removesuffix(".zip")
+        return last if last.lower().endswith(TREE_SUFFIX) else last + TREE_SUFFIX
+
+    def list_files(self) -> list[SourceFile]:
+        """List the files of the tree.
+
+        Raises
+        ------
+        InvalidInputError
+            It is no Zarr hierarchy, leads out of itself, or has too many files.
+        """
+        found = []
+        for file in self._iter_files():
+            found.append(file)
+            if len(found) > MOST_FILES:
+                raise InvalidInputError(f"{self.place} has more than {MOST_FILES:,} files", "write its arrays in shards")
+        check_names((file.name for file in found), self.place)
+        names = {file.name for file in found}
+        if not names.intersection(ROOTS):
+            raise InvalidInputError(
+                f"{self.place} is no Zarr hierarchy: it has no {ROOTS[0]}, nor {ROOTS[1]} or {ROOTS[2]}",
+                "give the folder that has one of them",
+            )
+        if taken := next((name for name in names if any(f in names for f in _folders_of(name))), None):
+            raise InvalidInputError(f"{self.place} has a file and a folder of one name, at {taken}", "no folder can hold both")
+        return found
+
+    @abstractmethod
+    def _iter_files(self) -> Iterator[SourceFile]:
+        """Iterate over the files."""
+
+    @abstractmethod
+    def iter_bytes(self, file: SourceFile) -> Iterator[bytes]:
+        """Iterate over the bytes of a file in pieces; raise ConflictError where it is not as it was listed."""
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """Read a small file; None if there is none, or it is larger."""
+        file = next((file for file in self.list_files() if file.name == name), None)
+        return b"".join(self.iter_bytes(file)) if file and file.size <= most else None
+
+
+class FolderTree(TreeSource):
+    """A tree in a folder of this machine. Links to files in it are followed."""
+
+    def _iter_files(self) -> Iterator[SourceFile]:
+        return self._iter_folder(self.place, "")
+
+    def _iter_folder(self, folder: str, prefix: str) -> Iterator[SourceFile]:
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise InvalidInputError(f"the folder {folder} cannot be read: {error.strerror}", "have its owner permit it") from None
+        for entry in found:
+            name = prefix + entry.name
+            if entry.is_symlink():
+                self._refuse_link(entry.path, name)
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._iter_folder(entry.path, f"{name}/")
+            else:
+                yield self._describe(entry.path, name)
+
+    def _refuse_link(self, path: str, name: str) -> None:
+        real, root = os.path.realpath(path), os.path.realpath(self.place)
+        if not real.startswith(f"{root}/"):
+            raise InvalidInputError(f"{self.place}/{name} is a link that leads out of the tree", "put the file itself there")
+        if os.path.isdir(path):
+            raise InvalidInputError(f"{self.place}/{name} is a link to a folder", "put the folder itself there")
+
+    def _describe(self, path: str, name: str) -> SourceFile:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be read: {error.strerror}", "mend or remove it") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidInputError(f"{path} is no regular file", "a tree has only files and folders: remove it")
+        return SourceFile(name, status.st_size, _mark_of(status))
+
+    def iter_bytes(self, file: SourceFile) -> Iterator[bytes]:
+        """Iterate over the bytes of a file; see `TreeSource.iter_bytes`."""
+        path, length = f"{self.place}/{file.name}", 0
+        try:
+            with open(path, "rb", buffering=0, opener=_open_nonblocking) as opened:
+                before = _mark_of(os.fstat(opened.fileno()))
+                while piece := opened.read(min(_PIECE, file.size + 1)):
+                    length += len(piece)
+                    yield piece
+                after = _mark_of(os.fstat(opened.fileno()))
+        except FileNotFoundError:
+            raise _changed_error(self.place, file.name) from None
+        except PermissionError:
+            raise InvalidInputError(f"no permission to read {path}", "have its owner permit it (chmod)") from None
+        if before != file.mark or after != file.mark or length != file.size:
+            raise _changed_error(self.place, file.name)
+
+
+class StoredTree(TreeSource):
+    """A tree under an S3 prefix."""
+
+    def __init__(self, place: str, storage: Storage):
+        super().__init__(place)
+        self._storage = storage
+
+    def _iter_files(self) -> Iterator[SourceFile]:
+        return (SourceFile(info.key, info.size, info.etag) for info in self._storage.iter_files())
+
+    def iter_bytes(self, file: SourceFile) -> Iterator[bytes]:
+        """Iterate over the bytes of a file; see `TreeSource.iter_bytes`."""
+        try:
+            for at in range(0, max(file.size, 1), _PIECE):
+                data, info = self._storage.read_part(file.name, at, at + _PIECE, if_match=file.mark)
+                if len(data) != min(_PIECE, file.size - at) or info.size != file.size:
+                    raise TruncatedStream(f"{self.place}/{file.name} has another size")
+                yield data
+        except (ConflictError, NotFoundError, TruncatedStream):
+            raise _changed_error(self.place, file.name) from None
+
+
+class ZippedTree(TreeSource):
+    """A tree in a zip file, as zarr's ZipStore writes it, or in a folder in that."""
+
+    def __init__(self, place: str):
+        super().__init__(place)
+        try:
+            self._zip = zipfile.ZipFile(place)
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+            raise InvalidInputError(
+                f"{place} is no zip file that can be read: {error}", "unpack it, and give the folder"
+            ) from None
+        self._entries = self._list_entries()
+
+    def _list_entries(self) -> Mapping[str, zipfile.ZipInfo]:
+        infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        folders = {info.filename.partition("/")[0] for info in infos}
+        inner = f"{next(iter(folders))}/" if len(folders) == 1 and not folders.intersection(ROOTS) else ""
+        found: dict[str, zipfile.ZipInfo] = {}
+        for info in infos:
+            name = info.filename.removeprefix(inner)
+            if name in found:
+                raise InvalidInputError(
+                    f"{self.place} has {name!r} twice", "zip it again: which one counts, a zip file does not say"
+                )
+            if info.flag_bits & 1:
+                raise InvalidInputError(f"{self.place} is encrypted (a password of zip)", "unpack it, and give the folder")
+            found[name] = info
+        return found
+
+    def _iter_files(self) -> Iterator[SourceFile]:
+        return (SourceFile(name, info.file_size, str(info.CRC)) for name, info in self._entries.items())
+
+    def iter_bytes(self, file: SourceFile) -> Iterator[bytes]:
+        """Iterate over the bytes of an entry, which are compared with its CRC-32; see `TreeSource.iter_bytes`."""
+        length = 0
+        try:
+            with self._zip.open(self._entries[file.name]) as entry:
+                while piece := entry.read(_PIECE):
+                    length += len(piece)
+                    if length > file.size:
+                        break
+                    yield piece
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise InvalidInputError(f"{self.place}: {file.name} in it is damaged: {error}", "zip the tree again") from None
+        if length != file.size:
+            raise InvalidInputError(f"{self.place}: {file.name} in it does not have the size that it says", "zip the tree again")
+
+
+def find_source(place: str | os.PathLike[str], open_remote: Callable[[str], Storage]) -> TreeSource | None:
+    """Return the tree at a place, or None if what is there is no folder, no S3 address and no zip file.
+
+    Parameters
+    ----------
+    open_remote
+        Opens a place at S3.
+    """
+    text = os.fspath(place)
+    if text.startswith("s3://"):
+        return StoredTree(text.rstrip("/"), open_remote(text))
+    if os.path.isdir(text):
+        return FolderTree(text.rstrip("/") or "/")
+    if text.lower().endswith(".zip") and os.path.isfile(text) and zipfile.is_zipfile(text):
+        return ZippedTree(text)
+    return None
+
+
+def _folders_of(name: str) -> Iterator[str]:
+    at = name.find("/")
+    while at >= 0:
+        yield name[:at]
+        at = name.find("/", at + 1)
+
+
+def _mark_of(status: os.stat_result) -> str:
+    return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a FIFO that took the place of a file is not waited for
+
+
+def _changed_error(place: str, name: str) -> ConflictError:
+    return ConflictError(f"{place}/{name} was changed or removed while the tree was read", "try again when nobody writes to it")

@@ -1,0 +1,198 @@
+"""A store of zarr-python over the files of a tree, each compared with its digests as it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+
+from modos.errors import InvalidInputError
+from modos.storage import Readable
+from modos.storage.processes import forking
+from modos.trees.manifest import Manifest
+
+_WORKERS = 16
+_METADATA = (".zarray", ".zmetadata", "zarr.json")
+_RUNS_CODE = ("pickle", "dill", "cloudpickle", "joblib")  # codecs of objects: to read a chunk is to run what is in it
+
+
+class TreeStore(Store):
+    """The files of a tree as zarr-python reads them; it cannot be written to.
+
+    What is not in the manifest is known to be absent, and is not asked for. It
+    can be pickled as far as its storage can.
+
+    Parameters
+    ----------
+    allow_pickle
+        Read arrays of objects whose codecs run code that is in their chunks.
+
+    Raises
+    ------
+    IntegrityError
+        As a file is read: it is not the recorded one.
+    InvalidInputError
+        As metadata are read: an array has such a codec.
+    """
+
+    supports_writes = supports_deletes = False
+    supports_listing = True
+
+    def __init__(self, storage: Readable, manifest: Manifest, *, allow_pickle: bool = False):
+        super().__init__(read_only=True)
+        self._storage = storage
+        self._manifest = manifest
+        self._allow_pickle = allow_pickle
+        self._files = manifest.verify(storage)
+        forking.begin(self, TreeStore._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_store, (self._storage, self._manifest, self._allow_pickle)
+
+    def with_read_only(self, read_only: bool = False) -> TreeStore:
+        """Return the store itself; raise InvalidInputError where it is to be written to."""
+        if not read_only:
+            raise InvalidInputError(f"{self} cannot be written to", "write another tree, and bring it with `modos update`")
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, TreeStore)
+            and self._manifest.key == other._manifest.key
+            and self._manifest.root == other._manifest.root
+            and self._storage.url == other._storage.url
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._storage.url, self._manifest.key, self._manifest.root))
+
+    def __str__(self) -> str:
+        return f"{self._storage.url}/{self._manifest.key}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """Read a file, or bytes of it; None if the tree has none of that name."""
+        size = self._manifest.sizes.get(key)
+        if size is None:
+            return None
+        start, end = _bounds(byte_range, size)
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._threads(), self._read, key, start, end)
+        if key.rpartition("/")[2] in _METADATA and not self._allow_pickle:
+            refuse_code(f"{self}/{key}", data)
+        return prototype.buffer.from_bytes(data)
+
+    def _read(self, key: str, start: int, end: int) -> bytes:
+        return self._files.read_part(f"{self._manifest.key}/{key}", start, end)[0]
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(_WORKERS, "modos-tree")
+            return self._pool
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        """Read several files, or bytes of them, at once."""
+        return list(await asyncio.gather(*(self.get(key, prototype, byte_range) for key, byte_range in key_ranges)))
+
+    async def exists(self, key: str) -> bool:
+        """Return whether the tree has a file."""
+        return key in self._manifest.sizes
+
+    async def getsize(self, key: str) -> int:
+        """Return the bytes of a file; raise FileNotFoundError if there is none."""
+        if key not in self._manifest.sizes:
+            raise FileNotFoundError(key)
+        return self._manifest.sizes[key]
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refuse to write."""
+        self._check_writable()
+
+    async def delete(self, key: str) -> None:
+        """Refuse to delete."""
+        self._check_writable()
+
+    async def list(self) -> AsyncIterator[str]:
+        """Iterate over the names of all files."""
+        for name in self._manifest.names:
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Iterate over the names of files that begin with a prefix."""
+        for name in self._manifest.iter_below(prefix):
+            yield name
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Iterate over the names of files and folders in a folder."""
+        folder, seen = f"{prefix.rstrip('/')}/" if prefix.strip("/") else "", ""
+        for name in self._manifest.iter_below(folder):
+            first = name[len(folder) :].partition("/")[0]
+            if first != seen:
+                seen = first
+                yield first
+
+
+def _open_store(storage: Readable, manifest: Manifest, allow_pickle: bool) -> TreeStore:
+    return TreeStore(storage, manifest, allow_pickle=allow_pickle)
+
+
+def _bounds(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
+    if isinstance(byte_range, RangeByteRequest):
+        return min(byte_range.start, size), min(byte_range.end, size)
+    if isinstance(byte_range, OffsetByteRequest):
+        return min(byte_range.offset, size), size
+    if isinstance(byte_range, SuffixByteRequest):
+        return max(size - byte_range.suffix, 0), size
+    return 0, size
+
+
+def refuse_code(where: str, data: bytes) -> None:
+    """Refuse metadata of arrays whose codecs run code that is in the chunks.
+
+    Raises
+    ------
+    InvalidInputError
+        They name such a codec.
+    """
+    if not any(name.encode() in data for name in _RUNS_CODE):
+        return
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return
+    if codec := _find_codec(document):
+        raise InvalidInputError(
+            f"{where}: an array is stored with the codec {codec}, which runs code that is in the file",
+            "where you trust its maker: allow_pickle=True",
+        )
+
+
+def _find_codec(value: Any) -> str | None:
+    """Find a codec that runs code in metadata of any version, consolidated ones as well."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, dict):
+            for slot in ("id", "name"):
+                name = one.get(slot)
+                if isinstance(name, str) and name.removeprefix("numcodecs.") in _RUNS_CODE:
+                    return name
+            pending += one.values()
+        elif isinstance(one, list):
+            pending += one
+    return None
