@@ -97,6 +97,9 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
             if name == "write_stream":
                 pieces, *args = args
                 args = [halfway(pieces, key), *args]
+            if name == "write_placed":
+                make, *args = args
+                args = [lambda place: halfway(make(place), key), *args]
             if name == "patch":
                 ranges, fetch, *args = args
                 args = [ranges, between(fetch, key), *args]
@@ -121,7 +124,7 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
     originals = {
         (kind, name): getattr(kind, name)
         for kind in (LocalStorage, S3Storage)
-        for name in ("write", "write_stream", "patch", "copy", "delete")
+        for name in ("write", "write_stream", "write_placed", "patch", "copy", "delete")
     }
     for (kind, name), original in originals.items():
         setattr(kind, name, counting(original, name))
