@@ -93,6 +93,7 @@ class Placer:
         self._is_closed = False
 
     def __call__(self, at: int, data: bytes) -> None:
+        """Put bytes in their place; ValueError after `close`."""
         view, done = memoryview(data), 0
         with self._lock:
             if self._is_closed:
