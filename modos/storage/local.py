@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
@@ -24,7 +24,7 @@ from modos.errors import (
 from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Place, Storage, check_key, piece_size
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
-from modos.storage.part_files import PART, find_kept, part_of, placer, sync_folder, write_durably
+from modos.storage.part_files import PART, Placer, find_kept, part_of, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
 
 _CHUNK = 1 << 19  # bytes per piece when a file is read as a stream
@@ -247,7 +247,12 @@ class LocalStorage(Storage):
         if not hasattr(os, "pwrite"):
             super().write_placed(key, make, size=size, like=like)
             return
-        self._write_new(key, lambda file: write_durably(file, make(placer(file)), are_placed=True), size, like)
+
+        def write(file: FileIO) -> int:
+            with closing(Placer(file)) as place:
+                return write_durably(file, make(place), are_placed=True)
+
+        self._write_new(key, write, size, like)
 
     def _write_new(self, key: str, write: Callable[[FileIO], int], size: int, like: str | None, *, resume: bool = False) -> None:
         path, model = self._resolve(key), self._model(like)

@@ -12,7 +12,6 @@ from io import FileIO
 from pathlib import Path
 
 from modos.storage import modes
-from modos.storage.base import Place
 from modos.storage.processes import ownership
 
 _SUFFIX = ".part"
@@ -61,7 +60,7 @@ def write_durably(file: FileIO, pieces: Iterable[bytes], *, are_placed: bool = F
     Parameters
     ----------
     are_placed
-        Whether each piece is in the file before it is given: see `placer`.
+        Whether each piece is in the file before it is given: see `Placer`.
     """
     written = flushed = 0
     with ThreadPoolExecutor(1, "modos-flush") as flusher:
@@ -80,21 +79,32 @@ def write_durably(file: FileIO, pieces: Iterable[bytes], *, are_placed: bool = F
     return written
 
 
-def placer(file: FileIO) -> Place:
-    """Return what puts bytes at an offset of a file; several threads may call it.
+class Placer:
+    """Puts bytes at an offset of a file, when it is called; by several threads, of which one at a time writes.
 
-    One at a time writes: Linux locks the file for each, and threads that wait
-    for that lock keep their processors busy.
+    Linux locks the file for each, and threads that wait for that lock keep
+    their processors busy. After `close` nothing is written any more, as the
+    number of a file that was closed may be that of another one.
     """
-    lock = threading.Lock()
 
-    def place(at: int, data: bytes) -> None:
+    def __init__(self, file: FileIO):
+        self._file = file
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def __call__(self, at: int, data: bytes) -> None:
+        """Put bytes in their place; ValueError after `close`."""
         view, done = memoryview(data), 0
-        with lock:
+        with self._lock:
+            if self._is_closed:
+                raise ValueError("nothing is written to this file any more")
             while done < len(view):
-                done += os.pwrite(file.fileno(), view[done : done + _WRITE], at + done)
+                done += os.pwrite(self._file.fileno(), view[done : done + _WRITE], at + done)
 
-    return place
+    def close(self) -> None:
+        """Wait for the thread that writes; the others write nothing any more."""
+        with self._lock:
+            self._is_closed = True
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -119,6 +119,24 @@ def test_placed_pieces_that_end_early_leave_nothing(storage, wrong):
     assert list(storage.iter_files()) == []
 
 
+def test_nothing_is_placed_any_more_once_the_file_is_given_up(tmp_path):
+    """A thread that is late must not write to whatever file has got the number of the one that was closed."""
+    storage, late = open_storage(tmp_path / "root"), []
+
+    def make(place):
+        late.append(place)
+        yield b""
+        raise RuntimeError("cut")
+
+    with pytest.raises(RuntimeError, match="cut"):
+        storage.write_placed("big", make, size=5)
+    with open(tmp_path / "other", "wb") as other:
+        with pytest.raises(ValueError, match="any more"):
+            late[0](0, b"12345")
+        assert os.fstat(other.fileno()).st_size == 0
+    assert (tmp_path / "other").read_bytes() == b""
+
+
 @pytest.mark.sweep(2)
 @pytest.mark.parametrize("size", [10, 20 << 20, (32 << 20) + 1])
 def test_another_file_does_not_match(storage, size):
