@@ -11,8 +11,8 @@ from modos.object.changes import Add, Update
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.write_log import WriteLog
-from modos.trees.sources import SourceFile, TreeSource
 from modos.trees.staging import digest_tree, stage_tree
+from modos.trees.tree_sources import SourceFile, TreeSource
 
 
 @dataclass(frozen=True)

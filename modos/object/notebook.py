@@ -12,13 +12,10 @@ from modos.formats import is_array_path, is_tree_path, name_of
 
 if TYPE_CHECKING:
     import numpy as np
-    from anndata import AnnData
-    from mudata import MuData
-    from spatialdata import SpatialData
-    from xarray import Dataset
 
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
+    from modos.trees.tree_opening import AnnData, Dataset, MuData, SpatialData
     from modos.trees.tree_store import TreeStore
 
 _MAX_ROWS = 100
@@ -103,7 +100,7 @@ class ElementView(Mapping[str, Any]):
         allow_pickle
             Read arrays of objects whose codecs run code that is in their chunks.
         """
-        from modos.trees.opening import open_group
+        from modos.trees.tree_opening import open_group
 
         return open_group(self._store(allow_pickle=allow_pickle))
 
@@ -115,25 +112,25 @@ class ElementView(Mapping[str, Any]):
         lazy
             Read nothing but the metadata now; what is asked for is read then, through Dask.
         """
-        from modos.trees.opening import open_anndata
+        from modos.trees.tree_opening import open_anndata
 
         return open_anndata(self.store, lazy=lazy)
 
     def to_mudata(self) -> MuData:
         """Open its Zarr tree as MuData (extra `singlecell`)."""
-        from modos.trees.opening import open_mudata
+        from modos.trees.tree_opening import open_mudata
 
         return open_mudata(self.store)
 
     def to_spatialdata(self) -> SpatialData:
         """Open its Zarr tree as SpatialData (extra `spatial`)."""
-        from modos.trees.opening import open_spatialdata
+        from modos.trees.tree_opening import open_spatialdata
 
         return open_spatialdata(self.store)
 
     def to_xarray(self, group: str | None = None) -> Dataset:
         """Open its Zarr tree, or a group of it, as an xarray.Dataset, lazily (extra `xarray`)."""
-        from modos.trees.opening import open_xarray
+        from modos.trees.tree_opening import open_xarray
 
         return open_xarray(self.store, group)
 

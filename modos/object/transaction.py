@@ -68,7 +68,7 @@ from modos.object.stored_trees import has_files, list_tree_keys
 from modos.storage import Storage, open_storage
 from modos.storage.base import Progress, expect
 from modos.storage.write_log import WriteLog
-from modos.trees.sources import TreeSource, find_source
+from modos.trees.tree_sources import TreeSource, find_source
 
 _WORKERS = 4  # files that are copied at once
 

@@ -237,7 +237,7 @@ class LocalStorage(Storage):
                 raise
 
     def flush(self) -> None:
-        """Have all that was written on the disk; see `Storage.flush`."""
+        """Wait until all that was written is on the disk; see `Storage.flush`."""
         os.sync()
 
     def write_placed(

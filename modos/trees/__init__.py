@@ -9,5 +9,5 @@ In: folders, zip files and S3 prefixes with a Zarr hierarchy. Out: the files of
 an object, what they say of themselves, and a store that zarr-python reads.
 
 It imports storages, formats and errors, and knows no object.
-anndata, mudata, spatialdata and xarray are opened by `opening` alone.
+anndata, mudata, spatialdata and xarray are opened by `tree_opening` alone.
 """

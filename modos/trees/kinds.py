@@ -1,4 +1,4 @@
-"""Recognise what a Zarr tree is by its metadata: AnnData, MuData, SpatialData, VCF Zarr, OME-Zarr, xarray, or none of these."""
+"""Recognise the kind of a Zarr tree by its metadata."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.cores import count_cores
 from modos.storage.write_log import WriteLog
 from modos.trees.manifest import Manifest
-from modos.trees.sources import SourceFile, TreeSource
+from modos.trees.tree_sources import SourceFile, TreeSource
 
 SMALL = 4 << 20  # bytes of files that are put in one step
 _REMOTE_WORKERS = 16
@@ -40,7 +40,7 @@ def stage_tree(
         return file.name, digests.finish()
 
     workers = _REMOTE_WORKERS if log.storage.is_remote else count_cores()
-    made = Manifest.make(key, dict(fetch_ahead(copy, files, workers, 4 * workers)))
+    made = Manifest.make(key, dict(fetch_ahead(copy, files, workers, 4 * workers, wait=True)))
     write_manifest(log, made)
     log.storage.flush()
     return made

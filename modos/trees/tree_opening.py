@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from modos.errors import InvalidInputError, ModosError
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-    from mudata import MuData
-    from spatialdata import SpatialData
-    from xarray import Dataset
+    from anndata import AnnData as AnnData
+    from mudata import MuData as MuData
+    from spatialdata import SpatialData as SpatialData
+    from xarray import Dataset as Dataset
 
     from modos.trees.tree_store import TreeStore
 
