@@ -129,5 +129,7 @@ def _expect_free(storage: Storage, key: str) -> Iterator[None]:
 def exists_error(storage: Storage, key: str) -> AlreadyExistsError:
     """Return the error for a file that exists already."""
     return AlreadyExistsError(
-        f"there is a file {key} in {storage.url} already", "it is not overwritten: look at it, and remove it"
+        f"there is a file {key} in {storage.url} already",
+        "it is not overwritten: somebody else may just have made it; see with `modos check` whether an element has it, "
+        "and remove it if none has",
     )

@@ -7,8 +7,9 @@ what became superfluous is deleted.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -422,7 +423,7 @@ class Transaction:
         self._files.append(staged)
 
     def _stage(self, log: WriteLog, progress: Progress | None) -> None:
-        def stage(file: Staged) -> None:
+        def stage(file: Staged, progress: Progress | None) -> None:
             file.change.attributes |= file.stage(log, progress)
 
         amounts = [file.measure(self.storage) for file in self._files] if progress else []
@@ -432,15 +433,23 @@ class Transaction:
         arrays = [file for file in self._files if file.folders()]
         files = [file for file in self._files if not file.folders()]
         for file in arrays if len(files) > 1 else self._files:
-            stage(file)
+            stage(file, progress)
         if len(files) < 2:
             return
+        failed = threading.Event()
+
+        def tell(size: int) -> None:
+            if failed.is_set():
+                raise CancelledError
+            if progress:
+                progress(size)
+
         with ThreadPoolExecutor(_WORKERS) as pool:
-            futures = [pool.submit(stage, file) for file in files]
             try:
-                for future in futures:
+                for future in [pool.submit(stage, file, tell) for file in files]:
                     future.result()
             except BaseException:
+                failed.set()
                 pool.shutdown(cancel_futures=True)
                 raise
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
 from modos.api import MODO
+from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ConflictError, NotFoundError
 from tests.support.sampling import most
 
@@ -143,3 +145,23 @@ def test_a_transaction_that_raises_changes_nothing(place, path):
         tx.remove_element("sample/s")
         raise ZeroDivisionError
     assert place.open(path).metadata == before
+
+
+def test_of_several_files_none_is_gone_on_with_after_a_failure(tmp_path):
+    """Nor after Ctrl-C: what may take hours more is not waited for."""
+    modo, size, told = MODO.create(tmp_path / "ex"), 64 << 20, []
+    for name, length in ("a", 10), ("b", size):
+        (tmp_path / f"{name}.fastq").write_bytes(bytes(length))
+        modo.add_element({"id": name, "@type": "DataEntity"}, tmp_path / f"{name}.fastq")
+
+    def tell(count):
+        if count == 10:
+            raise KeyboardInterrupt
+        told.append(count)
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt):
+        modo.encrypt([SecretKey.random().public], progress=tell)
+    assert sum(told) < size // 2
+    assert not list((tmp_path / "ex").glob("*.c4gh*"))
+    assert modo.find_problems() == []
