@@ -44,7 +44,7 @@ class FileFormat:
     """A file format: its name in the schema and what it takes to handle it."""
 
     name: str
-    edam: str
+    edam: str | None
     suffixes: tuple[str, ...]
     kind: RecordKind | None = None
     index_suffixes: tuple[str, ...] = ()
@@ -76,7 +76,12 @@ FORMATS: dict[str, FileFormat] = {
         FileFormat("GFF3", "EDAM:format_1975", (".gff3", ".gff3.gz", ".gff", ".gff.gz"), index_suffixes=(".tbi", ".csi")),
         FileFormat("TwoBit", "EDAM:format_3009", (".2bit",)),
         FileFormat("Zarr", "EDAM:format_3915", (".zarr",)),
+        FileFormat("HDF5", "EDAM:format_3590", (".h5ad", ".h5mu", ".h5", ".hdf5")),
+        FileFormat("Loom", "EDAM:format_3913", (".loom",)),
+        FileFormat("mzML", "EDAM:format_3244", (".mzml", ".mzml.gz")),
         FileFormat("mzTab", "EDAM:format_3681", (".mztab",)),
+        FileFormat("OME-TIFF", "EDAM:format_3727", (".ome.tif", ".ome.tiff")),
+        FileFormat("Parquet", None, (".parquet",)),
         FileFormat("TSV", "EDAM:format_3475", (".tsv", ".tsv.gz")),
         FileFormat("JSON", "EDAM:format_3464", (".json",)),
     )

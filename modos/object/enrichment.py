@@ -12,7 +12,7 @@ from typing import Any
 
 from modos.errors import ModosError, NotFoundError
 from modos.errors.escaping import is_plain
-from modos.formats import format_of
+from modos.formats import format_of, is_array_path
 from modos.formats.mztab import MzTab, parse_mztab
 from modos.genomics import GenomicFile
 from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
@@ -55,7 +55,8 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
 
     CRAM and BAM give reference sequences (@SQ) and the samples of read groups
     (@RG SM) that are in the object; VCF and BCF contigs and samples; mzTab
-    samples and an assay. A reference with a FASTA, or one that names an
+    samples and an assay; a Zarr tree its kind, axes, shape and modalities, and a
+    VCF Zarr contigs and samples. A reference with a FASTA, or one that names an
     assembly of a reference store, gets all of its sequences with their MD5
     and refget digests, and its own. What is there already stays as it is.
 
@@ -68,10 +69,12 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
     for element_id in list(transaction.view.ids()):
         path = transaction.view.element(element_id).get("data_path")
         format = format_of(path) if path and element_id.startswith("data/") else None
-        if path is None or format is None or not (format.streamable or format.name == "mzTab"):
+        if path is None or format is None or not (format.streamable or format.name in ("mzTab", "Zarr")) or is_array_path(path):
             continue
         try:
-            if format.name == "mzTab":
+            if format.name == "Zarr":
+                _add_tree(transaction, element_id)
+            elif format.name == "mzTab":
                 _add_mztab(transaction, element_id, _read_mztab(storage, path))
             else:
                 _add_header(transaction, element_id, read_header(storage, path))
@@ -239,6 +242,22 @@ def _add_mztab(transaction: Transaction, data_id: str, table: MzTab) -> None:
         attributes |= {"name": table.title} if table.title else {}
         attributes |= {"description": table.description} if table.description else {}
         transaction.add_element(attributes)
+
+
+def _add_tree(transaction: Transaction, data_id: str) -> None:
+    from modos.object.stored_trees import load_manifest
+    from modos.trees.tree_description import describe_tree
+    from modos.trees.tree_opening import read_texts
+    from modos.trees.tree_store import TreeStore
+
+    attributes = transaction.view.element(data_id)
+    store = TreeStore(transaction.storage, load_manifest(transaction.storage, attributes))
+    told = describe_tree(store.metadata)
+    if any(attributes.get(slot) != value for slot, value in told.items()):
+        transaction.update_element(data_id, told)
+    if told.get("zarr_kind") == "VCF-Zarr":
+        contigs, samples = read_texts(store, "contig_id"), read_texts(store, "sample_id")
+        _add_header(transaction, data_id, Header([Sequence(name) for name in contigs], samples, new_samples=True))
 
 
 def _read_mztab(storage: Storage, key: str) -> MzTab:

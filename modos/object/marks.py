@@ -31,6 +31,10 @@ _OF_FILES = frozenset(
         "header_digests",
         "recipients",
         "sender",
+        "zarr_kind",
+        "axes",
+        "shape",
+        "modalities",
     )
 )
 _OF_GENOMES = _OF_FILES | {"data_format", "data_checksum"}

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from modos.formats import (
     TREE_SUFFIX,
     ZARR,
     companion_names,
+    files_name,
     format_of,
     index_names,
     is_compressed,
@@ -399,13 +400,21 @@ def _remove(storage: Storage, superfluous: list[str]) -> None:
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:
-    """List keys and sizes of the files in an object, without its metadata, records of changes, and lists of digests."""
+    """List keys and sizes of the files and trees in an object, without its metadata, records of changes, and lists."""
     inner = (ZARR + "/", FOLDER + "/")
     found = {info.key: info.size for info in storage.iter_files() if not info.key.startswith(inner)}
-    lists = {parts_name(key) for key in found} | {name for key in _folders_of_trees(found) for name in companion_names(key)}
-    return [(key, size) for key, size in found.items() if key not in lists]
+    trees = {folder for folder in map(_tree_of, found) if folder and files_name(folder) in found}
+    lists = {parts_name(key) for key in found} | {name for folder in trees for name in companion_names(folder)}
+    listed: dict[str, int] = {}
+    for key, size in found.items():
+        if key not in lists:
+            folder = _tree_of(key)
+            place = folder if folder in trees else key
+            listed[place] = listed.get(place, 0) + size
+    return list(listed.items())
 
 
-def _folders_of_trees(keys: Iterable[str]) -> set[str]:
-    folders = ((key, key.find(f"{TREE_SUFFIX}/")) for key in keys)
-    return {key[: at + len(TREE_SUFFIX)] for key, at in folders if at > 0}
+def _tree_of(key: str) -> str:
+    """Return the folder that a file of a tree would be in; empty for any other."""
+    at = key.find(f"{TREE_SUFFIX}/")
+    return key[: at + len(TREE_SUFFIX)] if at > 0 else ""

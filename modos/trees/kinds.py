@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard
 
 from modos.errors import IntegrityError
 
-Kind = Literal["AnnData", "MuData", "SpatialData", "VCF Zarr", "OME-Zarr", "xarray", "Zarr"]
+Kind = Literal["AnnData", "MuData", "SpatialData", "VCF-Zarr", "OME-Zarr", "xarray"]
 ReadFile = Callable[[str], bytes | None]  # gives a file of a tree by its name; None if there is none
 
 MOST_METADATA = 64 << 20  # bytes of a document of metadata
@@ -96,11 +96,11 @@ class TreeMetadata:
         return document
 
 
-def find_kind(tree: TreeMetadata) -> Kind:
-    """Find the kind of a tree."""
+def find_kind(tree: TreeMetadata) -> Kind | None:
+    """Find the kind of a tree; None if it is of none that is known."""
     root = tree.node()
     if root is None:
-        return "Zarr"
+        return None
     encoding = root.attributes.get("encoding-type")
     if encoding == "anndata":
         return "AnnData"
@@ -109,12 +109,12 @@ def find_kind(tree: TreeMetadata) -> Kind:
     if "spatialdata_attrs" in root.attributes:
         return "SpatialData"
     if "vcf_zarr_version" in root.attributes:
-        return "VCF Zarr"
+        return "VCF-Zarr"
     if any(name in root.attributes for name in ("ome", "multiscales", "plate", "bioformats2raw.layout")):
         return "OME-Zarr"
     if root.shape is None and any(_has_dimensions(tree.node(name)) for name in tree.children()):
         return "xarray"
-    return "Zarr"
+    return None
 
 
 def _has_dimensions(node: Node | None) -> bool:

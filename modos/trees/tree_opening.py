@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modos.errors import InvalidInputError, ModosError
+from modos.errors import IntegrityError, InvalidInputError, ModosError
+from modos.errors.escaping import escape_line, is_plain
+from modos.trees.kinds import find_kind
 
 if TYPE_CHECKING:
     from anndata import AnnData as AnnData
@@ -14,10 +19,12 @@ if TYPE_CHECKING:
     from spatialdata import SpatialData as SpatialData
     from xarray import Dataset as Dataset
 
+    from modos.trees.kinds import Kind
     from modos.trees.tree_store import TreeStore
 
 
 Opened = TypeVar("Opened")
+_MOST_TEXTS = 1 << 20
 
 
 def open_group(store: TreeStore) -> Any:
@@ -25,6 +32,26 @@ def open_group(store: TreeStore) -> Any:
     import zarr
 
     return _open(store, lambda: zarr.open(store, mode="r"), "Zarr")
+
+
+def read_texts(store: TreeStore, name: str) -> list[str]:
+    """Read an array of texts, of one dimension; empty if there is none.
+
+    Raises
+    ------
+    IntegrityError
+        It has more than 2^20 texts, or control characters in one.
+    """
+    group = open_group(store)
+    if name not in group:
+        return []
+    array = group[name]
+    if array.ndim != 1 or array.shape[0] > _MOST_TEXTS:
+        raise IntegrityError(f"{store}/{name} is no list of at most {_MOST_TEXTS:,} texts", "write the tree again")
+    texts = [str(text) for text in _open(store, lambda: array[:], "Zarr")]
+    if wrong := next((text for text in texts if not is_plain(text)), None):
+        raise IntegrityError(f"{store}/{name} has the text {escape_line(wrong)}, with control characters", "write it again")
+    return texts
 
 
 def open_anndata(store: TreeStore, *, lazy: bool = False) -> AnnData:
@@ -35,6 +62,7 @@ def open_anndata(store: TreeStore, *, lazy: bool = False) -> AnnData:
     lazy
         Read nothing but the metadata now; what is asked for is read then, through Dask.
     """
+    _check_kind(store, "AnnData")
     anndata = _require("anndata", "singlecell")
     if lazy:
         _require("dask.array", "singlecell")
@@ -45,14 +73,43 @@ def open_anndata(store: TreeStore, *, lazy: bool = False) -> AnnData:
 
 def open_mudata(store: TreeStore) -> MuData:
     """Open a tree as MuData."""
+    _check_kind(store, "MuData")
     mudata = _require("mudata", "singlecell")
     return _open(store, lambda: mudata.read_zarr(store), "MuData")
 
 
 def open_spatialdata(store: TreeStore) -> SpatialData:
-    """Open a tree as SpatialData."""
+    """Open a tree as SpatialData.
+
+    The package reads the files by itself, now and later. So all of them are
+    compared first; a tree that is not on this machine is copied to a temporary
+    folder, which is removed with what is returned.
+    """
+    _check_kind(store, "SpatialData")
     spatialdata = _require("spatialdata", "spatial")
-    return _open(store, lambda: spatialdata.read_zarr(open_group(store)), "SpatialData")
+    if store.local_folder:
+        store.read_all()
+        return _open(store, lambda: spatialdata.read_zarr(store.local_folder), "SpatialData")
+    folder = tempfile.TemporaryDirectory(prefix="modos-")
+    try:
+        copy = Path(folder.name, "tree.zarr")
+        _copy(store, copy)
+        found = _open(store, lambda: spatialdata.read_zarr(copy), "SpatialData")
+    except BaseException:
+        folder.cleanup()
+        raise
+    weakref.finalize(found, folder.cleanup)
+    return found
+
+
+def _copy(store: TreeStore, folder: Path) -> None:
+    def keep(name: str, data: bytes) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(data)
+
+    store.read_all(keep)
 
 
 def open_xarray(store: TreeStore, group: str | None = None) -> Dataset:
@@ -67,6 +124,15 @@ def open_xarray(store: TreeStore, group: str | None = None) -> Dataset:
     consolidated = None if group is None else False
     dataset: Dataset = _open(store, lambda: xarray.open_zarr(store, group=group, consolidated=consolidated, chunks={}), "xarray")
     return dataset
+
+
+def _check_kind(store: TreeStore, wanted: Kind) -> None:
+    found = find_kind(store.metadata)
+    if found != wanted:
+        raise InvalidInputError(
+            f"{store} is {found or 'a Zarr hierarchy of no kind that is known'}, and no {wanted}",
+            "open it as what it is, or with to_zarr()",
+        )
 
 
 def _require(module: str, extra: str) -> Any:

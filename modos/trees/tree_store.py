@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from modos.errors import InvalidInputError
+from modos.errors import IntegrityError, InvalidInputError
 from modos.storage import Readable
+from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
+from modos.trees.kinds import MOST_METADATA, TreeMetadata
 from modos.trees.manifest import Manifest
 
 _WORKERS = 16
+_PIECE = 4 << 20
 _METADATA = (".zarray", ".zmetadata", "zarr.json")
 _RUNS_CODE = ("pickle", "dill", "cloudpickle", "joblib")  # codecs of objects: to read a chunk is to run what is in it
 
@@ -81,6 +85,35 @@ class TreeStore(Store):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
+
+    @property
+    def local_folder(self) -> Path | None:
+        """Its folder on this machine, if it is on this machine; what is read there is not compared."""
+        return None if self._storage.is_remote else Path(self._storage.url, self._manifest.key)
+
+    def read_all(self, keep: Callable[[str, bytes], None] | None = None) -> None:
+        """Read all files, several at once, each of which is compared; `keep` gets the pieces of each in order."""
+
+        def read(name: str, _: threading.Event) -> None:
+            key, size = f"{self._manifest.key}/{name}", self._manifest.sizes[name]
+            for at in range(0, max(size, 1), _PIECE):
+                data = self._files.read_part(key, at, min(at + _PIECE, size))[0]
+                if keep:
+                    keep(name, data)
+
+        for _ in fetch_ahead(read, self._manifest.names, _WORKERS, 4 * _WORKERS, wait=True):
+            pass
+
+    @property
+    def metadata(self) -> TreeMetadata:
+        """Metadata of its groups and arrays, read as they are asked for."""
+        return TreeMetadata(self._read_metadata, self._manifest.names, str(self))
+
+    def _read_metadata(self, name: str) -> bytes | None:
+        size = self._manifest.sizes.get(name)
+        if size is not None and size > MOST_METADATA:
+            raise IntegrityError(f"{self}/{name} has {size:,} bytes, too many for metadata", "write the tree again")
+        return None if size is None else self._read(name, 0, size)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read a file, or bytes of it; None if the tree has none of that name."""

@@ -304,6 +304,10 @@ class DataEntity(NamedThing):
     id: Union[str, DataEntityId] = None
     data_path: str = None
     data_format: Union[str, "DataFormat"] = None
+    zarr_kind: Optional[Union[str, "ZarrKind"]] = None
+    axes: Optional[Union[str, list[str]]] = empty_list()
+    shape: Optional[Union[int, list[int]]] = empty_list()
+    modalities: Optional[Union[str, list[str]]] = empty_list()
     has_sample: Optional[Union[Union[str, SampleId], list[Union[str, SampleId]]]] = empty_list()
     has_reference: Optional[Union[Union[str, ReferenceGenomeId], list[Union[str, ReferenceGenomeId]]]] = empty_list()
     data_checksum: Optional[str] = None
@@ -333,6 +337,21 @@ class DataEntity(NamedThing):
             self.MissingRequiredField("data_format")
         if not isinstance(self.data_format, DataFormat):
             self.data_format = DataFormat(self.data_format)
+
+        if self.zarr_kind is not None and not isinstance(self.zarr_kind, ZarrKind):
+            self.zarr_kind = ZarrKind(self.zarr_kind)
+
+        if not isinstance(self.axes, list):
+            self.axes = [self.axes] if self.axes is not None else []
+        self.axes = [v if isinstance(v, str) else str(v) for v in self.axes]
+
+        if not isinstance(self.shape, list):
+            self.shape = [self.shape] if self.shape is not None else []
+        self.shape = [v if isinstance(v, int) else int(v) for v in self.shape]
+
+        if not isinstance(self.modalities, list):
+            self.modalities = [self.modalities] if self.modalities is not None else []
+        self.modalities = [v if isinstance(v, str) else str(v) for v in self.modalities]
 
         if not isinstance(self.has_sample, list):
             self.has_sample = [self.has_sample] if self.has_sample is not None else []
@@ -703,6 +722,21 @@ class DataFormat(EnumDefinitionImpl):
         text="Zarr",
         description="Chunked arrays.",
         meaning=EDAM["format_3915"])
+    HDF5 = PermissibleValue(
+        text="HDF5",
+        description="Arrays in one file; AnnData and MuData (.h5ad, .h5mu).",
+        meaning=EDAM["format_3590"])
+    Loom = PermissibleValue(
+        text="Loom",
+        description="Matrices of cells and genes.",
+        meaning=EDAM["format_3913"])
+    mzML = PermissibleValue(
+        text="mzML",
+        description="Mass spectra.",
+        meaning=EDAM["format_3244"])
+    Parquet = PermissibleValue(
+        text="Parquet",
+        description="Tables in columns.")
     mzTab = PermissibleValue(
         text="mzTab",
         description="Results of mass spectrometry.",
@@ -719,6 +753,44 @@ class DataFormat(EnumDefinitionImpl):
     _defn = EnumDefinition(
         name="DataFormat",
     )
+
+    @classmethod
+    def _addvals(cls):
+        setattr(cls, "OME-TIFF",
+            PermissibleValue(
+                text="OME-TIFF",
+                description="Images with their metadata.",
+                meaning=EDAM["format_3727"]))
+
+class ZarrKind(EnumDefinitionImpl):
+
+    AnnData = PermissibleValue(
+        text="AnnData",
+        description="Cells and their genes: the layout of the package anndata.")
+    MuData = PermissibleValue(
+        text="MuData",
+        description="Several modalities of the same cells: the layout of the package mudata.")
+    SpatialData = PermissibleValue(
+        text="SpatialData",
+        description="Images, shapes, points and tables in one space: the layout of the package spatialdata.")
+    xarray = PermissibleValue(
+        text="xarray",
+        description="Arrays with named dimensions.")
+
+    _defn = EnumDefinition(
+        name="ZarrKind",
+    )
+
+    @classmethod
+    def _addvals(cls):
+        setattr(cls, "VCF-Zarr",
+            PermissibleValue(
+                text="VCF-Zarr",
+                description="Variants of a cohort: the VCF Zarr specification."))
+        setattr(cls, "OME-Zarr",
+            PermissibleValue(
+                text="OME-Zarr",
+                description="Images in several resolutions: the OME-NGFF specification."))
 
 # Slots
 class slots:
@@ -771,6 +843,18 @@ slots.data_path = Slot(uri=MODOS.data_path, name="data_path", curie=MODOS.curie(
 
 slots.data_format = Slot(uri=MODOS.data_format, name="data_format", curie=MODOS.curie('data_format'),
                    model_uri=MODOS.data_format, domain=None, range=Optional[Union[str, "DataFormat"]])
+
+slots.zarr_kind = Slot(uri=MODOS.zarr_kind, name="zarr_kind", curie=MODOS.curie('zarr_kind'),
+                   model_uri=MODOS.zarr_kind, domain=None, range=Optional[Union[str, "ZarrKind"]])
+
+slots.axes = Slot(uri=MODOS.axes, name="axes", curie=MODOS.curie('axes'),
+                   model_uri=MODOS.axes, domain=None, range=Optional[Union[str, list[str]]])
+
+slots.shape = Slot(uri=MODOS.shape, name="shape", curie=MODOS.curie('shape'),
+                   model_uri=MODOS.shape, domain=None, range=Optional[Union[int, list[int]]])
+
+slots.modalities = Slot(uri=MODOS.modalities, name="modalities", curie=MODOS.curie('modalities'),
+                   model_uri=MODOS.modalities, domain=None, range=Optional[Union[str, list[str]]])
 
 slots.data_checksum = Slot(uri=MODOS.data_checksum, name="data_checksum", curie=MODOS.curie('data_checksum'),
                    model_uri=MODOS.data_checksum, domain=None, range=Optional[str],
