@@ -50,7 +50,7 @@ INSIDE = {
         {"changes", "damage", "finding", "healing", "leftovers", "references", "track_sequence", "transfer"},
         {"array_checks", "file_checks", "incoming", "incoming_trees", "mending", "moving", "sending", "tree_checks"},
         {"checking", "copying", "repair_plan", "sampling"},
-        {"array_recording", "array_repairs"},
+        {"array_recording", "array_repairs", "pack_writer"},
         {"repairing"},
         {"file_encryption", "transaction"},
         {"describing", "enrichment", "encryption_changes", "open_object", "recording", "track_changes"},

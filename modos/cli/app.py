@@ -23,6 +23,8 @@ _COMMANDS = {
     "check": Listed("checks.check", _OBJECTS),
     "diff": Listed("metadata.diff", _OBJECTS),
     "upgrade": Listed("checks.upgrade", _OBJECTS),
+    "pack": Listed("packs.pack", _OBJECTS),
+    "unpack": Listed("packs.unpack", _OBJECTS),
     "remote": Listed("remote.app", _OBJECTS, "Objects on a server: list, upload, download."),
     "stream": Listed("stream.stream", _DATA),
     "coverage": Listed("stream.coverage", _DATA),

@@ -80,7 +80,7 @@ def upload(
     plan = MODO.open(path).plan_upload(
         target, options.endpoint, None, options.s3_kwargs, include=include, exclude=exclude, data=not no_data
     )
-    _copy(plan, dry_run, "upload", json)
+    copy(plan, dry_run, "upload", json)
 
 
 @app.command(cls=accept_spellings("remote download"))
@@ -99,10 +99,11 @@ def download(
 
     modos --anon remote download s3://public-bucket/ex data/ex --no-data
     """
-    _copy(open_object(path).plan_download(target, include=include, exclude=exclude, data=not no_data), dry_run, "download", json)
+    copy(open_object(path).plan_download(target, include=include, exclude=exclude, data=not no_data), dry_run, "download", json)
 
 
-def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
+def copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
+    """Carry a plan of a copy out, or show it."""
     from modos.errors import RemoteError
     from modos.formats import is_list
     from modos.object.copying import copy_planned

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
-from modos.remote.urls import SERVED
+from modos.remote.urls import PACKED, SERVED
 from modos.storage import open_storage
 from modos.storage.processes.forking import cached_property
 from modos.storage.s3_arguments import check_no_secrets
+from modos.storage.zip_format import ENDING
 
 if TYPE_CHECKING:
     from modos.remote.services import Services
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def is_remote(path: Any) -> bool:
-    """Return whether an object is at S3 or at a modos server, and not in a folder of this machine."""
-    return str(path).startswith("s3://") or bool(SERVED.fullmatch(str(path)))
+    """Return whether an object is at S3, at a modos server, or in one file at any server, and not on this machine."""
+    text = str(path)
+    return text.startswith("s3://") or bool(SERVED.fullmatch(text) or PACKED.fullmatch(text))
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class ObjectAddress:
     ----------
     path
         A folder, `s3://bucket/prefix`, or `http://server/files/OBJECT` of a
-        modos server. Only `s3://` and a URL with `/files` make it remote.
+        modos server; or an object in one file: `ex.zip`, `s3://bucket/ex.zip`
+        or `https://server/ex.zip`. All else but these URLs is of this machine.
     endpoint
         URL of a modos server, which tells where S3 and htsget are.
     services
@@ -86,6 +89,18 @@ class ObjectAddress:
             raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
         return ObjectAddress(target, endpoint or self.endpoint, services or self.services, s3_kwargs)
 
+    def of_copy(
+        self,
+        target: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+    ) -> ObjectAddress:
+        """Return the address of a copy at S3, with the same services where no others are given, or on this machine."""
+        if str(target).startswith("s3://"):
+            return self.at_s3(str(target), endpoint, services, s3_kwargs or self.s3_kwargs)
+        return self.in_folder(target)
+
     @classmethod
     def in_folder(cls, target: str | Path) -> ObjectAddress:
         """Return the address of a copy in a folder."""
@@ -109,7 +124,7 @@ class Connection:
 
     def __init__(self, address: ObjectAddress):
         self.address = address
-        self.storage: Storage = self._open_remote() if is_remote(address.path) else open_storage(address.path)
+        self.storage: Storage = self._open_remote() if is_remote(address.path) else _open_here(address.path)
 
     def _open_remote(self) -> Storage:
         from modos.remote.access import open_remote
@@ -131,3 +146,22 @@ class Connection:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the address: unpickling connects anew."""
         return type(self), (self.address,)
+
+
+def refuse_file_name(storage: Storage) -> None:
+    """Raise InvalidInputError for a place where there is no object yet, and which is called as one in one file is."""
+    if storage.url.lower().endswith(ENDING):
+        raise InvalidInputError(
+            f"{storage.url} is the name of an object in one file, not of a folder",
+            f"`modos pack OBJECT {storage.url}` makes it of an object; for a folder, choose a name without {ENDING}",
+        )
+
+
+def _open_here(path: str | Path) -> Storage:
+    """Open a folder of this machine, or the zip file that an object was packed into."""
+    if str(path).lower().endswith(ENDING) and os.path.isfile(path):
+        from modos.storage.zipped import ZippedStorage
+
+        folder, name = os.path.split(os.path.realpath(path))
+        return ZippedStorage(open_storage(folder), name, str(path))
+    return open_storage(path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from functools import partial
 
 from modos.encryption.keys import SecretKey
 from modos.errors import SchemaError
-from modos.formats import ZARR, is_file_path, parts_name
+from modos.formats import ZARR, is_encrypted, is_file_path, parts_name
 from modos.metadata import model
 from modos.object import commits, journal
 from modos.object.array_checks import CompareArray, check_arrays, compare_all, mend_lists
@@ -21,6 +22,7 @@ from modos.object.tree_checks import CompareTree, check_trees, compare_all_files
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
 from modos.storage.processes import ownership
+from modos.storage.zipped import ZippedStorage
 
 
 def find_problems(
@@ -82,6 +84,8 @@ def find_problems(
     yield from check_arrays(storage, document, sizes, compare_array)
     compare_tree = compare_tree or (compare_all_files(storage, progress) if checksums else None)
     yield from check_trees(storage, document, sizes, compare_tree)
+    if checksums and isinstance(storage, ZippedStorage):
+        yield from _check_entries(storage, document, progress)
     yield from _check_references(storage, document, endpoint)
     yield from find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
@@ -153,6 +157,19 @@ def _check_elements(document: Document) -> Iterator[Finding]:
             for link in attributes.get(slot, ()):
                 if link not in document:
                     yield Finding("link", element_id, f"{slot} links to {link}, which is not there")
+
+
+def _check_entries(storage: ZippedStorage, document: Document, progress: Progress | None) -> Iterator[Finding]:
+    """Compare the entries of a zip file with its directory; the bytes of those that have digests were compared with these."""
+    trees, paths = document.tree_folders(), document.data_paths()
+    compared = {path for path, id in paths.items() if not is_encrypted(path) and document.element(id).get("data_digest")}
+    is_compared = partial(_is_among, compared - trees, trees & compared)
+    for key, message in storage.find_damaged(is_compared, progress):
+        yield Finding("checksum", key, message)
+
+
+def _is_among(files: Container[str], folders: Container[str], key: str) -> bool:
+    return key in files or journal.is_below(key, folders)
 
 
 def _check_references(storage: Storage, document: Document, endpoint: str | None) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from modos.errors import (
 )
 from modos.formats import SHARDS_LIST, ZARR, companion_names, is_file_path, name_of, parts_name
 from modos.object import commits, journal
+from modos.object.address import refuse_file_name
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
 from modos.object.sending import (
@@ -123,13 +124,14 @@ def plan_copy(
     infos = list(target.iter_files())
     present, left = {info.key: info.size for info in infos}, _find_left_files(target, infos)
     if base is None:
+        refuse_file_name(target)
         foreign = [key for key in present if key not in left and not key.startswith((f"{FOLDER}/", f"{ZARR}/"))]
         if foreign:
             raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
     else:
         _check_follows(document, base, source, target)
     trees = TreeRecords(source, document)
-    wanted = _list_wanted(source, document, trees, include, exclude) if data else []
+    wanted = list_wanted(source, document, trees, include, exclude) if data else []
     same = _find_unchanged(wanted, find_expected(base) if base else {}, present)
     if base is not None:
         same |= _find_unchanged_arrays(wanted, base, document, present)
@@ -289,9 +291,10 @@ def _find_last_commit(document: Document) -> str | None:
     return commits[-1] if commits else None
 
 
-def _list_wanted(
-    source: Storage, document: Document, trees: TreeRecords, include: Sequence[str], exclude: Sequence[str]
+def list_wanted(
+    source: Storage, document: Document, trees: TreeRecords, include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> list[FileToSend]:
+    """List the files of an object that a copy has, but for its metadata; IntegrityError where one of them is missing."""
     expected, mirrors = find_expected(document), {commits.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {ROOT_KEY}
     is_chosen = _make_chooser(document, trees, include, exclude)

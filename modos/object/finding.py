@@ -37,6 +37,7 @@ from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.storage.given import refuse_pipe
 from modos.storage.verified import VerifiedFiles
+from modos.storage.zipped import ZippedStorage
 
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
@@ -290,8 +291,8 @@ class _HtsgetPlace(NamedTuple):
 
 def _htsget_place(storage: Storage, services: Services | None, key: str) -> _HtsgetPlace | None:
     """Return where htsget gives out a file; None if there is no server for it."""
-    if services is None or services.htsget is None:
-        return None
+    if services is None or services.htsget is None or isinstance(storage, ZippedStorage):
+        return None  # no server of htsget looks into zip files
     url = f"{storage.url}/{stem_of(key)}"
     if services.root is None:
         return _HtsgetPlace(services.htsget, services.endpoint, url.removeprefix("s3://").partition("/")[2])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from modos.object.genomes import Genomes
     from modos.object.health import Health
     from modos.object.notebook import ElementView
+    from modos.object.pack_writer import PackPlan
     from modos.object.streaming import GenomicFiles
     from modos.object.transaction import Transaction
     from modos.remote.services import Services
@@ -57,7 +58,8 @@ class MODO:
     ----------
     path
         A folder, `s3://bucket/prefix`, or `http://server/files/OBJECT` of a
-        modos server. Only `s3://` and a URL with `/files` make it remote.
+        modos server; or an object in one file: `ex.zip`, `s3://bucket/ex.zip`
+        or `https://server/ex.zip`. All else but these URLs is of this machine.
     endpoint
         URL of a modos server, which tells where S3 and htsget are.
     services
@@ -683,6 +685,84 @@ class MODO:
         copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
         copy.refresh()
         return copy
+
+    def plan_packing(self) -> PackPlan:
+        """Plan what `pack` writes: `files` and `size`."""
+        from modos.object.pack_writer import PackPlan
+
+        return PackPlan(self.storage)
+
+    def pack(
+        self,
+        target: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        progress: Progress | None = None,
+        *,
+        plan: PackPlan | None = None,
+    ) -> Self:
+        """Pack the object into one zip file, every byte checked; returns the object in it, which is only read.
+
+        The same object always gives the same bytes.
+
+        Parameters
+        ----------
+        target
+            A new file, `ex.zip`, or `s3://bucket/ex.zip`.
+        plan
+            What `plan_packing` has planned, where that was asked for before.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is something at the target.
+        ConflictError
+            Somebody changes the object.
+        ChecksumMismatch
+            A file is not what its metadata say.
+        """
+        from modos.object.pack_writer import pack
+
+        address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
+        pack(plan or self.plan_packing(), address.connect().storage, progress)
+        return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
+
+    def plan_unpacking(
+        self,
+        target: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        **chosen: Any,
+    ) -> CopyPlan:
+        """Plan what `unpack` is going to write; InvalidInputError if the object is not in one file. See `plan_upload`."""
+        from modos.object.copying import plan_copy
+        from modos.storage.zipped import ZippedStorage
+
+        if not isinstance(self.storage, ZippedStorage):
+            raise InvalidInputError(
+                f"{self.storage.url} is not an object in one file", "`modos remote upload` and `download` copy other objects"
+            )
+        return plan_copy(
+            self.storage, self._object.address.of_copy(target, endpoint, services, s3_kwargs).connect().storage, **chosen
+        )
+
+    def unpack(
+        self,
+        target: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
+        progress: Progress | None = None,
+        **chosen: Any,
+    ) -> Self:
+        """Copy an object that is in one file to a folder or an S3 prefix, every byte checked; returns the copy. See `upload`."""
+        from modos.object.copying import copy_planned
+
+        copy_planned(self.plan_unpacking(target, endpoint, services, s3_kwargs, **chosen), progress)
+        address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
+        return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
 
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not belong to it, and stay."""

@@ -10,7 +10,7 @@ from modos.errors import AlreadyExistsError, NotFoundError
 from modos.metadata import model
 from modos.metadata.ids import check_object_id
 from modos.object import commits
-from modos.object.address import Connection, ObjectAddress
+from modos.object.address import Connection, ObjectAddress, refuse_file_name
 from modos.object.document import Document
 from modos.object.newest import Newest
 
@@ -73,6 +73,7 @@ class OpenObject(Connection):
         from modos.object import journal
         from modos.object.record import entries
 
+        refuse_file_name(self.storage)
         journal.recover(self.storage)
         journal.refuse_busy(self.storage, entries(self.storage))
         if next(self.storage.iter_files(), None) is not None:

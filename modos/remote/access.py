@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
-from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
+from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError
 from modos.remote.served import ServedStorage
 from modos.remote.services import (
     Services,
@@ -20,7 +20,7 @@ from modos.remote.services import (
     resolve_services,
     token_for,
 )
-from modos.remote.urls import SERVED, served_url
+from modos.remote.urls import PACKED, SERVED, served_url
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
 from modos.storage.http.reach import origin
@@ -49,6 +49,37 @@ def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None
 
 
 def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> Storage:
+    """Open the storage at an `s3://` URL, at `/files/` of a modos server, or in a zip file at these or at any server.
+
+    A URL that ends with `.zip` is asked for once: where there is no such file, it is a folder's.
+    """
+    text = str(url)
+    if (packed := PACKED.fullmatch(text)) and not SERVED.fullmatch(text):
+        return _open_packed(packed["file"], packed["inner"])
+    storage = _open_place(url, services, given)
+    place = storage.as_file() if text.lower().endswith(".zip") else None
+    if place is None:
+        return storage
+    from modos.storage.zipped import open_zipped
+
+    try:
+        return open_zipped(*place, storage.url) or storage
+    except AccessError:  # of S3, where it does not tell what is not there
+        return storage
+
+
+def _open_packed(file: str, inner: str | None) -> Storage:
+    """Open a zip file at a server; NotFoundError for what lies in it."""
+    from modos.storage.url import AnywhereStorage
+    from modos.storage.zipped import ZippedStorage
+
+    if inner and inner.strip("/"):
+        raise NotFoundError(f"no MODO at {file}{inner}", f"the object is {file}")
+    folder, _, name = file.rpartition("/")
+    return ZippedStorage(AnywhereStorage(folder), unquote(name), file)
+
+
+def _open_place(url: Any, services: Services, given: dict[str, Any] | None) -> Storage:
     """Open the storage at an `s3://` URL, or at `/files/` of a modos server.
 
     What is given (arguments of s3fs) stands. Else a server that gives

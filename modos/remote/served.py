@@ -75,6 +75,11 @@ class ServedStorage(ReadOnlyStorage):
         """Return the storage of a folder below this one; see `Storage.child`."""
         return ServedStorage(f"{self._url}/{check_key(prefix)}", f"{self._files_url}/{quote(prefix)}", self._token)
 
+    def as_file(self) -> tuple[ServedStorage, str]:
+        """Return the storage above this one, and the key of the root in it; see `Storage.as_file`."""
+        (url, _, key), files_url = self._url.rpartition("/"), self._files_url.rpartition("/")[0]
+        return ServedStorage(url, files_url, self._token), key
+
     def stat(self, key: str) -> ObjectInfo:
         """Return size, tag and time of a file; see `Storage.stat`."""
         with self._ask("HEAD", key) as answer:

@@ -1,4 +1,4 @@
-"""URLs of what a modos server gives out."""
+"""URLs of what a modos server gives out, and of objects in one file at any other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from urllib.parse import quote
 
 SERVED = re.compile(r"(?P<server>https?://(?:(?!/(?:reads|variants)/).)+?)/files(?:/(?P<key>.*))?", re.IGNORECASE)
+
+PACKED = re.compile(r"(?P<file>https?://[^/?#]+(?=/)(?:(?!/(?:reads|variants)/)[^?#])+?\.zip)(?P<inner>/[^?#]*)?", re.IGNORECASE)
 
 
 def served_url(endpoint: str, key: str) -> str:

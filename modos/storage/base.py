@@ -297,6 +297,10 @@ class Storage(ABC):
     def child(self, prefix: str) -> Storage:
         """Return the storage rooted at a folder of this one."""
 
+    def as_file(self) -> tuple[Storage, str] | None:
+        """Return the storage above this one, and the key of the root in it, which may be a file; None if there is none."""
+        return None
+
     @property
     def can_list(self) -> bool:
         """Return whether it tells which files there are."""

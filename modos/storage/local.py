@@ -96,6 +96,10 @@ class LocalStorage(Storage):
         """Return the same storage, where no link leads out of the folder of an object; see `Storage.confine`."""
         return LocalStorage(self._root, marker)
 
+    def as_file(self) -> tuple[LocalStorage, str] | None:
+        """Return the storage above this one, and the key of the root in it; see `Storage.as_file`."""
+        return LocalStorage(self._root.parent), self._root.name
+
     def presign(self, key: str, expires: int) -> str | None:
         """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
         return None

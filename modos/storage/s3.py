@@ -124,6 +124,13 @@ class S3Storage(Uploads):
         """Return the storage of a folder below this one; see `Storage.child`."""
         return S3Storage(self._bucket, self._full_key(prefix), self._filesystem, self._public_filesystem)
 
+    def as_file(self) -> tuple[S3Storage, str] | None:
+        """Return the storage above this one, and the key of the root in it; see `Storage.as_file`."""
+        if not self._prefix:
+            return None
+        above, _, key = self._prefix.rpartition("/")
+        return S3Storage(self._bucket, above, self._filesystem, self._public_filesystem), key
+
     def stat(self, key: str) -> ObjectInfo:
         """Return size, tag and time of a file; see `Storage.stat`."""
         answer = self._call("head_object", key)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
-from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
+from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.event_loop import Filesystem
 from modos.storage.http.asking import transport_reason
@@ -55,7 +55,7 @@ class AnywhereStorage(ReadOnlyStorage):
                 f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path"
             ) from None
         self._root = self._url if self._is_http else rest
-        self._sizes: dict[str, int] = {}
+        self._infos: dict[str, ObjectInfo] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the URL, and without a token: unpickling asks for it anew; AccessError for a URL with a password."""
@@ -74,7 +74,7 @@ class AnywhereStorage(ReadOnlyStorage):
             **vars(self),
             "_url": f"{self._url}/{check_key(prefix)}",
             "_root": f"{self._root}/{prefix}",
-            "_sizes": {},
+            "_infos": {},
         }
         return other
 
@@ -84,45 +84,56 @@ class AnywhereStorage(ReadOnlyStorage):
         size = info.get("size")
         if not isinstance(size, int):
             raise ProtocolError(f"{self._url}/{key}: the server does not say how large it is")
-        self._sizes[key] = size
-        return ObjectInfo(key, size, str(info.get("ETag") or info.get("mtime") or size))
+        tag = info.get("ETag") or info.get("Last-Modified") or info.get("mtime") or size
+        found = self._infos[key] = ObjectInfo(key, size, str(tag))
+        return found
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read a file and its tag; see `Storage.read`."""
-        size = self.stat(key).size
-        if size > _MAX_WHOLE:
-            raise ProtocolError(f"{self._url}/{key} has {size:,} bytes, which is too much for it")
-        data = self._read(key, 0, size)
+        info = self.stat(key)
+        if info.size > _MAX_WHOLE:
+            raise ProtocolError(f"{self._url}/{key} has {info.size:,} bytes, which is too much for it")
+        data = self._read(info, 0, info.size)
         return data, str(len(data))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end) of a file; see `Storage.read_part`."""
-        info = ObjectInfo(key, self._sizes[key], "") if key in self._sizes and not if_match else self.stat(key)
+        info = self._infos.get(key)
+        if info is None or (if_match is not None and (info.etag != if_match or not self._is_http)):
+            info = self.stat(key)
+        if if_match is not None and info.etag != if_match:
+            raise _changed_error(f"{self._url}/{key}")
         end = min(end, info.size)
-        if end <= start:
-            return b"", info
-        return self._read(key, start, end), info
+        return (self._read(info, start, end, is_pinned=if_match is not None) if end > start else b""), info
 
-    def _read(self, key: str, start: int, end: int) -> bytes:
+    def _read(self, info: ObjectInfo, start: int, end: int, *, is_pinned: bool = False) -> bytes:
         """Read bytes [start, end), and never more, whatever a server sends."""
-        headers = {"Range": f"bytes={start}-{end - 1}"} if start or end < self._sizes[key] else {}
-        data: bytes = self._ask(key, "open", start, end, headers)
+        headers = {"Range": f"bytes={start}-{end - 1}"} if start or end < info.size else {}
+        data: bytes = self._ask(info.key, "open", start, end, headers, info if is_pinned else None)
         if len(data) != end - start:
-            raise ProtocolError(f"{self._url}/{key}: {end - start:,} bytes were asked for, and {len(data):,} came")
+            raise ProtocolError(f"{self._url}/{info.key}: {end - start:,} bytes were asked for, and {len(data):,} came")
         return data
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         """Read bytes [start, end) of a file in pieces; see `Storage.iter_range`."""
         return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
-    def _ask(self, key: str, what: str, start: int = 0, end: int = 0, headers: Mapping[str, str] | None = None) -> Any:
+    def _ask(
+        self,
+        key: str,
+        what: str,
+        start: int = 0,
+        end: int = 0,
+        headers: Mapping[str, str] | None = None,
+        expected: ObjectInfo | None = None,
+    ) -> Any:
         check_key(key)
         where = f"{self._root}/{quote(key) if self._is_http else key}"
         try:
             if what == "info":
                 return self._fs.info(where)
             if self._is_http:
-                return self._get(where, end - start, headers or {})
+                return self._get(where, end - start, headers or {}, expected)
             with self._fs.open(where, "rb") as file:
                 file.seek(start)
                 return file.read(end - start)
@@ -130,7 +141,7 @@ class AnywhereStorage(ReadOnlyStorage):
             hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None  # over HTTP any failure may be one
             raise self._explain(key, hidden or error) from None
 
-    def _get(self, url: str, size: int, headers: Mapping[str, str]) -> bytes:
+    def _get(self, url: str, size: int, headers: Mapping[str, str], expected: ObjectInfo | None) -> bytes:
         data = bytearray()
         with self._fs.open(
             url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers}, timeout=_timeout(size)
@@ -139,6 +150,8 @@ class AnywhereStorage(ReadOnlyStorage):
                 raise ProtocolError(
                     f"{url}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges"
                 )
+            if expected and not _is_of(file.r.headers, expected):
+                raise _changed_error(url)
             while len(data) < size and (piece := file.read(size - len(data))):
                 data += piece
         return bytes(data)
@@ -163,6 +176,16 @@ class AnywhereStorage(ReadOnlyStorage):
 
     def _refuse(self, what: str) -> NoReturn:
         raise AccessError(f"cannot {what} {self._url}: it is only read", "give a folder, or s3://bucket/prefix")
+
+
+def _is_of(headers: Mapping[str, str], info: ObjectInfo) -> bool:
+    """Return whether an answer is of the file in the state in which it was looked at, as far as the answer says."""
+    tag, total = headers.get("ETag") or headers.get("Last-Modified"), headers.get("Content-Range", "").rpartition("/")[2]
+    return (not tag or tag == info.etag) and (not total.isdecimal() or int(total) == info.size)
+
+
+def _changed_error(where: str) -> ConflictError:
+    return ConflictError(f"{where} was changed while it was read", "open it again")
 
 
 def _open_filesystem(url: str, token: Callable[[], str | None] | None, loop: Any) -> Any:

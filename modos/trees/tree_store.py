@@ -89,7 +89,7 @@ class TreeStore(Store):
     @property
     def local_folder(self) -> Path | None:
         """Its folder on this machine, if it is on this machine; what is read there is not compared."""
-        return None if self._storage.is_remote else Path(self._storage.url, self._manifest.key)
+        return self._storage.local_path(self._manifest.key)
 
     def read_all(self, keep: Callable[[str, bytes], None] | None = None) -> None:
         """Read all files, several at once, each of which is compared; `keep` gets the pieces of each in order."""
