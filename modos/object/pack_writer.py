@@ -52,7 +52,7 @@ class Member:
 
 
 class PackPlan:
-    """What goes into the zip file of an object, and where; the same object gives the same bytes.
+    """Plan of the zip file of an object: what goes into it, and where; the same object gives the same bytes.
 
     Data files, trees and arrays come first, by their keys, then the mirrors
     of groups, then the root document, the directory, and the end.

@@ -1,4 +1,4 @@
-"""The form of zip files with stored entries: written with every entry aligned, read with all that could mislead refused."""
+"""Write and read the structures of zip files with stored entries."""
 
 from __future__ import annotations
 
@@ -133,6 +133,8 @@ def find_directory(tail: bytes, size: int, where: str) -> DirectoryPlace:
         at = tail.rfind(_END_MARK, 0, at + len(_END_MARK) - 1)
     if at < 0:
         raise TruncatedStream(f"{where} does not end as a zip file does: it is cut short, or damaged", _HINT)
+    if tail.find(_END_MARK, at + 1) >= 0:
+        raise InvalidInputError(f"{where} has a comment that could be its end", "pack the object again, without a comment")
     *disks, here, count, length, begin, _ = _END.unpack_from(tail, at)[1:]
     end = at
     if at >= _LOCATOR.size and tail.startswith(_LOCATOR_MARK, at - _LOCATOR.size):
