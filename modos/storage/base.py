@@ -124,6 +124,11 @@ class Storage(ABC):
         return True
 
     @property
+    def has_paths(self) -> bool:
+        """Return whether its files are files of this machine, which `local_path` gives."""
+        return not self.is_remote
+
+    @property
     def endpoint_url(self) -> str | None:
         """The S3 server that clients are told; None if it is not on one."""
         return None

@@ -67,6 +67,11 @@ class ZippedStorage(ReadOnlyStorage):
         return self._zip.below.is_remote
 
     @property
+    def has_paths(self) -> bool:
+        """Return whether its files are files of this machine: they are parts of one."""
+        return False
+
+    @property
     def can_list(self) -> bool:
         """Return whether the storage can list its files."""
         return True

@@ -98,7 +98,7 @@ class Reader:
         self.storage = storage
         self.cache = Cache(limit)
         self._specs: dict[str, ArraySpec] = {}
-        self.files = (VerifiedFiles if storage.is_remote else ComparedFiles)(storage, ShardRecords(self._specs.get).find)
+        self.files = (ComparedFiles if storage.has_paths else VerifiedFiles)(storage, ShardRecords(self._specs.get).find)
         self._limit = limit
 
     def __reduce__(self) -> tuple[Any, ...]:

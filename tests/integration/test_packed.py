@@ -30,7 +30,7 @@ from modos.errors import (
 from modos.formats import is_list
 from modos.storage.local import LocalStorage
 from modos.storage.zip_format import ALIGNMENT, place_data
-from tests.faults.conftest import Place, check_whole, fail, interrupted, killed_at, place  # noqa: F401 - fixtures
+from tests.faults.conftest import Place, bams, check_whole, fail, interrupted, killed_at, place  # noqa: F401 - fixtures
 from tests.integration.test_trees import write_tree
 from tests.support.commands import run
 from tests.support.ranges import RangeServer
@@ -44,10 +44,11 @@ def folder(example, tmp_path_factory):
     path = tmp_path_factory.mktemp("packed") / "ex"
     shutil.copytree(example / "ex", path)
     modo = MODO.open(path)
-    modo.add_genome("reference/reference1") if False else None
     modo.add_element({"id": "m", "@type": "DataEntity"}, write_tree(path.parent / "counts.zarr"))
-    modo.add_genome({"chr1": 60_000, "chr2": 40_000})
-    modo.add_track("signal", {"chr1": np.arange(60_000, dtype="f4"), "chr2": np.ones(40_000, "f4")})
+    modo.add_genome(path / "reference.fa")
+    wiggle = path.parent / "signal.bedGraph"
+    wiggle.write_text("".join(f"chr1\t{at}\t{at + 10}\t{at / 7:.3f}\n" for at in range(0, 60_000, 10)))
+    modo.add_track("signal", wiggle)
     return path
 
 
@@ -115,11 +116,12 @@ def test_a_packed_object_is_the_object(there, folder):
         assert len(found) == len(wanted) > 0
     assert reads(there) == reads(plain)
     assert there.count("demo2.bam", REGION) == plain.count("demo2.bam", REGION)
-    assert np.array_equal(there.genome["signal"]["chr1", 5:5000], plain.genome["signal"]["chr1", 5:5000])
+    assert np.array_equal(there.genome["chr1"][5:5000], plain.genome["chr1"][5:5000])
     assert np.array_equal(zarr.open_group(there["data/m"].store, mode="r")["large"][:], plain["data/m"].to_zarr()["large"][:])
     assert there.measure() == plain.measure()
     assert [str(f) for f in there.find_problems()] == [str(f) for f in plain.find_problems()] == []
-    assert reads(pickle.loads(pickle.dumps(there))) == reads(plain)
+    if there._object.address.s3_kwargs is None:  # secrets are not pickled
+        assert reads(pickle.loads(pickle.dumps(there))) == reads(plain)
 
 
 def test_it_comes_out_as_it_went_in(there, folder, tmp_path):
@@ -136,7 +138,7 @@ def test_the_same_object_gives_the_same_bytes(there, packed, tmp_path):
     assert digest(copy.pack(tmp_path / "b.zip").path) == digest(packed)
 
 
-def test_it_is_only_read(there, bams):
+def test_it_is_only_read(there, bams):  # noqa: F811
     """Each way of changing it says so, and what to do."""
     for change in (
         lambda: there.add_element({"id": "s", "@type": "Sample"}),
@@ -163,14 +165,11 @@ def test_other_programs_read_it(packed, folder):
             assert start % ALIGNMENT == 0 and data[start : start + info.file_size] == file.read(info)
         assert file.infolist()[-1].filename == "data.zarr/zarr.json"
     group = zarr.open_group(zarr.storage.ZipStore(packed, mode="r"), path="data.zarr", mode="r")
-    assert dict(group.attrs) == dict(MODO.open(folder).zarr.attrs)
+    wanted = dict(MODO.open(folder).zarr.attrs)
+    assert dict(group.attrs) == {name: value for name, value in wanted.items() if name != "_modos"}
     assert set(group["data"]) == set(MODO.open(folder).zarr["data"])
-    tree = zarr.open_group(zarr.storage.ZipStore(packed, mode="r"), path="m.zarr" if "m.zarr" in data_paths(folder) else "counts.zarr", mode="r")
+    tree = zarr.open_group(zarr.storage.ZipStore(packed, mode="r"), path="counts.zarr", mode="r")
     assert np.array_equal(tree["large"][:], MODO.open(folder)["data/m"].to_zarr()["large"][:])
-
-
-def data_paths(folder):
-    return {element.get("data_path") for element in MODO.open(folder).metadata.values()}
 
 
 def test_what_info_zip_makes_is_read(folder, tmp_path):
@@ -199,7 +198,7 @@ def test_a_file_is_made_only_where_there_is_none(folder, packed, tmp_path):
     with pytest.raises(InvalidInputError, match="not an object in one file"):
         modo.unpack(tmp_path / "x")
     for make in (MODO, MODO.create, modo.download):
-        with pytest.raises(InvalidInputError, match="modos pack") if False else pytest.raises(InvalidInputError):
+        with pytest.raises(InvalidInputError, match="in one file"):
             make(tmp_path / "new.zip")
     with pytest.raises(NotFoundError):
         MODO.open(tmp_path / "new.zip")
@@ -248,7 +247,7 @@ def test_few_requests_over_http(packed):
 
 def test_a_server_without_ranges(packed):
     with RangeServer(packed.parent, has_ranges=False) as server, pytest.raises(ProtocolError, match="range"):
-        MODO.open(f"{server.url}/ex.zip").metadata  # noqa: B018
+        MODO.open(f"{server.url}/ex.zip").metadata
     with RangeServer(packed.parent, has_tags=False) as server:
         assert MODO.open(f"{server.url}/ex.zip").metadata == MODO.open(packed).metadata
         with pytest.raises(NotFoundError):
@@ -266,15 +265,18 @@ def test_a_file_that_changes_at_a_server(packed, folder, tmp_path, has_tags):
         MODO.open(other).pack(tmp_path / "y.zip")
         os.replace(tmp_path / "y.zip", tmp_path / "x.zip")
         with pytest.raises(ConflictError, match="changed"):
-            modo.storage.read("reference.fa")
+            modo.storage.read("calls.vcf.gz")
         modo.refresh()
         assert modo.metadata["data/demo1"]["description"] == "another"
-        assert modo.storage.read("reference.fa")[0] == (folder / "reference.fa").read_bytes()
+        assert modo.storage.read("calls.vcf.gz")[0] == (folder / "calls.vcf.gz").read_bytes()
 
 
 def entries_of(packed):
     with zipfile.ZipFile(packed) as file:
-        return [(i.filename, place_data(i.filename, i.file_size, i.header_offset), i.file_size, i.header_offset) for i in file.infolist()]
+        return [
+            (i.filename, place_data(i.filename, i.file_size, i.header_offset), i.file_size, i.header_offset)
+            for i in file.infolist()
+        ]
 
 
 def test_a_flipped_byte_anywhere_is_found(packed, tmp_path):
@@ -356,7 +358,9 @@ def test_an_object_that_changes_meanwhile(folder, tmp_path, monkeypatch):
         begun.set()
         end.wait(60)
 
-    thread = threading.Thread(target=lambda: MODO.open(copy).add_element({"id": "z", "@type": "AlignmentSet"}, folder / "demo2.bam", progress=slowly))
+    thread = threading.Thread(
+        target=lambda: MODO.open(copy).add_element({"id": "z", "@type": "AlignmentSet"}, folder / "demo2.bam", progress=slowly)
+    )
     thread.start()
     try:
         assert begun.wait(60)
@@ -372,7 +376,10 @@ def test_an_object_that_changes_meanwhile(folder, tmp_path, monkeypatch):
 
 def test_what_an_interrupted_change_left_is_not_packed(folder, packed, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "ex")
-    assert killed_at(3, lambda: MODO.open(copy).add_element({"id": "z", "@type": "AlignmentSet"}, folder / "demo2.bam"))
+    assert killed_at(
+        4, lambda: MODO.open(copy).add_element({"id": "z", "@type": "AlignmentSet", "data_path": "z.bam"}, folder / "demo2.bam")
+    )
+    assert (copy / "z.bam").exists()
     assert list((copy / ".modos").glob("*.json"))
     MODO.open(copy).pack(tmp_path / "x.zip")
     assert digest(tmp_path / "x.zip") == digest(packed)
@@ -417,7 +424,12 @@ def test_commands(folder, packed, tmp_path):
     done = run(["stream", "-r", "chr1:1000-9000", "-O", "sam", tmp_path / "x.zip/demo1.cram"], capture_output=True)
     plain = run(["stream", "-r", "chr1:1000-9000", "-O", "sam", folder / "demo1.cram"], capture_output=True)
     assert done.returncode == 0 and done.stdout == plain.stdout
-    for words in (["show", "{}"], ["show", "{}", "data", "--json"], ["show", "{}", "--zarr"], ["track", "query", "{}", "chr1:1-1000"]):
+    for words in (
+        ["show", "{}"],
+        ["show", "{}", "data", "--json"],
+        ["show", "{}", "--zarr"],
+        ["track", "query", "{}", "chr1:1-1000"],
+    ):
         found, wanted = (run([word.format(at) for word in words], capture_output=True) for at in (packed, folder))
         assert (found.returncode, found.stdout) == (wanted.returncode, wanted.stdout), words
     assert run(["diff", folder, packed], capture_output=True).returncode == 0

@@ -230,7 +230,14 @@ def raw(entries, *, locals_=None, count=None, tail=b"") -> bytes:
     """A zip file of entries (name, content, fields of the directory that are otherwise); the local headers may be others."""
     body, rows = b"", b""
     for number, (name, content, change) in enumerate(entries):
-        fields = {"flags": 0, "method": 0, "crc": zlib.crc32(content), "packed": len(content), "size": len(content), "at": len(body)}
+        fields = {
+            "flags": 0,
+            "method": 0,
+            "crc": zlib.crc32(content),
+            "packed": len(content),
+            "size": len(content),
+            "at": len(body),
+        }
         fields |= change
         local = {**fields, "name": name} | ((locals_ or {}).get(number, {}))
         body += struct.pack(
