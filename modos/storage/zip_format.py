@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from bisect import bisect_left
@@ -15,7 +16,7 @@ from modos.storage.base import ByteRange, check_key
 ENDING = ".zip"
 ALIGNMENT = 64  # bytes of entries begin at a multiple of it
 MOST_ENTRIES = 1 << 20
-MOST_DIRECTORY = 256 << 20  # bytes
+MOST_DIRECTORY = 128 << 20  # bytes
 TAIL = 256 << 10  # bytes at the end of a file that are read first; a comment has 65,535 at most
 END_SIZE = 22
 HEAD = 30  # bytes of a local header before the name
@@ -27,8 +28,10 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _SIGNATURES = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _LOCAL_MARK, _CENTRAL_MARK, _END_MARK, _END64_MARK, _LOCATOR_MARK = _SIGNATURES
+_PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that need not be looked at closely
 _ZIP64, _PADDING = 0x0001, 0xD935  # kinds of extra fields
 _LARGE, _MANY = 0xFFFFFFFF, 0xFFFF
+_LIMITS = (_MANY, _MANY, _LARGE, _LARGE)
 _UTF8 = 0x0800
 _HARMLESS = _UTF8 | 0x0006  # flags; two of them are about compression
 _VERSION, _VERSION64 = 20, 45  # of zip, that a reader has to know
@@ -155,9 +158,6 @@ def find_directory(tail: bytes, size: int, where: str) -> DirectoryPlace:
     return DirectoryPlace(ByteRange(begin, begin + length), count)
 
 
-_LIMITS = (_MANY, _MANY, _LARGE, _LARGE)
-
-
 def _read_end64(tail: bytes, locator: int, start: int, where: str) -> tuple[int, list[int], int, int, int, int]:
     _, disk, place, disks = _LOCATOR.unpack_from(tail, locator)
     at = place - start
@@ -189,11 +189,15 @@ class Directory:
 
     def __init__(self, data: bytes, place: DirectoryPlace, where: str):
         self._where = where
-        entries = sorted(_parse(data, place, where))
-        self.names = [entry.name for entry in entries]
-        self.sizes = array("Q", (entry.size for entry in entries))
-        self.crcs = array("I", (entry.crc for entry in entries))
-        self.headers = array("Q", (entry.header for entry in entries))
+        names: list[str] = []
+        columns = array("Q"), array("I"), array("Q")
+        for name, *numbers in _parse(data, place, where):
+            names.append(name)
+            for column, number in zip(columns, numbers, strict=True):
+                column.append(number)
+        order = sorted(range(len(names)), key=names.__getitem__)
+        self.names = [names[number] for number in order]
+        self.sizes, self.crcs, self.headers = (array(one.typecode, map(one.__getitem__, order)) for one in columns)
         self._check_names()
         self.limits = self._find_limits(place.bounds.start)
 
@@ -277,7 +281,7 @@ def _read_name(raw: bytes, flags: int, where: str) -> str:
 
 def _check_name(name: str, where: str) -> str:
     try:
-        return check_key(name)
+        return name if _PLAIN.fullmatch(name) and len(name) < 1000 else check_key(name)
     except InvalidInputError:
         raise InvalidInputError(
             f"{where} has an entry {name[:100]!r}, which is not a path inside an object", "do not unpack it"
