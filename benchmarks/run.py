@@ -11,6 +11,7 @@ import checks
 import codes
 import encryption
 import metadata
+import packing
 import references
 import regions
 import stack
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "tracks": tracks.main,
     "references": references.main,
     "codes": codes.main,
+    "packing": packing.main,
     "stack": stack.main,
 }
 

@@ -450,3 +450,48 @@ def test_a_closed_pipe(packed):
         process.stdout.read(10)
         process.stdout.close()
         assert process.wait(60) in (141, -signal.SIGPIPE)
+
+
+def test_encrypted_files(folder, tmp_path):
+    """They stay so: the key opens them in place, and damage of their headers and bodies is found."""
+    from modos.encryption.keys import generate
+
+    secret, public = tmp_path / "me.sec", tmp_path / "me.pub"
+    generate(secret, public, None)
+    copy = shutil.copytree(folder, tmp_path / "ex")
+    modo = MODO.open(copy)
+    modo.encrypt([public])
+    packed = modo.pack(tmp_path / "x.zip")
+    records = [record.to_string() for record in packed.stream_genomics("demo1.cram", REGION, secret_key=secret)]
+    assert records == reads(MODO.open(folder))
+    assert packed.find_problems(secret_key=secret) == []
+    with pytest.raises(AccessError):
+        packed.share([public])
+    data = bytearray((tmp_path / "x.zip").read_bytes())
+    for name, start, size, _ in entries_of(tmp_path / "x.zip"):
+        if name.endswith(".c4gh"):
+            for at in (start + 3, start + 60, start + size - 1):
+                data[at] ^= 1
+                (tmp_path / "y.zip").write_bytes(data)
+                assert [f for f in MODO.open(tmp_path / "y.zip").find_problems() if not f.harmless], name
+                data[at] ^= 1
+
+
+def test_commands_over_http(folder, packed, tmp_path):
+    """A region of a file, the metadata, a check, and a copy, by the URL of the file."""
+    with RangeServer(packed.parent) as server:
+        url = f"{server.url}/ex.zip"
+        for words in (
+            ["stream", "-c", "-r", "chr1:1000-9000", "{}/demo1.cram"],
+            ["stream", "-c", "{}/data/demo2"],
+            ["show", "{}", "data/demo1"],
+        ):
+            found, wanted = (run([word.format(at) for word in words], capture_output=True) for at in (url, folder))
+            assert found.returncode == 0 and found.stdout == wanted.stdout, (words, found.stderr)
+        assert run(["check", url], capture_output=True).returncode == 0
+        assert run(["unpack", url, tmp_path / "out"], capture_output=True).returncode == 0
+        assert contents(tmp_path / "out") == contents(folder)
+        done = run(["show", f"{server.url}/none.zip"], capture_output=True)
+        assert done.returncode == 3 and done.stderr.count(b"\n") <= 2
+        done = run(["stream", f"{url}/none.cram"], capture_output=True)
+        assert done.returncode == 3
