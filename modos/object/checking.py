@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from functools import partial
 
 from modos.encryption.keys import SecretKey
-from modos.errors import SchemaError
+from modos.errors import IntegrityError, SchemaError
 from modos.formats import ZARR, is_encrypted, is_file_path, parts_name
 from modos.metadata import model
 from modos.object import commits, journal
@@ -78,22 +78,24 @@ def find_problems(
             ),
         )
     files = FileChecks(storage, document, sizes, compare or (compare_whole(storage, progress) if checksums else None))
-    yield from files.run()
-    yield from check_indexes(files, thorough, secret, progress)
     compare_array = compare_array or (compare_all(storage, progress) if checksums else None)
-    yield from check_arrays(storage, document, sizes, compare_array)
     compare_tree = compare_tree or (compare_all_files(storage, progress) if checksums else None)
-    yield from check_trees(storage, document, sizes, compare_tree)
-    if checksums and isinstance(storage, ZippedStorage):
-        yield from _check_entries(storage, document, progress)
-    yield from _check_references(storage, document, endpoint)
+    for findings in (
+        files.run(),
+        check_indexes(files, thorough, secret, progress),
+        check_arrays(storage, document, sizes, compare_array),
+        check_trees(storage, document, sizes, compare_tree),
+        _check_entries(storage, document, progress) if checksums else (),
+        _check_references(storage, document, endpoint),
+    ):
+        yield from _go_on_after_damage(storage, findings)
     yield from find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
         if OLD_ROOT_KEY in sizes:
             yield Finding(
                 "unknown", OLD_ROOT_KEY, "was written by a program that reads Zarr v2 alone; `modos upgrade` removes it"
             )
-        yield from check_mirrors(storage, document, sizes)
+        yield from _go_on_after_damage(storage, check_mirrors(storage, document, sizes))
 
 
 def find_rest(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Finding]:
@@ -159,13 +161,25 @@ def _check_elements(document: Document) -> Iterator[Finding]:
                     yield Finding("link", element_id, f"{slot} links to {link}, which is not there")
 
 
-def _check_entries(storage: ZippedStorage, document: Document, progress: Progress | None) -> Iterator[Finding]:
+def _check_entries(storage: Storage, document: Document, progress: Progress | None) -> Iterator[Finding]:
     """Compare the entries of a zip file with its directory; the bytes of those that have digests were compared with these."""
+    if not isinstance(storage, ZippedStorage):
+        return
     trees, paths = document.tree_folders(), document.data_paths()
     compared = {path for path, id in paths.items() if not is_encrypted(path) and document.element(id).get("data_digest")}
     is_compared = partial(_is_among, compared - trees, trees & compared)
     for key, message in storage.find_damaged(is_compared, progress):
         yield Finding("checksum", key, message)
+
+
+def _go_on_after_damage(storage: Storage, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Pass findings on; an entry of a zip file that cannot be read is one, and ends them."""
+    try:
+        yield from findings
+    except IntegrityError as error:
+        if not isinstance(storage, ZippedStorage):
+            raise
+        yield Finding("checksum", storage.url, error.message)
 
 
 def _is_among(files: Container[str], folders: Container[str], key: str) -> bool:

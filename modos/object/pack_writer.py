@@ -137,6 +137,7 @@ def pack(plan: PackPlan, target: Storage, progress: Progress | None = None) -> N
     above, key = place
     if above.exists(key) or next(target.iter_files(), None) is not None:
         raise AlreadyExistsError(f"{target.url} exists already", "choose another name, or remove that first")
+    above.drop_kept(key)  # of an attempt that was killed
     expect(progress, plan.size)
     try:
         above.write_placed(key, lambda place: report(_Writer(plan, place).write(), progress), size=plan.size)

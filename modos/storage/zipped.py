@@ -106,7 +106,9 @@ class ZippedStorage(ReadOnlyStorage):
         info = state.describe(number := self._find(state, key), key)
         if info.size > MAX_READ:
             raise InvalidInputError(f"{self._url}/{key} has {info.size:,} bytes, which is too much for it")
-        return state.read(number, 0, info.size), info.etag
+        data = state.read(number, 0, info.size)
+        state.compare(number, zlib.crc32(data))
+        return data, info.etag
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end) of a file; see `Storage.read_part`."""
@@ -250,19 +252,12 @@ class _State:
         tag = f"{self.info.etag}-{directory.headers[number]:x}-{directory.crcs[number]:08x}"
         return ObjectInfo(key, directory.sizes[number], tag, self.info.modified)
 
-    def read(self, number: int, start: int, end: int) -> bytes:
-        """Read bytes [start, end) of an entry, which are compared with its CRC-32 if they are all."""
-        data = self._read(number, start, end)
-        if (start, end) == (0, self.directory.sizes[number]):
-            self.compare(number, zlib.crc32(data))
-        return data
-
     def iter_range(self, number: int, start: int, end: int, step: int) -> Iterator[bytes]:
         """Iterate over bytes [start, end) of an entry, some fetched ahead."""
         bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
         if len(bounds) < 2:
-            return (self._read(number, *few) for few in bounds)
-        return fetch_ahead(lambda few, _: self._read(number, *few), bounds, _WORKERS)
+            return (self.read(number, *few) for few in bounds)
+        return fetch_ahead(lambda few, _: self.read(number, *few), bounds, _WORKERS)
 
     def compare(self, number: int, crc: int) -> None:
         """Raise ChecksumMismatch if the CRC-32 of an entry's bytes is another than recorded."""
@@ -272,7 +267,8 @@ class _State:
                 "the file was changed or damaged: copy it again",
             )
 
-    def _read(self, number: int, start: int, end: int) -> bytes:
+    def read(self, number: int, start: int, end: int) -> bytes:
+        """Read bytes [start, end) of an entry."""
         begin = self._starts[number]
         if not begin and start <= _NEAR:
             header, room = self.directory.headers[number], self.directory.header_room(number)

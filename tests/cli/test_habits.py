@@ -63,6 +63,7 @@ OTHERS = {
 # Commands that change or make something, or write data of a form of their own.
 WRITING = {
     "enrich",
+    "pack",
     "upgrade",
     "serve",
     "demo",

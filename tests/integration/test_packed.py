@@ -289,10 +289,10 @@ def test_a_flipped_byte_anywhere_is_found(packed, tmp_path):
                 byte = os.pread(file.fileno(), 1, at)
                 os.pwrite(file.fileno(), bytes([byte[0] ^ 4]), at)
                 try:
-                    findings = [f for f in MODO.open(path).find_problems() if not f.harmless]
-                    assert findings, f"{name} at {at - start}"
-                except ModosError as error:
-                    assert isinstance(error, (IntegrityError, InvalidInputError)), f"{name} at {at - start}"
+                    findings = [str(f) for f in MODO.open(path).find_problems() if not f.harmless]
+                    assert any(name in finding for finding in findings), f"{name} at {at - start}"
+                except (IntegrityError, InvalidInputError):
+                    assert name == "data.zarr/zarr.json", f"{name} at {at - start}"
                 os.pwrite(file.fileno(), byte, at)
     assert MODO.open(path).find_problems() == []
 
@@ -386,11 +386,12 @@ def test_what_an_interrupted_change_left_is_not_packed(folder, packed, tmp_path)
 
 
 def test_killed_while_packing(folder, tmp_path):
-    """Nothing of that name; the next attempt is not in its way."""
+    """Nothing of that name; the next attempt removes what was left."""
     modo = MODO.open(folder)
     assert killed_at(1, lambda: modo.pack(tmp_path / "x.zip"))
-    assert not (tmp_path / "x.zip").exists() and len(list(tmp_path.iterdir())) == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
     modo.pack(tmp_path / "x.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
     assert MODO.open(tmp_path / "x.zip").metadata == modo.metadata
 
 
@@ -466,7 +467,7 @@ def test_encrypted_files(folder, tmp_path):
     assert records == reads(MODO.open(folder))
     assert packed.find_problems(secret_key=secret) == []
     with pytest.raises(AccessError):
-        packed.share([public])
+        packed.decrypt(secret)
     data = bytearray((tmp_path / "x.zip").read_bytes())
     for name, start, size, _ in entries_of(tmp_path / "x.zip"):
         if name.endswith(".c4gh"):
