@@ -18,6 +18,7 @@ import stack
 import startup
 import streaming
 import tracks
+import trees
 import verification
 
 BENCHMARKS = {
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "verification": verification.main,
     "metadata": metadata.main,
     "tracks": tracks.main,
+    "trees": trees.main,
     "references": references.main,
     "codes": codes.main,
     "packing": packing.main,

@@ -1,0 +1,237 @@
+"""The files of a tree, read by their names: as they are stored, or decrypted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import DecryptError, IntegrityError, InvalidInputError
+from modos.formats.crypt4gh import SEALED, SEGMENT
+from modos.storage import ByteRange, Readable
+from modos.storage.prefetch import fetch_ahead
+from modos.trees.manifest import Manifest, check_names
+from modos.trees.tree_sources import SourceFile, TreeSource
+
+if TYPE_CHECKING:
+    from modos.encryption.header import Opened
+
+SMALL = 4 << 20  # bytes of files that are handled in one step
+_PIECE = 64 * SEGMENT
+_READERS = 8
+
+
+class TreeFiles(ABC):
+    """Files of a tree that are read by their names, each byte compared with what is recorded.
+
+    Parameters
+    ----------
+    url
+        Of the tree.
+    root
+        Root of its manifest, which says what all bytes are.
+    names
+        Of the files, in the order of their bytes.
+    sizes
+        Of the plain files, in the same order.
+    """
+
+    def __init__(self, url: str, root: str, names: tuple[str, ...], sizes: Sequence[int]):
+        self.url = url
+        self.root = root
+        self.names = names
+        self.sizes = dict(zip(names, sizes, strict=True))
+
+    def iter_below(self, prefix: str) -> Iterator[str]:
+        """Iterate over the names that begin with a prefix; all where it is empty."""
+        at = bisect_left(self.names, prefix.encode(), key=str.encode)
+        while at < len(self.names) and self.names[at].startswith(prefix):
+            yield self.names[at]
+            at += 1
+
+    def iter_bytes(self, name: str) -> Iterator[bytes]:
+        """Iterate over the bytes of a file in pieces of whole segments."""
+        size = self.sizes[name]
+        for at in range(0, max(size, 1), _PIECE):
+            yield self.read(name, at, min(at + _PIECE, size))
+
+    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Iterate over all files, in order: the name of each, and its bytes, to be used before the next is asked for."""
+
+        def read(name: str, _: object) -> list[bytes] | None:
+            return list(self.iter_bytes(name)) if self.sizes[name] <= SMALL else None
+
+        contents = fetch_ahead(read, self.names, _READERS, 4 * _READERS)
+        for name, pieces in zip(self.names, contents, strict=True):
+            yield name, self.iter_bytes(name) if pieces is None else iter(pieces)
+
+    def iter_all(self) -> Iterator[bytes]:
+        """Iterate over the bytes of all files, one after the other."""
+        return (piece for _, pieces in self.iter_contents() for piece in pieces)
+
+    @property
+    def local_folder(self) -> Path | None:
+        """Folder of the files on this machine, if they are plain and on this machine; what is read there is not compared."""
+        return None
+
+    @abstractmethod
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Read bytes [start, end) of a file, which has them.
+
+        Raises
+        ------
+        IntegrityError
+            They are not the recorded ones.
+        """
+
+
+class StoredFiles(TreeFiles):
+    """The files of a tree as they are stored."""
+
+    def __init__(self, storage: Readable, manifest: Manifest):
+        super().__init__(f"{storage.url}/{manifest.key}", manifest.root, manifest.names, manifest.digests.layout.sizes[1:])
+        self._storage = storage
+        self._manifest = manifest
+        self._files = manifest.verify(storage)
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Read bytes of a file; see `TreeFiles.read`."""
+        return self._files.read_part(f"{self._manifest.key}/{name}", start, end)[0]
+
+    @property
+    def local_folder(self) -> Path | None:
+        """Folder of the files, if it is on this machine; see `TreeFiles.local_folder`."""
+        return self._storage.local_path(self._manifest.key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoredFiles, (self._storage, self._manifest)
+
+
+class SourceFiles(TreeFiles):
+    """The files of a tree that is brought, which are read once, each from its beginning on."""
+
+    def __init__(self, source: TreeSource, files: Sequence[SourceFile]):
+        ordered = sorted(files, key=lambda file: file.name.encode())
+        super().__init__(source.place, "", tuple(file.name for file in ordered), [file.size for file in ordered])
+        self._source = source
+        self._files = {file.name: file for file in ordered}
+
+    def iter_bytes(self, name: str) -> Iterator[bytes]:
+        """Iterate over the bytes of a file; ConflictError where it is not as it was listed."""
+        return self._source.iter_bytes(self._files[name])
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Read bytes of a file; see `TreeFiles.read`."""
+        return b"".join(self.iter_bytes(name))[start:end]
+
+
+class DecryptedFiles(TreeFiles):
+    """The files of an encrypted tree, of which the segments are read, compared and decrypted that a range touches.
+
+    Parameters
+    ----------
+    manifest
+        Of the encrypted tree.
+    opened
+        Content of its header.
+
+    Raises
+    ------
+    DecryptError
+        The header has an edit list, or the list of names cannot be decrypted.
+    """
+
+    def __init__(self, storage: Readable, manifest: Manifest, opened: Opened):
+        url = f"{storage.url}/{manifest.key}"
+        if opened.edits:
+            raise DecryptError(f"{url}: its header has an edit list, and a tree has none", "have its owner encrypt it again")
+        self._keys = opened.keys
+        places = read_places(bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")), url)
+        super().__init__(url, manifest.root, tuple(places), [place.size for place in places.values()])
+        self._places = places
+        self._files = manifest.verify(storage)
+        (self._body,) = manifest.keys()
+        self._size = manifest.size
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Read bytes of a file; see `TreeFiles.read`."""
+        if start >= end:
+            return b""
+        low, high = self._places[name].start + start, self._places[name].start + end
+        first, beyond = low // SEGMENT, -(-high // SEGMENT)
+        sealed, _ = self._files.read_part(self._body, first * SEALED, beyond * SEALED)
+        plain = self._decrypt(sealed, first, f"{self.url}, {name}")
+        return bytes(memoryview(plain)[low - first * SEGMENT : high - first * SEGMENT])
+
+    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Iterate over all files, whose bytes are decrypted one after the other; see `TreeFiles.iter_contents`."""
+        from modos.encryption import body
+
+        pieces = body.decrypt(self._files.iter_range(self._body, 0, self._size, SEALED), self._keys)
+        cutter = _Cutter(pieces)
+        for name, (start, end) in self._places.items():
+            yield name, cutter.cut(start, end)
+        cutter.finish()
+
+    def _decrypt(self, sealed: bytes, first: int, where: str) -> bytearray:
+        from modos.encryption import body
+
+        try:
+            return body.decrypt_segments(sealed, self._keys, first)
+        except DecryptError as error:
+            raise DecryptError(f"{where}: {error.message}", error.hint) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise InvalidInputError(f"{self.url} is decrypted here, and its key cannot be pickled", "open it in each process")
+
+
+class _Cutter:
+    """Cuts ranges that follow each other out of pieces of bytes."""
+
+    def __init__(self, pieces: Iterator[bytearray]):
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+        self._at = 0
+
+    def cut(self, start: int, end: int) -> Iterator[bytes]:
+        """Iterate over bytes [start, end), which follow all that were cut before."""
+        for _ in self._take(start):
+            pass
+        return map(bytes, self._take(end))
+
+    def finish(self) -> None:
+        """Take the rest, so that all is looked at."""
+        for _ in self._pieces:
+            pass
+
+    def _take(self, end: int) -> Iterator[memoryview]:
+        while self._at < end:
+            if not self._rest:
+                self._rest = memoryview(next(self._pieces))
+            taken = self._rest[: end - self._at]
+            self._rest = self._rest[len(taken) :]
+            self._at += len(taken)
+            yield taken
+
+
+def write_places(places: Mapping[str, ByteRange]) -> bytes:
+    """Write the list of the files of an encrypted tree: where in its body each begins, its bytes, and its name, a line each."""
+    return "".join(f"{place.start} {place.size} {name}\n" for name, place in places.items()).encode()
+
+
+def read_places(listed: bytes, where: str) -> dict[str, ByteRange]:
+    """Read the list of the files of an encrypted tree.
+
+    Raises
+    ------
+    IntegrityError
+        It is none.
+    """
+    lines = [line.split(" ", 2) for line in listed.decode(errors="replace").split("\n")[:-1]]
+    if not all(len(line) == 3 and line[0].isdecimal() and line[1].isdecimal() for line in lines):
+        raise IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
+    places = {name: ByteRange(int(start), int(start) + int(size)) for start, size, name in lines}
+    check_names(places, where)
+    return places
