@@ -165,6 +165,13 @@ def files_name(path: str) -> str:
     return path + FILES_SUFFIX
 
 
+def tree_name(place: str) -> str:
+    """Return the name of a tree at a place: `run1/counts.zarr.zip` -> `counts.zarr`, `s3://b/counts` -> `counts.zarr`."""
+    last = place.rstrip("/").rpartition("/")[2]
+    last = last[: -len(".zip")] if last.lower().endswith(".zip") else last
+    return last if last.lower().endswith(TREE_SUFFIX) else last + TREE_SUFFIX
+
+
 def is_list(key: str) -> bool:
     """Return whether a name is that of a list of digests, or of the files of a tree."""
     return key.endswith((PARTS_SUFFIX, TREE_SUFFIX + FILES_SUFFIX))

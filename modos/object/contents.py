@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import IntegrityError, InvalidInputError
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.errors.escaping import escape_line
 from modos.formats import is_array_path, is_file_path, is_list, is_tree_path, name_of
 from modos.metadata import model
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdflib import Graph
 
     from modos.metadata.graph import Rows
+    from modos.trees.tree_listing import ListedNode
 
 
 class Contents:
@@ -86,6 +87,28 @@ class Contents:
 
     def list_arrays(self, element: str | None = None) -> Any:
         """Return the tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
+        tree = element and self.list_tree(element)
+        if tree:
+            from modos.trees.tree_listing import draw_tree
+
+            return draw_tree(tree)
+        return self._list_own_arrays(element)
+
+    def list_tree(self, element: str) -> list[ListedNode] | None:
+        """List the groups and arrays of an element's Zarr tree, each before what is in it; None if it has no such tree."""
+        document = self._object.document
+        try:
+            attributes = document.element(document.find(element.strip("/")))
+        except NotFoundError:
+            return None
+        if not is_tree_path(attributes.get("data_path") or ""):
+            return None
+        from modos.object.stored_trees import open_tree
+        from modos.trees.tree_listing import list_nodes
+
+        return list_nodes(open_tree(self._object.storage, attributes).metadata)
+
+    def _list_own_arrays(self, element: str | None) -> Any:
         import zarr
         from zarr.core.buffer.cpu import Buffer
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, ModosError
 from modos.errors.escaping import escape_line, escape_text
 from modos.formats import is_array_path, is_tree_path, name_of
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modos.trees.tree_store import TreeStore
 
 _MAX_ROWS = 100
+_MAX_NODES = 1000
 _MAX_TEXT = 200
 
 
@@ -147,10 +148,22 @@ class ElementView(Mapping[str, Any]):
         return f"<{self._attributes.get('@type', 'element')} {self.id}>"
 
     def _repr_html_(self) -> str:
-        return _table(
+        table = _table(
             f"{self.id}",
             [(slot, _file(value) if slot == "data_path" else _text(value)) for slot, value in self._attributes.items()],
         )
+        return table + self._tree_html() if self._open_tree and is_tree_path(self._attributes.get("data_path") or "") else table
+
+    def _tree_html(self) -> str:
+        """Write the groups and arrays of its tree as HTML, folded; or why they cannot be read."""
+        from modos.trees.tree_listing import draw_tree, list_nodes
+
+        try:
+            drawn = draw_tree(list_nodes(self.store.metadata)[:_MAX_NODES])
+        except ModosError as error:
+            drawn = error.message
+        summary = f"{self.file_name} {_summary(self._attributes)}".rstrip()
+        return f"<details><summary>{escape(escape_line(summary))}</summary><pre>{escape(escape_text(drawn))}</pre></details>"
 
 
 def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
@@ -160,12 +173,20 @@ def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
             element_id,
             _text(attributes.get("@type")),
             _text(attributes.get("name") or ""),
-            _name(attributes.get("data_path") or ""),
+            f"{_name(attributes.get('data_path') or '')} {_summary(attributes)}".rstrip(),
         )
         for element_id, attributes in metadata.items()
     ]
     more = len(rows) - _MAX_ROWS
     return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (f"<p>and {more:,} more</p>" if more > 0 else "")
+
+
+def _summary(attributes: Mapping[str, Any]) -> str:
+    """Summarise what a Zarr tree is, as far as the metadata say: `(AnnData, 200 obs x 50 var)`."""
+    axes, shape = attributes.get("axes") or (), attributes.get("shape") or ()
+    lengths = " x ".join(f"{length:,} {axis}" for axis, length in zip(axes, shape, strict=False))
+    told = ", ".join(part for part in (attributes.get("zarr_kind"), lengths) if part)
+    return f"({told})" if told else ""
 
 
 def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:

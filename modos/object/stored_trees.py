@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, NotFoundError
 from modos.formats import files_name, is_tree_path, parts_name
@@ -14,6 +14,9 @@ from modos.storage.part_digests import DigestList
 from modos.storage.verified import PartRecord
 from modos.trees.manifest import Manifest
 
+if TYPE_CHECKING:
+    from modos.trees.tree_store import TreeStore
+
 
 def load_manifest(storage: Readable, attributes: Mapping[str, Any]) -> Manifest:
     """Read the manifest of an element's tree; raise IntegrityError if it is not the recorded one."""
@@ -21,6 +24,13 @@ def load_manifest(storage: Readable, attributes: Mapping[str, Any]) -> Manifest:
     if not isinstance(root, str):
         raise IntegrityError(f"{path}: what belongs to the tree is not recorded", "bring the tree again, with `modos update`")
     return Manifest.load(storage, path, root)
+
+
+def open_tree(storage: Readable, attributes: Mapping[str, Any], *, allow_pickle: bool = False) -> TreeStore:
+    """Open an element's tree as a store of zarr-python; raise IntegrityError if its manifest is not the recorded one."""
+    from modos.trees.tree_store import TreeStore
+
+    return TreeStore(storage, load_manifest(storage, attributes), allow_pickle=allow_pickle)
 
 
 def list_tree_keys(storage: Storage, attributes: Mapping[str, Any]) -> list[str]:

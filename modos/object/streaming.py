@@ -239,10 +239,9 @@ class _TreeOpener:
     attributes: Mapping[str, Any]
 
     def __call__(self, allow_pickle: bool) -> TreeStore:
-        from modos.object.stored_trees import load_manifest
-        from modos.trees.tree_store import TreeStore
+        from modos.object.stored_trees import open_tree
 
-        return TreeStore(self.storage, load_manifest(self.storage, self.attributes), allow_pickle=allow_pickle)
+        return open_tree(self.storage, self.attributes, allow_pickle=allow_pickle)
 
 
 class _FileOpener:

@@ -63,7 +63,7 @@ from modos.object.changes import (
     merge,
 )
 from modos.object.document import Document
-from modos.object.incoming_trees import NewTree, check_tree_path, is_same_tree
+from modos.object.incoming_trees import SLOTS_OF_TREES, NewTree, check_tree_path, is_same_tree
 from modos.object.record import entries
 from modos.object.stored_trees import has_files, list_tree_keys
 from modos.storage import Storage, open_storage
@@ -200,6 +200,8 @@ class Transaction:
         if has_another_file:
             of_the_file_before = ("sender",) if sealing and source else SLOTS_OF_SEALED  # the others are recorded anew
             changes |= {slot: None for slot in of_the_file_before if slot in base}
+        if has_another_file and is_tree_path(base.get("data_path", "")):
+            changes |= {slot: None for slot in SLOTS_OF_TREES if slot in base and slot not in changes}
         if has_another_file and "seqcol_digest" in base:
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
@@ -376,6 +378,7 @@ class Transaction:
         replaced = before is not None and name_of(name) == name_of(before)
         changes |= {"data_path": self.free_key(name, version_of(before or name) + 1 if replaced else 1), "data_format": "Zarr"}
         changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}
+        changes |= {slot: None for slot in SLOTS_OF_TREES if slot in base and slot not in changes}
         if not replaced:
             self._named.add(element_id)
         change = Update(element_id, changes, base)
