@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modos.errors import IntegrityError
-from modos.formats import Metadata, companion_names, is_tree_path
+from modos.formats import Metadata, companion_names, header_key, is_encrypted, is_tree_path
 from modos.object.stored_trees import load_manifest
 from modos.storage import Readable, Storage
 from modos.storage.processes import forking
@@ -32,7 +32,7 @@ class ServedTrees:
         if attributes is None:
             return []
         tree = attributes["data_path"]
-        if path in companion_names(tree):
+        if path in _names_beside(attributes):
             return [path]
         return [path] if path[len(tree) + 1 :] in self._load(object_key, attributes) else []
 
@@ -51,17 +51,20 @@ class ServedTrees:
 
 
 def find_tree(metadata: Metadata, path: str) -> Mapping[str, Any] | None:
-    """Find the element whose tree has a path in its folder, or as one of the lists beside that."""
+    """Find the element whose tree has a path in its folder, or as one of the files beside that."""
     for attributes in metadata.values():
         tree = attributes.get("data_path")
-        if (
-            tree
-            and path.startswith(tree)
-            and is_tree_path(tree)
-            and (path.startswith(f"{tree}/") or path in companion_names(tree))
-        ):
+        if not tree or not path.startswith(tree) or not is_tree_path(tree):
+            continue
+        if path.startswith(f"{tree}/") or path in _names_beside(attributes):
             return attributes
     return None
+
+
+def _names_beside(attributes: Mapping[str, Any]) -> list[str]:
+    """List the names of the lists of a tree, and of its header if it is encrypted."""
+    tree = attributes["data_path"]
+    return [*companion_names(tree), *([header_key(attributes)] if is_encrypted(tree) else [])]
 
 
 def _read_names(storage: Readable, attributes: Mapping[str, Any]) -> frozenset[str]:

@@ -498,21 +498,31 @@ def show(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
-    zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
+    zarr: Annotated[
+        bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays; with ELEMENT that of a Zarr tree, with shapes.")
+    ] = False,
+    secret_key: Annotated[
+        Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted Zarr tree.")
+    ] = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Show an object's metadata, its files, or its tree of arrays.
 
     modos show data/ex
 
     modos show s3://modos-demo/ex data/demo1 --json
+
+    modos show data/ex data/rna --zarr
     """
     from modos.errors import InvalidInputError
 
     if files and (zarr or element):
         raise InvalidInputError("--files goes with neither ELEMENT nor --zarr")
+    if secret_key and not zarr:
+        raise InvalidInputError("--secret-key goes with --zarr")
     modo = open_object(path)
     if zarr:
-        _show_arrays(modo, element, json)
+        _show_arrays(modo, element, json, load_optional_secret(secret_key, passphrase_file))
     elif files:
         listed = [("s3://" if modo.storage.url.startswith("s3://") else "") + _as_listed(file) for file in modo.list_files()]
         show_json(listed) if json else show_lines(map(_file_line, listed))
@@ -522,18 +532,18 @@ def show(
         show_text(modo.show_contents(element))
 
 
-def _show_arrays(modo: MODO, element: str | None, json: bool) -> None:
+def _show_arrays(modo: MODO, element: str | None, json: bool, secret: SecretKey | None) -> None:
     from modos.errors import InvalidInputError
     from modos.formats import is_tree_path
 
     if json and element:
-        if (nodes := modo.list_tree(element)) is None:
+        if (nodes := modo.list_tree(element, secret_key=secret)) is None:
             raise InvalidInputError(
                 "--zarr and --json go with an ELEMENT only where that is a Zarr tree", "leave out one of them"
             )
         show_json([vars(node) for node in nodes])
         return
-    show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element)))
+    show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element, secret_key=secret)))
     if element is None:
         for tree in (i for i, attributes in modo.metadata.items() if is_tree_path(attributes.get("data_path") or "")):
             say(f"{tree} is a Zarr tree of its own: `modos show --zarr {modo.storage.url} {tree}`")

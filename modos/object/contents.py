@@ -18,6 +18,7 @@ from modos.object.open_object import OpenObject
 if TYPE_CHECKING:
     from rdflib import Graph
 
+    from modos.encryption.keys import SecretKey
     from modos.metadata.graph import Rows
     from modos.trees.tree_listing import ListedNode
 
@@ -85,17 +86,37 @@ class Contents:
         """List the paths of the object's Zarr groups and arrays."""
         return sorted(path for path in self._object.document.nodes if path != marks.OWN_NODE)
 
-    def list_arrays(self, element: str | None = None) -> Any:
-        """Return the tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
-        tree = element and self.list_tree(element)
+    def list_arrays(
+        self,
+        element: str | None = None,
+        *,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> Any:
+        """Return the tree of the object's Zarr groups and arrays, or of those of a group or an element, to print.
+
+        Parameters
+        ----------
+        secret_key, passphrase
+            For an encrypted Zarr tree.
+        """
+        tree = element and self.list_tree(element, secret_key=secret_key, passphrase=passphrase)
         if tree:
             from modos.trees.tree_listing import draw_tree
 
             return draw_tree(tree)
         return self._list_own_arrays(element)
 
-    def list_tree(self, element: str) -> list[ListedNode] | None:
-        """List the groups and arrays of an element's Zarr tree, each before what is in it; None if it has no such tree."""
+    def list_tree(
+        self, element: str, *, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None
+    ) -> list[ListedNode] | None:
+        """List the groups and arrays of an element's Zarr tree, each before what is in it; None if it has no such tree.
+
+        Parameters
+        ----------
+        secret_key, passphrase
+            For an encrypted tree.
+        """
         document = self._object.document
         try:
             attributes = document.element(document.find(element.strip("/")))
@@ -103,10 +124,13 @@ class Contents:
             return None
         if not is_tree_path(attributes.get("data_path") or ""):
             return None
-        from modos.object.stored_trees import open_tree
+        from modos.encryption.keys import as_secret_key
+        from modos.object.tree_encryption import open_tree_files
         from modos.trees.tree_listing import list_nodes
+        from modos.trees.tree_store import TreeStore
 
-        return list_nodes(open_tree(self._object.storage, attributes).metadata)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return list_nodes(TreeStore(open_tree_files(self._object.storage, attributes, secret)).metadata)
 
     def _list_own_arrays(self, element: str | None) -> Any:
         import zarr

@@ -238,10 +238,13 @@ class _TreeOpener:
     storage: Storage
     attributes: Mapping[str, Any]
 
-    def __call__(self, allow_pickle: bool) -> TreeStore:
-        from modos.object.stored_trees import open_tree
+    def __call__(self, secret_key: SecretKey | str | Path | None, passphrase: str | None, allow_pickle: bool) -> TreeStore:
+        from modos.encryption.keys import as_secret_key
+        from modos.object.tree_encryption import open_tree_files
+        from modos.trees.tree_store import TreeStore
 
-        return open_tree(self.storage, self.attributes, allow_pickle=allow_pickle)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return TreeStore(open_tree_files(self.storage, self.attributes, secret), allow_pickle=allow_pickle)
 
 
 class _FileOpener:
