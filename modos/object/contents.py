@@ -31,13 +31,9 @@ class Contents:
 
     def open_zarr(self) -> Any:
         """Open the object as a zarr.Group, read-only; the methods of a MODO change it."""
-        import zarr
+        from modos.object.tree import open_arrays
 
-        from modos.object.tree import DocumentStore
-
-        return zarr.open_group(
-            DocumentStore(self._object.storage, self._object.document), mode="r", zarr_format=3, use_consolidated=False
-        )
+        return open_arrays(self._object.storage, self._object.document)
 
     def list_files(self) -> list[Path]:
         """List every file of the object with its indexes, below the object's own path."""

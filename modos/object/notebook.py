@@ -40,6 +40,8 @@ class ElementView(Mapping[str, Any]):
         Gives the object's file of a path.
     open_tree
         Gives the store of the element's Zarr tree.
+    open_arrays
+        Gives the arrays of the object that the element is kept as.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class ElementView(Mapping[str, Any]):
         attributes: Mapping[str, Any],
         open_file: Callable[[str], GenomicFile],
         open_tree: OpenTree | None = None,
+        open_arrays: Callable[[], Any] | None = None,
     ):
         self.id = id
         self._attributes = attributes
         self._open_file = open_file
         self._open_tree = open_tree
+        self._open_arrays = open_arrays
 
     @property
     def file_name(self) -> str | None:
@@ -119,7 +123,12 @@ class ElementView(Mapping[str, Any]):
         return self._open_tree(secret_key, passphrase, allow_pickle)
 
     def to_zarr(self, **options: Any) -> Any:
-        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array; options as of `open_store`."""
+        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array; options as of `open_store`.
+
+        Of an element that is kept as arrays of the object, these.
+        """
+        if self._open_arrays and is_array_path(self._attributes.get("data_path") or ""):
+            return self._open_arrays()
         from modos.trees.tree_opening import open_group
 
         return open_group(self.open_store(**options))

@@ -42,6 +42,12 @@ class TreeRecords:
         self._manifests: dict[str, Manifest] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     def find_tree(self, key: str) -> str | None:
         """Find the tree that a file, or a list beside a tree, belongs to."""
         for path in self._elements:
