@@ -66,7 +66,6 @@ from modos.object.document import Document
 from modos.object.incoming_trees import SLOTS_OF_TREES, NewTree, check_tree_path, is_same_tree
 from modos.object.record import entries
 from modos.object.stored_trees import has_files, list_tree_keys
-from modos.object.tree_encryption import seal_tree
 from modos.storage import Storage, open_storage
 from modos.storage.base import Progress, expect
 from modos.storage.write_log import WriteLog
@@ -380,7 +379,7 @@ class Transaction:
         *,
         plain: bool,
     ) -> str:
-        """Replace an element's data by a tree, whatever it had before; what was encrypted is encrypted for the same recipients."""
+        """Replace an element's data by a tree, whatever it had; what was encrypted is encrypted for the same recipients."""
         files, before = tuple(source.list_files()), base.get("data_path")
         wanted = plain_name(changes.get("data_path") or before or source.name)
         name = wanted if is_tree_path(wanted) else source.name
@@ -406,6 +405,8 @@ class Transaction:
         if not sealing:
             self._replace(NewTree(source, files, changes["data_path"], change))
             return element_id
+        from modos.object.tree_encryption import seal_tree
+
         brought = SourceFiles(source, files)
         self._replace(seal_tree(change, brought, changes["data_path"], recipients, SecretKey.random(), is_new=True))
         return element_id

@@ -1,14 +1,14 @@
 """Encrypt, decrypt or re-encrypt a Zarr tree of an object, as part of a transaction.
 
-All files of a tree are bodies of Crypt4GH under one data key. Their header lies
-beside the tree, so that who may open it is changed by one small file.
+All files of a tree are one zip file, which is the body of a Crypt4GH file. Its
+header lies beside it, so that who may open it is changed by one small file.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,21 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
+from modos.encryption.writing import place_new
 from modos.errors import AccessError, AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, NotFoundError
 from modos.formats import files_name, header_key, is_encrypted, name_of, parts_name
 from modos.object.changes import Update
 from modos.object.stored_trees import load_manifest
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Place, Progress
 from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.cores import count_cores
 from modos.storage.write_log import WriteLog
 from modos.trees.manifest import Manifest
 from modos.trees.staging import put_file, write_manifest
-from modos.trees.tree_files import DecryptedFiles, StoredFiles, TreeFiles
+from modos.trees.tree_files import SMALL, DecryptedFiles, StoredFiles, TreeFiles, write_places
+from modos.trees.zipped_tree import ZippedTree
 
 _REMOTE_WORKERS = 16
 
@@ -83,26 +85,22 @@ class EncryptTree(_NewFiles):
         return [*super().keys(), header_key({"data_path": self.target, "header_digests": [digest_of(self.head)]})]
 
     def _new_names(self) -> Sequence[str]:
-        return Manifest.number_files(len(self.files.names))
+        return Manifest.number_files(1)
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
-        """Write the encrypted files; returns what the element says of them."""
-        numbered = list(zip(self.files.names, self._new_names(), strict=True))
+        """Write the encrypted body; returns what the element says of it."""
+        archive = ZippedTree(self.files)
+        digests, (key, *_) = body.BodyDigests(of_plain=False), self.keys()
+        pieces = archive.iter_bytes(progress)
 
-        def seal(names: tuple[str, str], _: threading.Event) -> tuple[DigestList, DigestList]:
-            name, number = names
-            size, digests, plain = self.files.sizes[name], body.BodyDigests(of_plain=False), PartHasher()
-            pieces = plain.pass_on(self.files.iter_bytes(name))
-            sealed = body.encrypt(pieces, self.data_key, 1, digests=digests)
-            put_file(log, f"{self.target}/{number}", body.encrypted_size(size), map(bytes, sealed))
-            if progress:
-                progress(size)
-            return digests.sealed.finish(), plain.finish()
+        def make(place: Place | None) -> Iterator[bytes]:
+            return body.encrypt(pieces, self.data_key, digests=digests, place=place)
 
-        made = list(fetch_ahead(seal, numbered, *_workers(log.storage), wait=True))
-        plain = Manifest.make(self.target, dict(zip(self.files.names, (one for _, one in made), strict=True)))
-        listed = b"".join(body.encrypt([plain.listed], self.data_key, 1))
-        manifest = Manifest.make_sealed(self.target, listed, [one for one, _ in made])
+        place_new(log.storage, key, make, body.encrypted_size(archive.size))
+        log.wrote(key)
+        plain = Manifest.make(self.target, archive.digests)
+        listed = b"".join(body.encrypt([write_places(archive.places)], self.data_key, 1))
+        manifest = Manifest.make_sealed(self.target, listed, [digests.sealed.finish()])
         write_manifest(log, manifest)
         stage_header(log, self.target, self.head)
         log.storage.flush()
@@ -124,14 +122,27 @@ class DecryptTree(_NewFiles):
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the plain files; returns what the element says of them."""
 
-        def write(name: str, _: threading.Event) -> tuple[str, DigestList]:
+        def write(name: str, pieces: Iterator[bytes]) -> tuple[str, DigestList]:
             size, digests = self.files.sizes[name], PartHasher()
-            put_file(log, f"{self.target}/{name}", size, digests.pass_on(self.files.iter_bytes(name)))
+            put_file(log, f"{self.target}/{name}", size, digests.pass_on(pieces))
             if progress:
                 progress(size)
             return name, digests.finish()
 
-        made = Manifest.make(self.target, dict(fetch_ahead(write, self.files.names, *_workers(log.storage), wait=True)))
+        def write_small(content: tuple[str, list[bytes]], _: threading.Event) -> tuple[str, DigestList]:
+            return write(content[0], iter(content[1]))
+
+        large: list[tuple[str, DigestList]] = []
+
+        def iter_small() -> Iterator[tuple[str, list[bytes]]]:
+            for name, pieces in self.files.iter_contents():
+                if self.files.sizes[name] <= SMALL:
+                    yield name, list(pieces)
+                else:
+                    large.append(write(name, pieces))
+
+        small = list(fetch_ahead(write_small, iter_small(), *_workers(log.storage), wait=True))
+        made = Manifest.make(self.target, dict([*small, *large]))
         if made.root != self.change.base.get("plain_digest", made.root):
             raise DecryptError(f"{self.files.url}: what is in it is not what was sealed")
         write_manifest(log, made)

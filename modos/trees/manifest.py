@@ -35,8 +35,8 @@ _HINT = "restore it from a copy of the object, or bring the tree again"
 class Manifest:
     """Names of the files of a tree, and the digests of their parts.
 
-    The files of an encrypted tree have numbers in the place of names, and their
-    parts are the segments of their bodies.
+    An encrypted tree has one file, which is called by a number; its parts are the
+    segments of its body.
 
     Parameters
     ----------

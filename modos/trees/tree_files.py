@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modos.encryption.body import decrypt_segments, plain_size
-from modos.encryption.header import Opened
-from modos.errors import DecryptError, InvalidInputError
+from modos.errors import DecryptError, IntegrityError, InvalidInputError
 from modos.formats.crypt4gh import SEALED, SEGMENT
-from modos.storage import Readable
-from modos.trees.manifest import Manifest, read_names
+from modos.storage import ByteRange, Readable
+from modos.storage.prefetch import fetch_ahead
+from modos.trees.manifest import Manifest, check_names
 from modos.trees.tree_sources import SourceFile, TreeSource
 
+if TYPE_CHECKING:
+    from modos.encryption.header import Opened
+
+SMALL = 4 << 20  # bytes of files that are handled in one step
 _PIECE = 64 * SEGMENT
+_READERS = 8
 
 
 class TreeFiles(ABC):
@@ -54,9 +57,19 @@ class TreeFiles(ABC):
         for at in range(0, max(size, 1), _PIECE):
             yield self.read(name, at, min(at + _PIECE, size))
 
+    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Iterate over all files, in order: the name of each, and its bytes, to be used before the next is asked for."""
+
+        def read(name: str, _: object) -> list[bytes] | None:
+            return list(self.iter_bytes(name)) if self.sizes[name] <= SMALL else None
+
+        contents = fetch_ahead(read, self.names, _READERS, 4 * _READERS)
+        for name, pieces in zip(self.names, contents, strict=True):
+            yield name, self.iter_bytes(name) if pieces is None else iter(pieces)
+
     def iter_all(self) -> Iterator[bytes]:
         """Iterate over the bytes of all files, one after the other."""
-        return (piece for name in self.names for piece in self.iter_bytes(name))
+        return (piece for _, pieces in self.iter_contents() for piece in pieces)
 
     @property
     def local_folder(self) -> Path | None:
@@ -135,32 +148,90 @@ class DecryptedFiles(TreeFiles):
         if opened.edits:
             raise DecryptError(f"{url}: its header has an edit list, and a tree has none", "have its owner encrypt it again")
         self._keys = opened.keys
-        names = read_names(bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")))
-        sizes = [plain_size(size) for size in manifest.digests.layout.sizes[1:]]
-        if len(names) != len(sizes):
-            raise DecryptError(f"{url}: the list of its files names {len(names):,} of {len(sizes):,}", "restore it from a copy")
-        super().__init__(url, manifest.root, names, sizes)
-        self._manifest = manifest
+        places = read_places(bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")), url)
+        super().__init__(url, manifest.root, tuple(places), [place.size for place in places.values()])
+        self._places = places
         self._files = manifest.verify(storage)
+        (self._body,) = manifest.keys()
+        self._size = manifest.size
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""
         if start >= end:
             return b""
-        first, beyond = start // SEGMENT, -(-end // SEGMENT)
-        sealed, _ = self._files.read_part(self._bodies[name], first * SEALED, beyond * SEALED)
+        low, high = self._places[name].start + start, self._places[name].start + end
+        first, beyond = low // SEGMENT, -(-high // SEGMENT)
+        sealed, _ = self._files.read_part(self._body, first * SEALED, beyond * SEALED)
         plain = self._decrypt(sealed, first, f"{self.url}, {name}")
-        return bytes(memoryview(plain)[start - first * SEGMENT : end - first * SEGMENT])
+        return bytes(memoryview(plain)[low - first * SEGMENT : high - first * SEGMENT])
 
-    @cached_property
-    def _bodies(self) -> dict[str, str]:
-        return dict(zip(self.names, self._manifest.keys(), strict=True))
+    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Iterate over all files, whose bytes are decrypted one after the other; see `TreeFiles.iter_contents`."""
+        from modos.encryption import body
+
+        pieces = body.decrypt(self._files.iter_range(self._body, 0, self._size, SEALED), self._keys)
+        cutter = _Cutter(pieces)
+        for name, (start, end) in self._places.items():
+            yield name, cutter.cut(start, end)
+        cutter.finish()
 
     def _decrypt(self, sealed: bytes, first: int, where: str) -> bytearray:
+        from modos.encryption import body
+
         try:
-            return decrypt_segments(sealed, self._keys, first)
+            return body.decrypt_segments(sealed, self._keys, first)
         except DecryptError as error:
             raise DecryptError(f"{where}: {error.message}", error.hint) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise InvalidInputError(f"{self.url} is decrypted here, and its key cannot be pickled", "open it in each process")
+
+
+class _Cutter:
+    """Cuts ranges that follow each other out of pieces of bytes."""
+
+    def __init__(self, pieces: Iterator[bytearray]):
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+        self._at = 0
+
+    def cut(self, start: int, end: int) -> Iterator[bytes]:
+        """Iterate over bytes [start, end), which follow all that were cut before."""
+        for _ in self._take(start):
+            pass
+        return map(bytes, self._take(end))
+
+    def finish(self) -> None:
+        """Take the rest, so that all is looked at."""
+        for _ in self._pieces:
+            pass
+
+    def _take(self, end: int) -> Iterator[memoryview]:
+        while self._at < end:
+            if not self._rest:
+                self._rest = memoryview(next(self._pieces))
+            taken = self._rest[: end - self._at]
+            self._rest = self._rest[len(taken) :]
+            self._at += len(taken)
+            yield taken
+
+
+def write_places(places: Mapping[str, ByteRange]) -> bytes:
+    """Write the list of the files of an encrypted tree: where in its body each begins, its bytes, and its name, a line each."""
+    return "".join(f"{place.start} {place.size} {name}\n" for name, place in places.items()).encode()
+
+
+def read_places(listed: bytes, where: str) -> dict[str, ByteRange]:
+    """Read the list of the files of an encrypted tree.
+
+    Raises
+    ------
+    IntegrityError
+        It is none.
+    """
+    lines = [line.split(" ", 2) for line in listed.decode(errors="replace").split("\n")[:-1]]
+    if not all(len(line) == 3 and line[0].isdecimal() and line[1].isdecimal() for line in lines):
+        raise IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
+    places = {name: ByteRange(int(start), int(start) + int(size)) for start, size, name in lines}
+    check_names(places, where)
+    return places

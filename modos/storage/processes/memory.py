@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cache
 
 _LARGEST = (32 << 20) - (64 << 10)  # bytes: the most that glibc takes as a measure (mallopt(3), M_MMAP_THRESHOLD)
 
 
+@cache
 def keep_freed() -> None:
     """Keep freed blocks of megabytes for the next allocations.
 
     Else each is fetched from the system and given back, which takes longer
     than what is done with it. glibc goes by the largest block that was freed
-    so far, and keeps twice as much; other libraries take no notice.
+    so far, and keeps twice as much; other libraries take no notice. Once is
+    enough.
     """
     bytes(_LARGEST)  # which is not touched
 
