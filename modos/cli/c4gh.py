@@ -96,7 +96,7 @@ def encrypt(
     from modos.encryption.at_hand import find_own_key
     from modos.encryption.keys import as_public_keys
     from modos.errors import listing
-    from modos.formats import is_file_path
+    from modos.formats import is_array_path
 
     recipients = as_public_keys(public_key or [])
     sender = load_optional_secret(secret_key, passphrase_file)
@@ -115,9 +115,9 @@ def encrypt(
         if changed
         else f"nothing to do: every file of {place} is encrypted already"
     )
-    plain = [i for i, a in modo.metadata.items() if a.get("data_path") and not is_file_path(a["data_path"])]
+    plain = [i for i, a in modo.metadata.items() if is_array_path(a.get("data_path") or "")]
     if plain and not elements:
-        say(f"not encrypted, as arrays and trees are not: {listing(plain)}")
+        say(f"not encrypted, as arrays are not: {listing(plain)}")
 
 
 @app.command(cls=accept_spellings("c4gh decrypt"))

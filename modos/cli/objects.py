@@ -468,7 +468,7 @@ def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
 
 
 def enrich(path: ObjectPath) -> None:
-    """Add what the headers of the data files say: reference sequences, samples, assays.
+    """Add what the headers of the data files say: reference sequences, samples, assays; of Zarr trees kind, axes and shape.
 
     modos enrich data/ex
 

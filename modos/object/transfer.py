@@ -26,6 +26,7 @@ from modos.errors import (
     StorageFullError,
 )
 from modos.formats import (
+    ENCRYPTED_SUFFIX,
     TREE_SUFFIX,
     ZARR,
     companion_names,
@@ -407,14 +408,21 @@ def object_files(storage: Storage) -> list[tuple[str, int]]:
     lists = {parts_name(key) for key in found} | {name for folder in trees for name in companion_names(folder)}
     listed: dict[str, int] = {}
     for key, size in found.items():
-        if key not in lists:
+        if key not in lists and not (is_list(key) and _tree_beside(key) in trees):
             folder = _tree_of(key)
             place = folder if folder in trees else key
             listed[place] = listed.get(place, 0) + size
     return list(listed.items())
 
 
+def _tree_beside(key: str) -> str:
+    """Return the tree that a list or a header lies beside."""
+    return key.rpartition(".")[0]
+
+
 def _tree_of(key: str) -> str:
     """Return the folder that a file of a tree would be in; empty for any other."""
-    at = key.find(f"{TREE_SUFFIX}/")
-    return key[: at + len(TREE_SUFFIX)] if at > 0 else ""
+    for suffix in (TREE_SUFFIX, TREE_SUFFIX + ENCRYPTED_SUFFIX):
+        if (at := key.find(f"{suffix}/")) > 0:
+            return key[: at + len(suffix)]
+    return ""

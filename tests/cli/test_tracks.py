@@ -261,7 +261,7 @@ def test_a_load_that_is_stopped_leaves_the_old_object(place):
 def test_encrypting_names_what_stays_open(good):
     good("c4gh", "keygen", "--no-passphrase", "k.sec")
     assert (
-        "not encrypted, as arrays and trees are not: data/dense, data/steps, reference/genome"
+        "not encrypted, as arrays are not: data/dense, data/steps, reference/genome"
         in good("c4gh", "encrypt", "-p", "k.pub", "ex").stderr
     )
 

@@ -206,6 +206,22 @@ def test_a_notebook_shows_kind_shape_and_a_folded_tree(ex):
     assert "is gone" in modo["data/cells"]._repr_html_()
 
 
+def test_an_encrypted_tree_is_shown_to_who_has_the_key(tmp_path, ex):
+    run("c4gh", "keygen", tmp_path / "me", "--no-passphrase")
+    assert "not encrypted" not in run("c4gh", "encrypt", ex, "-p", tmp_path / "me.pub").stderr
+    assert "is encrypted" in run("show", "--zarr", ex, "cells", code=4).stderr
+    assert "X (6, 4) float32" in run("show", "--zarr", ex, "cells", "--secret-key", tmp_path / "me").stdout
+    assert "is encrypted" in MODO.open(ex)["data/cells"]._repr_html_()
+    assert run("show", "--files", ex).stdout == f"{ex}/cells.zarr.c4gh/\n"
+    assert run("check", ex).stderr.endswith("is whole: 1 element, 1 file\n")
+    assert "is a Zarr tree, and no file" in run("stream", f"{ex}/cells.zarr", code=2).stderr
+    assert run("remove", ex, "cells", "--dry-run").stdout.splitlines() == ["- data/cells", f"- {ex}/cells.zarr.c4gh/"]
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        modo = MODO.open(f"{server.url}/files/ex")
+        assert np.array_equal(modo["data/cells"].to_zarr(secret_key=tmp_path / "me")["X"][:], np.ones((6, 4)))
+        assert modo.download(tmp_path / "copy").find_problems() == []
+
+
 @pytest.fixture(params=["folder", "s3"])
 def server(request, tmp_path, ex):
     """A server over the object, in a folder or at S3; and the key of the object."""
