@@ -17,6 +17,7 @@ import stack
 import startup
 import streaming
 import tracks
+import trees
 import verification
 
 BENCHMARKS = {
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "verification": verification.main,
     "metadata": metadata.main,
     "tracks": tracks.main,
+    "trees": trees.main,
     "references": references.main,
     "codes": codes.main,
     "stack": stack.main,

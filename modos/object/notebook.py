@@ -194,7 +194,9 @@ class ElementView(Mapping[str, Any]):
         from modos.trees.tree_listing import draw_tree, list_nodes
 
         try:
-            drawn = draw_tree(list_nodes(self.store.metadata)[:_MAX_NODES])
+            nodes = list_nodes(self.store.metadata)
+            more = len(nodes) - _MAX_NODES
+            drawn = draw_tree(nodes[:_MAX_NODES]) + (f"\nand {more:,} more" if more > 0 else "")
         except ModosError as error:
             drawn = error.message
         summary = f"{self.file_name} {_summary(self._attributes)}".rstrip()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,17 +26,14 @@ from modos.errors import (
     StorageFullError,
 )
 from modos.formats import (
-    ENCRYPTED_SUFFIX,
-    TREE_SUFFIX,
+    FILES_SUFFIX,
+    PARTS_SUFFIX,
     ZARR,
-    companion_names,
-    files_name,
     format_of,
     index_names,
     is_compressed,
     is_encrypted,
     is_list,
-    parts_name,
 )
 from modos.formats.crypt4gh import is_crypt4gh, part_size, refuse_crypt4gh
 from modos.object import commits, encrypted_index, journal, part_lists
@@ -54,6 +51,7 @@ from modos.storage.write_log import WriteLog
 IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
 
 _PIECE = 1 << 20  # bytes that are read at once
+_TREE = re.compile(r"(.+?\.zarr(?:\.c4gh)?)/", re.IGNORECASE)  # the folder of a tree
 _ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(.+)", re.IGNORECASE | re.DOTALL)  # a Path has one slash of the two
 
 
@@ -404,25 +402,18 @@ def object_files(storage: Storage) -> list[tuple[str, int]]:
     """List keys and sizes of the files and trees in an object, without its metadata, records of changes, and lists."""
     inner = (ZARR + "/", FOLDER + "/")
     found = {info.key: info.size for info in storage.iter_files() if not info.key.startswith(inner)}
-    trees = {folder for folder in map(_tree_of, found) if folder and files_name(folder) in found}
-    lists = {parts_name(key) for key in found} | {name for folder in trees for name in companion_names(folder)}
+    trees = {key.removesuffix(FILES_SUFFIX) for key in found if is_list(key) and key.endswith(FILES_SUFFIX)}
     listed: dict[str, int] = {}
     for key, size in found.items():
-        if key not in lists and not (is_list(key) and _tree_beside(key) in trees):
-            folder = _tree_of(key)
-            place = folder if folder in trees else key
+        folder = _TREE.match(key)
+        place = folder[1] if folder and folder[1] in trees else key
+        if place != key or not _lies_beside(key, found, trees):
             listed[place] = listed.get(place, 0) + size
     return list(listed.items())
 
 
-def _tree_beside(key: str) -> str:
-    """Return the tree that a list or a header lies beside."""
-    return key.rpartition(".")[0]
-
-
-def _tree_of(key: str) -> str:
-    """Return the folder that a file of a tree would be in; empty for any other."""
-    for suffix in (TREE_SUFFIX, TREE_SUFFIX + ENCRYPTED_SUFFIX):
-        if (at := key.find(f"{suffix}/")) > 0:
-            return key[: at + len(suffix)]
-    return ""
+def _lies_beside(key: str, found: Container[str], trees: Container[str]) -> bool:
+    """Return whether a file is a list of digests of another one, or what lies beside a tree."""
+    if not is_list(key):
+        return False
+    return key.removesuffix(PARTS_SUFFIX) in found or key.rpartition(".")[0] in trees

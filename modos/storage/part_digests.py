@@ -201,7 +201,7 @@ class DigestList:
         ranges = (self.layout.group_parts(group) for group in range(self.layout.groups))
         return self.layout.head + b"".join(digest(view[DIGEST * first : DIGEST * beyond]) for first, beyond in ranges)
 
-    @property
+    @cached_property
     def root(self) -> str:
         """Root, in hexadecimal digits."""
         return digest(self.table).hex()
