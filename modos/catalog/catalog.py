@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from modos.catalog.searching import parse_search
+from modos.catalog.served_trees import ServedTrees, find_tree
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_file_path, object_of
@@ -58,6 +59,7 @@ class Catalog:
         self.files = VerifiedFiles(storage, self.find_part_record)
         self._known: dict[str, tuple[str, dict[str, Any]]] = {}
         self._records: dict[str, tuple[dict[str, Any], dict[str, PartRecord]]] = {}
+        self._trees = ServedTrees(storage)
         self._max_age = max_age
         self._listing: tuple[float, list[tuple[str, str]]] | None = None
         forking.begin(self, Catalog._start)
@@ -143,7 +145,7 @@ class Catalog:
         exact
             Only that key, and no other of its name.
         indexes
-            Whether an index or a list of digests is meant as well.
+            Whether an index, a list of digests or a file of a Zarr tree is meant as well.
 
         Raises
         ------
@@ -156,6 +158,7 @@ class Catalog:
         known = self.data_paths(object_key)
         if indexes and path not in known:
             known |= {index for data_path in known for index in companion_names(data_path)}
+            known |= set(self._trees.find(object_key, path, self.metadata(object_key)))
         found = [path] if path in known else [] if exact else find_keys(known, path)
         if len(found) > 1:
             raise InvalidInputError(f"{path} could be {' or '.join(found)}", "write it as it is stored")
@@ -225,6 +228,8 @@ class Catalog:
             The file lies in no object.
         """
         parts = check_key(key).split("/")
+        if found := self._find_known_tree(parts):
+            return found
         if len(parts) > _DEPTH and next(iter(self.storage.iter_files("/".join(parts[:-1]))), None) is None:
             raise NotFoundError(f"{key} lies in no object")
         deepest = parts.index(ZARR) if ZARR in parts else len(parts) - 1  # no object lies in the arrays of one
@@ -233,6 +238,15 @@ class Catalog:
             if prefix in self._known or self.is_object(prefix):
                 return prefix, "/".join(parts[depth:])
         raise NotFoundError(f"{key} lies in no object")
+
+    def _find_known_tree(self, parts: list[str]) -> tuple[str, str] | None:
+        """Find the object that was read before and has a Zarr tree with a file: no object lies in the tree of another."""
+        for depth in range(len(parts)):
+            prefix, path = "/".join(parts[:depth]), "/".join(parts[depth:])
+            known = self._known.get(prefix)
+            if known and find_tree(known[1], path):
+                return prefix, path
+        return None
 
     def is_object(self, prefix: str) -> bool:
         """Return whether there is an object at a key."""

@@ -195,7 +195,8 @@ def _files(ctx: typer.Context, place: str) -> Iterator[str]:
     named = {
         element: path
         for element, attributes in _elements(ctx, place).items()
-        if isinstance(path := attributes.get("data_path"), str) and not path.startswith("data.zarr/")
+        if isinstance(path := attributes.get("data_path"), str) and not (path + "/").startswith("data.zarr/")
+        if not path.endswith((".zarr", ".zarr.c4gh"))  # a tree is not streamed
     }
     yield from (f"{place}/{name}" for name in [*sorted(named.values()), *sorted(named)])
 

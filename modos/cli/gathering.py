@@ -25,7 +25,7 @@ def matcher(map: list[str] | None) -> Matcher:
 
 def gather(
     path: str,
-    files: list[Path],
+    files: list[str],
     references: Sequence[str] | None,
     descriptions: Sequence[Path] | None,
     type: str | None,
@@ -80,7 +80,7 @@ def are_files(what: list[str], has_options: bool) -> bool:
 
 def add_files(
     modo: MODO,
-    files: list[Path],
+    files: list[str],
     references: Sequence[str],
     parent: str | None,
     map: list[str] | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 _MAX_LISTED = 15
@@ -114,7 +113,7 @@ def choose(question: str, near: Sequence[str], allowed: Sequence[str]) -> str | 
         say(f"{answer} is none of {listing(allowed, _MAX_LISTED)}")
 
 
-def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], source: Path | None = None) -> dict[str, Any]:
+def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], source: str | None = None) -> dict[str, Any]:
     """Ask for the slots of an element, the required ones first; an empty answer leaves an optional one out.
 
     Parameters
@@ -122,13 +121,14 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
     metadata
         The object's, for the ids that can be linked to.
     source
-        The element's file, which settles its path and format.
+        The element's file or Zarr tree, which settles its path and format.
     """
     from modos.metadata import model
+    from modos.metadata.description.entries import name_source
     from modos.metadata.description.templates import COMPUTED
 
     slots = model.describe(class_name)["slots"]
-    defaults = {"data_path": source.name} if source else {}
+    defaults = {"data_path": name_source(source)} if source else {}
     ordered = sorted(
         slots,
         key=lambda name: (
@@ -143,7 +143,7 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
     for name in ordered:
         if name in COMPUTED or (class_name == "MODO" and (name == "id" or slots[name]["links_to"])):
             continue
-        if source and name == "data_format" and _format_name(source):
+        if source and name == "data_format" and _format_name(defaults["data_path"]):
             continue
         value = _ask(name, slots[name], class_name, metadata, defaults.get(name))
         if value:
@@ -197,8 +197,8 @@ def _choices(slot: Mapping[str, Any], metadata: Mapping[str, Mapping[str, Any]])
     return list(tables()["enums"].get(slot["range"], ()))
 
 
-def _format_name(source: Path) -> str | None:
+def _format_name(name: str) -> str | None:
     from modos.formats import format_of
 
-    format = format_of(source)
+    format = format_of(name)
     return format.name if format else None

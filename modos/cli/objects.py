@@ -67,7 +67,12 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Files to create it from, by their headers.")] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE", help="Files to create it from, by their headers; also Zarr trees: folders, zip files, s3://."
+        ),
+    ] = None,
     reference: ReferenceOption = None,
     file: Annotated[
         list[Path] | None,
@@ -171,13 +176,16 @@ def add(
         list[str],
         typer.Argument(
             metavar="TYPE|FILE...",
-            help="assay, data, reference, sample or sequence; or files, to add by their headers.",
+            help="assay, data, reference, sample or sequence; or files, to add by their headers, and Zarr trees.",
         ),
     ],
     reference: ReferenceOption = None,
     element: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
-    source: Annotated[Path | None, typer.Option("--source", "-s", help="Its data file.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", "-s", metavar="FILE", help="Its data file; or a Zarr tree: a folder, a zip file or s3://."),
+    ] = None,
     parent: Annotated[
         str | None,
         typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element, help="The element it is part of."),
@@ -202,6 +210,8 @@ def add(
     modos add data/ex data -e '{"id": "demo3"}' -s demo3.bam -p assay/assay1
 
     modos add data/ex run2/*.cram -p assay/assay1
+
+    modos add data/ex data -e '{"id": "rna"}' -s counts.zarr
     """
     from modos.errors import InvalidInputError
     from modos.metadata import model
@@ -210,9 +220,7 @@ def add(
     check_dry_run(json, dry_run)
     secret = load_optional_secret(secret_key, passphrase_file)
     if are_files(what, bool(element or file or source)):
-        add_files(
-            open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json, data_checksum
-        )
+        add_files(open_object(path), what, reference or (), parent, map, secret, dry_run, json, data_checksum)
         return
     for given, option in ((reference, "--reference"), (map, "--map")):
         _refuse_lonely(given, option, None, "FILEs")
@@ -269,11 +277,12 @@ def update(
         ),
     ] = None,
     source: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--source",
             "-s",
-            help="The file that replaces the element's, under its "
+            metavar="FILE",
+            help="The file or Zarr tree that replaces the element's, under its "
             "name. Where that is encrypted, "
             "it is encrypted for the same recipients.",
         ),
@@ -351,7 +360,7 @@ def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
 
 
 def _update_one(
-    modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool, secret: SecretKey | None
+    modo: MODO, element: str, values: dict[str, Any], source: str | None, plain: bool, secret: SecretKey | None
 ) -> None:
     before = modo.metadata
     with progress("copying files") as advance:
@@ -396,7 +405,7 @@ def remove(
     if element is None:
         plan = [f"- the object {modo.storage.url} with {amount}"]
     else:
-        plan = [f"- {element}"] + [f"- {modo.path / key}" for key in modo.files_of(element)]
+        plan = [f"- {element}"] + [f"- {place}" for place in _list_places(modo, element)]
     if json and dry_run:
         show_json(
             {
@@ -419,6 +428,14 @@ def remove(
         say(f"removed {modo.storage.url}: {amount}")
     else:
         say(f"removed {modo.remove_element(element)} from {modo.storage.url}: {amount}")
+
+
+def _list_places(modo: MODO, element: str) -> list[str]:
+    """List the files of an element; of a Zarr tree, its folder."""
+    from modos.formats import is_tree_path
+
+    path = modo.metadata[element].get("data_path") or ""
+    return [f"{modo.path / path}/"] if is_tree_path(path) else [str(modo.path / key) for key in modo.files_of(element)]
 
 
 def tell_amount(elements: int, files: int, held: int) -> str:
@@ -451,7 +468,7 @@ def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
 
 
 def enrich(path: ObjectPath) -> None:
-    """Add what the headers of the data files say: reference sequences, samples, assays.
+    """Add what the headers of the data files say: reference sequences, samples, assays; of Zarr trees kind, axes and shape.
 
     modos enrich data/ex
 
@@ -481,25 +498,33 @@ def show(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
-    zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
+    zarr: Annotated[
+        bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays; with ELEMENT that of a Zarr tree, with shapes.")
+    ] = False,
+    secret_key: Annotated[
+        Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted Zarr tree.")
+    ] = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Show an object's metadata, its files, or its tree of arrays.
 
     modos show data/ex
 
     modos show s3://modos-demo/ex data/demo1 --json
+
+    modos show data/ex data/rna --zarr
     """
     from modos.errors import InvalidInputError
 
     if files and (zarr or element):
         raise InvalidInputError("--files goes with neither ELEMENT nor --zarr")
-    if zarr and json and element:
-        raise InvalidInputError("ELEMENT, --zarr and --json do not go together")
+    if secret_key and not zarr:
+        raise InvalidInputError("--secret-key goes with --zarr")
     modo = open_object(path)
     if zarr:
-        show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element)))
+        _show_arrays(modo, element, json, load_optional_secret(secret_key, passphrase_file))
     elif files:
-        listed = [("s3://" if modo.storage.url.startswith("s3://") else "") + str(file) for file in modo.list_files()]
+        listed = [("s3://" if modo.storage.url.startswith("s3://") else "") + _as_listed(file) for file in modo.list_files()]
         show_json(listed) if json else show_lines(map(_file_line, listed))
     elif json:
         show_json(modo.metadata if element is None else modo.metadata_of(element))
@@ -507,8 +532,33 @@ def show(
         show_text(modo.show_contents(element))
 
 
+def _show_arrays(modo: MODO, element: str | None, json: bool, secret: SecretKey | None) -> None:
+    from modos.errors import InvalidInputError
+    from modos.formats import is_tree_path
+
+    if json and element:
+        if (nodes := modo.list_tree(element, secret_key=secret)) is None:
+            raise InvalidInputError(
+                "--zarr and --json go with an ELEMENT only where that is a Zarr tree", "leave out one of them"
+            )
+        show_json([vars(node) for node in nodes])
+        return
+    show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element, secret_key=secret)))
+    if element is None:
+        for tree in (i for i, attributes in modo.metadata.items() if is_tree_path(attributes.get("data_path") or "")):
+            say(f"{tree} is a Zarr tree of its own: `modos show --zarr {modo.storage.url} {tree}`")
+
+
+def _as_listed(file: Path) -> str:
+    """Return a file as it is listed: a Zarr tree is a folder, and ends with a slash."""
+    from modos.formats import is_tree_path
+
+    return f"{file}/" if is_tree_path(file.name) else str(file)
+
+
 def _file_line(path: str) -> str:
     from modos.formats import name_of, plain_name
 
-    name = name_of(path)
-    return path if name == plain_name(path) else f"{name}  (stored as {path.rpartition('/')[2]})"
+    slash, place = ("/", path[:-1]) if path.endswith("/") else ("", path)
+    name = name_of(place)
+    return path if name == plain_name(place) else f"{name}{slash}  (stored as {place.rpartition('/')[2]}{slash})"

@@ -167,6 +167,13 @@ def files_name(path: str) -> str:
     return path + FILES_SUFFIX
 
 
+def tree_name(place: str) -> str:
+    """Return the name of a tree at a place: `run1/counts.zarr.zip` -> `counts.zarr`, `s3://b/counts` -> `counts.zarr`."""
+    last = place.rstrip("/").rpartition("/")[2]
+    last = last[: -len(".zip")] if last.lower().endswith(".zip") else last
+    return last if last.lower().endswith(TREE_SUFFIX) else last + TREE_SUFFIX
+
+
 def header_key(attributes: Mapping[str, Any]) -> str:
     """Return the key of the header of an element's encrypted data: its file, or a file beside its tree that has its digest."""
     path, digests = attributes["data_path"], read_roots(attributes, "header_digests")

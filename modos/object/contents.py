@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import IntegrityError, InvalidInputError
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.errors.escaping import escape_line
 from modos.formats import is_array_path, is_file_path, is_list, is_tree_path, name_of
 from modos.metadata import model
@@ -18,7 +18,9 @@ from modos.object.open_object import OpenObject
 if TYPE_CHECKING:
     from rdflib import Graph
 
+    from modos.encryption.keys import SecretKey
     from modos.metadata.graph import Rows
+    from modos.trees.tree_listing import ListedNode
 
 
 class Contents:
@@ -29,13 +31,9 @@ class Contents:
 
     def open_zarr(self) -> Any:
         """Open the object as a zarr.Group, read-only; the methods of a MODO change it."""
-        import zarr
+        from modos.object.tree import open_arrays
 
-        from modos.object.tree import DocumentStore
-
-        return zarr.open_group(
-            DocumentStore(self._object.storage, self._object.document), mode="r", zarr_format=3, use_consolidated=False
-        )
+        return open_arrays(self._object.storage, self._object.document)
 
     def list_files(self) -> list[Path]:
         """List every file of the object with its indexes, below the object's own path."""
@@ -84,8 +82,53 @@ class Contents:
         """List the paths of the object's Zarr groups and arrays."""
         return sorted(path for path in self._object.document.nodes if path != marks.OWN_NODE)
 
-    def list_arrays(self, element: str | None = None) -> Any:
-        """Return the tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
+    def list_arrays(
+        self,
+        element: str | None = None,
+        *,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> Any:
+        """Return the tree of the object's Zarr groups and arrays, or of those of a group or an element, to print.
+
+        Parameters
+        ----------
+        secret_key, passphrase
+            For an encrypted Zarr tree.
+        """
+        tree = element and self.list_tree(element, secret_key=secret_key, passphrase=passphrase)
+        if tree:
+            from modos.trees.tree_listing import draw_tree
+
+            return draw_tree(tree)
+        return self._list_own_arrays(element)
+
+    def list_tree(
+        self, element: str, *, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None
+    ) -> list[ListedNode] | None:
+        """List the groups and arrays of an element's Zarr tree, each before what is in it; None if it has no such tree.
+
+        Parameters
+        ----------
+        secret_key, passphrase
+            For an encrypted tree.
+        """
+        document = self._object.document
+        try:
+            attributes = document.element(document.find(element.strip("/")))
+        except NotFoundError:
+            return None
+        if not is_tree_path(attributes.get("data_path") or ""):
+            return None
+        from modos.encryption.keys import as_secret_key
+        from modos.object.tree_encryption import open_tree_files
+        from modos.trees.tree_listing import list_nodes
+        from modos.trees.tree_store import TreeStore
+
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return list_nodes(TreeStore(open_tree_files(self._object.storage, attributes, secret)).metadata)
+
+    def _list_own_arrays(self, element: str | None) -> Any:
         import zarr
         from zarr.core.buffer.cpu import Buffer
 

@@ -36,7 +36,8 @@ class Elements:
             A mapping with `id` and `@type`, or an instance of a schema class.
         source_file
             A file of this machine that becomes the element's data. Its
-            index comes along, or is built.
+            index comes along, or is built. Or a Zarr tree: a folder, a zip file
+            or an address at S3 (`s3://bucket/counts.zarr`).
         part_of
             Id of the element that links to it. Assays belong to the object.
         secret_key
@@ -85,7 +86,7 @@ class Elements:
             data_path renames the element's file, or names one that is in the
             object and belongs to no element.
         source_file
-            A file that replaces the element's, under the same name; it is
+            A file or Zarr tree that replaces the element's, under the same name; it is
             stored at a new key, as somebody may be reading the old one. A plain one that
             replaces an encrypted one is encrypted for the recorded
             recipients.

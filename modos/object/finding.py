@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from modos.remote.services import Services
 
 
+_HOW_TO_OPEN = 'open it in Python: MODO(...)["{0}"].to_zarr(), to_anndata() and others; `modos show --zarr` shows what is in it'
+
+
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     """Find the key of a data file by its name or key, within the object or as listed; or by the id of its element.
 
@@ -80,13 +83,19 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
         raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
     if elements:
         paths = [metadata[element_id].get("data_path") or "" for element_id in elements]
+        is_tree = any(map(is_tree_path, paths))
         raise InvalidInputError(
-            f"{listing(elements)} of {storage.url} has no file",
+            f"{listing(elements)} of {storage.url} {'is a Zarr tree, and no' if is_tree else 'has no'} file",
             "`modos track` is for what is kept as arrays"
             if any(map(is_array_path, paths))
-            else "it is a Zarr tree: open it in Python with MODO(...)[element].to_zarr()"
-            if any(map(is_tree_path, paths))
+            else _HOW_TO_OPEN.format(elements[0])
+            if is_tree
             else "`modos show` shows what it has",
+        )
+    trees = {a["data_path"]: element_id for element_id, a in metadata.items() if is_tree_path(a.get("data_path") or "")}
+    if found := find_keys(trees, within.rstrip("/")) or [path for path in trees if within.startswith(f"{path}/")]:
+        raise InvalidInputError(
+            f"{name_of(found[0])} in {storage.url} is a Zarr tree, and no file", _HOW_TO_OPEN.format(trees[found[0]])
         )
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)

@@ -69,7 +69,7 @@ def prepare(
         own = [entry.attributes for entry in entries if entry.attributes["@type"] == "MODO"]
         document = Document(open_object.own_attributes(**(own[0] if own else {})))
     secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-    transaction = Transaction(open_object.storage, document, secret)
+    transaction = Transaction(open_object.storage, document, secret, open_remote=open_object.open_beside)
     bring_up_to_date(transaction, entries, prune=prune)
     return transaction
 
@@ -130,6 +130,9 @@ class Gathering:
     ) -> list[str]:
         """Add files with what their headers say, in one commit; returns the ids of all elements that were added.
 
+        A Zarr tree (a folder, a zip file or an address at S3) is taken like a
+        file, with what its metadata say.
+
         Parameters
         ----------
         reference
@@ -164,7 +167,7 @@ class Gathering:
         passphrase: str | None = None,
     ) -> list[Difference]:
         """List what `add_files` would change; nothing is changed."""
-        transaction = Transaction(self._object.storage, self._object.document)
+        transaction = Transaction(self._object.storage, self._object.document, open_remote=self._object.open_beside)
         self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
         return find_changes(transaction)
 
@@ -178,7 +181,7 @@ class Gathering:
         passphrase: str | None = None,
     ) -> list[Difference]:
         """List what `add_element` would change; nothing is changed."""
-        transaction = Transaction(self._object.storage, self._object.document)
+        transaction = Transaction(self._object.storage, self._object.document, open_remote=self._object.open_beside)
         transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         transaction.add_element(element, source_file, part_of)
         return find_changes(transaction)

@@ -14,6 +14,8 @@ from modos.storage.write_log import WriteLog
 from modos.trees.staging import digest_tree, stage_tree
 from modos.trees.tree_sources import SourceFile, TreeSource
 
+SLOTS_OF_TREES = ("zarr_kind", "axes", "shape", "modalities")  # what a tree says of itself
+
 
 @dataclass(frozen=True)
 class NewTree:

@@ -334,7 +334,9 @@ class MODO:
 
         Each file becomes an element of the class of its format, named after
         it; the samples of its read groups or columns are linked, and the
-        reference that has its contigs. Indexes beside files come along.
+        reference that has its contigs. Indexes beside files come along. A Zarr
+        tree (a folder, a zip file or an address at S3) is taken like a file,
+        with what its metadata say.
 
         Parameters
         ----------
@@ -567,6 +569,7 @@ class MODO:
     list_samples = delegate("_contents", Contents.list_samples)
     list_nodes = delegate("_contents", Contents.list_nodes)
     list_arrays = delegate("_contents", Contents.list_arrays)
+    list_tree = delegate("_contents", Contents.list_tree)
     file_name = delegate("_contents", Contents.file_name)
     show_contents = delegate("_contents", Contents.show_contents)
     metadata_of = delegate("_contents", Contents.metadata_of)

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, ModosError
 from modos.errors.escaping import escape_line, escape_text
 from modos.formats import is_array_path, is_tree_path, name_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
 
 _MAX_ROWS = 100
+_MAX_NODES = 1000
 _MAX_TEXT = 200
 
 
@@ -39,6 +40,8 @@ class ElementView(Mapping[str, Any]):
         Gives the object's file of a path.
     open_tree
         Gives the store of the element's Zarr tree.
+    open_arrays
+        Gives the arrays of the object that the element is kept as.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class ElementView(Mapping[str, Any]):
         attributes: Mapping[str, Any],
         open_file: Callable[[str], GenomicFile],
         open_tree: OpenTree | None = None,
+        open_arrays: Callable[[], Any] | None = None,
     ):
         self.id = id
         self._attributes = attributes
         self._open_file = open_file
         self._open_tree = open_tree
+        self._open_arrays = open_arrays
 
     @property
     def file_name(self) -> str | None:
@@ -118,7 +123,12 @@ class ElementView(Mapping[str, Any]):
         return self._open_tree(secret_key, passphrase, allow_pickle)
 
     def to_zarr(self, **options: Any) -> Any:
-        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array; options as of `open_store`."""
+        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array; options as of `open_store`.
+
+        Of an element that is kept as arrays of the object, these.
+        """
+        if self._open_arrays and is_array_path(self._attributes.get("data_path") or ""):
+            return self._open_arrays()
         from modos.trees.tree_opening import open_group
 
         return open_group(self.open_store(**options))
@@ -173,10 +183,24 @@ class ElementView(Mapping[str, Any]):
         return f"<{self._attributes.get('@type', 'element')} {self.id}>"
 
     def _repr_html_(self) -> str:
-        return _table(
+        table = _table(
             f"{self.id}",
             [(slot, _file(value) if slot == "data_path" else _text(value)) for slot, value in self._attributes.items()],
         )
+        return table + self._tree_html() if self._open_tree and is_tree_path(self._attributes.get("data_path") or "") else table
+
+    def _tree_html(self) -> str:
+        """Write the groups and arrays of its tree as HTML, folded; or why they cannot be read."""
+        from modos.trees.tree_listing import draw_tree, list_nodes
+
+        try:
+            nodes = list_nodes(self.store.metadata)
+            more = len(nodes) - _MAX_NODES
+            drawn = draw_tree(nodes[:_MAX_NODES]) + (f"\nand {more:,} more" if more > 0 else "")
+        except ModosError as error:
+            drawn = error.message
+        summary = f"{self.file_name} {_summary(self._attributes)}".rstrip()
+        return f"<details><summary>{escape(escape_line(summary))}</summary><pre>{escape(escape_text(drawn))}</pre></details>"
 
 
 def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
@@ -186,12 +210,20 @@ def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
             element_id,
             _text(attributes.get("@type")),
             _text(attributes.get("name") or ""),
-            _name(attributes.get("data_path") or ""),
+            f"{_name(attributes.get('data_path') or '')} {_summary(attributes)}".rstrip(),
         )
         for element_id, attributes in metadata.items()
     ]
     more = len(rows) - _MAX_ROWS
     return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (f"<p>and {more:,} more</p>" if more > 0 else "")
+
+
+def _summary(attributes: Mapping[str, Any]) -> str:
+    """Summarise what a Zarr tree is, as far as the metadata say: `(AnnData, 200 obs x 50 var)`."""
+    axes, shape = attributes.get("axes") or (), attributes.get("shape") or ()
+    lengths = " x ".join(f"{length:,} {axis}" for axis, length in zip(axes, shape, strict=False))
+    told = ", ".join(part for part in (attributes.get("zarr_kind"), lengths) if part)
+    return f"({told})" if told else ""
 
 
 def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:

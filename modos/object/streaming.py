@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import ConflictError, DecryptError
-from modos.formats import is_encrypted
+from modos.formats import ZARR, is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import WORKERS, Planner
@@ -219,8 +219,13 @@ class GenomicFiles:
         element_id = document.find(element)
         attributes = document.element(element_id)
         content = _content_at(document, attributes.get("data_path", ""))
+        storage = self._object.storage
         return ElementView(
-            element_id, attributes, _FileOpener(self, self._object, content), _TreeOpener(self._object.storage, attributes)
+            element_id,
+            attributes,
+            _FileOpener(self, self._object, content),
+            _TreeOpener(storage, attributes),
+            _ArraysOpener(storage, document, attributes.get("data_path", "")),
         )
 
 
@@ -245,6 +250,20 @@ class _TreeOpener:
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return TreeStore(open_tree_files(self.storage, self.attributes, secret), allow_pickle=allow_pickle)
+
+
+@dataclass(frozen=True)
+class _ArraysOpener:
+    """Opens the arrays that an element is kept as, as they were when they were asked for; it can be pickled."""
+
+    storage: Storage
+    document: Document
+    data_path: str
+
+    def __call__(self) -> Any:
+        from modos.object.tree import open_arrays
+
+        return open_arrays(self.storage, self.document, self.data_path.removeprefix(ZARR).strip("/"))
 
 
 class _FileOpener:

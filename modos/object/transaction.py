@@ -63,7 +63,7 @@ from modos.object.changes import (
     merge,
 )
 from modos.object.document import Document
-from modos.object.incoming_trees import NewTree, check_tree_path, is_same_tree
+from modos.object.incoming_trees import SLOTS_OF_TREES, NewTree, check_tree_path, is_same_tree
 from modos.object.record import entries
 from modos.object.stored_trees import has_files, list_tree_keys
 from modos.storage import Storage, open_storage
@@ -201,6 +201,8 @@ class Transaction:
         if has_another_file:
             of_the_file_before = ("sender",) if sealing and source else SLOTS_OF_SEALED  # the others are recorded anew
             changes |= {slot: None for slot in of_the_file_before if slot in base}
+        if has_another_file and is_tree_path(base.get("data_path", "")):
+            changes |= {slot: None for slot in SLOTS_OF_TREES if slot in base and slot not in changes}
         if has_another_file and "seqcol_digest" in base:
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
@@ -389,6 +391,7 @@ class Transaction:
         key = name + (ENCRYPTED_SUFFIX if sealing else "")
         changes |= {"data_path": self.free_key(key, version_of(before or name) + 1 if replaced else 1), "data_format": "Zarr"}
         changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}
+        changes |= {slot: None for slot in SLOTS_OF_TREES if slot in base and slot not in changes}
         recipients = incoming.read_recipients(element_id, base) if sealing else ()
         if recipients:
             changes["recipients"] = [str(recipient) for recipient in recipients]

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
+import zarr
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store
 
 from modos.errors import NotFoundError
@@ -14,15 +15,26 @@ from modos.formats import ZARR
 from modos.object.document import Document, group_node
 from modos.object.marks import OWN_NODE
 from modos.storage import Storage
+from modos.trees.tree_store import refuse_code
 
 if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
 _METADATA = "zarr.json"
+_OLD_METADATA = (".zgroup", ".zattrs", ".zarray")
+
+
+def open_arrays(storage: Storage, document: Document, path: str = "") -> Any:
+    """Open the groups and arrays of an object, or those at a path, as a zarr.Group or a zarr.Array, read-only."""
+    store = DocumentStore(storage, document)
+    group = zarr.open_group(store, mode="r", zarr_format=2 if store.is_old else 3, use_consolidated=False)
+    return group[path] if path else group
 
 
 class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
     """Zarr store, read-only: groups and arrays of a document, and the chunks in the storage.
+
+    Of an object in the layout of Zarr v2 it is a store of Zarr v2.
 
     Parameters
     ----------
@@ -38,6 +50,7 @@ class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
     def __init__(self, storage: Storage, document: Document):
         super().__init__(read_only=True)
         self._storage = storage
+        self.is_old = document.zarr_format == 2
         nodes = {"": group_node(document.attributes), **document.nodes}
         self._nodes = {
             path: {name: value for name, value in node.items() if name != "consolidated_metadata"}
@@ -62,7 +75,9 @@ class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
     def _read(self, key: str, wanted: Any) -> bytes | None:
         path, _, name = key.rpartition("/")
         if name == _METADATA:
-            return json.dumps(self._nodes[path]).encode() if path in self._nodes else None
+            return json.dumps(self._nodes[path]).encode() if path in self._nodes and not self.is_old else None
+        if self.is_old and name.startswith(".z"):
+            return self._read_old(path, name)
         try:
             if wanted is None:
                 return self._storage.read(f"{ZARR}/{key}")[0]
@@ -70,6 +85,16 @@ class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
             return self._storage.read_part(f"{ZARR}/{key}", start, end)[0]
         except NotFoundError:
             return None
+
+    def _read_old(self, path: str, name: str) -> bytes | None:
+        if path not in self._nodes or name not in _OLD_METADATA:
+            return None
+        try:
+            data = self._storage.read(f"{ZARR}/{path}/{name}" if path else f"{ZARR}/{name}")[0]
+        except NotFoundError:
+            return None
+        refuse_code(f"{self._storage.url}/{ZARR}/{path}", data)
+        return data
 
     def _span(self, key: str, wanted: Any) -> tuple[int, int]:
         """Return where a part of a chunk begins and ends."""
@@ -85,7 +110,9 @@ class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
     async def exists(self, key: str) -> bool:
         """Return whether there is a value at a key."""
         path, _, name = key.rpartition("/")
-        return path in self._nodes if name == _METADATA else await asyncio.to_thread(self._storage.exists, f"{ZARR}/{key}")
+        if name == _METADATA:
+            return path in self._nodes and not self.is_old
+        return await asyncio.to_thread(self._storage.exists, f"{ZARR}/{key}")
 
     async def set(self, key: str, value: Buffer) -> None:
         """Refuse to write."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard
@@ -13,6 +14,7 @@ Kind = Literal["AnnData", "MuData", "SpatialData", "VCF-Zarr", "OME-Zarr", "xarr
 ReadFile = Callable[[str], bytes | None]  # gives a file of a tree by its name; None if there is none
 
 MOST_METADATA = 64 << 20  # bytes of a document of metadata
+_NUMBERS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}  # kinds of numbers in Zarr v2
 _DIMENSIONS = "_ARRAY_DIMENSIONS"  # xarray, in Zarr v2
 
 
@@ -79,7 +81,7 @@ class TreeMetadata:
         if array is None:
             return Node(attributes)
         names = attributes.get(_DIMENSIONS)
-        return Node(attributes, _shape_of(array), _text(array.get("dtype")), tuple(names) if _are_texts(names) else ())
+        return Node(attributes, _shape_of(array), _dtype_of_v2(array), tuple(names) if _are_texts(names) else ())
 
     def _read_json(self, name: str) -> dict[str, Any] | None:
         data = self.read(name)
@@ -134,6 +136,18 @@ def _node_of_v3(document: Mapping[str, Any]) -> Node:
         _text(dtype.get("name") if isinstance(dtype, dict) else dtype),
         tuple(names) if _are_texts(names) else (),
     )
+
+
+def _dtype_of_v2(array: Mapping[str, Any]) -> str | None:
+    """Return the data type of an array of Zarr v2 as v3 names it, where that has a name for it."""
+    dtype, filters = _text(array.get("dtype")), array.get("filters")
+    if dtype == "|O" and isinstance(filters, list):
+        ids = [one.get("id") for one in filters if isinstance(one, dict)]
+        return "string" if "vlen-utf8" in ids else dtype
+    found = re.fullmatch(r"[<>|]([biufc])([0-9]{1,2})", dtype or "")
+    if found is None:
+        return dtype
+    return "bool" if found[1] == "b" else f"{_NUMBERS[found[1]]}{8 * int(found[2])}"
 
 
 def _shape_of(document: Mapping[str, Any]) -> tuple[int, ...]:

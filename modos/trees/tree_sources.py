@@ -7,12 +7,13 @@ import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
-from modos.formats import TREE_SUFFIX
+from modos.formats import format_of, tree_name
 from modos.storage import Storage
+from modos.trees.kinds import MOST_METADATA, TreeMetadata
 from modos.trees.manifest import MOST_FILES, check_names
 
 ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")  # one of these is at the root of every hierarchy
@@ -43,8 +44,7 @@ class TreeSource(ABC):
     @property
     def name(self) -> str:
         """Name of the tree, which ends with `.zarr`."""
-        last = self.place.rstrip("/").rpartition("/")[2].removesuffix(".zip")
-        return last if last.lower().endswith(TREE_SUFFIX) else last + TREE_SUFFIX
+        return tree_name(self.place)
 
     def list_files(self) -> list[SourceFile]:
         """List the files of the tree.
@@ -78,10 +78,19 @@ class TreeSource(ABC):
     def iter_bytes(self, file: SourceFile) -> Iterator[bytes]:
         """Iterate over the bytes of a file in pieces; raise ConflictError where it is not as it was listed."""
 
-    def read(self, name: str, most: int) -> bytes | None:
-        """Read a small file; None if there is none, or it is larger."""
-        file = next((file for file in self.list_files() if file.name == name), None)
-        return b"".join(self.iter_bytes(file)) if file and file.size <= most else None
+    def open_metadata(self, files: Iterable[SourceFile]) -> TreeMetadata:
+        """Return the metadata of its groups and arrays, read as they are asked for."""
+        known = {file.name: file for file in files}
+
+        def read(name: str) -> bytes | None:
+            file = known.get(name)
+            if file and file.size > MOST_METADATA:
+                raise InvalidInputError(
+                    f"{self.place}/{name} has {file.size:,} bytes, too many for metadata", "write the tree again"
+                )
+            return b"".join(self.iter_bytes(file)) if file else None
+
+        return TreeMetadata(read, tuple(sorted(known)), self.place)
 
 
 class FolderTree(TreeSource):
@@ -146,6 +155,14 @@ class StoredTree(TreeSource):
         super().__init__(place)
         self._storage = storage
 
+    def list_files(self) -> list[SourceFile]:
+        """List the files of the tree; see `TreeSource.list_files`."""
+        if next(self._storage.iter_files(), None) is None:
+            raise NotFoundError(
+                f"there is no Zarr tree at {self.place}", "of what is at S3, trees are taken: download a file, and give the copy"
+            )
+        return super().list_files()
+
     def _iter_files(self) -> Iterator[SourceFile]:
         return (SourceFile(info.key, info.size, info.etag) for info in self._storage.iter_files())
 
@@ -209,6 +226,20 @@ class ZippedTree(TreeSource):
             raise InvalidInputError(f"{self.place}: {file.name} in it does not have the size that it says", "zip the tree again")
 
 
+def is_tree_source(place: str | os.PathLike[str]) -> bool:
+    """Return whether a place says that it is a tree: a folder with its root, a zip file, or an address at S3."""
+    text = os.fspath(place)
+    if os.path.isdir(text):
+        return any(os.path.exists(os.path.join(text, name)) for name in ROOTS)
+    return _is_tree_address(text) or (text.lower().endswith(".zip") and os.path.isfile(text))
+
+
+def _is_tree_address(text: str) -> bool:
+    """Return whether an address at S3 may be that of a tree: its name is not that of a file of another format."""
+    format = format_of(text)
+    return text.startswith("s3://") and (format is None or format.name == "Zarr")
+
+
 def find_source(place: str | os.PathLike[str], open_remote: Callable[[str], Storage]) -> TreeSource | None:
     """Return the tree at a place, or None if what is there is no folder, no S3 address and no zip file.
 
@@ -218,7 +249,7 @@ def find_source(place: str | os.PathLike[str], open_remote: Callable[[str], Stor
         Opens a place at S3.
     """
     text = os.fspath(place)
-    if text.startswith("s3://"):
+    if _is_tree_address(text):
         return StoredTree(text.rstrip("/"), open_remote(text))
     if os.path.isdir(text):
         return FolderTree(text.rstrip("/") or "/")

@@ -10,7 +10,7 @@ from typing import Any
 from modos.errors import InvalidInputError, ModosError, SchemaError, listing
 from modos.formats import format_of
 from modos.metadata import model
-from modos.metadata.description.entries import Entry, find_source
+from modos.metadata.description.entries import Entry, find_source, name_source
 from modos.metadata.description.matching import ARGUMENTS, LEFT_OUT, Matcher, find_near_values, values_of
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.tables import read_table
@@ -178,7 +178,7 @@ class _Sheet:
         values = [_scalar(self.matcher.value_of(slot, part, class_name), described) for part in parts]
         return values if is_multivalued else values[0]
 
-    def _source(self, number: int, source: str | None) -> Path | None:
+    def _source(self, number: int, source: str | None) -> Path | str | None:
         if source is None:
             return None
         try:
@@ -212,7 +212,7 @@ class _Sheet:
         if source is not None and "data_path" not in slots:
             self._refuse(number, "source_file", f"a {class_name} has no file")
         elif source is not None:
-            prepared.setdefault("data_path", Path(source).name)
+            prepared.setdefault("data_path", name_source(source))
             if (format := format_of(prepared["data_path"])) and "data_format" in slots:
                 prepared.setdefault("data_format", format.name)
         is_without_file = "data_format" in slots and not {"data_path", "data_format"} & prepared.keys()

@@ -23,6 +23,10 @@ COMPUTED = (
     "header_digests",
     "recipients",
     "sender",
+    "zarr_kind",
+    "axes",
+    "shape",
+    "modalities",
     "creation_date",
     "last_update_date",
 )

@@ -32,6 +32,7 @@ from modos.metadata.description import Matcher
 from modos.object import transfer
 from modos.object.enrichment import Header, parse_header
 from modos.object.incoming import NewFile
+from modos.object.surveying.found_trees import CLASSES, FoundTree, split_trees
 from modos.object.surveying.matched_references import References, is_reference_file
 from modos.object.surveying.names import ids_of, places_of, replace_stem
 from modos.object.surveying.samples import Samples
@@ -40,7 +41,7 @@ from modos.storage.local import LocalStorage
 from modos.storage.part_digests import begins_list
 
 _KINDS = {"reads": "AlignmentSet", "variants": "VariantSet"}
-_CLASSES = {"mzTab": "MassSpectrometryResults", "FASTQ": "DataEntity", "BED": "DataEntity", "GFF3": "DataEntity"}
+_CLASSES = {"mzTab": "MassSpectrometryResults", "mzML": "MassSpectrometryResults"}  # all others are of the class DataEntity
 _REFERENCES = ("FASTA", "TwoBit")
 _UNCLEAR = (*_REFERENCES, "TSV", "JSON")
 _ADVICE = {
@@ -62,7 +63,7 @@ def survey(
     matcher: Matcher | None = None,
     endpoint: str | None = None,
 ) -> None:
-    """Add files to an object, each as an element with what its header says.
+    """Add files and Zarr trees to an object, each as an element with what its header or metadata say.
 
     Parameters
     ----------
@@ -85,11 +86,15 @@ def survey(
     """
     one = _Survey(transaction, matcher or Matcher(), part_of, endpoint)
     given = one.sort_out_references(references)
-    paths = one.sort_out([Path(file) for file in files], [Path(reference) for reference in given])
+    trees, plain, told = split_trees(files, transaction.open_remote)
+    one.told += told
+    paths = one.sort_out(plain, [Path(reference) for reference in given], [tree.path for tree in trees])
     for reference in given:
         one.attempt(reference, partial(one.references.add, reference))
     for path in sorted(paths, key=lambda path: not is_reference_file(path)):
         one.attempt(path, partial(one.add_file, path))
+    for tree in trees:
+        one.attempt(tree.place, partial(one.add_tree, tree))
     one.raise_any()
     for line in one.told:
         one.matcher.tell(line)
@@ -146,7 +151,7 @@ class _Survey:
             self.told.append(f"{listing(map(str, chosen.values()))}: given more than once with -r, and taken once")
         return list(reversed(chosen.values()))
 
-    def sort_out(self, paths: Sequence[Path], references: Sequence[Path]) -> list[Path]:
+    def sort_out(self, paths: Sequence[Path], references: Sequence[Path], trees: Sequence[Path]) -> list[Path]:
         """Return the files that become elements, each once; indexes come along with their files, lists are made anew."""
         given = {*paths, *references}
         owners = {index for path in (*paths, *references) for index in index_names(path)}
@@ -169,7 +174,7 @@ class _Survey:
                 )
             else:
                 chosen[real] = path
-        self._name([*chosen.values()], [*brought.values()])
+        self._name([*chosen.values(), *trees], [*brought.values()])
         return list(chosen.values())
 
     def _refuse_alone(self, path: Path, what: str, why: str) -> None:
@@ -189,13 +194,15 @@ class _Survey:
         whole = f"{slot}:{path}"
         return whole if whole in self.matcher.mapping or self._of_name[path.name] > 1 else f"{slot}:{path.name}"
 
-    def _bring(self, path: Path, group: str, id: str, attributes: dict[str, Any], part_of: str | None = None) -> str:
-        """Add a file as an element, under the name that was given or its own."""
+    def _bring(
+        self, path: Path, group: str, id: str, attributes: dict[str, Any], part_of: str | None = None, source: str | None = None
+    ) -> str:
+        """Add a file, or a tree at a source, as an element, under the name that was given or its own."""
         key = self._key("id", path)
         said = self.matcher.use(key)
         place = replace_stem(path, said) if said else self.places[path]
         try:
-            return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, path, part_of)
+            return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, source or path, part_of)
         except AlreadyExistsError as error:
             raise AlreadyExistsError(
                 error.message,
@@ -229,6 +236,13 @@ class _Survey:
         )
         self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
+    def add_tree(self, tree: FoundTree) -> None:
+        """Add a Zarr tree as an element."""
+        class_name, attributes, words = tree.describe()
+        class_name = self._settle(self._key("@type", tree.path), CLASSES) or class_name
+        added = self._bring(tree.path, "data", self.ids[tree.path], {"@type": class_name} | attributes, self.part_of, tree.place)
+        self.told.append(f"{tree.place}: {class_name} {added}, {', '.join(words)}")
+
     def _indexes_of(self, id: str) -> list[str]:
         """List what comes along with a file, in words."""
         indexes = next(
@@ -252,7 +266,7 @@ class _Survey:
                 f"format: {listing((s for f in FORMATS.values() for s in f.suffixes), 40)}",
             )
         if format.name not in _UNCLEAR:
-            return format, _KINDS[format.kind] if format.kind else _CLASSES[format.name]
+            return format, _KINDS[format.kind] if format.kind else _CLASSES.get(format.name, "DataEntity")
         choices = [*(["ReferenceGenome"] if format.name in _REFERENCES else []), "DataEntity"]
         key = self._key("@type", path)
         answer = self._settle(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
