@@ -55,7 +55,7 @@ INSIDE = {
         {"file_encryption", "transaction"},
         {"describing", "enrichment", "encryption_changes", "open_object", "recording", "track_changes"},
         {"contents", "elements", "encryption", "genomes", "health", "streaming", "surveying"},
-        {"gathering"},
+        {"converting", "gathering"},
         {"modo"},
     ],
 }
@@ -101,6 +101,8 @@ DOORS = {
     "anndata": {"trees"},
     "mudata": {"trees"},
     "spatialdata": {"trees"},
+    "bio2zarr": {"trees"},
+    "vcztools": {"trees"},
     "dask": {"tracks", "trees"},
 }
 

@@ -20,7 +20,6 @@ from modos.formats import (
     is_encrypted,
     is_file_path,
     is_index,
-    is_tree_path,
     name_of,
     plain_name,
     stem_of,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """Find the key of a data file by its name or key, within the object or as listed; or by the id of its element.
+    """Find the key of a data file, or of a Zarr tree, by its name or key, within the object or as listed; or by its element's id.
 
     Raises
     ------
@@ -59,7 +58,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     known = [
         attributes["data_path"]
         for attributes in metadata.values()
-        if attributes.get("data_path") and is_file_path(attributes["data_path"])
+        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
     ]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
@@ -81,11 +80,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
         paths = [metadata[element_id].get("data_path") or "" for element_id in elements]
         raise InvalidInputError(
             f"{listing(elements)} of {storage.url} has no file",
-            "`modos track` is for what is kept as arrays"
-            if any(map(is_array_path, paths))
-            else "it is a Zarr tree: open it in Python with MODO(...)[element].to_zarr()"
-            if any(map(is_tree_path, paths))
-            else "`modos show` shows what it has",
+            "`modos track` is for what is kept as arrays" if any(map(is_array_path, paths)) else "`modos show` shows what it has",
         )
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)
@@ -196,6 +191,13 @@ def open_genomic_file(
     )
     file.size = recorded.size
     return file
+
+
+def open_variants(source: Source, storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GenomicFile:
+    """Open variants that are not in one file, where contigs and genes have the names that they have for a file."""
+    return GenomicFile(
+        source, find_aliases=_find_aliases(metadata, key, endpoint), find_gene=_gene_finder(storage, metadata, key, endpoint)
+    )
 
 
 def _open_stored(planner: Planner, view: DecryptedView | None, name: str, workers: int, recorded: Recorded) -> StorageSource:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
 from modos.formats import TREE_SUFFIX
 from modos.storage import Storage
+from modos.trees.kinds import MOST_METADATA, TreeMetadata
 from modos.trees.manifest import MOST_FILES, check_names
 
 ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")  # one of these is at the root of every hierarchy
@@ -78,10 +79,15 @@ class TreeSource(ABC):
     def iter_bytes(self, file: SourceFile) -> Iterator[bytes]:
         """Iterate over the bytes of a file in pieces; raise ConflictError where it is not as it was listed."""
 
-    def read(self, name: str, most: int) -> bytes | None:
-        """Read a small file; None if there is none, or it is larger."""
-        file = next((file for file in self.list_files() if file.name == name), None)
-        return b"".join(self.iter_bytes(file)) if file and file.size <= most else None
+    def read_metadata(self) -> TreeMetadata:
+        """Return the metadata of its groups and arrays, read as they are asked for."""
+        files = {file.name: file for file in self.list_files()}
+
+        def read(name: str) -> bytes | None:
+            file = files.get(name)
+            return b"".join(self.iter_bytes(file)) if file and file.size <= MOST_METADATA else None
+
+        return TreeMetadata(read, tuple(files), self.place)
 
 
 class FolderTree(TreeSource):
