@@ -93,6 +93,8 @@ PARTS_SUFFIX = ".parts"  # of the list of digests beside a file
 FILES_SUFFIX = ".files"  # of the list of the names of the files of a tree, beside it
 SHARDS_LIST = "parts"  # name of the list of digests in the folder of an array, where no chunk has it
 STORED_KEY_HEADER = "Modos-Stored-Key"  # of requests that mean the file at a key, and no other of its name
+_HEADER_MARK = 16  # digits of the digest of a header in its name
+_BESIDE_TREE = re.compile(rf"\.zarr(?:\.c4gh)?\.(?:files|header-[0-9a-f]{{{_HEADER_MARK}}})\Z")
 _VERSION = re.compile(r"(?<=[^/])~([2-9]|[1-9][0-9]+)\Z")
 INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))
 
@@ -165,9 +167,15 @@ def files_name(path: str) -> str:
     return path + FILES_SUFFIX
 
 
+def header_key(attributes: Mapping[str, Any]) -> str:
+    """Return the key of the header of an element's encrypted data: its file, or a file beside its tree that has its digest."""
+    path, digests = attributes["data_path"], read_roots(attributes, "header_digests")
+    return f"{path}.header-{digests[0][:_HEADER_MARK]}" if is_tree_path(path) and digests else str(path)
+
+
 def is_list(key: str) -> bool:
-    """Return whether a name is that of a list of digests, or of the files of a tree."""
-    return key.endswith((PARTS_SUFFIX, TREE_SUFFIX + FILES_SUFFIX))
+    """Return whether a name is that of a list of digests, or of what lies beside a tree."""
+    return key.endswith(PARTS_SUFFIX) or _BESIDE_TREE.search(key) is not None
 
 
 def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:

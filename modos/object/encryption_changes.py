@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from modos.encryption.header import Header, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
+from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, is_file_path, is_tree_path, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, header_key, is_array_path, is_encrypted, is_tree_path, plain_name
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
 from modos.object.transaction import Transaction
+from modos.object.tree_encryption import DecryptTree, ReplaceTreeHeader, open_tree_files, open_tree_header, seal_tree
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report
 
@@ -45,6 +48,11 @@ def verify(
     )
     for element_id, attributes in iter_encrypted(metadata):
         path = attributes["data_path"]
+        if is_tree_path(path):
+            for _ in report(open_tree_files(storage, attributes, secret, senders).iter_all(), progress):
+                pass
+            verified.append(element_id)
+            continue
         for key, _ in add_plain_indexes(storage, find_pairs(storage, path, path), attributes):
             if not is_encrypted(key):
                 if senders is not None:
@@ -98,8 +106,24 @@ def encrypt_elements(
     for element_id, attributes in select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them):
         path = attributes["data_path"]
         target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+        by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
+        if is_tree_path(path):
+            by |= {"recipients": [str(recipient) for recipient in all_of_them]}
+            transaction.convert_file(
+                element_id,
+                {"data_path": target} | by,
+                partial(
+                    seal_tree,
+                    files=open_tree_files(transaction.storage, attributes, None),
+                    target=target,
+                    recipients=all_of_them,
+                    sender=sender or SecretKey.random(),
+                    replaces=delete,
+                ),
+            )
+            changed.append(element_id)
+            continue
         pairs = find_pairs(transaction.storage, path, target)
-        by = {} if sender is None else {"sender": str(sender.public)}
         transaction.convert_file(
             element_id,
             {"data_path": target} | by,
@@ -135,6 +159,12 @@ def decrypt_elements(
     for element_id, attributes in _find_elements(transaction, chosen, every=True):
         path = attributes["data_path"]
         if not is_encrypted(path):
+            continue
+        if is_tree_path(path):
+            files = open_tree_files(storage, attributes, secret, senders)
+            target = transaction.free_key(plain_name(path))
+            transaction.convert_file(element_id, {"data_path": target}, partial(DecryptTree, files=files, target=target))
+            changed.append(element_id)
             continue
         DecryptedFile(storage, path, secret, senders, record=SealRecord.from_attributes(attributes))
         target = transaction.free_key(plain_name(path))
@@ -236,11 +266,18 @@ def _reencrypt_headers(
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        opened = DecryptedFile(storage, path, secret, record=SealRecord.from_attributes(attributes))
+        header = _open_header(storage, attributes, secret)
         sealed_for, recorded = choose_recipients(
-            element_id, list(attributes.get("recipients", ())), Packets.count_in_files(storage, opened.header, attributes, secret)
+            element_id, list(attributes.get("recipients", ())), Packets.count_in_files(storage, header, attributes, secret)
         )
         if not sealed_for:
+            continue
+        if is_tree_path(path):
+            remaining = tuple(PublicKey.parse(key) for key in sealed_for)
+            _reencrypt_tree(
+                transaction, element_id, header, secret, remaining, recorded, keeps_packets=keeps_packets, rotate=rotate
+            )
+            changed.append(element_id)
             continue
         target = transaction.free_key(path)
         pairs = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
@@ -259,6 +296,45 @@ def _reencrypt_headers(
     return changed
 
 
+def _open_header(storage: Storage, attributes: Mapping[str, Any], secret: SecretKey) -> Header:
+    """Read the header of an element's encrypted data, which the key has to open."""
+    path = attributes["data_path"]
+    if not is_tree_path(path):
+        return DecryptedFile(storage, path, secret, record=SealRecord.from_attributes(attributes)).header
+    open_tree_header(storage, attributes, secret)
+    return read_stored_header(storage, header_key(attributes))[0]
+
+
+def _reencrypt_tree(
+    transaction: Transaction,
+    element_id: str,
+    header: Header,
+    secret: SecretKey,
+    keys: tuple[PublicKey, ...],
+    recorded: list[str],
+    *,
+    keeps_packets: bool,
+    rotate: bool,
+) -> None:
+    """Make the header of a tree anew, or with `rotate` all of it."""
+    storage, attributes = transaction.storage, transaction.view.element(element_id)
+    if rotate:
+        target = transaction.free_key(attributes["data_path"])
+        files = open_tree_files(storage, attributes, secret)
+        transaction.convert_file(
+            element_id,
+            {"data_path": target, "recipients": recorded, "sender": str(secret.public)},
+            partial(seal_tree, files=files, target=target, recipients=keys, sender=secret),
+        )
+        return
+    if keeps_packets:
+        head = header.reencrypt(secret, keys, keep=True)
+    else:
+        head = header.reencrypt_for_others(secret, [key for key in keys if key != secret.public])
+    changes = {"recipients": recorded, "header_digests": [digest_of(head)]}
+    transaction.convert_file(element_id, changes, partial(ReplaceTreeHeader, head=head))
+
+
 def _find_elements(
     transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False
 ) -> list[tuple[str, dict[str, Any]]]:
@@ -269,11 +345,12 @@ def _find_elements(
         for element_id, attributes in found:
             if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
-            if not is_file_path(attributes["data_path"]):
-                kind = "a Zarr tree" if is_tree_path(attributes["data_path"]) else "kept as arrays"
-                raise InvalidInputError(f"{element_id} is {kind}, which is not encrypted", "name elements with files")
+            if is_array_path(attributes["data_path"]):
+                raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
         return found
     all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
     return [
-        (i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and is_file_path(attributes["data_path"])
+        (i, attributes)
+        for i, attributes in all_of_them
+        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
     ]

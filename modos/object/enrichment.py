@@ -247,11 +247,12 @@ def _add_mztab(transaction: Transaction, data_id: str, table: MzTab) -> None:
 def _add_tree(transaction: Transaction, data_id: str) -> None:
     from modos.object.stored_trees import load_manifest
     from modos.trees.tree_description import describe_tree
+    from modos.trees.tree_files import StoredFiles
     from modos.trees.tree_opening import read_texts
     from modos.trees.tree_store import TreeStore
 
     attributes = transaction.view.element(data_id)
-    store = TreeStore(transaction.storage, load_manifest(transaction.storage, attributes))
+    store = TreeStore(StoredFiles(transaction.storage, load_manifest(transaction.storage, attributes)))
     told = describe_tree(store.metadata)
     if any(attributes.get(slot) != value for slot, value in told.items()):
         transaction.update_element(data_id, told)

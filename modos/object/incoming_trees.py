@@ -60,11 +60,11 @@ def check_tree_path(element_id: str, source: TreeSource, path: str) -> None:
         )
 
 
-def is_same_tree(source: TreeSource, files: tuple[SourceFile, ...], attributes: dict[str, Any]) -> bool:
-    """Return whether an element has a tree already."""
-    path = attributes.get("data_path")
-    return (
-        bool(path)
-        and attributes.get("data_size") == sum(file.size for file in files)
-        and digest_tree(source, files, str(path)).root == attributes.get("data_digest")
-    )
+def is_same_tree(
+    source: TreeSource, files: tuple[SourceFile, ...], attributes: dict[str, Any], *, is_sealed: bool = False
+) -> bool:
+    """Return whether an element has a tree already, plain or sealed."""
+    of = "plain" if is_sealed else "data"
+    return attributes.get(f"{of}_size") == sum(file.size for file in files) and digest_tree(
+        source, files, attributes["data_path"]
+    ).root == attributes.get(f"{of}_digest")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
@@ -13,10 +14,13 @@ from modos.formats import is_array_path, is_tree_path, name_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from modos.encryption.keys import SecretKey
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
     from modos.trees.tree_opening import AnnData, Dataset, MuData, SpatialData
     from modos.trees.tree_store import TreeStore
+
+    OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
 
 _MAX_ROWS = 100
 _MAX_TEXT = 200
@@ -42,7 +46,7 @@ class ElementView(Mapping[str, Any]):
         id: str,
         attributes: Mapping[str, Any],
         open_file: Callable[[str], GenomicFile],
-        open_tree: Callable[[bool], TreeStore] | None = None,
+        open_tree: OpenTree | None = None,
     ):
         self.id = id
         self._attributes = attributes
@@ -77,62 +81,84 @@ class ElementView(Mapping[str, Any]):
 
     @property
     def store(self) -> TreeStore:
-        """Its Zarr tree as a store of zarr-python, read-only; each byte is compared with its digest as it is read.
+        """Its Zarr tree as a store of zarr-python; see `open_store`."""
+        return self.open_store()
+
+    def open_store(
+        self,
+        *,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        allow_pickle: bool = False,
+    ) -> TreeStore:
+        """Open its Zarr tree as a store of zarr-python, read-only; each byte is compared with its digest as it is read.
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, that an encrypted tree is decrypted with, as
+            it is read. Such a store cannot be pickled.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        allow_pickle
+            Read arrays of objects whose codecs run code that is in their chunks.
 
         Raises
         ------
         InvalidInputError
             Its data are no Zarr tree.
+        AccessError
+            It is encrypted, and there is no key.
+        IntegrityError
+            The key does not decrypt it, or it is damaged.
         """
-        return self._store()
-
-    def _store(self, *, allow_pickle: bool = False) -> TreeStore:
         path = self._attributes.get("data_path") or ""
         if self._open_tree is None or not is_tree_path(path):
             raise InvalidInputError(f"{self.id} is no Zarr tree" + (f": its data are {_name(path)}" if path else ""))
-        return self._open_tree(allow_pickle)
+        return self._open_tree(secret_key, passphrase, allow_pickle)
 
-    def to_zarr(self, *, allow_pickle: bool = False) -> Any:
-        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array.
-
-        Parameters
-        ----------
-        allow_pickle
-            Read arrays of objects whose codecs run code that is in their chunks.
-        """
+    def to_zarr(self, **options: Any) -> Any:
+        """Open its Zarr tree with zarr-python, read-only: a zarr.Group, or a zarr.Array; options as of `open_store`."""
         from modos.trees.tree_opening import open_group
 
-        return open_group(self._store(allow_pickle=allow_pickle))
+        return open_group(self.open_store(**options))
 
-    def to_anndata(self, *, lazy: bool = False) -> AnnData:
+    def to_anndata(self, *, lazy: bool = False, **options: Any) -> AnnData:
         """Open its Zarr tree as AnnData (extra `singlecell`).
 
         Parameters
         ----------
         lazy
             Read nothing but the metadata now; what is asked for is read then, through Dask.
+        options
+            As of `open_store`.
         """
         from modos.trees.tree_opening import open_anndata
 
-        return open_anndata(self.store, lazy=lazy)
+        return open_anndata(self.open_store(**options), lazy=lazy)
 
-    def to_mudata(self) -> MuData:
-        """Open its Zarr tree as MuData (extra `singlecell`)."""
+    def to_mudata(self, **options: Any) -> MuData:
+        """Open its Zarr tree as MuData (extra `singlecell`); options as of `open_store`."""
         from modos.trees.tree_opening import open_mudata
 
-        return open_mudata(self.store)
+        return open_mudata(self.open_store(**options))
 
-    def to_spatialdata(self) -> SpatialData:
-        """Open its Zarr tree as SpatialData (extra `spatial`)."""
+    def to_spatialdata(self, **options: Any) -> SpatialData:
+        """Open its Zarr tree as SpatialData (extra `spatial`); options as of `open_store`.
+
+        That package reads files of a folder: a tree that is encrypted, or not
+        on this machine, is copied to a temporary folder that nobody else can
+        read, and that is removed with what is returned.
+        """
         from modos.trees.tree_opening import open_spatialdata
 
-        return open_spatialdata(self.store)
+        return open_spatialdata(self.open_store(**options))
 
-    def to_xarray(self, group: str | None = None) -> Dataset:
-        """Open its Zarr tree, or a group of it, as an xarray.Dataset, lazily (extra `xarray`)."""
+    def to_xarray(self, group: str | None = None, **options: Any) -> Dataset:
+        """Open its Zarr tree, or a group of it, as an xarray.Dataset, lazily (extra `xarray`); options as of `open_store`."""
         from modos.trees.tree_opening import open_xarray
 
-        return open_xarray(self.store, group)
+        return open_xarray(self.open_store(**options), group)
 
     def __getitem__(self, slot: str) -> Any:
         return self._attributes[slot]

@@ -12,7 +12,7 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import index_names, is_encrypted
+from modos.formats import header_key, index_names, is_encrypted
 from modos.storage import Storage
 
 
@@ -139,7 +139,7 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
     """Find the recipients of each encrypted file."""
     found = []
     for element_id, attributes in iter_encrypted(metadata):
-        header, _, _ = read_stored_header(storage, attributes["data_path"])
+        header, _, _ = read_stored_header(storage, header_key(attributes))
         packets = Packets.count_in_files(storage, header, attributes, secret)
         fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
         writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modos.errors import IntegrityError, NotFoundError
-from modos.formats import files_name, is_tree_path, parts_name
+from modos.formats import files_name, header_key, is_encrypted, is_tree_path, parts_name, read_roots
 from modos.object.document import Document
 from modos.storage import Readable, Storage
 from modos.storage.part_digests import DigestList
@@ -26,7 +26,7 @@ def load_manifest(storage: Readable, attributes: Mapping[str, Any]) -> Manifest:
 def list_tree_keys(storage: Storage, attributes: Mapping[str, Any]) -> list[str]:
     """List the keys of the files of a tree and of its lists; where the manifest is damaged, of all that lies in its folder."""
     path = attributes["data_path"]
-    lists = [files_name(path), parts_name(path)]
+    lists = [files_name(path), parts_name(path), *([header_key(attributes)] if is_encrypted(path) else [])]
     try:
         return [*load_manifest(storage, attributes).keys(), *lists]
     except IntegrityError:
@@ -45,9 +45,19 @@ class TreeRecords:
     def find_tree(self, key: str) -> str | None:
         """Find the tree that a file, or a list beside a tree, belongs to."""
         for path in self._elements:
-            if key.startswith(f"{path}/") or key in (files_name(path), parts_name(path)):
+            if key.startswith(f"{path}/") or key in self._beside(path):
                 return path
         return None
+
+    def header_digest(self, path: str, key: str) -> str | None:
+        """Return the recorded digest of the header of an encrypted tree; None of any other file of a tree."""
+        attributes = self._elements[path]
+        is_header = is_encrypted(path) and key == header_key(attributes)
+        return read_roots(attributes, "header_digests")[0] if is_header else None
+
+    def _beside(self, path: str) -> tuple[str, ...]:
+        lists = files_name(path), parts_name(path)
+        return (*lists, header_key(self._elements[path])) if is_encrypted(path) else lists
 
     def manifest(self, path: str) -> Manifest:
         """Return the manifest of a tree; raise IntegrityError if it is not the recorded one."""
@@ -69,7 +79,7 @@ class TreeRecords:
     def list_keys(self, path: str) -> Iterator[str]:
         """Iterate over the keys of the files of a tree, and of its lists."""
         yield from self.manifest(path).keys()
-        yield from (files_name(path), parts_name(path))
+        yield from self._beside(path)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._elements)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import ConflictError, DecryptError
+from modos.errors import ConflictError, DecryptError, InvalidInputError
 from modos.formats import is_encrypted, is_tree_path, plain_name
 from modos.genomics import GenomicFile, RegionsLike
 from modos.genomics.htsget.query import Query
@@ -154,7 +154,9 @@ class GenomicFiles:
         services = self._object.services if self._object.storage.is_remote else None
         content = _content_at(document, key)
         if is_tree_path(plain_name(key)):
-            return self._open_variants(document, key, content)
+            if senders is not None:
+                raise InvalidInputError(f"who sent {self._object.storage.url}/{key}, a Zarr tree, is not checked", "leave it out")
+            return self._open_variants(document, key, content, secret_key)
         planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
         file = finding.open_genomic_file(
             self._object.storage,
@@ -181,12 +183,14 @@ class GenomicFiles:
         )
         return file
 
-    def _open_variants(self, document: Document, key: str, content: _Content | None) -> GenomicFile:
+    def _open_variants(
+        self, document: Document, key: str, content: _Content | None, secret_key: SecretKey | str | Path | None
+    ) -> GenomicFile:
         """Open a VCF Zarr, whose variants are streamed as those of a VCF."""
         from modos.trees.vcf_zarr_source import VcfZarrSource
 
         attributes = document.element(document.data_paths()[key])
-        source: Source = VcfZarrSource(_TreeOpener(self._object.storage, attributes)(False))
+        source: Source = VcfZarrSource(_TreeOpener(self._object.storage, attributes)(secret_key, None, False))
         unchanged = _Unchanged(self._object, key, content)
         file = finding.open_variants(
             ConfirmedSource(source, unchanged.confirm),
@@ -195,7 +199,7 @@ class GenomicFiles:
             key,
             self._object.address.endpoint,
         )
-        file.reopen = partial(_reopen, self._object.address, key, content)
+        file.reopen = partial(_reopen, self._object.address, key, content, secret_key=finding.locate_from_anywhere(secret_key))
         return file
 
     @cached_property
@@ -258,11 +262,13 @@ class _TreeOpener:
     storage: Storage
     attributes: Mapping[str, Any]
 
-    def __call__(self, allow_pickle: bool) -> TreeStore:
-        from modos.object.stored_trees import load_manifest
+    def __call__(self, secret_key: SecretKey | str | Path | None, passphrase: str | None, allow_pickle: bool) -> TreeStore:
+        from modos.encryption.keys import as_secret_key
+        from modos.object.tree_encryption import open_tree_files
         from modos.trees.tree_store import TreeStore
 
-        return TreeStore(self.storage, load_manifest(self.storage, self.attributes), allow_pickle=allow_pickle)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return TreeStore(open_tree_files(self.storage, self.attributes, secret), allow_pickle=allow_pickle)
 
 
 class _FileOpener:

@@ -66,9 +66,11 @@ from modos.object.document import Document
 from modos.object.incoming_trees import NewTree, check_tree_path, is_same_tree
 from modos.object.record import entries
 from modos.object.stored_trees import has_files, list_tree_keys
+from modos.object.tree_encryption import seal_tree
 from modos.storage import Storage, open_storage
 from modos.storage.base import Progress, expect
 from modos.storage.write_log import WriteLog
+from modos.trees.tree_files import SourceFiles
 from modos.trees.tree_sources import TreeSource, find_source
 
 _WORKERS = 4  # files that are copied at once
@@ -187,7 +189,7 @@ class Transaction:
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
         if isinstance(source, TreeSource):
-            return self._update_tree(element_id, source, changes, base, part_of)
+            return self._update_tree(element_id, source, changes, base, part_of, plain=plain)
         sealing = source is not None and not plain and incoming.needs_encryption(source, base)
         move = None
         if source is not None:
@@ -323,7 +325,10 @@ class Transaction:
             return document
 
     def _find_superfluous(self, result: Document) -> set[str]:
-        trees = self.start.tree_folders() - result.tree_folders()
+        kept = {
+            file.change.base.get("data_path") for file in self._files if isinstance(file.change, Update) and not file.replaces
+        }
+        trees = self.start.tree_folders() - result.tree_folders() - kept
         of_trees = (list_tree_keys(self.storage, self.start.element(self.start.data_paths()[path])) for path in sorted(trees))
         return self._find_superfluous_files(result).union(*of_trees)
 
@@ -364,18 +369,30 @@ class Transaction:
         return find_source(source_file, self.open_remote) or Path(source_file)
 
     def _update_tree(
-        self, element_id: str, source: TreeSource, changes: dict[str, Any], base: dict[str, Any], part_of: str | None
+        self,
+        element_id: str,
+        source: TreeSource,
+        changes: dict[str, Any],
+        base: dict[str, Any],
+        part_of: str | None,
+        *,
+        plain: bool,
     ) -> str:
-        """Replace an element's data by a tree, whatever it had before."""
+        """Replace an element's data by a tree, whatever it had before; what was encrypted is encrypted for the same recipients."""
         files, before = tuple(source.list_files()), base.get("data_path")
-        wanted = changes.get("data_path") or before or source.name
+        wanted = plain_name(changes.get("data_path") or before or source.name)
         name = wanted if is_tree_path(wanted) else source.name
+        sealing = bool(before) and is_encrypted(str(before)) and not plain
         changes = {slot: value for slot, value in changes.items() if slot != "data_path"}
-        if before and name_of(before) == name_of(name) and is_same_tree(source, files, base):
+        if before and name_of(before) == name_of(name) and is_same_tree(source, files, base, is_sealed=sealing):
             return self._change_alone(element_id, changes, base, part_of)
         replaced = before is not None and name_of(name) == name_of(before)
-        changes |= {"data_path": self.free_key(name, version_of(before or name) + 1 if replaced else 1), "data_format": "Zarr"}
+        key = name + (ENCRYPTED_SUFFIX if sealing else "")
+        changes |= {"data_path": self.free_key(key, version_of(before or name) + 1 if replaced else 1), "data_format": "Zarr"}
         changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}
+        recipients = incoming.read_recipients(element_id, base) if sealing else ()
+        if recipients:
+            changes["recipients"] = [str(recipient) for recipient in recipients]
         if not replaced:
             self._named.add(element_id)
         change = Update(element_id, changes, base)
@@ -383,7 +400,11 @@ class Transaction:
         self._make(change)
         if part_of:
             self._links.append((part_of, element_id))
-        self._replace(NewTree(source, files, changes["data_path"], change))
+        if not sealing:
+            self._replace(NewTree(source, files, changes["data_path"], change))
+            return element_id
+        brought = SourceFiles(source, files)
+        self._replace(seal_tree(change, brought, changes["data_path"], recipients, SecretKey.random(), is_new=True))
         return element_id
 
     def _change_alone(self, element_id: str, changes: dict[str, Any], base: dict[str, Any], part_of: str | None) -> str:

@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
+from modos.encryption.recorded import SealRecord
+from modos.encryption.stored import read_stored_header
 from modos.errors import IntegrityError, ModosError, NotFoundError, listing
-from modos.formats import files_name, parts_name
+from modos.formats import files_name, header_key, is_encrypted, parts_name
+from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges, join_ranges
 from modos.object.stored_trees import load_manifest
@@ -40,11 +43,20 @@ def check_trees(storage: Storage, document: Document, sizes: Mapping[str, int], 
         except IntegrityError as error:
             yield Finding("list", parts_name(path), error.message)
             continue
-        yield from _check_tree(element_id, manifest, sizes, compare)
+        yield from _check_tree(storage, document, element_id, manifest, sizes, compare)
 
 
-def _check_tree(element_id: str, manifest: Manifest, sizes: Mapping[str, int], compare: CompareTree | None) -> Iterator[Finding]:
-    path = manifest.key
+def _check_tree(
+    storage: Storage,
+    document: Document,
+    element_id: str,
+    manifest: Manifest,
+    sizes: Mapping[str, int],
+    compare: CompareTree | None,
+) -> Iterator[Finding]:
+    path, attributes = manifest.key, document.element(element_id)
+    if is_encrypted(path):
+        yield from _check_header(storage, element_id, attributes)
     there = {key[len(path) + 1 :]: size for key, size in sizes.items() if key.startswith(f"{path}/")}
     if missing := [name for name in manifest.names if name not in there]:
         yield Finding("missing", element_id, f"{_count(missing)} of {path} {_is(missing)} not there: {listing(missing, _SHOWN)}")
@@ -57,13 +69,24 @@ def _check_tree(element_id: str, manifest: Manifest, sizes: Mapping[str, int], c
         yield from compare(element_id, manifest, {*missing, *changed})
 
 
+def _check_header(storage: Storage, element_id: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
+    key = header_key(attributes)
+    try:
+        header, _, _ = read_stored_header(storage, key)
+        SealRecord.from_attributes(attributes).check_header(header, key)
+    except NotFoundError:
+        yield Finding("missing", element_id, f"there is no file {key}, the header of {attributes['data_path']}")
+    except IntegrityError as error:
+        yield Finding("seal", element_id, error.message)
+
+
 def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTree:
     """Return what reads all files of a tree on all cores, and compares them with their digests."""
 
     def compare(element_id: str, manifest: Manifest, known: Container[str]) -> Iterator[Finding]:
         def look(name: str, _: threading.Event) -> tuple[str, list[int] | str]:
             try:
-                found = digest_file(storage, f"{manifest.key}/{name}", manifest.sizes[name], progress)
+                found = digest_file(storage, f"{manifest.key}/{name}", manifest.sizes[name], progress, part_size(manifest.key))
             except (NotFoundError, IntegrityError) as error:
                 return name, error.message
             return name, manifest.find_differing(name, found.digests)
@@ -81,15 +104,15 @@ def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTre
 
 def describe_damaged(element_id: str, manifest: Manifest, name: str, parts: list[int]) -> Finding:
     """Describe parts of a file of a tree that are not the recorded ones."""
-    size = manifest.sizes[name]
-    ranges = tuple(join_ranges(ByteRange(number * PART, min((number + 1) * PART, size)) for number in parts))
+    size, part = manifest.sizes[name], manifest.digests.layout.part
+    ranges = tuple(join_ranges(ByteRange(number * part, min((number + 1) * part, size)) for number in parts))
     told = f"{describe_ranges(ranges)} of {manifest.key}/{name} are not those that are recorded"
     return Finding("checksum", element_id, told, ranges)
 
 
-def digest_file(storage: Storage, key: str, size: int, progress: Progress | None = None) -> DigestList:
+def digest_file(storage: Storage, key: str, size: int, progress: Progress | None = None, part: int = PART) -> DigestList:
     """Read a file whose size is known; returns the digests of its parts. NotFoundError where there is none."""
-    digests = PartHasher()
+    digests = PartHasher(part)
     for at in range(0, size, _PIECE):
         data, _ = storage.read_part(key, at, min(at + _PIECE, size))
         digests.update(data)
@@ -112,6 +135,9 @@ def _mend_tree(storage: Storage, path: str, element_id: str, document: Document,
     def digest(name: str, _: threading.Event) -> tuple[str, DigestList]:
         return name, digest_file(storage, infos[name].key, infos[name].size, progress)
 
+    if is_encrypted(path):
+        yield Finding("checksum", element_id, f"the list of the files of {path} cannot be made again, as it is encrypted")
+        return
     try:
         made = Manifest.make(path, dict(fetch_ahead(digest, infos, workers, 4 * workers)))
     except ModosError as error:
@@ -120,7 +146,7 @@ def _mend_tree(storage: Storage, path: str, element_id: str, document: Document,
     if made.root != document.element(element_id).get("data_digest"):
         yield Finding("checksum", element_id, f"{path} does not have the recorded digest, and no list of its files to heal it by")
         return
-    storage.write(files_name(path), made.content)
+    storage.write(files_name(path), made.listed)
     storage.write(parts_name(path), made.digests.to_bytes())
 
 

@@ -96,12 +96,12 @@ def begins_list(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
-def read_sizes(data: bytes) -> tuple[int, ...]:
-    """Read the bytes of each file from a stored list, whose parts have the usual size; raise IntegrityError if it is none."""
+def read_layout(data: bytes, part: int = PART) -> Layout:
+    """Read the layout of a stored list; raise IntegrityError if it is none, or of parts of another size."""
     if len(data) >= _HEAD.size and begins_list(data):
-        _, part, count = _HEAD.unpack_from(data)
-        if part == PART and _HEAD.size + _SIZE.size * count <= len(data):
-            return struct.unpack_from(f"<{count}Q", data, _HEAD.size)
+        _, found, count = _HEAD.unpack_from(data)
+        if found == part and _HEAD.size + _SIZE.size * count <= len(data):
+            return Layout(struct.unpack_from(f"<{count}Q", data, _HEAD.size), part)
     raise IntegrityError("it is no list of digests")
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError
 from modos.errors.escaping import escape_line, is_plain
-from modos.formats import files_name, parts_name
+from modos.formats import files_name, is_encrypted, parts_name
+from modos.formats.crypt4gh import SEALED, part_size
 from modos.storage import Readable, check_key
 from modos.storage.part_digests import (
     DIGEST,
+    PART,
     DigestList,
     Layout,
-    begins_list,
     digest_parts,
     find_differing,
     join_lists,
-    read_sizes,
+    read_layout,
 )
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.verified import PartRecord, VerifiedFiles
@@ -32,31 +33,41 @@ _HINT = "restore it from a copy of the object, or bring the tree again"
 
 @dataclass(frozen=True)
 class Manifest:
-    """Names of the files of a tree, in the order of their bytes, and the digests of their parts.
+    """Names of the files of a tree, and the digests of their parts.
+
+    The files of an encrypted tree have numbers in the place of names, and their
+    parts are the segments of their bodies.
 
     Parameters
     ----------
     key
         The folder of the tree.
     names
-        Relative to that.
+        Relative to that, in the order of their bytes.
+    listed
+        The list of names as it is stored: a name a line, encrypted if the tree is.
     digests
         Of the list of names, then of each file.
     """
 
     key: str
     names: tuple[str, ...]
-    digests: DigestList
+    listed: bytes = field(repr=False)
+    digests: DigestList = field(repr=False)
 
     @classmethod
     def make(cls, key: str, files: Mapping[str, DigestList]) -> Manifest:
-        """Make the manifest of some files; raise InvalidInputError where a name cannot be one of a tree."""
+        """Make the manifest of some files; raise InvalidInputError if there are too many."""
         names = tuple(sorted(files, key=str.encode))
         if len(names) > MOST_FILES:
             raise InvalidInputError(f"{key} has {len(names):,} files, and a tree at most {MOST_FILES:,}", "write it in shards")
-        content = _write_names(names)
-        first = DigestList(Layout((len(content),)), digest_parts(content))
-        return cls(key, names, join_lists([first, *(files[name] for name in names)]))
+        listed = "".join(f"{name}\n" for name in names).encode()
+        return cls(key, names, listed, join_lists([_digest(listed, PART), *(files[name] for name in names)]))
+
+    @classmethod
+    def make_sealed(cls, key: str, listed: bytes, bodies: Sequence[DigestList]) -> Manifest:
+        """Make the manifest of an encrypted tree, given the body of its list of names and the digests of the others."""
+        return cls(key, cls.number_files(len(bodies)), listed, join_lists([_digest(listed, SEALED), *bodies]))
 
     @classmethod
     def load(cls, storage: Readable, key: str, root: str) -> Manifest:
@@ -67,23 +78,28 @@ class Manifest:
         IntegrityError
             It is gone, or not the one with this root.
         """
-        listed, names = fetch_ahead(lambda name, _: _read(storage, name, key), (parts_name(key), files_name(key)), 2)
+        stored, listed = fetch_ahead(lambda name, _: _read(storage, name, key), (parts_name(key), files_name(key)), 2)
+        part = part_size(key)
         wrong = ChecksumMismatch(f"{storage.url}/{key}: the list of its files is not the recorded one", _HINT)
-        if not begins_list(listed):
-            raise wrong
         try:
-            layout = Layout(read_sizes(listed))
-            digests = DigestList(layout, listed[layout.table_size :])
+            layout = read_layout(stored, part)
+            digests = DigestList(layout, stored[layout.table_size :])
         except IntegrityError:
             raise wrong from None
-        if digests.root != root or listed != digests.to_bytes():
+        count = len(layout.sizes) - 1
+        if digests.root != root or stored != digests.to_bytes() or count < 0:
             raise wrong
-        if find_differing(digest_parts(names), digests.digests[: DIGEST * layout.first_parts[1]]):
+        if find_differing(digest_parts(listed, part), digests.digests[: DIGEST * layout.first_parts[1]]):
             raise wrong
-        found = tuple(names.decode().split("\n")[:-1])
-        if len(found) != len(layout.sizes) - 1:
+        names = cls.number_files(count) if is_encrypted(key) else read_names(listed)
+        if len(names) != count:
             raise wrong
-        return cls(key, found, digests)
+        return cls(key, names, listed, digests)
+
+    @staticmethod
+    def number_files(count: int) -> tuple[str, ...]:
+        """Return what the files of an encrypted tree are called."""
+        return tuple(f"{number:07d}" for number in range(count))
 
     @property
     def root(self) -> str:
@@ -95,11 +111,6 @@ class Manifest:
         """Bytes of all files of the tree."""
         return sum(self.digests.layout.sizes[1:])
 
-    @property
-    def content(self) -> bytes:
-        """List of names as it is stored: one a line."""
-        return _write_names(self.names)
-
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Bytes of each file, by its name."""
@@ -108,13 +119,6 @@ class Manifest:
     def keys(self) -> Iterator[str]:
         """Iterate over the keys of the files."""
         return (f"{self.key}/{name}" for name in self.names)
-
-    def iter_below(self, prefix: str) -> Iterator[str]:
-        """Iterate over the names that begin with a prefix; all where it is empty."""
-        at = bisect_left(self.names, prefix.encode(), key=str.encode)
-        while at < len(self.names) and self.names[at].startswith(prefix):
-            yield self.names[at]
-            at += 1
 
     def find_record(self, key: str) -> PartRecord | None:
         """Find what is recorded of a file of the tree, or of its list of names; None of any other."""
@@ -147,7 +151,20 @@ class Manifest:
         return {name: number for number, name in enumerate(self.names, 1)}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Manifest, (self.key, self.names, self.digests)
+        return Manifest, (self.key, self.names, self.listed, self.digests)
+
+
+def read_names(listed: bytes) -> tuple[str, ...]:
+    """Read a list of names.
+
+    Raises
+    ------
+    InvalidInputError
+        A name leads out of the tree.
+    """
+    names = tuple(listed.decode(errors="replace").split("\n")[:-1])
+    check_names(names, "the tree")
+    return names
 
 
 def check_names(names: Iterable[str], where: str) -> None:
@@ -164,8 +181,8 @@ def check_names(names: Iterable[str], where: str) -> None:
         check_key(name)
 
 
-def _write_names(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\n" for name in names).encode()
+def _digest(data: bytes, part: int) -> DigestList:
+    return DigestList(Layout((len(data),), part), digest_parts(data, part))
 
 
 def _read(storage: Readable, name: str, key: str) -> bytes:

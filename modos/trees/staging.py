@@ -65,7 +65,7 @@ def put_file(log: WriteLog, key: str, size: int, pieces: Iterator[bytes]) -> Non
 
 def write_manifest(log: WriteLog, manifest: Manifest) -> None:
     """Write the list of the files of a tree, and that of their digests, beside it."""
-    for name, content in ((files_name(manifest.key), manifest.content), (parts_name(manifest.key), manifest.digests.to_bytes())):
+    for name, content in ((files_name(manifest.key), manifest.listed), (parts_name(manifest.key), manifest.digests.to_bytes())):
         put_file(log, name, len(content), iter([content]))
 
 

@@ -87,9 +87,9 @@ def open_spatialdata(store: TreeStore) -> SpatialData:
     """
     _check_kind(store, "SpatialData")
     spatialdata = require("spatialdata", "spatial")
-    if store.local_folder:
+    if store.files.local_folder:
         store.read_all()
-        return _open(store, lambda: spatialdata.read_zarr(store.local_folder), "SpatialData")
+        return _open(store, lambda: spatialdata.read_zarr(store.files.local_folder), "SpatialData")
     folder = tempfile.TemporaryDirectory(prefix="modos-")
     try:
         copy = Path(folder.name, "tree.zarr")

@@ -7,21 +7,18 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.storage import Readable
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 from modos.trees.kinds import MOST_METADATA, TreeMetadata
-from modos.trees.manifest import Manifest
+from modos.trees.tree_files import TreeFiles
 
 _WORKERS = 16
-_PIECE = 4 << 20
 _METADATA = (".zarray", ".zmetadata", "zarr.json")
 _RUNS_CODE = ("pickle", "dill", "cloudpickle", "joblib")  # codecs of objects: to read a chunk is to run what is in it
 
@@ -48,12 +45,10 @@ class TreeStore(Store):
     supports_writes = supports_deletes = False
     supports_listing = True
 
-    def __init__(self, storage: Readable, manifest: Manifest, *, allow_pickle: bool = False):
+    def __init__(self, files: TreeFiles, *, allow_pickle: bool = False):
         super().__init__(read_only=True)
-        self._storage = storage
-        self._manifest = manifest
+        self.files = files
         self._allow_pickle = allow_pickle
-        self._files = manifest.verify(storage)
         forking.begin(self, TreeStore._start)
 
     def _start(self) -> None:
@@ -61,7 +56,7 @@ class TreeStore(Store):
         self._pool: ThreadPoolExecutor | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_store, (self._storage, self._manifest, self._allow_pickle)
+        return _open_store, (self.files, self._allow_pickle)
 
     def with_read_only(self, read_only: bool = False) -> TreeStore:
         """Return the store itself; raise InvalidInputError where it is to be written to."""
@@ -70,65 +65,50 @@ class TreeStore(Store):
         return self
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, TreeStore)
-            and self._manifest.key == other._manifest.key
-            and self._manifest.root == other._manifest.root
-            and self._storage.url == other._storage.url
-        )
+        return isinstance(other, TreeStore) and (self.files.url, self.files.root) == (other.files.url, other.files.root)
 
     def __hash__(self) -> int:
-        return hash((self._storage.url, self._manifest.key, self._manifest.root))
+        return hash((self.files.url, self.files.root))
 
     def __str__(self) -> str:
-        return f"{self._storage.url}/{self._manifest.key}"
+        return self.files.url
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
-
-    @property
-    def local_folder(self) -> Path | None:
-        """Its folder on this machine, if it is on this machine; what is read there is not compared."""
-        return None if self._storage.is_remote else Path(self._storage.url, self._manifest.key)
 
     def read_all(self, keep: Callable[[str, bytes], None] | None = None) -> None:
         """Read all files, several at once, each of which is compared; `keep` gets the pieces of each in order."""
 
         def read(name: str, _: threading.Event) -> None:
-            key, size = f"{self._manifest.key}/{name}", self._manifest.sizes[name]
-            for at in range(0, max(size, 1), _PIECE):
-                data = self._files.read_part(key, at, min(at + _PIECE, size))[0]
+            for data in self.files.iter_bytes(name):
                 if keep:
                     keep(name, data)
 
-        for _ in fetch_ahead(read, self._manifest.names, _WORKERS, 4 * _WORKERS, wait=True):
+        for _ in fetch_ahead(read, self.files.names, _WORKERS, 4 * _WORKERS, wait=True):
             pass
 
     @property
     def metadata(self) -> TreeMetadata:
         """Metadata of its groups and arrays, read as they are asked for."""
-        return TreeMetadata(self._read_metadata, self._manifest.names, str(self))
+        return TreeMetadata(self._read_metadata, self.files.names, str(self))
 
     def _read_metadata(self, name: str) -> bytes | None:
-        size = self._manifest.sizes.get(name)
+        size = self.files.sizes.get(name)
         if size is not None and size > MOST_METADATA:
             raise IntegrityError(f"{self}/{name} has {size:,} bytes, too many for metadata", "write the tree again")
-        return None if size is None else self._read(name, 0, size)
+        return None if size is None else self.files.read(name, 0, size)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read a file, or bytes of it; None if the tree has none of that name."""
-        size = self._manifest.sizes.get(key)
+        size = self.files.sizes.get(key)
         if size is None:
             return None
         start, end = _bounds(byte_range, size)
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._threads(), self._read, key, start, end)
+        data = await loop.run_in_executor(self._threads(), self.files.read, key, start, end)
         if key.rpartition("/")[2] in _METADATA and not self._allow_pickle:
             refuse_code(f"{self}/{key}", data)
         return prototype.buffer.from_bytes(data)
-
-    def _read(self, key: str, start: int, end: int) -> bytes:
-        return self._files.read_part(f"{self._manifest.key}/{key}", start, end)[0]
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -144,13 +124,13 @@ class TreeStore(Store):
 
     async def exists(self, key: str) -> bool:
         """Return whether the tree has a file."""
-        return key in self._manifest.sizes
+        return key in self.files.sizes
 
     async def getsize(self, key: str) -> int:
         """Return the bytes of a file; raise FileNotFoundError if there is none."""
-        if key not in self._manifest.sizes:
+        if key not in self.files.sizes:
             raise FileNotFoundError(key)
-        return self._manifest.sizes[key]
+        return self.files.sizes[key]
 
     async def set(self, key: str, value: Buffer) -> None:
         """Refuse to write."""
@@ -162,26 +142,26 @@ class TreeStore(Store):
 
     async def list(self) -> AsyncIterator[str]:
         """Iterate over the names of all files."""
-        for name in self._manifest.names:
+        for name in self.files.names:
             yield name
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """Iterate over the names of files that begin with a prefix."""
-        for name in self._manifest.iter_below(prefix):
+        for name in self.files.iter_below(prefix):
             yield name
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Iterate over the names of files and folders in a folder."""
         folder, seen = f"{prefix.rstrip('/')}/" if prefix.strip("/") else "", ""
-        for name in self._manifest.iter_below(folder):
+        for name in self.files.iter_below(folder):
             first = name[len(folder) :].partition("/")[0]
             if first != seen:
                 seen = first
                 yield first
 
 
-def _open_store(storage: Readable, manifest: Manifest, allow_pickle: bool) -> TreeStore:
-    return TreeStore(storage, manifest, allow_pickle=allow_pickle)
+def _open_store(files: TreeFiles, allow_pickle: bool) -> TreeStore:
+    return TreeStore(files, allow_pickle=allow_pickle)
 
 
 def _bounds(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:

@@ -399,7 +399,7 @@ def test_codecs_that_run_code_are_refused_unless_asked(modo, tmp_path):
     modo.add_element(ELEMENT, folder)
     with pytest.raises(InvalidInputError, match="runs code"):
         modo["data/m"].to_zarr()["x"]
-    assert "x/.zarray" in modo["data/m"].to_zarr(allow_pickle=True).store._manifest.names
+    assert "x/.zarray" in modo["data/m"].to_zarr(allow_pickle=True).store.files.names
 
 
 def test_a_sample_of_a_tree_is_checked(modo, plain):

@@ -1,0 +1,254 @@
+"""Encrypt, decrypt or re-encrypt a Zarr tree of an object, as part of a transaction.
+
+All files of a tree are bodies of Crypt4GH under one data key. Their header lies
+beside the tree, so that who may open it is changed by one small file.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modos.encryption import body
+from modos.encryption.header import Opened, digest_of, encrypt_header
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import SealRecord
+from modos.encryption.stored import read_stored_header
+from modos.encryption.structure import SLOTS_OF_SEALED
+from modos.errors import AccessError, AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, NotFoundError
+from modos.formats import files_name, header_key, is_encrypted, name_of, parts_name
+from modos.object.changes import Update
+from modos.object.stored_trees import load_manifest
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.storage.part_digests import DigestList, PartHasher
+from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes.cores import count_cores
+from modos.storage.write_log import WriteLog
+from modos.trees.manifest import Manifest
+from modos.trees.staging import put_file, write_manifest
+from modos.trees.tree_files import DecryptedFiles, StoredFiles, TreeFiles
+
+_REMOTE_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class _NewFiles:
+    """Tree that is made of another, in a folder without files."""
+
+    change: Update
+    files: TreeFiles
+    target: str
+    replaces: bool = True
+
+    def keys(self) -> list[str]:
+        """List the keys of its files and of its lists."""
+        return [*(f"{self.target}/{name}" for name in self._new_names()), files_name(self.target), parts_name(self.target)]
+
+    def _new_names(self) -> Sequence[str]:
+        return self.files.names
+
+    def folders(self) -> list[str]:
+        """List the folders of arrays: none."""
+        return []
+
+    def measure(self, storage: Storage) -> int | None:
+        """Return the plain bytes of its files."""
+        return sum(self.files.sizes.values())
+
+
+@dataclass(frozen=True)
+class EncryptTree(_NewFiles):
+    """Encryption of the files of a tree under one data key, whose header is made for some recipients.
+
+    Parameters
+    ----------
+    head
+        The header.
+    data_key
+        What the files are encrypted with.
+    expected
+        Root of the plain manifest; None where nothing is recorded yet.
+    """
+
+    head: bytes = b""
+    data_key: bytes = b""
+    expected: str | None = None
+
+    def keys(self) -> list[str]:
+        """List the keys of its files, its lists and its header."""
+        return [*super().keys(), header_key({"data_path": self.target, "header_digests": [digest_of(self.head)]})]
+
+    def _new_names(self) -> Sequence[str]:
+        return Manifest.number_files(len(self.files.names))
+
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
+        """Write the encrypted files; returns what the element says of them."""
+        numbered = list(zip(self.files.names, self._new_names(), strict=True))
+
+        def seal(names: tuple[str, str], _: threading.Event) -> tuple[DigestList, DigestList]:
+            name, number = names
+            size, digests, plain = self.files.sizes[name], body.BodyDigests(of_plain=False), PartHasher()
+            pieces = plain.pass_on(self.files.iter_bytes(name))
+            sealed = body.encrypt(pieces, self.data_key, 1, digests=digests)
+            put_file(log, f"{self.target}/{number}", body.encrypted_size(size), map(bytes, sealed))
+            if progress:
+                progress(size)
+            return digests.sealed.finish(), plain.finish()
+
+        made = list(fetch_ahead(seal, numbered, *_workers(log.storage), wait=True))
+        plain = Manifest.make(self.target, dict(zip(self.files.names, (one for _, one in made), strict=True)))
+        listed = b"".join(body.encrypt([plain.listed], self.data_key, 1))
+        manifest = Manifest.make_sealed(self.target, listed, [one for one, _ in made])
+        write_manifest(log, manifest)
+        stage_header(log, self.target, self.head)
+        log.storage.flush()
+        if self.expected not in (None, plain.root):
+            raise ChecksumMismatch(f"{self.files.url} is not what is recorded in its metadata", "see `modos check`")
+        return {
+            "data_size": manifest.size,
+            "data_digest": manifest.root,
+            "data_checksum": None,
+            "plain_size": plain.size,
+            "plain_digest": plain.root,
+        }
+
+
+@dataclass(frozen=True)
+class DecryptTree(_NewFiles):
+    """Decryption of the files of a tree."""
+
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
+        """Write the plain files; returns what the element says of them."""
+
+        def write(name: str, _: threading.Event) -> tuple[str, DigestList]:
+            size, digests = self.files.sizes[name], PartHasher()
+            put_file(log, f"{self.target}/{name}", size, digests.pass_on(self.files.iter_bytes(name)))
+            if progress:
+                progress(size)
+            return name, digests.finish()
+
+        made = Manifest.make(self.target, dict(fetch_ahead(write, self.files.names, *_workers(log.storage), wait=True)))
+        if made.root != self.change.base.get("plain_digest", made.root):
+            raise DecryptError(f"{self.files.url}: what is in it is not what was sealed")
+        write_manifest(log, made)
+        log.storage.flush()
+        return {"data_size": made.size, "data_digest": made.root} | dict.fromkeys(SLOTS_OF_SEALED)
+
+
+@dataclass(frozen=True)
+class ReplaceTreeHeader:
+    """Replacement of the header of a tree; its files stay where they are.
+
+    Parameters
+    ----------
+    head
+        The new header, whose digest is in the change.
+    """
+
+    change: Update
+    head: bytes
+    replaces: bool = True
+
+    def keys(self) -> list[str]:
+        """List the key of the new header."""
+        path = self.change.base["data_path"]
+        return [header_key({"data_path": path, "header_digests": [digest_of(self.head)]})]
+
+    def folders(self) -> list[str]:
+        """List the folders of arrays: none."""
+        return []
+
+    def measure(self, storage: Storage) -> int | None:
+        """Return 0: the files are not read."""
+        return 0
+
+    def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
+        """Write the header; returns what the element says of it."""
+        stage_header(log, self.change.base["data_path"], self.head)
+        log.storage.flush()
+        return {}
+
+
+def stage_header(log: WriteLog, path: str, head: bytes) -> None:
+    """Write the header of a tree beside it, under a name that tells its digest."""
+    key = header_key({"data_path": path, "header_digests": [digest_of(head)]})
+    try:
+        log.storage.put_new(key, head)
+    except ConflictError:
+        raise AlreadyExistsError(f"there is a file {key} in {log.storage.url} already", "see `modos check`") from None
+    log.wrote(key)
+
+
+def seal_tree(
+    change: Update,
+    files: TreeFiles,
+    target: str,
+    recipients: Sequence[PublicKey],
+    sender: SecretKey,
+    *,
+    replaces: bool = True,
+    is_new: bool = False,
+) -> EncryptTree:
+    """Plan the encryption of a tree under a new data key; its header is made now, and said in the change.
+
+    Parameters
+    ----------
+    is_new
+        Whether the tree comes from elsewhere, so that nothing is recorded of it.
+    """
+    data_key = os.urandom(32)
+    head = encrypt_header(data_key, recipients, sender)
+    change.attributes |= {"header_digests": [digest_of(head)]}
+    slot = "plain_digest" if is_encrypted(change.base.get("data_path") or "") else "data_digest"
+    return EncryptTree(change, files, target, replaces, head, data_key, None if is_new else change.base.get(slot))
+
+
+def open_tree_files(
+    storage: Storage, attributes: Mapping[str, Any], secret: SecretKey | None, senders: Sequence[PublicKey] | None = None
+) -> TreeFiles:
+    """Open the files of an element's tree, decrypted if it is encrypted.
+
+    Raises
+    ------
+    AccessError
+        It is encrypted, and there is no key.
+    DecryptError
+        The key does not decrypt it, or it was not encrypted by one of the senders.
+    IntegrityError
+        Its header or its manifest is not the recorded one.
+    """
+    manifest, path = load_manifest(storage, attributes), attributes["data_path"]
+    if not is_encrypted(path):
+        return StoredFiles(storage, manifest)
+    if secret is None:
+        raise AccessError(
+            f"{storage.url}/{name_of(path)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
+        )
+    return DecryptedFiles(storage, manifest, open_tree_header(storage, attributes, secret, senders))
+
+
+def open_tree_header(
+    storage: Storage, attributes: Mapping[str, Any], secret: SecretKey, senders: Sequence[PublicKey] | None = None
+) -> Opened:
+    """Read and decrypt the header of a tree, which has to be the recorded one."""
+    key = header_key(attributes)
+    name = f"{storage.url}/{key}"
+    try:
+        header, _, _ = read_stored_header(storage, key)
+    except NotFoundError:
+        raise DecryptError(f"{name} is gone, the header of the tree", "restore it from a copy of the object") from None
+    SealRecord.from_attributes(attributes).check_header(header, name)
+    try:
+        return header.decrypt(secret, senders)
+    except DecryptError as error:
+        raise DecryptError(f"{storage.url}/{attributes['data_path']}: {error.message}", error.hint) from None
+
+
+def _workers(storage: Storage) -> tuple[int, int]:
+    """Return how many files are worked at, and how many are in progress or done."""
+    workers = _REMOTE_WORKERS if storage.is_remote else count_cores()
+    return workers, 4 * workers
