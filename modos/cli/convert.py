@@ -26,14 +26,13 @@ def convert(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Add it also where some records do not come back as they were.")
     ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Store the new element plain, even if the file is encrypted.")] = False,
     processes: Annotated[
         int, typer.Option("--threads", "-@", min=1, max=64, metavar="N", help="How many processes convert.")
     ] = 1,
     secret_key: Annotated[
         Path | None,
-        typer.Option(
-            "--secret-key", metavar="FILE", help="Secret key to decrypt the file with. The new element is not encrypted."
-        ),
+        typer.Option("--secret-key", metavar="FILE", help="Secret key to decrypt an encrypted file with."),
     ] = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -48,5 +47,5 @@ def convert(
     modo, key = MODO.locate(file, **options.where)
     secret = load_optional_secret(secret_key, passphrase_file)
     with progress("converting") as advance:
-        added = modo.convert(key, to, id, secret, progress=advance, workers=processes, allow_loss=allow_loss)
+        added = modo.convert(key, to, id, secret, progress=advance, workers=processes, allow_loss=allow_loss, plain=plain)
     say(f"added {added} to {modo.storage.url}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, InvalidInputError
-from modos.formats import TREE_SUFFIX, is_file_path, name_of, plain_name, stem_of
+from modos.formats import TREE_SUFFIX, is_encrypted, is_file_path, name_of, plain_name, stem_of
 from modos.genomics import GenomicFile
 from modos.genomics.indexer import build_index
 from modos.genomics.sources import StorageSource
@@ -46,6 +46,7 @@ class Conversions:
         *,
         workers: int = 1,
         allow_loss: bool = False,
+        plain: bool = False,
     ) -> str:
         """Convert the VCF or BCF of an element into a VCF Zarr (extra `vcf-zarr`), a new element; returns its id.
 
@@ -63,18 +64,21 @@ class Conversions:
         id
             Of the new element; that of the source with `_zarr` where it is None.
         secret_key, passphrase
-            To open an encrypted file with. The tree is not encrypted.
+            To open an encrypted file with.
         workers
             Processes that convert.
         allow_loss
             Add the tree also where some records do not come back as they
             were, such as those with -1 in a field of whole numbers, which in
             VCF Zarr is a missing value.
+        plain
+            Store the tree plain, also that of an encrypted file.
 
         Raises
         ------
         InvalidInputError
-            It is no VCF or BCF; bio2zarr is not installed, or refuses it; or
+            It is no VCF or BCF; or encrypted, and a plain tree was not asked
+            for; bio2zarr is not installed, or refuses it; or
             records would be lost or changed.
         AlreadyExistsError
             There is an element of that id.
@@ -90,6 +94,11 @@ class Conversions:
         new_id = _choose_id(document, source_id, id)
         if file.format.kind != "variants" or not is_file_path(attributes["data_path"]):
             raise InvalidInputError(f"{file.name} is no VCF or BCF", "a VCF Zarr is made of one")
+        if is_encrypted(attributes["data_path"]) and not plain:
+            raise InvalidInputError(
+                f"{file.name} is encrypted, and its VCF Zarr would not be",
+                "with --plain (plain=True) it is stored plain, and `modos c4gh encrypt` encrypts it afterwards",
+            )
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             tree, told = _make(file, name_of(attributes["data_path"]), Path(folder), progress, workers, allow_loss)
             return self._add(tree, new_id, source_id, attributes, told, progress)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import ConflictError, DecryptError, InvalidInputError
+from modos.errors import ConflictError, DecryptError
 from modos.formats import is_encrypted, is_tree_path, plain_name
 from modos.genomics import GenomicFile, RegionsLike
 from modos.genomics.htsget.query import Query
@@ -154,9 +154,7 @@ class GenomicFiles:
         services = self._object.services if self._object.storage.is_remote else None
         content = _content_at(document, key)
         if is_tree_path(plain_name(key)):
-            if senders is not None:
-                raise InvalidInputError(f"who sent {self._object.storage.url}/{key}, a Zarr tree, is not checked", "leave it out")
-            return self._open_variants(document, key, content, secret_key)
+            return self._open_variants(document, key, content, secret_key, senders)
         planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
         file = finding.open_genomic_file(
             self._object.storage,
@@ -184,22 +182,26 @@ class GenomicFiles:
         return file
 
     def _open_variants(
-        self, document: Document, key: str, content: _Content | None, secret_key: SecretKey | str | Path | None
+        self,
+        document: Document,
+        key: str,
+        content: _Content | None,
+        secret_key: SecretKey | str | Path | None,
+        senders: tuple[PublicKey, ...] | None,
     ) -> GenomicFile:
         """Open a VCF Zarr, whose variants are streamed as those of a VCF."""
+        from modos.encryption.keys import as_secret_key
+        from modos.object.tree_encryption import open_tree_files
+        from modos.trees.tree_store import TreeStore
         from modos.trees.vcf_zarr_source import VcfZarrSource
 
-        attributes = document.element(document.data_paths()[key])
-        source: Source = VcfZarrSource(_TreeOpener(self._object.storage, attributes)(secret_key, None, False))
-        unchanged = _Unchanged(self._object, key, content)
-        file = finding.open_variants(
-            ConfirmedSource(source, unchanged.confirm),
-            self._object.storage,
-            document.metadata(),
-            key,
-            self._object.address.endpoint,
-        )
-        file.reopen = partial(_reopen, self._object.address, key, content, secret_key=finding.locate_from_anywhere(secret_key))
+        storage, attributes = self._object.storage, document.element(document.data_paths()[key])
+        secret = None if secret_key is None else as_secret_key(secret_key)
+        source: Source = VcfZarrSource(TreeStore(open_tree_files(storage, attributes, secret, senders)))
+        confirmed = ConfirmedSource(source, _Unchanged(self._object, key, content).confirm)
+        file = finding.open_variants(confirmed, storage, document.metadata(), key, self._object.address.endpoint)
+        secret_key = finding.locate_from_anywhere(secret_key)
+        file.reopen = partial(_reopen, self._object.address, key, content, secret_key=secret_key, sender_pubkey=senders)
         return file
 
     @cached_property

@@ -65,7 +65,8 @@ def _copy_file(anndata: Any, source: Path, tree: Path) -> bool:
 
 def _copy_group(anndata: Any, source: Any, target: Any) -> None:
     target.attrs.update({name: value.tolist() if hasattr(value, "tolist") else value for name, value in source.attrs.items()})
-    for name, part in source.items():
+    for name in list(source):  # h5py holds its lock while it iterates, and other threads read
+        part = source[name]
         encoding = _encoding_of(part)
         if encoding in _GROUPS and hasattr(part, "items"):
             _copy_group(anndata, part, target.create_group(name))
@@ -80,7 +81,7 @@ def _encoding_of(part: Any) -> str:
 
 
 def _measure(part: Any) -> int:
-    return sum(array.nbytes for array in part.values()) if hasattr(part, "values") else part.nbytes
+    return sum(part[name].nbytes for name in list(part)) if hasattr(part, "keys") else int(part.nbytes)
 
 
 @contextmanager
