@@ -14,6 +14,7 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import TransportError
+from modos.formats import SHARDS_LIST
 from modos.object import checking, journal
 from modos.storage import Storage
 from modos.storage.local import LocalStorage
@@ -177,8 +178,10 @@ def files(storage: Storage) -> set[str]:
 def expected_files(modo: MODO) -> set[str]:
     """Keys of the files that an object has and nothing else."""
     nodes = {f"data.zarr/{path}/zarr.json" for path in modo._document.nodes} | {"data.zarr/zarr.json"}
-    present, folders = files(modo.storage), tuple(f"{folder}/c/" for folder in modo._document.array_folders())
-    return nodes | journal.files_of(modo._document) & present | {key for key in present if folders and key.startswith(folders)}
+    present, folders = files(modo.storage), modo._document.array_folders()
+    chunks, lists = tuple(f"{folder}/c/" for folder in folders), {f"{folder}/{SHARDS_LIST}" for folder in folders}
+    owned = journal.files_of(modo._document) | lists
+    return nodes | owned & present | {key for key in present if chunks and key.startswith(chunks)}
 
 
 def write_description(folder: Path, bams: Path) -> Path:
