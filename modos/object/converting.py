@@ -111,12 +111,15 @@ class Conversions:
         digest = source.get("data_digest")
         described = f"VCF Zarr of {name}" + (f" with the digest {digest}" if digest else "") + f", made by {told}"
         with self._object.transaction(progress) as transaction:
-            path = (PurePosixPath(name).parent / tree.name).as_posix()
+            places = [
+                (PurePosixPath(name).parent / own).as_posix() for own in (tree.name, f"{new_id.partition('/')[2]}{TREE_SUFFIX}")
+            ]
+            path = next((place for place in places if transaction.free_key(place) == place), places[0])
             new = {
                 "id": new_id,
                 "@type": "VariantSet",
                 "description": described,
-                "data_path": transaction.free_key(path),
+                "data_path": path,
                 "data_format": "Zarr",
                 "derived_from": [source_id],
             }
