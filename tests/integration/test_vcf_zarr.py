@@ -98,10 +98,11 @@ def vcf(tmp_path_factory):
 @pytest.fixture(scope="module")
 def made(vcf, tmp_path_factory):
     """An object with the VCF and its VCF Zarr, on this machine; not to be changed."""
-    modo = MODO.create(tmp_path_factory.mktemp("object") / "ex", id="ex")
+    modo, fasta = MODO.create(tmp_path_factory.mktemp("object") / "ex", id="ex"), tmp_path_factory.mktemp("fasta") / "g.fa"
+    fasta.write_text(">chr1\nACGT\n")
     with modo.transaction() as change:
         change.add_element({"id": "p1", "@type": "Sample"})
-        change.add_element({"id": "g", "@type": "ReferenceGenome", "assembly": "GRCh38"})
+        change.add_element({"id": "g", "@type": "ReferenceGenome"}, fasta)
         change.add_element({"id": "wgs", "@type": "Assay", "omics_type": ["GENOMICS"]})
         links = {"has_sample": ["sample/p1"], "has_reference": ["reference/g"]}
         change.add_element({"id": "cohort", "@type": "VariantSet"} | links, vcf, "assay/wgs")
