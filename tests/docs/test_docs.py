@@ -42,6 +42,8 @@ def demo_running() -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path):
     text = page.read_text()
+    for package in re.findall(r"<!-- needs (\w+) -->", text):
+        pytest.importorskip(package, reason=f"the page {page.name} needs {package}, which `make test` installs")
     if ENDPOINT not in text:
         run_page(page.name, text, tmp_path, {})
         return
