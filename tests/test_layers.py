@@ -65,7 +65,7 @@ INSIDE = {
         {"file_encryption", "transaction"},
         {"describing", "enrichment", "encryption_changes", "open_object", "recording", "track_changes"},
         {"contents", "elements", "encryption", "genomes", "health", "streaming", "surveying"},
-        {"gathering"},
+        {"converting", "gathering"},
         {"modo"},
     ],
 }
@@ -111,6 +111,8 @@ DOORS = {
     "anndata": {"trees"},
     "mudata": {"trees"},
     "spatialdata": {"trees"},
+    "bio2zarr": {"trees"},
+    "vcztools": {"trees"},
     "dask": {"tracks", "trees"},
 }
 

@@ -28,6 +28,7 @@ _COMMANDS = {
     "remote": Listed("remote.app", _OBJECTS, "Objects on a server: list, upload, download."),
     "stream": Listed("stream.stream", _DATA),
     "coverage": Listed("stream.coverage", _DATA),
+    "convert": Listed("convert.convert", _DATA),
     "c4gh": Listed("c4gh.app", _DATA, "Encrypt files for their recipients (Crypt4GH), and decrypt them."),
     "genome": Listed("genome.app", _DATA, "The genome of an object: contigs, names, sequence."),
     "track": Listed("track.app", _DATA, "Numeric tracks along the genome of an object."),

@@ -170,6 +170,13 @@ def _refuse_lonely(given: Any, option: str, other: Any, what: str) -> None:
         raise InvalidInputError(f"{option} goes with {what}")
 
 
+def _refuse_together(as_zarr: bool, dry_run: bool) -> None:
+    from modos.errors import InvalidInputError
+
+    if as_zarr and dry_run:
+        raise InvalidInputError("--as-zarr and --dry-run do not go together", "give one of them")
+
+
 def add(
     path: ObjectPath,
     what: Annotated[
@@ -202,6 +209,9 @@ def add(
             help="Whether BLAKE2b-512 of the file is recorded for other programs; modos compares the digests of its parts.",
         ),
     ] = True,
+    as_zarr: Annotated[
+        bool, typer.Option("--as-zarr", help="Write the .h5ad, .h5mu or .loom of --source as a Zarr tree, and add that.")
+    ] = False,
 ) -> None:
     """Add an element with its file and index, or add files. Without attributes you are asked for them.
 
@@ -212,6 +222,8 @@ def add(
     modos add data/ex run2/*.cram -p assay/assay1
 
     modos add data/ex data -e '{"id": "rna"}' -s counts.zarr
+
+    modos add data/ex data -e '{"id": "rna"}' -s rna.h5ad --as-zarr
     """
     from modos.errors import InvalidInputError
     from modos.metadata import model
@@ -219,6 +231,7 @@ def add(
 
     check_dry_run(json, dry_run)
     secret = load_optional_secret(secret_key, passphrase_file)
+    _refuse_lonely(as_zarr, "--as-zarr", source, "--source")
     if are_files(what, bool(element or file or source)):
         add_files(open_object(path), what, reference or (), parent, map, secret, dry_run, json, data_checksum)
         return
@@ -239,12 +252,13 @@ def add(
     if not isinstance(attributes, dict):
         raise InvalidInputError("the element is not a mapping of attributes")
     attributes.setdefault("@type", class_name)
+    _refuse_together(as_zarr, dry_run)
     if dry_run:
         show_plan(modo.compare_with_element(attributes, source, parent, secret_key=secret), json)
         return
     with progress("copying files") as advance:
         element_id = modo.add_element(
-            attributes, source, parent, progress=advance, secret_key=secret, data_checksum=data_checksum
+            attributes, source, parent, progress=advance, secret_key=secret, data_checksum=data_checksum, as_zarr=as_zarr
         )
     say(f"added {element_id} to {modo.storage.url}")
 

@@ -83,7 +83,7 @@ def stream(
             "--output-format",
             "-O",
             metavar="FORMAT",
-            help="sam, bam, cram, vcf or bcf; by default from the ending of FILE, or the file's own.",
+            help="sam, bam, cram, vcf or bcf; by default from the ending of FILE, or the file's own; vcf for a VCF Zarr.",
         ),
     ] = None,
     reference: ReferenceOption = None,
@@ -118,6 +118,7 @@ def stream(
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
     from modos.errors import InvalidInputError
+    from modos.formats import is_tree_path
 
     if as_json and not count:
         raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
@@ -133,7 +134,7 @@ def stream(
             number = genomic.report_to(advance).count(regions)
         show_json({"file": genomic.name, "records": number}) if as_json else show(str(number))
         return
-    text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
+    text = ("sam" if genomic.format.kind == "reads" else "vcf") if header or is_tree_path(genomic.name) else None
     target = None if raw else _output_format(genomic, output, output_format, text)
     with _open_output(output, binary=target is None or not target.is_text) as descriptor, translate_closed_pipe():
         if header and target:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modos.encryption.keys import SecretKey, as_secret_key
+from modos.errors import InvalidInputError
 from modos.object.enrichment import enrich
 from modos.object.open_object import OpenObject
 from modos.object.transaction import now
@@ -27,6 +31,8 @@ class Elements:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         data_checksum: bool = True,
+        *,
+        as_zarr: bool = False,
     ) -> str:
         """Add an element, with its file, in one commit; returns its id.
 
@@ -48,6 +54,9 @@ class Elements:
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         data_checksum
             Compute BLAKE2b-512 of the file, beside the digests of its parts.
+        as_zarr
+            Write a `.h5ad`, `.h5mu` or `.loom` file as a Zarr tree, and add
+            that (extra `singlecell`); see `modos.trees.hdf5_to_zarr`.
 
         Raises
         ------
@@ -56,10 +65,10 @@ class Elements:
             what it links to is missing; its source is damaged, or the index
             beside it is of another file. Nothing is left behind.
         """
-        with self._object.transaction(progress) as transaction:
+        with _written_as_zarr(source_file, as_zarr) as source, self._object.transaction(progress) as transaction:
             transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
             transaction.data_checksum = data_checksum
-            return transaction.add_element(element, source_file, part_of)
+            return transaction.add_element(element, source, part_of)
 
     def update_element(
         self,
@@ -129,3 +138,17 @@ class Elements:
         """Set the date of the last update, to now if none is given."""
         with self._object.transaction() as transaction:
             transaction.update_element(transaction.view.object_id, {"last_update_date": date or now()})
+
+
+@contextmanager
+def _written_as_zarr(source: str | Path | None, wanted: bool) -> Iterator[str | Path | None]:
+    """Give the Zarr tree of a file, in a folder that is removed afterwards; the file itself if no tree is wanted."""
+    if not wanted:
+        yield source
+        return
+    if source is None:
+        raise InvalidInputError("there is no file to be written as Zarr", "give it with --source (source_file)")
+    from modos.trees.hdf5_to_zarr import write_as_zarr
+
+    with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+        yield write_as_zarr(Path(source), Path(folder))

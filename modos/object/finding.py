@@ -20,7 +20,6 @@ from modos.formats import (
     is_encrypted,
     is_file_path,
     is_index,
-    is_tree_path,
     name_of,
     plain_name,
     stem_of,
@@ -51,7 +50,7 @@ _HOW_TO_OPEN = 'open it in Python: MODO(...)["{0}"].to_zarr(), to_anndata() and 
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """Find the key of a data file by its name or key, within the object or as listed; or by the id of its element.
+    """Find the key of a data file, or of a Zarr tree, by its name or key, within the object or as listed; or by its element's id.
 
     Raises
     ------
@@ -63,7 +62,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     known = [
         attributes["data_path"]
         for attributes in metadata.values()
-        if attributes.get("data_path") and is_file_path(attributes["data_path"])
+        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
     ]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
@@ -83,19 +82,14 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
         raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
     if elements:
         paths = [metadata[element_id].get("data_path") or "" for element_id in elements]
-        is_tree = any(map(is_tree_path, paths))
         raise InvalidInputError(
-            f"{listing(elements)} of {storage.url} {'is a Zarr tree, and no' if is_tree else 'has no'} file",
-            "`modos track` is for what is kept as arrays"
-            if any(map(is_array_path, paths))
-            else _HOW_TO_OPEN.format(elements[0])
-            if is_tree
-            else "`modos show` shows what it has",
+            f"{listing(elements)} of {storage.url} has no file",
+            "`modos track` is for what is kept as arrays" if any(map(is_array_path, paths)) else "`modos show` shows what it has",
         )
     trees = {a["data_path"]: element_id for element_id, a in metadata.items() if is_tree_path(a.get("data_path") or "")}
-    if found := find_keys(trees, within.rstrip("/")) or [path for path in trees if within.startswith(f"{path}/")]:
+    if inside := [path for path in trees if within.startswith(f"{path}/")]:
         raise InvalidInputError(
-            f"{name_of(found[0])} in {storage.url} is a Zarr tree, and no file", _HOW_TO_OPEN.format(trees[found[0]])
+            f"{name_of(inside[0])} in {storage.url} is a Zarr tree, and no file", _HOW_TO_OPEN.format(trees[inside[0]])
         )
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)
@@ -206,6 +200,13 @@ def open_genomic_file(
     )
     file.size = recorded.size
     return file
+
+
+def open_variants(source: Source, storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GenomicFile:
+    """Open variants that are not in one file, where contigs and genes have the names that they have for a file."""
+    return GenomicFile(
+        source, find_aliases=_find_aliases(metadata, key, endpoint), find_gene=_gene_finder(storage, metadata, key, endpoint)
+    )
 
 
 def _open_stored(planner: Planner, view: DecryptedView | None, name: str, workers: int, recorded: Recorded) -> StorageSource:

@@ -35,6 +35,7 @@ _OF_FILES = frozenset(
         "axes",
         "shape",
         "modalities",
+        "derived_from",
     )
 )
 _OF_GENOMES = _OF_FILES | {"data_format", "data_checksum"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modos.metadata.description import Entry, Matcher
     from modos.metadata.diff import Difference
     from modos.object.contents import Contents
+    from modos.object.converting import Conversions
     from modos.object.copying import CopyPlan
     from modos.object.document import Document
     from modos.object.elements import Elements
@@ -43,6 +44,7 @@ else:  # the parts: each is imported when it is first used
     Elements = Later("modos.object.elements", "Elements")
     Gathering = Later("modos.object.gathering", "Gathering")
     GenomicFiles = Later("modos.object.streaming", "GenomicFiles")
+    Conversions = Later("modos.object.converting", "Conversions")
     EncryptedFiles = Later("modos.object.encryption", "EncryptedFiles")
     Genomes = Later("modos.object.genomes", "Genomes")
     Health = Later("modos.object.health", "Health")
@@ -552,6 +554,10 @@ class MODO:
         return GenomicFiles(self._object)
 
     @cached_property
+    def _conversions(self) -> Conversions:
+        return Conversions(self._object)
+
+    @cached_property
     def _encryption(self) -> EncryptedFiles:
         return EncryptedFiles(self._object)
 
@@ -600,6 +606,8 @@ class MODO:
     stream_genomics = delegate("_files", GenomicFiles.stream_genomics)
     count = delegate("_files", GenomicFiles.count)
     coverage = delegate("_files", GenomicFiles.coverage)
+
+    convert = delegate("_conversions", Conversions.convert)
 
     encrypt = delegate("_encryption", EncryptedFiles.encrypt)
     find_plain = delegate("_encryption", EncryptedFiles.find_plain)

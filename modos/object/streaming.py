@@ -9,11 +9,12 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import ConflictError, DecryptError
-from modos.formats import ZARR, is_encrypted
+from modos.formats import ZARR, is_encrypted, is_tree_path, plain_name
 from modos.genomics import GenomicFile, RegionsLike
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import WORKERS, Planner
 from modos.genomics.region import RegionLike
+from modos.genomics.sources import ConfirmedSource, Source
 from modos.object import finding
 from modos.object.address import ObjectAddress
 from modos.object.document import Document
@@ -152,6 +153,8 @@ class GenomicFiles:
             secret_key = as_secret_key(secret_key, passphrase)
         services = self._object.services if self._object.storage.is_remote else None
         content = _content_at(document, key)
+        if is_tree_path(plain_name(key)):
+            return self._open_variants(document, key, content, secret_key, senders)
         planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
         file = finding.open_genomic_file(
             self._object.storage,
@@ -176,6 +179,29 @@ class GenomicFiles:
             workers=workers,
             sender_pubkey=senders,
         )
+        return file
+
+    def _open_variants(
+        self,
+        document: Document,
+        key: str,
+        content: _Content | None,
+        secret_key: SecretKey | str | Path | None,
+        senders: tuple[PublicKey, ...] | None,
+    ) -> GenomicFile:
+        """Open a VCF Zarr, whose variants are streamed as those of a VCF."""
+        from modos.encryption.keys import as_secret_key
+        from modos.object.tree_encryption import open_tree_files
+        from modos.trees.tree_store import TreeStore
+        from modos.trees.vcf_zarr_source import VcfZarrSource
+
+        storage, attributes = self._object.storage, document.element(document.data_paths()[key])
+        secret = None if secret_key is None else as_secret_key(secret_key)
+        source: Source = VcfZarrSource(TreeStore(open_tree_files(storage, attributes, secret, senders)))
+        confirmed = ConfirmedSource(source, _Unchanged(self._object, key, content).confirm)
+        file = finding.open_variants(confirmed, storage, document.metadata(), key, self._object.address.endpoint)
+        secret_key = finding.locate_from_anywhere(secret_key)
+        file.reopen = partial(_reopen, self._object.address, key, content, secret_key=secret_key, sender_pubkey=senders)
         return file
 
     @cached_property

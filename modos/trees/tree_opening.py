@@ -63,9 +63,9 @@ def open_anndata(store: TreeStore, *, lazy: bool = False) -> AnnData:
         Read nothing but the metadata now; what is asked for is read then, through Dask.
     """
     _check_kind(store, "AnnData")
-    anndata = _require("anndata", "singlecell")
+    anndata = require("anndata", "singlecell")
     if lazy:
-        _require("dask.array", "singlecell")
+        require("dask.array", "singlecell")
         experimental = import_module("anndata.experimental")
         return _open(store, lambda: experimental.read_lazy(open_group(store)), "AnnData")
     return _open(store, lambda: anndata.io.read_zarr(open_group(store)), "AnnData")
@@ -74,7 +74,7 @@ def open_anndata(store: TreeStore, *, lazy: bool = False) -> AnnData:
 def open_mudata(store: TreeStore) -> MuData:
     """Open a tree as MuData."""
     _check_kind(store, "MuData")
-    mudata = _require("mudata", "singlecell")
+    mudata = require("mudata", "singlecell")
     return _open(store, lambda: mudata.read_zarr(store), "MuData")
 
 
@@ -86,7 +86,7 @@ def open_spatialdata(store: TreeStore) -> SpatialData:
     folder, which is removed with what is returned.
     """
     _check_kind(store, "SpatialData")
-    spatialdata = _require("spatialdata", "spatial")
+    spatialdata = require("spatialdata", "spatial")
     if store.files.local_folder:
         store.read_all()
         return _open(store, lambda: spatialdata.read_zarr(store.files.local_folder), "SpatialData")
@@ -120,7 +120,7 @@ def open_xarray(store: TreeStore, group: str | None = None) -> Dataset:
     group
         Path of a group in the tree.
     """
-    xarray = _require("xarray", "xarray")
+    xarray = require("xarray", "xarray")
     consolidated = None if group is None else False
     dataset: Dataset = _open(store, lambda: xarray.open_zarr(store, group=group, consolidated=consolidated, chunks={}), "xarray")
     return dataset
@@ -135,7 +135,8 @@ def _check_kind(store: TreeStore, wanted: Kind) -> None:
         )
 
 
-def _require(module: str, extra: str) -> Any:
+def require(module: str, extra: str) -> Any:
+    """Import a module of an extra; raise InvalidInputError where it is not installed."""
     try:
         return import_module(module)
     except ImportError as error:

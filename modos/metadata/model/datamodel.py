@@ -310,6 +310,7 @@ class DataEntity(NamedThing):
     modalities: Optional[Union[str, list[str]]] = empty_list()
     has_sample: Optional[Union[Union[str, SampleId], list[Union[str, SampleId]]]] = empty_list()
     has_reference: Optional[Union[Union[str, ReferenceGenomeId], list[Union[str, ReferenceGenomeId]]]] = empty_list()
+    derived_from: Optional[Union[str, list[str]]] = empty_list()
     data_checksum: Optional[str] = None
     data_size: Optional[int] = None
     data_digest: Optional[str] = None
@@ -360,6 +361,10 @@ class DataEntity(NamedThing):
         if not isinstance(self.has_reference, list):
             self.has_reference = [self.has_reference] if self.has_reference is not None else []
         self.has_reference = [v if isinstance(v, ReferenceGenomeId) else ReferenceGenomeId(v) for v in self.has_reference]
+
+        if not isinstance(self.derived_from, list):
+            self.derived_from = [self.derived_from] if self.derived_from is not None else []
+        self.derived_from = [v if isinstance(v, str) else str(v) for v in self.derived_from]
 
         if self.data_checksum is not None and not isinstance(self.data_checksum, str):
             self.data_checksum = str(self.data_checksum)
@@ -846,6 +851,9 @@ slots.data_format = Slot(uri=MODOS.data_format, name="data_format", curie=MODOS.
 
 slots.zarr_kind = Slot(uri=MODOS.zarr_kind, name="zarr_kind", curie=MODOS.curie('zarr_kind'),
                    model_uri=MODOS.zarr_kind, domain=None, range=Optional[Union[str, "ZarrKind"]])
+
+slots.derived_from = Slot(uri=MODOS.derived_from, name="derived_from", curie=MODOS.curie('derived_from'),
+                   model_uri=MODOS.derived_from, domain=None, range=Optional[Union[str, list[str]]])
 
 slots.axes = Slot(uri=MODOS.axes, name="axes", curie=MODOS.curie('axes'),
                    model_uri=MODOS.axes, domain=None, range=Optional[Union[str, list[str]]])
