@@ -18,6 +18,7 @@ from modos.object import checking, journal
 from modos.storage import Storage
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
+from modos.tracks.shard_records import specs_of_nodes
 
 DATES = ("creation_date", "last_update_date")
 BY_CHANCE = ("data_checksum", "data_digest", "index_digests", "seal_digest", "header_digests")
@@ -178,6 +179,7 @@ def expected_files(modo: MODO) -> set[str]:
     """Keys of the files that an object has and nothing else."""
     nodes = {f"data.zarr/{path}/zarr.json" for path in modo._document.nodes} | {"data.zarr/zarr.json"}
     present, folders = files(modo.storage), tuple(f"{folder}/c/" for folder in modo._document.array_folders())
+    nodes |= {spec.list_key for spec in specs_of_nodes(modo._document.nodes) if spec.list_key in spec.files()}
     return nodes | journal.files_of(modo._document) & present | {key for key in present if folders and key.startswith(folders)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
 from modos.object import checking
+from modos.tracks import joining
 from modos.tracks.conditions import Condition
 from tests.support.sampling import some
 
@@ -127,6 +129,31 @@ def replace_track(bams, tmp_path):
     return operation
 
 
+def append_to_track(bams, tmp_path):
+    """A small track, that is written anew."""
+
+    def operation(modo):
+        return modo.append_track("old", {"chr2": NOISE[:9000]})
+
+    operation.before = genome_maker(tmp_path)
+    return operation
+
+
+def append_to_shards(bams, tmp_path):
+    """A track whose shards get one more name."""
+
+    def operation(modo):
+        with patch.object(joining, "SMALL", -1):
+            return modo.append_track("noise", {"chr2": NOISE[:9000]})
+
+    def before(modo):
+        genome_maker(tmp_path)(modo)
+        modo.add_track("noise", {"chr1": NOISE})
+
+    operation.before = before
+    return operation
+
+
 def mask_track(bams, tmp_path):
     def operation(modo):
         return modo.mask_track("old", Condition("gt", 2))
@@ -172,6 +199,8 @@ OPERATIONS: list[Callable] = [
     replace_again,
     add_track,
     replace_track,
+    append_to_track,
+    append_to_shards,
     mask_track,
     remove_track,
 ]
