@@ -76,7 +76,7 @@ def add(
     files = _group_by_name(sources)
     if append:
         _refuse_of_new({"--genome": genome, "--parent": parent, "--element": element})
-        _append(place, files, mask, keep, strict=strict, clip=clip)
+        _append(place, files, mask, keep, strict, clip)
         return
     attributes = parse_json(element, "--element") if element else None
     modo = open_object(place)
@@ -94,11 +94,11 @@ def _refuse_of_new(options: dict[str, str | None]) -> None:
             raise InvalidInputError(f"{name} is said of a track that is made", "leave it out with --append")
 
 
-def _append(place: str, files: dict[str, list[str]], mask: str | None, keep: str | None, **options: bool) -> None:
+def _append(place: str, files: dict[str, list[str]], mask: str | None, keep: str | None, strict: bool, clip: bool) -> None:
     modo = open_object(place)
     with _keep_files(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
-            tracks.append(name, paths, **options, **places)
+            tracks.append(name, paths, strict=strict, clip=clip, **places)
     _tell(tracks.reports, f"extended in {modo.storage.url}")
 
 

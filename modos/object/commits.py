@@ -35,7 +35,7 @@ MANY_ATTEMPTS = 1000  # where each that fails is somebody else's success
 _MIRROR_WORKERS = 16
 
 
-class Outdated(Exception):  # noqa: N818 - no failure of what was asked for
+class Outdated(Exception):
     """A change found that the document it is applied to is not the newest any more."""
 
 

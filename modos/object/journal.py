@@ -106,7 +106,7 @@ class Journal(WriteLog):
             )
 
     def replaces(self, folders: Iterable[str]) -> None:
-        """Put folders of arrays on record that become superfluous by the change; raise ConflictError if it is not ours any more."""
+        """Put folders of arrays on record that become superfluous; raise ConflictError if the change is not ours any more."""
         if (new := set(folders) - self.replaced) and self._record:
             self._record.extend(new)
             self.replaced |= new

@@ -21,7 +21,6 @@ from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import Names, describe_arrays
-from modos.tracks.contigs import Contigs
 from modos.tracks.data import Block
 from modos.tracks.joining import TrackJoiner, is_large
 from modos.tracks.loading import build_track
@@ -30,6 +29,7 @@ from modos.tracks.stored_track import StoredTrack
 from modos.tracks.zarr_layout import ArraySpec
 
 _CACHE = 32 << 20  # bytes
+_GONE = (NotFoundError, IntegrityError, ConflictError)  # what is read of arrays that others replaced is gone
 _JOINED = ("values", "runs", "zoom", "statistics")  # roles of the arrays that are written
 
 Read = Callable[[Progress | None], Iterable[Block]]
@@ -51,7 +51,14 @@ class AppendedContigs:
     replaces = False
 
     def __init__(
-        self, storage: Storage, start: Document, name: str, element_id: str, genome_id: str, read: Read, options: Mapping[str, Any]
+        self,
+        storage: Storage,
+        start: Document,
+        name: str,
+        element_id: str,
+        genome_id: str,
+        read: Read,
+        options: Mapping[str, Any],
     ):
         self._storage, self._name, self._element_id, self._genome_id = storage, name, element_id, genome_id
         self._contigs = contigs_of(start, genome_id)
@@ -77,12 +84,12 @@ class AppendedContigs:
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the new contigs as a track of their own; returns nothing, as what they become is known at the commit."""
-        base = self._open(self._start)
+        base, known = self._look_at_track()
         specs = build_track(
             log,
             self._contigs,
             self._own_names,
-            self._refuse_known(base, self._read(progress)),
+            self._refuse_known(known, self._read(progress)),
             like=base.data.spec if is_large(base) else None,
             **self._options,
         )
@@ -91,22 +98,37 @@ class AppendedContigs:
         self._joiner, self._log = TrackJoiner(log, self._names), log
         return {}
 
-    def _refuse_known(self, base: StoredTrack, blocks: Iterable[Block]) -> Iterator[Block]:
+    def _look_at_track(self) -> tuple[StoredTrack, set[str]]:
+        """Open the track, and list the contigs that it has: as it is now, if it is not what it was at the start any more."""
+        document = self._start
+        while True:
+            arrays = self._find_arrays(document)
+            try:
+                base = self._open(document)
+                return base, set(base.loaded_contigs())
+            except _GONE:
+                document = self._find_newer(arrays)
+
+    def _find_newer(self, arrays: Mapping[str, str]) -> Document:
+        """Return the newest document if the track has other arrays in it; else raise the error that is being handled."""
+        newest = commits.load(self._storage)
+        if self._element_id in newest and find_arrays(newest, self._element_id) == arrays:
+            raise  # noqa: PLE0704 - called where one is handled
+        return newest
+
+    def _refuse_known(self, known: set[str], blocks: Iterable[Block]) -> Iterator[Block]:
         """Pass blocks on, unless they are of a contig that the track has."""
-        new: set[str] = set()
         for block in blocks:
             name = self._contigs.resolve(block.data.contig)
-            if name is not None and name not in new:
-                self._refuse_contigs(base, [name])
-                new.add(name)
+            if name in known:
+                raise self._known_error([name])
             yield block
 
-    def _refuse_contigs(self, base: StoredTrack, names: Iterable[str]) -> None:
-        if known := [name for name in names if base.has_contig(name)]:
-            raise AlreadyExistsError(
-                f"the track {self._name} has {listing(known)} already",
-                "nothing was changed: leave out what it has, or give the track other data (`modos track replace`)",
-            )
+    def _known_error(self, names: Iterable[str | None]) -> AlreadyExistsError:
+        return AlreadyExistsError(
+            f"the track {self._name} has {listing(map(str, names))} already",
+            "nothing was changed: leave out what it has, or give the track other data (`modos track replace`)",
+        )
 
     def _extend(self, document: Document) -> None:
         """Join the new contigs to the track that a document has; before they are written nothing happens."""
@@ -147,13 +169,13 @@ class AppendedContigs:
         assert self._part is not None and self._joiner is not None
         base = self._open(document)
         try:
-            self._refuse_contigs(base, filter(self._part.has_contig, self._contigs))
+            known = set(base.loaded_contigs())
+            if taken := [name for name in self._part.loaded_contigs() if name in known]:
+                raise self._known_error(taken)
             specs = self._joiner.join(base, self._part)
-        except (NotFoundError, IntegrityError, ConflictError):
-            newest = commits.load(self._storage)
-            if self._element_id not in newest or find_arrays(newest, self._element_id) != arrays:
-                raise commits.Outdated from None  # the files of the arrays are gone, as others replaced these
-            raise
+        except _GONE:
+            self._find_newer(arrays)
+            raise commits.Outdated from None
         order = max(int(document.nodes[path]["attributes"].get("order", 0)) for path in arrays.values())
         return {spec.path: _to_node(spec, order) for spec in specs}
 

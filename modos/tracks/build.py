@@ -44,9 +44,7 @@ class TrackBuilder:
         Spans on the axis whose values are kept, and do not count.
     """
 
-    def __init__(
-        self, log: WriteLog, contigs: Contigs, names: Names, like: ArraySpec | None = None, masked: Spans | None = None
-    ):
+    def __init__(self, log: WriteLog, contigs: Contigs, names: Names, like: ArraySpec | None = None, masked: Spans | None = None):
         self._log, self._contigs, self._names = log, contigs, names
         self.summary = zooms.Accumulator(contigs, masked)
         self._reached: dict[str, int] = {}

@@ -22,6 +22,7 @@ from modos.storage.write_log import WriteLog
 from modos.tracks import zooms
 from modos.tracks.arrays import ArrayWriter, Names, write_small
 from modos.tracks.build import TrackBuilder
+from modos.tracks.contigs import GRAIN
 from modos.tracks.data import Block
 from modos.tracks.masking import summarise_track
 from modos.tracks.runs import Spans
@@ -93,11 +94,11 @@ class TrackJoiner:
     def _write_anew(self, base: StoredTrack, part: StoredTrack) -> list[ArraySpec]:
         builder = TrackBuilder(self._log, base.contigs, self._names, masked=base.mask)
         try:
-            for name in base.contigs:
-                for source in (base, part):
-                    for block in _iter_blocks(source, name):
-                        builder.check(block)
-                        builder.add(block)
+            own, others = part.loaded_contigs(), set(base.loaded_contigs())
+            for name in sorted({*own, *others}, key=base.contigs.number):
+                for block in _iter_blocks(base if name in others else part, name):
+                    builder.check(block)
+                    builder.add(block)
             return builder.finish([*base.empty_contigs, *part.empty_contigs])
         except BaseException:
             builder.drop()
@@ -123,7 +124,7 @@ class TrackJoiner:
     def _join_summaries(self, base: StoredTrack, part: StoredTrack) -> list[ArraySpec]:
         """Write zoom levels and statistics; those of the second track follow the mask of the first."""
         summary = _summary_of(part, base.mask)
-        own = [base.contigs[name] for name in base.contigs if part.has_contig(name)]
+        own = [base.contigs[name] for name in part.loaded_contigs()]
         numbers = [base.contigs.number(contig.name) for contig in own]
         table = base.table.copy()
         table[:, numbers] = summary.statistics()[:, numbers]
@@ -193,7 +194,7 @@ def _summary_of(track: StoredTrack, masked: Spans) -> _Summary:
 
 def _fit_together(base: StoredTrack, part: StoredTrack) -> bool:
     """Return whether shards of both can be those of one array."""
-    if part.is_runs or not is_large(base) or base.levels != part.levels or base.levels[0].bin != zooms.GRAIN:
+    if part.is_runs or not is_large(base) or base.levels != part.levels or base.levels[0].bin != GRAIN:
         return False
     one, other = base.data.spec, part.data.spec
     return (one.dtype, one.codec, base.packing) == (other.dtype, other.codec, part.packing)
@@ -201,8 +202,6 @@ def _fit_together(base: StoredTrack, part: StoredTrack) -> bool:
 
 def _iter_blocks(track: StoredTrack, name: str) -> Iterator[Block]:
     """Iterate over the values of a contig, masked or not; those of which none is there are left out."""
-    if not track.has_values(name):
-        return
     for data in track.without_mask().iter_data([name]):
         if not np.isnan(data.values).all():
             yield Block(data, lambda number: f"value {number} of {name}")
@@ -220,9 +219,7 @@ def _read_digests(log: WriteLog, spec: ArraySpec) -> dict[int, bytes]:
     return {number: digests[DIGEST * first : DIGEST * beyond] for number, (first, beyond) in zip(shards, bounds)}
 
 
-def _update_levels(
-    writer: ArrayWriter, levels: list[Level], spans: Iterable[tuple[int, int]], summary: _Summary
-) -> set[int]:
+def _update_levels(writer: ArrayWriter, levels: list[Level], spans: Iterable[tuple[int, int]], summary: _Summary) -> set[int]:
     """Set the smallest bins of some spans, and the larger ones that they lie in; returns the shards that change."""
     columns, below = _Columns(writer), None
     spans = list(spans)

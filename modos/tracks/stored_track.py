@@ -102,10 +102,10 @@ class StoredTrack(Track):
         known = self.data.spec.attributes.get(EMPTY_SLOT)
         return [name for name in self.contigs if name in known] if isinstance(known, list) else []
 
-    def has_contig(self, name: str) -> bool:
-        """Return whether it has values of a contig, masked or not, or was given one without values."""
-        contig = self.contigs[name].name
-        return contig in self.empty_contigs or self.has_values(contig)
+    def loaded_contigs(self) -> list[str]:
+        """List the contigs that it has values of, masked or not, or was given without values."""
+        empty, counts = set(self.empty_contigs), self.table[0].tolist()
+        return [name for name, n in zip(self.contigs, counts) if n or name in empty or (self.is_masked and self.has_values(name))]
 
     def has_values(self, name: str) -> bool:
         """Return whether it has values of a contig, masked or not."""
