@@ -167,10 +167,10 @@ class _Summary(Protocol):
     """Summary of a track by its smallest bins and by contig."""
 
     def bins(self, first: int, beyond: int) -> npt.NDArray[np.float64]:
-        """Return n, sum, min and max of bins: shape (4, beyond - first)."""
+        """Return n, sum, min and max of bins: shape (4, beyond - first), float64."""
 
     def statistics(self) -> npt.NDArray[np.float64]:
-        """Return the statistics of each contig: shape (5, contigs)."""
+        """Return the statistics of each contig: shape (5, contigs), float64."""
 
 
 class _StoredSummary:
@@ -180,11 +180,11 @@ class _StoredSummary:
         self._track = track
 
     def bins(self, first: int, beyond: int) -> npt.NDArray[np.float64]:
-        """Return n, sum, min and max of bins: shape (4, beyond - first)."""
+        """Return n, sum, min and max of bins: shape (4, beyond - first), float64."""
         return self._track.bins(self._track.levels[0], first, beyond)
 
     def statistics(self) -> npt.NDArray[np.float64]:
-        """Return the statistics of each contig: shape (5, contigs)."""
+        """Return the statistics of each contig: shape (5, contigs), float64."""
         return self._track.table
 
 
@@ -253,7 +253,7 @@ class _Columns:
         self.shards: set[int] = set()
 
     def read(self, first: int, beyond: int) -> npt.NDArray[np.float64]:
-        """Read columns [first, beyond)."""
+        """Read columns [first, beyond): shape (rows, beyond - first), float64."""
         parts = [self._get(number)[:, low:high] for number, low, high in self._places(first, beyond)]
         return np.concatenate(parts, axis=1)
 

@@ -39,7 +39,10 @@ def join_runs(runs: Runs) -> Runs:
 
 
 def iter_joined(parts: Iterable[Runs], size: int) -> Iterator[Runs]:
-    """Join the runs of a contig, wherever they were cut, and cut them anew: `size` in each part but the last, none empty."""
+    """Join the runs of a contig, wherever they were cut, and cut them anew: `size` in each part but the last, none empty.
+
+    Parts are arrays of shape (n,), int64 starts and ends, float32 values.
+    """
     waiting: list[Runs] = []
     count = 0
     for part in parts:

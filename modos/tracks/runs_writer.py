@@ -50,7 +50,7 @@ class RunsWriter:
             self.count += packed.shape[1]
 
     def pieces(self) -> Iterator[Runs]:
-        """Yield the runs that were added, in the order of the genome, wherever they were cut; see `iter_joined`."""
+        """Yield the runs that were added, in the order of the genome: (n,), int64 starts and ends, float32; see `iter_joined`."""
         for contig in sorted(self._pieces, key=self._contigs.number):
             yield from iter_joined(self._unpack(contig), PIECE)
 

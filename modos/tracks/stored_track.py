@@ -297,7 +297,7 @@ class StoredTrack(Track):
 
     @cached_property
     def table(self) -> npt.NDArray[np.float64]:
-        """Statistics of each contig, as they are stored: shape (5, contigs)."""
+        """Statistics of each contig, as they are stored: shape (5, contigs), float64."""
         return self._statistics.read()
 
     @cached_property
@@ -309,7 +309,7 @@ class StoredTrack(Track):
         return levels
 
     def bins(self, level: zooms.Level, first: int, last: int) -> npt.NDArray[np.float64]:
-        """Return n, sum, min and max of bins [first, last) of a level: shape (4, last - first)."""
+        """Return n, sum, min and max of bins [first, last) of a level: shape (4, last - first), float64."""
         size = self.zoom_array.spec.chunk
         low, high = level.first + first, level.first + last
         out = np.zeros((4, last - first))

@@ -173,11 +173,11 @@ class Accumulator:
         self._squares[bins] += squares
 
     def bins(self, first: int, beyond: int) -> npt.NDArray[np.float64]:
-        """Return n, sum, min and max of the smallest bins [first, beyond): shape (4, bins)."""
+        """Return n, sum, min and max of the smallest bins [first, beyond): shape (4, bins), float64."""
         return np.stack([row[first:beyond].astype(np.float64) for row in (self._n, self._sum, self._min, self._max)])
 
     def statistics(self) -> npt.NDArray[np.float64]:
-        """Return n, sum, sum of squares, min and max of each contig: shape (5, contigs)."""
+        """Return n, sum, sum of squares, min and max of each contig: shape (5, contigs), float64."""
         starts, has = self._contigs.starts // GRAIN, self._n > 0
         n = np.add.reduceat(self._n, starts, dtype=np.int64)
         low = np.minimum.reduceat(np.where(has, self._min, np.float32(np.inf)), starts)
@@ -234,7 +234,7 @@ class Rows(NamedTuple):
     max: np.ndarray
 
     def coarsen(self) -> Rows:
-        """Coarsen to bins of eight times as many bases."""
+        """Coarsen to bins of eight times as many bases: arrays of shape (bins,), int64, float64 and float32."""
         n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
         count = n.sum(1, dtype=np.int64)
         return Rows(
