@@ -278,6 +278,56 @@ def test_killed_before_any_change(place, bams, operation, bounds):
         verify(place, path, old, new, operation)
 
 
+@pytest.fixture
+def append_after_others(monkeypatch):
+    """Append chr2 to a track, and let somebody else append chr3 when the new arrays are there, before the root is written."""
+    monkeypatch.setattr(joining, "SMALL", -1)
+    join = joining.TrackJoiner.join
+
+    def operation(modo):
+        def join_late(self, base, part):
+            specs = join(self, base, part)
+            if part.loaded_contigs() == ["chr2"] and "chr3" not in base.loaded_contigs():
+                MODO.open(modo.test_path, **modo.test_options).append_track("noise", {"chr3": NOISE[:800]})
+            return specs
+
+        with patch.object(joining.TrackJoiner, "join", join_late):
+            modo.append_track("noise", {"chr2": NOISE[:9000]})
+
+    return operation
+
+
+@pytest.mark.sweep(1)
+def test_killed_while_others_append(place, tmp_path, append_after_others):
+    """What the others have just made is replaced, too: nothing is left of it, and nothing of it is lost."""
+    (tmp_path / "sizes").write_text("chr1\t50000\nchr2\t9000\nchr3\t900\n")
+
+    def make_noise():
+        modo = MODO.create(path := place.new(), **place.options)
+        modo.add_genome(sizes=tmp_path / "sizes")
+        modo.add_track("noise", {"chr1": NOISE})
+        return path
+
+    path = make_noise()
+    with interrupted(10**9, fail) as begun:
+        append_after_others(open_(place, path))
+    assert len(place.open(path).genome.tracks["noise"].statistics()) == 3
+    assert files(place.open(path).storage) == expected_files(place.open(path))
+    table = place.open(path).genome.tracks["noise"].table
+    for at in sampled(len(begun), place):
+        path = make_noise()
+        assert killed_at(at, lambda: append_after_others(open_(place, path)))
+        modo = open_(place, path)
+        checking.fix(modo.storage, check_whole(modo.storage))
+        assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
+        for name, values in {"chr2": NOISE[:9000], "chr3": NOISE[:800]}.items():
+            if name not in modo.open_genome().tracks["noise"].statistics():
+                modo.append_track("noise", {name: values})
+        track = modo.open_genome().tracks["noise"]
+        assert (track.table == table).all() and (track.values("chr3")[:800] == NOISE[:800]).all()
+        assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(place.open(path))
+
+
 @pytest.mark.sweep(1)
 def test_a_change_that_fails_once(place, bams, operation, bounds):
     old, new, steps = bounds

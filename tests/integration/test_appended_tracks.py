@@ -16,6 +16,8 @@ from modos.tracks import joining
 from modos.tracks.conditions import Condition
 from modos.tracks.packing import are_same_values
 
+pytestmark = pytest.mark.sweep(12)
+
 LENGTHS = {"chr1": 9_000_000, "chr2": 8_500_000, "chr3": 70_000, "chr4": 40_000, "chrM": 900, "chrE": 5_000}
 SHORT = {name: min(n, 90_000) for name, n in LENGTHS.items()}
 
@@ -125,6 +127,7 @@ def append_one(path, options, name, kind, barrier):
     MODO.open(path, **options).append_track("parts", {name: TRUTH[kind][name]})
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("kind", ["noise", "steps"])
 def test_by_several_processes_at_once(tmp_path, way, kind):
     modo, truth = new_object(tmp_path / "ex", SHORT, tmp_path), TRUTH[kind]
@@ -177,6 +180,7 @@ def modo(tmp_path):
     return modo
 
 
+@pytest.mark.core
 def test_what_others_do_meanwhile(modo, way):
     """Changes of others stay, and the contig is there, too."""
     truth = TRUTH["noise"]
