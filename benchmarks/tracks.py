@@ -273,6 +273,40 @@ def bench_loading(folder: Path, files: dict[str, Path], shim: str) -> None:
     command(MODOS, "track", "remove", ex, "more", "--yes", cwd=folder)
 
 
+APPENDING = """
+import json, sys, time
+import numpy as np
+from modos.api import MODO
+from modos.tracks.data import Values
+modo, names = MODO.open(sys.argv[1]), [f"chr{number}" for number in range(1, 11)]
+def blocks(names):
+    for name in names:
+        values = np.random.default_rng(int(name[3:])).normal(0, 0.5, 4_000_000).round(3).astype(np.float32)
+        for at in range(0, 100_000_000, 4_000_000):
+            yield Values(name, at, values)
+def timed(work):
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+anew = timed(lambda: modo.add_track("once", blocks(names)))
+modo.add_track("parts", blocks(names[:-1]))
+appended = timed(lambda: modo.append_track("parts", blocks(names[-1:])))
+once, parts = (modo.open_genome().tracks[name] for name in ("once", "parts"))
+assert np.array_equal(once.table, parts.table) and np.array_equal(once.zoom_array.read(), parts.zoom_array.read())
+print(json.dumps({"anew": anew, "append": appended}))
+"""
+
+
+def bench_appending(folder: Path) -> None:
+    """A contig of 100 Mb more in a track of 900 Mb, against all of it once more."""
+    place, sizes = folder / "appended", folder / "ten.sizes"
+    sizes.write_text("".join(f"chr{number}\t100000000\n" for number in range(1, 11)))
+    MODO.create(place).add_genome(sizes=sizes)
+    found = figures(APPENDING, place)
+    faster("append 100 Mb to a track of 900 Mb", found["append"], found["anew"], 5, "all of it anew")
+    shutil.rmtree(place)
+
+
 def bench_reading(folder: Path) -> None:
     """Windows, means, a million bases."""
     ours, theirs = figures(OURS, folder / "ex"), figures(GENOMEDATA, folder / "a.genomedata")
@@ -445,6 +479,7 @@ def main() -> None:
         bench_reading(folder)
         bench_verified(folder / "ex")
         bench_s3(folder)
+        bench_appending(folder)
         bench_opening(folder)
         bench_sparse(folder)
         bench_human(folder)

@@ -56,6 +56,7 @@ INSIDE = {
             "mending",
             "moving",
             "sending",
+            "track_appending",
             "tree_checks",
             "tree_encryption",
         },

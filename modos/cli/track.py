@@ -60,20 +60,46 @@ def add(
     keep: KeepOption = None,
     strict: StrictOption = False,
     clip: ClipOption = False,
+    append: Annotated[
+        bool,
+        typer.Option("--append", help="Add contigs to tracks that exist; several writers may do so at the same time."),
+    ] = False,
 ) -> None:
-    """Add tracks to an object, in one commit.
+    """Add tracks to an object, or contigs to its tracks, in one commit.
 
     modos track add data/ex coverage=coverage.bw signal=signal.bedGraph.gz
 
     zcat dense.wigFix.gz | modos track add data/ex dense=- -p assay/assay1
+
+    modos track add data/ex signal=chr2.wig --append
     """
-    attributes = parse_json(element, "--element") if element else None
     files = _group_by_name(sources)
+    if append:
+        _refuse_of_new({"--genome": genome, "--parent": parent, "--element": element})
+        _append(place, files, mask, keep, strict, clip)
+        return
+    attributes = parse_json(element, "--element") if element else None
     modo = open_object(place)
     with _keep_files(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
             tracks.add(name, paths, genome, part_of=parent, attributes=attributes, strict=strict, clip=clip, **places)
     _tell(tracks.reports, f"added to {modo.storage.url}")
+
+
+def _refuse_of_new(options: dict[str, str | None]) -> None:
+    from modos.errors import InvalidInputError
+
+    for name, given in options.items():
+        if given is not None:
+            raise InvalidInputError(f"{name} is said of a track that is made", "leave it out with --append")
+
+
+def _append(place: str, files: dict[str, list[str]], mask: str | None, keep: str | None, strict: bool, clip: bool) -> None:
+    modo = open_object(place)
+    with _keep_files(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+        for name, paths in files.items():
+            tracks.append(name, paths, strict=strict, clip=clip, **places)
+    _tell(tracks.reports, f"extended in {modo.storage.url}")
 
 
 @app.command()

@@ -111,7 +111,7 @@ def _check_recorded(document: Document, element_id: str, attributes: Mapping[str
         for path, node in document.nodes.items()
         if node.get("node_type") == "array" and path.rpartition("/")[0] == element_id
     }
-    if not all("shard_checksum" in own and "shard_sizes" in own for own in arrays.values()):
+    if not all("shard_sizes" in own and own.keys() & {"shard_checksum", "shard_digest"} for own in arrays.values()):
         return
     if not arrays:
         if element_id.startswith("data/") and attributes.get("data_checksum"):

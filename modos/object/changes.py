@@ -6,7 +6,7 @@ can be made again on what others committed meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -118,6 +118,23 @@ class SetArrays:
                 "nothing was changed: look at it again, and repeat what still holds",
             )
         document.set_nodes(self.base, self.nodes)
+
+
+@dataclass
+class Extend(Update):
+    """Addition to data of an element, which is made anew on what others have added to them meanwhile.
+
+    Parameters
+    ----------
+    make
+        Makes it: writes what is missing, and changes the document.
+    """
+
+    make: Callable[[Document], None]
+
+    def apply(self, document: Document) -> None:
+        """Make the addition; raise ConflictError where what others did leaves no place for it."""
+        self.make(document)
 
 
 def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

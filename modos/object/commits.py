@@ -31,7 +31,12 @@ from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, rea
 from modos.storage import Storage, check_key
 
 _ATTEMPTS = 20
+MANY_ATTEMPTS = 1000  # where each that fails is somebody else's success
 _MIRROR_WORKERS = 16
+
+
+class Outdated(Exception):
+    """A change found that the document it is applied to is not the newest any more."""
 
 
 class Converter(Protocol):
@@ -151,6 +156,7 @@ def commit(
     change: Callable[[Document], None],
     start: Document | None = None,
     check: Callable[[Document], object] | None = None,
+    attempts: int = _ATTEMPTS,
 ) -> Document:
     """Apply a change to the newest document and replace it, or fail and change nothing.
 
@@ -158,12 +164,14 @@ def commit(
     ----------
     change
         Edits the document by meaning; it runs again on a newer one where
-        somebody else committed in between.
+        somebody else committed in between, or where it raises Outdated.
     start
         A document that is probably the newest.
     check
         Called right before each attempt to replace the root, and after that
         was read; what it raises ends it.
+    attempts
+        How often it is tried.
 
     Returns
     -------
@@ -175,15 +183,18 @@ def commit(
     ConflictError
         Others kept committing in between, or changed the same.
     """
-    commit_id = uuid.uuid4().hex
-    for attempt in range(_ATTEMPTS):
+    commit_id, failures = uuid.uuid4().hex, 0
+    for attempt in range(attempts):
         if attempt:
-            time.sleep(random.uniform(0, min(0.02 * 2**attempt, 2)))
+            time.sleep(random.uniform(0, min(0.02 * 2 ** min(attempt, 10), 2)))
         base = start if start is not None and not attempt else load(storage)
         if commit_id in base.state.get("commits", ()):
             return base  # the answer was lost, the commit was not
         document = base.copy()
-        change(document)
+        try:
+            change(document)
+        except Outdated:
+            continue
         refuse_newer_or_older(storage, document)
         document.stamp(commit_id)
         if check:
@@ -193,12 +204,13 @@ def commit(
         except ConflictError:
             continue
         except TransportError:
-            if attempt == _ATTEMPTS - 1:
+            failures += 1
+            if failures == _ATTEMPTS:
                 raise
             continue
         update_mirrors(storage, document, document.changed)
         return document
-    raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts", "try again later")
+    raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {attempts} attempts", "try again later")
 
 
 def fence(storage: Storage) -> Document:

@@ -124,8 +124,8 @@ class Conversions:
                 "derived_from": [source_id],
             }
             new |= {slot: source[slot] for slot in _TAKEN if source.get(slot)}
-            source = FolderTree(str(tree))
-            added = transaction.add_element(new | describe_tree(source.open_metadata(source.list_files())), tree)
+            made = FolderTree(str(tree))
+            added = transaction.add_element(new | describe_tree(made.open_metadata(made.list_files())), tree)
             for parent in _parents_of(self._object.document, source_id):
                 transaction.link(parent, added)
         return added

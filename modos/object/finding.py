@@ -20,6 +20,7 @@ from modos.formats import (
     is_encrypted,
     is_file_path,
     is_index,
+    is_tree_path,
     name_of,
     plain_name,
     stem_of,

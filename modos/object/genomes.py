@@ -176,6 +176,12 @@ class Genomes:
             tracks.add(name, source, genome, **options)
         return tracks.reports[name]
 
+    def append_track(self, /, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
+        """Add contigs to a track in one commit, which others may do at the same time; see `TrackChanges.append`."""
+        with self.track_changes(progress) as tracks:
+            tracks.append(name, source, **options)
+        return tracks.reports[name]
+
     def replace_track(self, /, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
         """Give a track other data in one commit; see `TrackChanges.replace`."""
         with self.track_changes(progress) as tracks:

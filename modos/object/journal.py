@@ -50,11 +50,15 @@ class Journal(WriteLog):
     ----------
     tried
         Whether the commit was tried.
+    replaced
+        Folders of arrays that were found to become superfluous since it
+        began.
     """
 
     def __init__(self, storage: Storage, record: Record | None):
         super().__init__(storage)
         self.tried = False
+        self.replaced: set[str] = set()
         self._adopted: list[Entry] = []
         self._record = record
 
@@ -100,6 +104,12 @@ class Journal(WriteLog):
                 f"while {self.storage.url} was made, somebody took that for abandoned: it may lack files",
                 "see with `modos check` what is missing, or remove it and make it again",
             )
+
+    def replaces(self, folders: Iterable[str]) -> None:
+        """Put folders of arrays on record that become superfluous; raise ConflictError if the change is not ours any more."""
+        if (new := set(folders) - self.replaced) and self._record:
+            self._record.extend(new)
+            self.replaced |= new
 
     def is_ours(self) -> bool:
         """Return whether nobody took the change for abandoned."""
@@ -164,9 +174,9 @@ def keep_record(
         except keep:
             raise
         except BaseException:
-            _clean_up_after_error(storage, journal, record, old.union(journal.keys), old_folders)
+            _clean_up_after_error(storage, journal, record, old.union(journal.keys), {*old_folders, *journal.replaced})
             raise
-        _clean_up(storage, record, old.union(journal.keys), old_folders)
+        _clean_up(storage, record, old.union(journal.keys), {*old_folders, *journal.replaced})
     finally:
         record.end()
 

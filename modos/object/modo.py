@@ -622,6 +622,7 @@ class MODO:
     track_changes = delegate("_genomes", Genomes.track_changes)
     add_genome = delegate("_genomes", Genomes.add_genome)
     add_track = delegate("_genomes", Genomes.add_track)
+    append_track = delegate("_genomes", Genomes.append_track)
     replace_track = delegate("_genomes", Genomes.replace_track)
     import_genomedata = delegate("_genomes", Genomes.import_genomedata)
     remove_track = delegate("_genomes", Genomes.remove_track)

@@ -76,16 +76,28 @@ class Record:
     def renew(self) -> None:
         """Say that the change is under way; raise ConflictError if somebody took it for abandoned."""
         with self._lock:
-            if self._ended.is_set():
-                return
-            self._renewals += 1
-            if "began" not in self._content:
-                self._content["began"] = self._storage.stat(self.key).modified
-            data = json.dumps(self._content | {"renewals": self._renewals, "time": time.time()}).encode()
-            try:
-                self._tag = self._storage.write(self.key, data, if_match=self._tag)
-            except (ConflictError, NotFoundError):
-                self._tag = self._check()  # an answer may have been lost
+            if not self._ended.is_set():
+                self._write_anew()
+
+    def extend(self, folders: Iterable[str]) -> None:
+        """Add folders of arrays that become superfluous, too; raise ConflictError if somebody took the change for abandoned."""
+        with self._lock:
+            self._content["folders"] = sorted({*self._content["folders"], *folders})
+            if not self._write_anew():
+                self._write_anew()
+
+    def _write_anew(self) -> bool:
+        """Write the record once more; returns whether it is certainly there."""
+        self._renewals += 1
+        if "began" not in self._content:
+            self._content["began"] = self._storage.stat(self.key).modified
+        data = json.dumps(self._content | {"renewals": self._renewals, "time": time.time()}).encode()
+        try:
+            self._tag = self._storage.write(self.key, data, if_match=self._tag)
+        except (ConflictError, NotFoundError):
+            self._tag = self._check()  # an answer may have been lost
+            return False
+        return True
 
     def check(self) -> None:
         """Check that the record is there, unclaimed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,44 @@ class TrackChanges:
             self.transaction.link(part_of, element_id)
         return element_id
 
+    def append(
+        self,
+        name: str,
+        source: Source,
+        *,
+        mask: str | None = None,
+        keep: str | None = None,
+        strict: bool = False,
+        clip: bool = False,
+    ) -> str:
+        """Add contigs to a track, for `add`'s parameters; several writers may at the same time. Returns its id.
+
+        A contig that the source has counts as the track's from then on, even
+        if no value of it is taken. The track's mask, if there is one, covers
+        the new contigs, too.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The track has such a contig; by now, or when the changes are
+            committed.
+        InvalidInputError
+            The track is encrypted.
+        """
+        from modos.object.track_appending import AppendedContigs, refuse_sealed
+        from modos.tracks.fitting import LoadReport
+        from modos.tracks.loading import read_source
+
+        element_id, genome_id, _ = self._find_track(name)
+        refuse_sealed(name, self._view.element(element_id))
+        report = self.reports[name] = LoadReport()
+        options = {"mask": mask, "keep": keep, "strict": strict, "clip": clip, "report": report}
+        read = partial(read_source, source, clip=clip)
+        storage, start = self.transaction.storage, self.transaction.start
+        staged = AppendedContigs(storage, start, name, element_id, genome_id, read, options)
+        self.transaction.extend_arrays(staged.change, staged)
+        return element_id
+
     def replace(
         self,
         name: str,
@@ -278,7 +317,7 @@ class TrackChanges:
             raise InvalidInputError("nothing says what is to be masked", "give a file of places or a condition")
         spans = NOTHING if where is None else masking.spans_of(track, where)
         if hard:
-            self._rewrite(element_id, genome_id, arrays, lambda: masking.iter_blanked(track, spans))
+            self._rewrite(track, genome_id, arrays, lambda: masking.iter_blanked(track, spans))
         else:
             self._set_mask(element_id, arrays, track, masking.unite_mask(track, spans))
         return element_id
@@ -311,7 +350,7 @@ class TrackChanges:
             if track.is_masked:
                 raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
             masking.check_patch(track, contig, start, values)
-            self._rewrite(element_id, genome_id, arrays, lambda: masking.iter_patched(track, patches))
+            self._rewrite(track, genome_id, arrays, lambda: masking.iter_patched(track, patches))
             self._patches[name] = track, patches
         track, patches = self._patches[name]
         patches.append(masking.check_patch(track, contig, start, values))
@@ -384,16 +423,16 @@ class TrackChanges:
         arrays = SetArrays(change.element_id, frozenset(replaced.values()))
         self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write, self._order(replaced)))
 
-    def _rewrite(self, element_id: str, genome_id: str, arrays: Mapping[str, str], blocks: Callable[[], Any]) -> None:
+    def _rewrite(self, track: StoredTrack, genome_id: str, arrays: Mapping[str, str], blocks: Callable[[], Any]) -> None:
         """Write a track anew from what is there."""
         from modos.object.tracks import contigs_of
         from modos.tracks.loading import build_track
 
-        contigs = contigs_of(self._view, genome_id)
+        contigs, element_id, empty = contigs_of(self._view, genome_id), track.element_id, track.empty_contigs
         change = Update(element_id, {}, self._view.element(element_id))
 
         def write(names: Names, log: WriteLog, progress: Progress | None) -> list[ArraySpec]:
-            return build_track(log, contigs, names, blocks(), may_be_empty=True)
+            return build_track(log, contigs, names, blocks(), may_be_empty=True, empty=empty)
 
         replaced = SetArrays(element_id, frozenset(arrays.values()))
         self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays)))

@@ -52,6 +52,7 @@ from modos.object import commits, incoming, journal, moving, transfer
 from modos.object.changes import (
     Add,
     Change,
+    Extend,
     Remove,
     Rename,
     SetArrays,
@@ -256,13 +257,26 @@ class Transaction:
         InvalidInputError
             The same element's arrays are changed in this transaction already.
         """
-        if any(isinstance(file.change, (Add, Update)) and file.change.element_id == change.element_id for file in self._files):
-            raise InvalidInputError(
-                f"{change.element_id} is changed twice in one transaction", "make the changes one after another"
-            )
+        self._refuse_twice(change.element_id)
         self._make(change)
         self._make(arrays)
         self._files.append(staged)
+
+    def extend_arrays(self, change: Extend, staged: Staged) -> None:
+        """Add to arrays of an element, on whatever others have made of them until the commit.
+
+        Raises
+        ------
+        InvalidInputError
+            The same element's arrays are changed in this transaction already.
+        """
+        self._refuse_twice(change.element_id)
+        self._make(change)
+        self._files.append(staged)
+
+    def _refuse_twice(self, element_id: str) -> None:
+        if any(file.change.element_id == element_id for file in self._files):
+            raise InvalidInputError(f"{element_id} is changed twice in one transaction", "make the changes one after another")
 
     @property
     def staged(self) -> list[Staged]:
@@ -319,7 +333,9 @@ class Transaction:
                 change.check(_sizes(document, change.keys))
 
             if self.start.tag:
-                return commits.commit(self.storage, self._apply_now, self.start, check)
+                patient = any(isinstance(change, Extend) for change in self._changes)
+                attempts = {"attempts": commits.MANY_ATTEMPTS} if patient else {}
+                return commits.commit(self.storage, self._apply_now, self.start, check, **attempts)
             self._apply(document := self.start.copy())
             document = commits.create(self.storage, document, check)
             change.check_created()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from modos.storage.base import Storage
 
 
@@ -26,3 +28,6 @@ class WriteLog:
     def wrote(self, key: str) -> None:
         """Note that a file was written, or is about to be."""
         self._keys.append(key)
+
+    def replaces(self, folders: Iterable[str]) -> None:
+        """Note folders of arrays that become superfluous by the change, before it is committed."""

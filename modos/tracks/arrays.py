@@ -146,10 +146,15 @@ class ArrayWriter:
             if len(self._pending) >= _UPLOADS:
                 self._settle(next(iter(self._pending)))
 
+    def adopt(self, number: int, size: int, parts: bytes) -> None:
+        """Take a shard that lies in its place already: its bytes, and the digests of its parts."""
+        self._shards[number] = _Shard(size, "", parts)
+
     def finish(self, attributes: Mapping[str, Any] | None = None) -> ArraySpec:
         """Write what is left, and the list of digests; returns the array, with the sizes, checksum and root of its files.
 
-        Everything is as durable as the storage makes it.
+        Everything is as durable as the storage makes it. With shards that
+        were adopted there is no checksum, as their bytes were not read.
         """
         self.flush()
         for shard in list(self._pending):
@@ -160,8 +165,10 @@ class ArrayWriter:
         spec = replace(self.spec, sizes=sizes)
         digests = DigestList(spec.layout, b"".join(self._shards[number].parts for number in sorted(self._shards)))
         write_list(self._log, spec, digests)
-        checksum = combine_checksums({number: (shard.size, shard.checksum) for number, shard in self._shards.items()})
-        own = {"shard_checksum": checksum, DIGEST_SLOT: digests.root}
+        own = {DIGEST_SLOT: digests.root}
+        if all(shard.checksum or not shard.size for shard in self._shards.values()):
+            checksums = {number: (shard.size, shard.checksum) for number, shard in self._shards.items()}
+            own = {"shard_checksum": combine_checksums(checksums)} | own
         return replace(spec, attributes={**spec.attributes, **(attributes or {}), **own})
 
     def drop(self) -> None:
@@ -216,8 +223,13 @@ def combine_checksums(shards: Mapping[int, tuple[int, str]]) -> str:
 
 
 def describe_arrays(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarise arrays, given their attributes by path, for an element: their bytes, and a checksum of their checksums."""
-    lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
+    """Summarise arrays, given their attributes by path, for an element: their bytes, and a checksum of their checksums.
+
+    Of an array without a checksum its digest is taken.
+    """
+    lines = sorted(
+        f"{path.rpartition('/')[2].partition('-')[0]} {a.get('shard_checksum') or a[DIGEST_SLOT]}\n" for path, a in arrays.items()
+    )
     return {
         "data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
         "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest(),

@@ -6,7 +6,8 @@ come; runs are kept compressed until the end, as contigs may come in any order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,9 +19,9 @@ from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.data import Block, Floats, Runs, Values, extent
 from modos.tracks.dense import DenseWriter
 from modos.tracks.packing import find_packing
-from modos.tracks.runs import as_runs, expand, join_runs
+from modos.tracks.runs import Spans, as_runs, expand, join_runs
 from modos.tracks.runs_writer import RUN_CHUNK, RunsWriter, as_triplets
-from modos.tracks.zarr_layout import ArraySpec, encoder
+from modos.tracks.zarr_layout import EMPTY_SLOT, ArraySpec, encoder
 
 _TRIAL_BYTES = 16 << 20
 _TRIED_CHUNKS = 8
@@ -36,15 +37,20 @@ class TrackBuilder:
         Has the storage of the object, and gets the keys of the files.
     names
         Of the arrays.
+    like
+        An array with a value per base: these are kept so, too, in its type and
+        codec if they fit.
+    masked
+        Spans on the axis whose values are kept, and do not count.
     """
 
-    def __init__(self, log: WriteLog, contigs: Contigs, names: Names):
+    def __init__(self, log: WriteLog, contigs: Contigs, names: Names, like: ArraySpec | None = None, masked: Spans | None = None):
         self._log, self._contigs, self._names = log, contigs, names
-        self._summary = zooms.Accumulator(contigs)
+        self.summary = zooms.Accumulator(contigs, masked)
         self._reached: dict[str, int] = {}
         self._first: list[Values | Runs] = []
         self._size = 0
-        self._target: DenseWriter | RunsWriter | None = None
+        self._target: DenseWriter | RunsWriter | None = self._dense(like) if like else None
 
     def check(self, block: Block) -> None:
         """Look at data of a contig that the genome has, before they are added.
@@ -67,7 +73,6 @@ class TrackBuilder:
         """Add data of a contig after those of the same contig that were added before; see `check`."""
         data, contig = block.data, self._contigs[block.data.contig]
         data = data._replace(contig=contig.name)
-        self._summarise(data)
         if self._target is None:
             self._first.append(data)
             self._size += data.values.nbytes * (1 if isinstance(data, Values) else 5)
@@ -76,26 +81,29 @@ class TrackBuilder:
         else:
             self._pass_on(self._target, data)
 
-    def finish(self) -> list[ArraySpec]:
-        """Write what is left; returns the track's arrays: its data, zoom levels and statistics."""
+    def finish(self, empty: Iterable[str] = ()) -> list[ArraySpec]:
+        """Write what is left; returns the track's arrays: its data, zoom levels and statistics.
+
+        Parameters
+        ----------
+        empty
+            Contigs that the track has, and may have no value of.
+        """
         target = self._target or self._decide()
         data = target.finish()
-        runs = data.length if isinstance(target, RunsWriter) else None
-        return [data, *self._summary.write(self._log, self._names, runs)]
+        if isinstance(target, RunsWriter):
+            for part in target.pieces():
+                self.summary.add_runs(part)
+        n = self.summary.statistics()[0]
+        known = {self._contigs[name].name for name in (*self._reached, *empty)}
+        without = [name for number, name in enumerate(self._contigs) if not n[number] and name in known]
+        data = replace(data, attributes={**data.attributes, **({EMPTY_SLOT: without} if without else {})})
+        return [data, *self.summary.write(self._log, self._names, data.length if isinstance(target, RunsWriter) else None)]
 
     def drop(self) -> None:
         """Stop."""
         if isinstance(self._target, DenseWriter):
             self._target.drop()
-
-    def _summarise(self, data: Values | Runs) -> None:
-        contig = self._contigs[data.contig]
-        number = self._contigs.number(data.contig)
-        if isinstance(data, Values):
-            self._summary.add_values(number, contig.offset + data.start, data.values)
-        else:
-            runs = join_runs(data)
-            self._summary.add_runs(number, runs.starts + contig.offset, runs.ends + contig.offset, runs.values)
 
     def _decide(self) -> DenseWriter | RunsWriter:
         runs = [join_runs(as_runs(data)) for data in self._first]
@@ -109,8 +117,8 @@ class TrackBuilder:
         self._first = []
         return target
 
-    def _dense(self, sample: list[Floats]) -> DenseWriter:
-        return DenseWriter(self._log, self._contigs, self._names, sample)
+    def _dense(self, sample: list[Floats] | ArraySpec) -> DenseWriter:
+        return DenseWriter(self._log, self._contigs, self._names, self.summary, sample)
 
     def _pass_on(self, target: DenseWriter | RunsWriter, data: Values | Runs) -> DenseWriter | RunsWriter:
         """Add data to what takes them; returns what takes the next."""

@@ -12,7 +12,8 @@ from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.data import Floats, Runs, Values
 from modos.tracks.packing import Packing, find_packing
 from modos.tracks.runs import expand
-from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec
+from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec
+from modos.tracks.zooms import Accumulator
 
 _WINDOW = 32 * CHUNK  # bases that are expanded at once
 
@@ -24,21 +25,28 @@ class DenseWriter:
     ----------
     log
         Has the storage of the object, and gets the keys of the files.
+    summary
+        Is told the values of each chunk that is written.
     sample
-        Some of the values, which choose the first type and codec.
+        Some of the values, which choose the first type and codec; or an array
+        whose type and codec come first.
     """
 
-    def __init__(self, log: WriteLog, contigs: Contigs, names: Names, sample: list[Floats]):
-        self._log, self._contigs, self._names = log, contigs, names
+    def __init__(self, log: WriteLog, contigs: Contigs, names: Names, summary: Accumulator, sample: list[Floats] | ArraySpec):
+        self._log, self._contigs, self._names, self._summary = log, contigs, names, summary
         self._attempt = 0
-        self._packing = find_packing(np.concatenate(sample))
-        self._writer = self._new_writer([self._packing.pack_fitting(chunk) for chunk in sample])
+        if isinstance(sample, ArraySpec):
+            self._packing = Packing.from_attributes(sample.dtype, sample.attributes)
+            self._writer = self._new_writer(sample.codec)
+        else:
+            self._packing = find_packing(np.concatenate(sample))
+            self._writer = self._new_writer(choose_codec([self._packing.pack_fitting(chunk) for chunk in sample]))
         self._number = -1  # of the chunk that is being filled
         self._chunk = np.empty(0, np.float32)
 
-    def _new_writer(self, sample: list[Floats]) -> ArrayWriter:
+    def _new_writer(self, codec: Codec) -> ArrayWriter:
         path = self._names.path("values", self._attempt)
-        spec = ArraySpec(path, (self._contigs.size,), CHUNK, self._packing.dtype, self._packing.missing, choose_codec(sample))
+        spec = ArraySpec(path, (self._contigs.size,), CHUNK, self._packing.dtype, self._packing.missing, codec)
         return ArrayWriter(self._log, spec)
 
     def add(self, data: Values | Runs) -> None:
@@ -80,6 +88,7 @@ class DenseWriter:
         if packed is None:
             self._repack(values)
             packed = self._packing.pack_fitting(values)
+        self._summary.set_values(number * CHUNK, values)
         for place in range(len(values) // CHUNK):
             self._writer.put(number + place, packed[place * CHUNK : (place + 1) * CHUNK])
         self._writer.flush(keep=((number + len(values) // CHUNK - 1) // CHUNKS_IN_SHARD,))
@@ -91,7 +100,7 @@ class DenseWriter:
         while True:
             self._attempt += 1
             self._packing = fits if self._attempt < MAX_ATTEMPTS else Packing("float32")
-            self._writer = self._new_writer([self._packing.pack_fitting(values[:CHUNK])])
+            self._writer = self._new_writer(choose_codec([self._packing.pack_fitting(values[:CHUNK])]))
             if self._copy_packed(old, before):
                 break
             self._writer.drop()

@@ -98,6 +98,8 @@ def build_track(
     clip: bool = False,
     may_be_empty: bool = False,
     report: LoadReport | None = None,
+    like: ArraySpec | None = None,
+    empty: Iterable[str] = (),
 ) -> list[ArraySpec]:
     """Write the arrays of a track.
 
@@ -110,6 +112,10 @@ def build_track(
     strict
         Whether a contig that the genome does not have is an error; else it
         is left out.
+    like
+        An array of values whose type and codec come first.
+    empty
+        Contigs that the track has, and may have no value of.
 
     Raises
     ------
@@ -123,7 +129,7 @@ def build_track(
             f"places are given on contigs that the genome has not: {listing(fitting.unknown)}", f"it has {listing(contigs)}"
         )
     report.unmasked |= fitting.unknown
-    builder = TrackBuilder(log, contigs, names)
+    builder = TrackBuilder(log, contigs, names, like)
     try:
         for block in blocks:
             name = contigs.resolve(block.data.contig)
@@ -146,7 +152,7 @@ def build_track(
                 else "there are no data",
                 "map the names with --assembly-report or a table of names when the genome is made" if report.skipped else None,
             )
-        return builder.finish()
+        return builder.finish(empty)
     except BaseException:
         builder.drop()
         raise

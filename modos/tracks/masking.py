@@ -13,13 +13,14 @@ from modos.storage.write_log import WriteLog
 from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
 from modos.tracks.conditions import Condition
-from modos.tracks.contigs import past_end_error
+from modos.tracks.contigs import CHUNK, past_end_error
 from modos.tracks.data import Block, Floats, Runs, Values, extent
 from modos.tracks.fitting import gap_error, stretches
 from modos.tracks.mask_files import NOTHING, MaskFile
-from modos.tracks.runs import Spans, as_runs, complement, restrict, union
+from modos.tracks.runs import Spans, as_runs, complement, iter_joined, restrict, union
+from modos.tracks.runs_writer import PIECE
 from modos.tracks.stored_track import StoredTrack
-from modos.tracks.zarr_layout import ArraySpec
+from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec
 
 
 def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Spans) -> Spans:
@@ -52,20 +53,30 @@ def unite_mask(track: StoredTrack, spans: Spans) -> Spans:
     return union(track.mask, spans)
 
 
+def summarise_track(track: StoredTrack, masked: Spans, progress: Progress | None = None) -> zooms.Accumulator:
+    """Summarise the values of a track outside of some spans on the axis, as when it was made."""
+    summary, step = zooms.Accumulator(track.contigs, masked), CHUNKS_IN_SHARD
+    if track.is_runs:
+        for name in track.contigs:
+            for part in iter_joined(map(as_runs, track.without_mask().iter_data([name])), PIECE):
+                summary.add_runs(part)
+                if progress:
+                    progress(part.values.nbytes)
+        return summary
+    shards = [number for number, size in enumerate(track.data.spec.sizes) if size]
+    for number, chunk in track.data.iter_chunks(chunk for shard in shards for chunk in range(shard * step, (shard + 1) * step)):
+        if chunk is not None:
+            summary.set_values(number * CHUNK, track.packing.unpack(chunk))
+            if progress:
+                progress(4 * CHUNK)
+    return summary
+
+
 def write_mask(
     log: WriteLog, track: StoredTrack, spans: Spans, names: Names, progress: Progress | None = None
 ) -> list[ArraySpec]:
     """Write a mask that replaces a track's, with the zoom levels and statistics that follow."""
-    summary = zooms.Accumulator(track.contigs)
-    free = complement(spans, track.contigs.size)
-    bare = track.without_mask()
-    for data in bare.iter_data():
-        runs = _place_on_axis(track, as_runs(data))
-        inside = restrict(runs, free)
-        if progress:
-            progress(data.values.nbytes)
-        summary.add_runs(track.contigs.number(data.contig), inside.starts, inside.ends, inside.values)
-    specs = summary.write(log, names, track.data.spec.length if track.is_runs else None)
+    specs = summarise_track(track, spans, progress).write(log, names, track.data.spec.length if track.is_runs else None)
     if spans.shape[1]:
         specs.append(write_small(log, names.path("mask"), spans, zooms.CHUNK, {"rows": ["start", "end"]}))
     return specs

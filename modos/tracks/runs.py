@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from modos.tracks.data import Floats, Places, Runs, Values
@@ -34,6 +36,48 @@ def join_runs(runs: Runs) -> Runs:
     first = np.concatenate(([True], ~follows))
     last = np.concatenate((~follows, [True]))
     return Runs(runs.contig, starts[first], ends[last], values[first])
+
+
+def iter_joined(parts: Iterable[Runs], size: int) -> Iterator[Runs]:
+    """Join the runs of a contig, wherever they were cut, and cut them anew: `size` in each part but the last, none empty.
+
+    Parts are arrays of shape (n,), int64 starts and ends, float32 values.
+    """
+    waiting: list[Runs] = []
+    count = 0
+    for part in parts:
+        joined = join_runs(_drop_empty(part))
+        if not len(joined.starts):
+            continue
+        waiting.append(joined)
+        count += len(joined.starts)
+        if count <= size:
+            continue
+        whole = _concatenate(waiting)
+        done = (len(whole.starts) - 1) // size * size  # the last may go on in the next part
+        for at in range(0, done, size):
+            yield _slice(whole, at, at + size)
+        waiting = [_slice(whole, done, len(whole.starts))]
+        count = len(whole.starts) - done
+    if waiting:
+        whole = _concatenate(waiting)
+        for at in range(0, len(whole.starts), size):
+            yield _slice(whole, at, at + size)
+
+
+def _drop_empty(runs: Runs) -> Runs:
+    """Drop runs without a base, which only divide long gaps."""
+    full = runs.ends > runs.starts
+    return runs if full.all() else Runs(runs.contig, runs.starts[full], runs.ends[full], runs.values[full])
+
+
+def _concatenate(parts: list[Runs]) -> Runs:
+    starts, ends, values = (np.concatenate(column) for column in zip(*(part[1:] for part in parts)))
+    return join_runs(Runs(parts[0].contig, starts, ends, values))
+
+
+def _slice(runs: Runs, start: int, stop: int) -> Runs:
+    return Runs(runs.contig, runs.starts[start:stop], runs.ends[start:stop], runs.values[start:stop])
 
 
 def expand(starts: Places, ends: Places, values: Floats, start: int, end: int, out: Floats) -> None:

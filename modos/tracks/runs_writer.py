@@ -12,11 +12,11 @@ from modos.tracks.arrays import ArrayWriter, choose_codec
 from modos.tracks.contigs import Contigs
 from modos.tracks.data import Floats, Places, Runs, Values
 from modos.tracks.packing import Packing, find_packing
-from modos.tracks.runs import join_runs, to_runs
+from modos.tracks.runs import iter_joined, join_runs, to_runs
 from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 
 RUN_CHUNK = 1 << 15  # runs
-_PIECE = 1 << 20  # runs that are compressed together until the end
+PIECE = 1 << 20  # runs that are compressed together until the end, and summarised together
 _LONGEST_GAP = 2**32 - 1
 
 
@@ -42,22 +42,25 @@ class RunsWriter:
         if not len(runs.starts):
             return
         self._packing = find_packing(runs.values, self._packing, widths=("int32",))
-        for at in range(0, len(runs.starts), _PIECE):
-            part = slice(at, at + _PIECE)
+        for at in range(0, len(runs.starts), PIECE):
+            part = slice(at, at + PIECE)
             origin = int(runs.starts[at])
             packed = as_triplets(runs.starts[part], runs.ends[part], Packing("float32").pack_fitting(runs.values[part]), origin)
             self._pieces.setdefault(runs.contig, []).append((origin, self._encode(packed)))
             self.count += packed.shape[1]
 
     def pieces(self) -> Iterator[Runs]:
-        """Yield the runs that were added, in the order of the genome: starts and ends of shape (n,), int64, values float32."""
+        """Yield the runs that were added, in the order of the genome: (n,), int64 starts and ends, float32; see `iter_joined`."""
+        for contig in sorted(self._pieces, key=self._contigs.number):
+            yield from iter_joined(self._unpack(contig), PIECE)
+
+    def _unpack(self, contig: str) -> Iterator[Runs]:
         from numcodecs import blosc as codec
 
-        for contig in sorted(self._pieces, key=self._contigs.number):
-            for origin, data in self._pieces[contig]:
-                gaps, lengths, values = np.frombuffer(codec.decompress(data[:-4]), np.uint32).reshape(3, -1)
-                ends: Places = np.cumsum(np.add(gaps, lengths, dtype=np.int64)) + origin
-                yield Runs(contig, ends - lengths, ends, values.view(np.float32))
+        for origin, data in self._pieces[contig]:
+            gaps, lengths, values = np.frombuffer(codec.decompress(data[:-4]), np.uint32).reshape(3, -1)
+            ends: Places = np.cumsum(np.add(gaps, lengths, dtype=np.int64)) + origin
+            yield Runs(contig, ends - lengths, ends, values.view(np.float32))
 
     def finish(self) -> ArraySpec:
         """Write all of them; returns the array."""

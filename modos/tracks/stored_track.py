@@ -26,7 +26,7 @@ from modos.tracks.runs import (
 )
 from modos.tracks.sharded import BATCH, ShardedArray
 from modos.tracks.track import STEP, Track
-from modos.tracks.zarr_layout import Codec
+from modos.tracks.zarr_layout import EMPTY_SLOT, Codec
 from modos.tracks.zooms import EMPTY, Summary, bin_runs, combine, summarise
 
 _Chunk = tuple[int, Places, Places, Floats]  # of runs
@@ -63,7 +63,7 @@ class StoredTrack(Track):
         self.element_id = element_id
         self.contigs = contigs
         self.data = data
-        self._zoom = zoom
+        self.zoom_array = zoom
         self._statistics = statistics
         self._mask = mask
         self.is_far = data.is_far
@@ -71,7 +71,7 @@ class StoredTrack(Track):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the places of its arrays, and none of what was read."""
-        arrays = self.data, self._zoom, self._statistics, self._mask
+        arrays = self.data, self.zoom_array, self._statistics, self._mask
         return StoredTrack, (self.name, self.element_id, self.contigs, *arrays)
 
     @property
@@ -95,6 +95,23 @@ class StoredTrack(Track):
             "bytes": sum(spec.sizes),
             "masked": self.is_masked,
         } | ({"runs": spec.length} if self.is_runs else {})
+
+    @property
+    def empty_contigs(self) -> list[str]:
+        """Contigs that were loaded, and had no value."""
+        known = self.data.spec.attributes.get(EMPTY_SLOT)
+        return [name for name in self.contigs if name in known] if isinstance(known, list) else []
+
+    def loaded_contigs(self) -> list[str]:
+        """List the contigs that it has values of, masked or not, or was given without values."""
+        empty, counts = set(self.empty_contigs), self.table[0].tolist()
+        return [name for name, n in zip(self.contigs, counts) if n or name in empty or (self.is_masked and self.has_values(name))]
+
+    def has_values(self, name: str) -> bool:
+        """Return whether it has values of a contig, masked or not."""
+        if self.of_contig(name).n or not self.is_masked:
+            return self.of_contig(name).n > 0
+        return any(not np.isnan(data.values).all() for data in self.without_mask().iter_data([name]))
 
     @cached_property
     def mask(self) -> Spans:
@@ -270,28 +287,30 @@ class StoredTrack(Track):
 
     @cached_property
     def _by_contig(self) -> dict[str, Summary]:
-        columns = self._table.T.tolist()
+        columns = self.table.T.tolist()
         return {name: Summary(int(n), *rest) for name, (n, *rest) in zip(self.contigs, columns) if n}
 
     def of_contig(self, contig: str) -> Summary:
         """Return the statistics of a contig; see `Track.of_contig`."""
-        n, *rest = self._table[:, self.contigs.number(contig)].tolist()
+        n, *rest = self.table[:, self.contigs.number(contig)].tolist()
         return Summary(int(n), *rest) if n else EMPTY
 
     @cached_property
-    def _table(self) -> npt.NDArray[np.float64]:
+    def table(self) -> npt.NDArray[np.float64]:
+        """Statistics of each contig, as they are stored: shape (5, contigs), float64."""
         return self._statistics.read()
 
     @cached_property
-    def _levels(self) -> list[zooms.Level]:
-        levels = zooms.read_levels(self._zoom.spec.attributes)
-        if any(level.bin < 1 or level.first < 0 or level.first + level.bins > self._zoom.spec.length for level in levels):
+    def levels(self) -> list[zooms.Level]:
+        """Zoom levels, finest first."""
+        levels = zooms.read_levels(self.zoom_array.spec.attributes)
+        if any(level.bin < 1 or level.first < 0 or level.first + level.bins > self.zoom_array.spec.length for level in levels):
             raise IntegrityError(f"the zoom levels of {self.element_id} are damaged", "see what is wrong with `modos check`")
         return levels
 
-    def _bins(self, level: zooms.Level, first: int, last: int) -> npt.NDArray[np.float64]:
-        """Return bins of a level, (4, last - first)."""
-        size = self._zoom.spec.chunk
+    def bins(self, level: zooms.Level, first: int, last: int) -> npt.NDArray[np.float64]:
+        """Return n, sum, min and max of bins [first, last) of a level: shape (4, last - first), float64."""
+        size = self.zoom_array.spec.chunk
         low, high = level.first + first, level.first + last
         out = np.zeros((4, last - first))
 
@@ -300,7 +319,7 @@ class StoredTrack(Track):
                 a, b = max(number * size, low), min((number + 1) * size, high)
                 out[:, a - low : b - low] = chunk[:, a - number * size : b - number * size]
 
-        self._zoom.chunks(range(low // size, -(-high // size)), into)
+        self.zoom_array.chunks(range(low // size, -(-high // size)), into)
         return out
 
     def summary(self, region: Region | str) -> Summary:
@@ -309,13 +328,13 @@ class StoredTrack(Track):
         if (start, end) == (0, contig.length):
             return self.of_contig(contig.name)
         parts = []
-        for level, first, last in zooms.cover(contig.offset + start, contig.offset + end, self._levels):
+        for level, first, last in zooms.cover(contig.offset + start, contig.offset + end, self.levels):
             if level is None:
                 values = np.empty(last - first, np.float32)
                 self.fill(values, contig.name, first - contig.offset)
                 parts.append(summarise(values)._replace(sum_squares=np.nan))
             else:
-                n, total, low, high = self._bins(level, first, last)
+                n, total, low, high = self.bins(level, first, last)
                 if (n > 0).any():
                     parts.append(Summary(int(n.sum()), float(total.sum()), np.nan, low[n > 0].min(), high[n > 0].max()))
         return combine(parts)
@@ -326,11 +345,11 @@ class StoredTrack(Track):
             raise InvalidInputError(f"{bins} bins: at least one is needed")
         contig, start, end = self.contigs.place(region)
         borders = start + np.arange(bins + 1) * (end - start) // bins
-        usable = [level for level in self._levels if level.bin * 4 <= (end - start) / bins]
+        usable = [level for level in self.levels if level.bin * 4 <= (end - start) / bins]
         if usable:
             level = usable[-1]
             first, last = (contig.offset + start) // level.bin, -(-(contig.offset + end) // level.bin)
-            n, total, lows, highs = self._bins(level, first, last)
+            n, total, lows, highs = self.bins(level, first, last)
             middles = np.clip((np.arange(first, last) + 0.5) * level.bin - contig.offset, start, end - 1)
             groups = np.searchsorted(middles, borders)
             return _summarise_groups(n, total, lows, highs, groups)
@@ -370,7 +389,7 @@ class StoredTrack(Track):
 
     def without_mask(self) -> StoredTrack:
         """Return the track with all of its values; its statistics stay those with the mask."""
-        return StoredTrack(self.name, self.element_id, self.contigs, self.data, self._zoom, self._statistics, None)
+        return StoredTrack(self.name, self.element_id, self.contigs, self.data, self.zoom_array, self._statistics, None)
 
     def iter_data(self, contigs: Iterable[str] | None = None) -> Iterator[Values | Runs]:
         """Read all data, contig by contig: float32 values of shape (bases,), or as runs; see `Track.iter_data`."""

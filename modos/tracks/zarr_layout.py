@@ -29,6 +29,7 @@ ABSENT = 2**64 - 1
 CRC_SIZE = 4  # bytes
 RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
 DIGEST_SLOT = "shard_digest"  # attribute of an array: root of the list of digests of its shards' parts
+EMPTY_SLOT = "empty"  # attribute of a track's data: contigs that were loaded, and had no value
 _CRC = {"name": "crc32c"}
 _DTYPES = ("uint8", "int8", "int16", "uint32", "int64", "float32", "float64")
 _MAX_CHUNK = 1 << 20  # numbers along the last axis

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from modos.storage.write_log import WriteLog
 from modos.tracks.arrays import Names, write_pieces, write_small
 from modos.tracks.contigs import GRAIN, Contigs
-from modos.tracks.data import Floats, Places
+from modos.tracks.data import Floats, Places, Runs
+from modos.tracks.runs import Spans, blank, complement, restrict
 from modos.tracks.zarr_layout import ArraySpec
 
 STEP = 8
@@ -71,9 +72,9 @@ def combine(parts: Sequence[Summary]) -> Summary:
 def bin_runs(
     starts: Places,
     ends: Places,
-    values: Floats,
+    values: npt.NDArray[np.floating],
     borders: Places,
-) -> tuple[Places, Places, npt.NDArray[np.float64], Floats, Floats]:
+) -> tuple[Places, Places, npt.NDArray[np.float64], npt.NDArray[np.floating], npt.NDArray[np.floating]]:
     """Summarise at least one run, in order, within the borders of bins: arrays of shape (bins,), int64, float64 and float32.
 
     Returns
@@ -111,63 +112,78 @@ def read_levels(attributes: Any) -> list[Level]:
 
 
 class Accumulator:
-    """Collects values of a track, in any order of contigs; every base is given at most once."""
+    """Summary of a track's values, by bin and by contig.
 
-    def __init__(self, contigs: Contigs):
+    It follows from the values alone, whatever pieces they came in, and the
+    columns of a contig from those of the contig: so tracks of different
+    contigs can be put together.
+
+    Parameters
+    ----------
+    masked
+        Spans on the axis whose values do not count.
+    """
+
+    def __init__(self, contigs: Contigs, masked: Spans | None = None):
         self._contigs = contigs
+        self._masked = masked if masked is not None and masked.shape[1] else None
         bins = -(-contigs.size // GRAIN)
         self._n = np.zeros(bins, np.uint16)
         self._sum = np.zeros(bins, np.float64)
         self._min = np.zeros(bins, np.float32)
         self._max = np.zeros(bins, np.float32)
-        self._contig = np.zeros((5, len(contigs)), np.float64)
+        self._squares = np.zeros(bins, np.float64)
 
-    def add_values(self, contig: int, at: int, values: Floats) -> None:
-        """Add values, NaN if there is none, from a place on the axis on."""
-        first, lead = divmod(at, GRAIN)
-        tail = -(lead + len(values)) % GRAIN
-        whole = np.pad(values, (lead, tail), constant_values=np.nan) if lead or tail else values
-        rows = whole.reshape(-1, GRAIN)
+    def set_values(self, at: int, values: Floats) -> None:
+        """Set the values of whole bins from a place on the axis on, NaN if there is none, in place of what they had."""
+        if self._masked is not None:
+            blank(values := values.copy(), at, self._masked)
+        first = at // GRAIN
+        rows = values.reshape(-1, GRAIN)[: len(self._n) - first]
+        bins = slice(first, first + len(rows))
         missing = np.isnan(rows)
-        n = GRAIN - np.count_nonzero(missing, axis=1)
-        if n.any():
-            full = not missing.any()
-            wide = np.where(missing, 0, rows) if not full else rows
-            sums = wide.sum(1, dtype=np.float64)
-            low = (np.where(missing, np.inf, rows) if not full else rows).min(1)
-            high = (np.where(missing, -np.inf, rows) if not full else rows).max(1)
-            squares = np.einsum("ij,ij->", wide, wide, dtype=np.float64)
-            self._add(contig, first + np.flatnonzero(n), n[n > 0], sums[n > 0], low[n > 0], high[n > 0], float(squares))
+        self._n[bins] = n = GRAIN - np.count_nonzero(missing, axis=1)
+        is_full = int(n.sum()) == rows.size
+        wide = (rows if is_full else np.where(missing, 0, rows)).astype(np.float64)
+        self._sum[bins] = wide.sum(1)
+        self._squares[bins] = np.einsum("ij,ij->i", wide, wide)
+        self._min[bins] = rows.min(1) if is_full else np.where(n > 0, np.where(missing, np.inf, rows).min(1), 0)
+        self._max[bins] = rows.max(1) if is_full else np.where(n > 0, np.where(missing, -np.inf, rows).max(1), 0)
 
-    def add_runs(self, contig: int, starts: Places, ends: Places, values: Floats) -> None:
-        """Add runs of equal values at places on the axis, in order, none of them NaN."""
-        if not len(starts):
+    def add_runs(self, runs: Runs) -> None:
+        """Add runs of a contig, in order, as `iter_joined` cuts them; every base is given at most once."""
+        offset = self._contigs[runs.contig].offset
+        runs = runs._replace(starts=runs.starts + offset, ends=runs.ends + offset)
+        if self._masked is not None:
+            low = int(np.searchsorted(self._masked[1], runs.starts[0], "right"))
+            high = int(np.searchsorted(self._masked[0], runs.ends[-1], "left"))
+            runs = restrict(runs, complement(self._masked[:, low:high], int(runs.ends[-1])))
+        if not len(runs.starts):
             return
-        first = int(starts[0]) // GRAIN
-        borders = np.arange(first, int(ends[-1] - 1) // GRAIN + 2) * GRAIN
-        bins, n, sums, low, high = bin_runs(starts, ends, values, borders)
-        squares = float(((ends - starts) * values.astype(np.float64) ** 2).sum())
-        self._add(contig, bins + first, n, sums, low, high, squares)
-
-    def _add(
-        self,
-        contig: int,
-        bins: Places,
-        n: npt.NDArray[np.integer],
-        sums: npt.NDArray[np.float64],
-        low: Floats,
-        high: Floats,
-        squares: float,
-    ) -> None:
+        first = int(runs.starts[0]) // GRAIN
+        borders = np.arange(first, int(runs.ends[-1] - 1) // GRAIN + 2) * GRAIN
+        bins, n, sums, low_values, high_values = bin_runs(runs.starts, runs.ends, runs.values, borders)
+        squares = bin_runs(runs.starts, runs.ends, runs.values.astype(np.float64) ** 2, borders)[2]
+        bins = bins + first
         known = self._n[bins] > 0
-        self._min[bins] = np.where(known, np.minimum(self._min[bins], low), low)
-        self._max[bins] = np.where(known, np.maximum(self._max[bins], high), high)
+        self._min[bins] = np.where(known, np.minimum(self._min[bins], low_values), low_values)
+        self._max[bins] = np.where(known, np.maximum(self._max[bins], high_values), high_values)
         self._n[bins] += n.astype(np.uint16)
         self._sum[bins] += sums
-        row = self._contig[:, contig]
-        row[3] = min(row[3], low.min()) if row[0] else low.min()
-        row[4] = max(row[4], high.max()) if row[0] else high.max()
-        row[:3] += n.sum(), sums.sum(), squares
+        self._squares[bins] += squares
+
+    def bins(self, first: int, beyond: int) -> npt.NDArray[np.float64]:
+        """Return n, sum, min and max of the smallest bins [first, beyond): shape (4, bins), float64."""
+        return np.stack([row[first:beyond].astype(np.float64) for row in (self._n, self._sum, self._min, self._max)])
+
+    def statistics(self) -> npt.NDArray[np.float64]:
+        """Return n, sum, sum of squares, min and max of each contig: shape (5, contigs), float64."""
+        starts, has = self._contigs.starts // GRAIN, self._n > 0
+        n = np.add.reduceat(self._n, starts, dtype=np.int64)
+        low = np.minimum.reduceat(np.where(has, self._min, np.float32(np.inf)), starts)
+        high = np.maximum.reduceat(np.where(has, self._max, np.float32(-np.inf)), starts)
+        sums, squares = (np.add.reduceat(row, starts) for row in (self._sum, self._squares))
+        return np.stack([n, sums, squares, np.where(n > 0, low, 0), np.where(n > 0, high, 0)]).astype(np.float64)
 
     def write(self, log: WriteLog, names: Names, runs: int | None) -> list[ArraySpec]:
         """Write the zoom levels, and the statistics per contig.
@@ -192,12 +208,12 @@ class Accumulator:
         attributes = {"rows": list(ROWS), "levels": [list(level) for level in levels]}
         return [
             write_pieces(log, names.path("zoom"), shape, CHUNK, "float64", piece, attributes),
-            write_small(log, names.path("statistics"), self._contig, CHUNK, {"rows": list(STATISTICS)}),
+            write_small(log, names.path("statistics"), self.statistics(), CHUNK, {"rows": list(STATISTICS)}),
         ]
 
-    def _levels(self, runs: int | None) -> tuple[list[_Rows], list[Level]]:
+    def _levels(self, runs: int | None) -> tuple[list[Rows], list[Level]]:
         """Return n, sum, min and max of the bins of each level, and where they go in the array."""
-        rows, size, kept, levels, first = _Rows(self._n, self._sum, self._min, self._max), GRAIN, [], [], 0
+        rows, size, kept, levels, first = Rows(self._n, self._sum, self._min, self._max), GRAIN, [], [], 0
         while True:
             count = len(rows.n)
             if runs is None or count <= max(runs // 16, _COARSEST):
@@ -209,17 +225,19 @@ class Accumulator:
             rows, size = rows.coarsen(), size * STEP
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
+    """Number, sum, minimum and maximum of the values in some bins: arrays of shape (bins,)."""
+
     n: npt.NDArray[np.integer]
     sum: np.ndarray
     min: np.ndarray
     max: np.ndarray
 
-    def coarsen(self) -> _Rows:
-        """Coarsen to bins of eight times as many bases."""
+    def coarsen(self) -> Rows:
+        """Coarsen to bins of eight times as many bases: arrays of shape (bins,), int64, float64 and float32."""
         n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
         count = n.sum(1, dtype=np.int64)
-        return _Rows(
+        return Rows(
             count,
             total.sum(1),
             np.where(count > 0, np.where(n > 0, low, np.inf).min(1), 0),

@@ -14,11 +14,11 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import TransportError
-from modos.formats import SHARDS_LIST
 from modos.object import checking, journal
 from modos.storage import Storage
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
+from modos.tracks.shard_records import specs_of_nodes
 
 DATES = ("creation_date", "last_update_date")
 BY_CHANCE = ("data_checksum", "data_digest", "index_digests", "seal_digest", "header_digests")
@@ -178,10 +178,9 @@ def files(storage: Storage) -> set[str]:
 def expected_files(modo: MODO) -> set[str]:
     """Keys of the files that an object has and nothing else."""
     nodes = {f"data.zarr/{path}/zarr.json" for path in modo._document.nodes} | {"data.zarr/zarr.json"}
-    present, folders = files(modo.storage), modo._document.array_folders()
-    chunks, lists = tuple(f"{folder}/c/" for folder in folders), {f"{folder}/{SHARDS_LIST}" for folder in folders}
-    owned = journal.files_of(modo._document) | lists
-    return nodes | owned & present | {key for key in present if chunks and key.startswith(chunks)}
+    present, folders = files(modo.storage), tuple(f"{folder}/c/" for folder in modo._document.array_folders())
+    nodes |= {spec.list_key for spec in specs_of_nodes(modo._document.nodes) if spec.list_key in spec.files()}
+    return nodes | journal.files_of(modo._document) & present | {key for key in present if folders and key.startswith(folders)}
 
 
 def write_description(folder: Path, bams: Path) -> Path:

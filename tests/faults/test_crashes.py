@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
 from modos.object import checking
+from modos.tracks import joining
 from modos.tracks.conditions import Condition
 from tests.support.sampling import some
 
@@ -127,6 +129,31 @@ def replace_track(bams, tmp_path):
     return operation
 
 
+def append_to_track(bams, tmp_path):
+    """A small track, that is written anew."""
+
+    def operation(modo):
+        return modo.append_track("old", {"chr2": NOISE[:9000]})
+
+    operation.before = genome_maker(tmp_path)
+    return operation
+
+
+def append_to_shards(bams, tmp_path):
+    """A track whose shards get one more name."""
+
+    def operation(modo):
+        with patch.object(joining, "SMALL", -1):
+            return modo.append_track("noise", {"chr2": NOISE[:9000]})
+
+    def before(modo):
+        genome_maker(tmp_path)(modo)
+        modo.add_track("noise", {"chr1": NOISE})
+
+    operation.before = before
+    return operation
+
+
 def mask_track(bams, tmp_path):
     def operation(modo):
         return modo.mask_track("old", Condition("gt", 2))
@@ -172,6 +199,8 @@ OPERATIONS: list[Callable] = [
     replace_again,
     add_track,
     replace_track,
+    append_to_track,
+    append_to_shards,
     mask_track,
     remove_track,
 ]
@@ -247,6 +276,56 @@ def test_killed_before_any_change(place, bams, operation, bounds):
         path = make(place, bams, operation)
         assert killed_at(at, lambda: operation(open_(place, path)))
         verify(place, path, old, new, operation)
+
+
+@pytest.fixture
+def append_after_others(monkeypatch):
+    """Append chr2 to a track, and let somebody else append chr3 when the new arrays are there, before the root is written."""
+    monkeypatch.setattr(joining, "SMALL", -1)
+    join = joining.TrackJoiner.join
+
+    def operation(modo):
+        def join_late(self, base, part):
+            specs = join(self, base, part)
+            if part.loaded_contigs() == ["chr2"] and "chr3" not in base.loaded_contigs():
+                MODO.open(modo.test_path, **modo.test_options).append_track("noise", {"chr3": NOISE[:800]})
+            return specs
+
+        with patch.object(joining.TrackJoiner, "join", join_late):
+            modo.append_track("noise", {"chr2": NOISE[:9000]})
+
+    return operation
+
+
+@pytest.mark.sweep(1)
+def test_killed_while_others_append(place, tmp_path, append_after_others):
+    """What the others have just made is replaced, too: nothing is left of it, and nothing of it is lost."""
+    (tmp_path / "sizes").write_text("chr1\t50000\nchr2\t9000\nchr3\t900\n")
+
+    def make_noise():
+        modo = MODO.create(path := place.new(), **place.options)
+        modo.add_genome(sizes=tmp_path / "sizes")
+        modo.add_track("noise", {"chr1": NOISE})
+        return path
+
+    path = make_noise()
+    with interrupted(10**9, fail) as begun:
+        append_after_others(open_(place, path))
+    assert len(place.open(path).genome.tracks["noise"].statistics()) == 3
+    assert files(place.open(path).storage) == expected_files(place.open(path))
+    table = place.open(path).genome.tracks["noise"].table
+    for at in sampled(len(begun), place):
+        path = make_noise()
+        assert killed_at(at, lambda: append_after_others(open_(place, path)))
+        modo = open_(place, path)
+        checking.fix(modo.storage, check_whole(modo.storage))
+        assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
+        for name, values in {"chr2": NOISE[:9000], "chr3": NOISE[:800]}.items():
+            if name not in modo.open_genome().tracks["noise"].statistics():
+                modo.append_track("noise", {name: values})
+        track = modo.open_genome().tracks["noise"]
+        assert (track.table == table).all() and (track.values("chr3")[:800] == NOISE[:800]).all()
+        assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(place.open(path))
 
 
 @pytest.mark.sweep(1)

@@ -141,6 +141,28 @@ def test_load(archive, loaded):
             assert bytes(genome[contig].seq[0:24_950]).upper() == bytes(loaded.genome[contig].seq).upper()
 
 
+def test_contigs_that_are_appended_one_by_one(run, data, tmp_path):
+    """What Genomedata has of one file, whose contigs came one after another here."""
+    random, rows = np.random.default_rng(6), {}
+    for name in ("chr1", "chrY"):
+        places = np.unique(random.integers(0, 24_000, 9000))
+        rows[name] = "".join(f"{name}\t{at}\t{at + 1}\t{value}\n" for at, value in zip(places, random.normal(size=9000).round(4)))
+        (tmp_path / f"{name}.bedGraph").write_text(rows[name])
+    (tmp_path / "all.bedGraph").write_text("".join(rows.values()))
+    sequences = "-s", "chr1.short.fa", "-s", "chrY.short.fa.gz"
+    run("load", *sequences, "-t", f"noise={tmp_path / 'all.bedGraph'}", tmp_path / "a.genomedata")
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_genome([data / "chr1.short.fa", data / "chrY.short.fa.gz"])
+    run("modos", "track", "add", tmp_path / "ex", f"noise={tmp_path / 'chrY.bedGraph'}")
+    run("modos", "track", "add", tmp_path / "ex", f"noise={tmp_path / 'chr1.bedGraph'}", "--append")
+    genome = MODO.open(tmp_path / "ex").genome
+    for contig in ("chr1", "chrY"):
+        assert same(values_of(tmp_path / "a.genomedata", contig), genome[contig][:])
+    with opened(tmp_path / "a.genomedata") as theirs:
+        assert genome.num_datapoints.tolist() == theirs.num_datapoints.tolist()
+        np.testing.assert_allclose(genome.means, theirs.means, rtol=1e-5)
+
+
 def test_load_seq_takes_the_whole_header_line_as_name(run, tmp_path):
     (tmp_path / "a.fa").write_text(">chr1 with words\nACGT\n\nAC\n")
     load_seq(run, tmp_path / "a.genomedata", tmp_path / "a.fa")

@@ -67,6 +67,8 @@ def test_tracks_are_read_by_signed_addresses(endpoint, stack, tmp_path):
     served = MODO(path=f"s3://{BUCKET}/tracks", endpoint=endpoint)
     assert isinstance(served.storage, ServedStorage)
     np.testing.assert_array_equal(served.genome["chr1"][40_000:80_000, "noise"], values[40_000:80_000])
+    with pytest.raises(AccessError, match="its server gives no credentials of S3, only addresses to read from"):
+        served.append_track("noise", {"chr1": values})
     copy = served.download(tmp_path / "copy")  # without a list of the files that there are
     lists = [info.key for info in copy.storage.iter_files("data.zarr") if info.key.endswith("/parts")]
     assert lists and copy.find_problems() == []

@@ -67,6 +67,25 @@ def test_streams_are_whole(storage, size):
         storage.write_stream("big", [b"x"], size=1)
 
 
+@pytest.mark.sweep(4)
+@pytest.mark.parametrize("size", [0, 10, 6 << 20, 11 << 20])
+def test_copies_are_whole_and_replace_nothing(storage, size, monkeypatch):
+    data = os.urandom(size)
+    storage.write("one", data)
+    with monkeypatch.context() as patched:
+        if size and storage.is_remote:
+            for name in ("read", "read_part", "iter_range"):
+                patched.delattr(f"modos.storage.s3.S3Storage.{name}")
+        storage.copy("two", "one")
+    assert storage.read("two")[0] == data
+    storage.write("one", b"other")
+    with pytest.raises(ConflictError):
+        storage.copy("two", "one")
+    assert storage.read("two")[0] == data and storage.partial_writes() == []
+    with pytest.raises(NotFoundError):
+        storage.copy("three", "none")
+
+
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize("size", [5, 40 << 20])
 def test_a_stream_of_the_wrong_length_leaves_nothing(storage, size):
