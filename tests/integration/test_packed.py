@@ -465,6 +465,8 @@ def test_encrypted_files(folder, tmp_path):
     packed = modo.pack(tmp_path / "x.zip")
     records = [record.to_string() for record in packed.stream_genomics("demo1.cram", REGION, secret_key=secret)]
     assert records == reads(MODO.open(folder))
+    plain = MODO.open(folder)["data/m"].to_zarr()["large"][:]
+    assert np.array_equal(packed["data/m"].to_zarr(secret_key=secret)["large"][:], plain)
     assert packed.find_problems(secret_key=secret) == []
     with pytest.raises(AccessError):
         packed.decrypt(secret)
