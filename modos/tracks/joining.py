@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from modos.storage.part_digests import DIGEST
+from modos.errors import NotFoundError
+from modos.storage import Storage
+from modos.storage.part_digests import DIGEST, ListHasher
 from modos.storage.stored_digests import StoredDigests
 from modos.storage.write_log import WriteLog
 from modos.tracks import zooms
@@ -214,9 +217,20 @@ def _read_digests(log: WriteLog, spec: ArraySpec) -> dict[int, bytes]:
     if root is None or layout.parts < 2:
         digests = digest_shards(log.storage, spec).digests
     else:
-        digests = StoredDigests(log.storage, spec.list_key, layout, root).read(0, layout.parts)
+        digests = _read_list(log.storage, spec, root)
     bounds = zip(layout.first_parts, layout.first_parts[1:])
     return {number: digests[DIGEST * first : DIGEST * beyond] for number, (first, beyond) in zip(shards, bounds)}
+
+
+def _read_list(storage: Storage, spec: ArraySpec, root: str) -> bytes:
+    """Read a list of digests in one request; where it is not what it should be, group by group, for the error."""
+    layout, hasher = spec.layout, ListHasher(spec.layout)
+    with suppress(NotFoundError):
+        data = storage.read_part(spec.list_key, 0, layout.size)[0]
+        hasher.update(data)
+        if hasher.root == root:
+            return data[layout.table_size :]
+    return StoredDigests(storage, spec.list_key, layout, root).read(0, layout.parts)
 
 
 def _update_levels(writer: ArrayWriter, levels: list[Level], spans: Iterable[tuple[int, int]], summary: _Summary) -> set[int]:
