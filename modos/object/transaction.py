@@ -7,6 +7,7 @@ what became superfluous is deleted.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from modos.encryption.keys import SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage
@@ -70,8 +71,9 @@ from modos.object.stored_trees import has_files, list_tree_keys
 from modos.storage import Storage, open_storage
 from modos.storage.base import Progress, expect
 from modos.storage.write_log import WriteLog
-from modos.trees.tree_files import SourceFiles
-from modos.trees.tree_sources import TreeSource, find_source
+
+if TYPE_CHECKING:
+    from modos.trees.tree_sources import TreeSource
 
 _WORKERS = 4  # files that are copied at once
 
@@ -188,7 +190,7 @@ class Transaction:
         target = changes.get("data_path")
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
-        if isinstance(source, TreeSource):
+        if source is not None and not isinstance(source, Path):
             return self._update_tree(element_id, source, changes, base, part_of, plain=plain)
         sealing = source is not None and not plain and incoming.needs_encryption(source, base)
         move = None
@@ -381,8 +383,10 @@ class Transaction:
             document.attributes["last_update_date"] = now()
 
     def _open_source(self, source_file: str | Path | None) -> Path | TreeSource | None:
-        if source_file is None:
-            return None
+        if source_file is None or not _may_be_tree(source_file):
+            return None if source_file is None else Path(source_file)
+        from modos.trees.tree_sources import find_source
+
         return find_source(source_file, self.open_remote) or Path(source_file)
 
     def _update_tree(
@@ -422,6 +426,7 @@ class Transaction:
             self._replace(NewTree(source, files, changes["data_path"], change))
             return element_id
         from modos.object.tree_encryption import seal_tree
+        from modos.trees.tree_files import SourceFiles
 
         brought = SourceFiles(source, files)
         self._replace(seal_tree(change, brought, changes["data_path"], recipients, SecretKey.random(), is_new=True))
@@ -437,7 +442,7 @@ class Transaction:
         return element_id
 
     def _bring(self, source: Path | TreeSource, key: str, change: Add | Update) -> None:
-        if isinstance(source, TreeSource):
+        if not isinstance(source, Path):
             check_tree_path(change.element_id, source, key)
             if has_files(self.storage, key):
                 journal.recover(self.storage)
@@ -632,6 +637,12 @@ class Transaction:
         free = next(key for key in candidates if key not in self._taken and not taken(self.storage, key))
         self._taken.add(free)
         return free
+
+
+def _may_be_tree(source: str | Path) -> bool:
+    """Return whether a source can be a Zarr tree: a folder, a zip file, or a place at S3."""
+    text = os.fspath(source)
+    return text.startswith("s3://") or text.lower().endswith(".zip") or os.path.isdir(text)
 
 
 def _check_endings(source: Path, key: str) -> None:
