@@ -72,19 +72,17 @@ class Digest:
 class _Tally:
     """Digests of some segments, each computed while it is in the cache of a processor."""
 
-    def __init__(self, *, of_plain: bool, of_sealed: bool, of_opened: bool):
-        self._of_plain = of_plain
-        self._of_sealed = of_sealed
-        self.of_opened = of_opened
+    def __init__(self, digests: BodyDigests):
+        self.digests = digests
         self.plain: list[bytes] = []
         self.sealed: list[bytes] = []
         self.seals: list[memoryview] = []
 
     def add(self, plain: memoryview, sealed: memoryview) -> None:
         """Take in a segment."""
-        if self._of_plain:
+        if self.digests.of_plain:
             self.plain.append(digest(plain))
-        if self._of_sealed:
+        if self.digests.of_sealed:
             self.sealed.append(digest(sealed))
         self.seals += (sealed[:NONCE], sealed[-TAG:])
 
@@ -123,6 +121,10 @@ class StoredPiece(NamedTuple):
 Pieces = Iterable[bytes] | Iterable[StoredPiece]
 
 
+def _read_piece(piece: bytes | StoredPiece) -> bytes:
+    return piece.read() if isinstance(piece, StoredPiece) else piece
+
+
 class BodyDigests:
     """Digests of a body that are computed in the pass which seals or opens it.
 
@@ -147,22 +149,17 @@ class BodyDigests:
     """
 
     def __init__(self, *, of_plain: bool = True, of_sealed: bool = True, of_opened: bool = False):
-        self.of_sealed = of_sealed
+        self.of_plain, self.of_sealed, self.of_opened = of_plain, of_sealed, of_opened
         self.seal = Digest()
         self.sealed = PartHasher(SEALED)
         self.plain = PartHasher()
-        self._of_plain = of_plain
-        self._of_opened = of_opened
-
-    def _begin(self) -> _Tally:
-        return _Tally(of_plain=self._of_plain, of_sealed=self.of_sealed, of_opened=self._of_opened)
 
     def _add(self, done: _Pass) -> None:
         if done.tally:
             self.seal.add_seals(b"".join(done.tally.seals))
             if self.of_sealed:
                 self.sealed.add_digests(b"".join(done.tally.sealed), done.sealed_size)
-            if self._of_plain:
+            if self.of_plain:
                 self.plain.add_digests(b"".join(done.tally.plain), done.plain_size)
 
 
@@ -192,9 +189,8 @@ def encrypt(
     """
 
     def run(job: tuple[int, bytes | StoredPiece], _: threading.Event) -> _Pass:
-        number, given = job
-        data = given.read() if isinstance(given, StoredPiece) else given
-        tally = digests._begin() if digests else None
+        number, data = job[0], _read_piece(job[1])
+        tally = _Tally(digests) if digests else None
         sealed = _encrypt_piece(data, key, tally)
         if place:
             place(start + number * SEALED_PIECE, sealed)
@@ -232,9 +228,8 @@ def decrypt(
     """
 
     def run(job: tuple[int, bytes | StoredPiece], _: threading.Event) -> _Pass:
-        number, given = job
-        data = given.read() if isinstance(given, StoredPiece) else given
-        tally = digests._begin() if digests else None
+        number, data = job[0], _read_piece(job[1])
+        tally = _Tally(digests) if digests else None
         plain = decrypt_segments(data, keys, number * _JOB, tally)
         if place:
             place(number * PIECE, plain)
@@ -277,7 +272,7 @@ def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int
 
 def _encrypt_piece(data: bytes, key: bytes, tally: _Tally | None = None) -> bytearray:
     cipher, view, count = ChaCha20Poly1305(key), memoryview(data), -(-len(data) // SEGMENT)
-    by_digest = tally is not None and tally.of_opened
+    by_digest = tally is not None and tally.digests.of_opened
     found, opened = bytearray(encrypted_size(len(data))), _own_buffer(SEGMENT if by_digest else len(data))
     sealed, nonces = memoryview(found), os.urandom(count * NONCE)
     for number in range(count):

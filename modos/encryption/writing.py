@@ -103,7 +103,7 @@ def encrypt_pieces(
 
 def write_new(storage: Storage, key: str, pieces: Iterable[bytes], size: int, like: str | None = None) -> None:
     """Write a file whose key is free, as `Storage.write_stream` does; raise AlreadyExistsError if it is not."""
-    with _expect_free(storage, key):
+    with expect_free(storage, key):
         storage.write_stream(key, pieces, size=size, like=like)
 
 
@@ -111,22 +111,22 @@ def place_new(
     storage: Storage, key: str, make: Callable[[Place | None], Iterable[bytes]], size: int, like: str | None = None
 ) -> None:
     """Write a file whose key is free, as `Storage.write_placed` does; raise AlreadyExistsError if it is not."""
-    with _expect_free(storage, key):
+    with expect_free(storage, key):
         storage.write_placed(key, make, size=size, like=like)
 
 
 @contextmanager
-def _expect_free(storage: Storage, key: str) -> Iterator[None]:
+def expect_free(storage: Storage, key: str) -> Iterator[None]:
     """Tell a conflict about the new file from one about the file that is read."""
     try:
         yield
     except ConflictError:
         if storage.exists(key):
-            raise exists_error(storage, key) from None
+            raise _exists_error(storage, key) from None
         raise
 
 
-def exists_error(storage: Storage, key: str) -> AlreadyExistsError:
+def _exists_error(storage: Storage, key: str) -> AlreadyExistsError:
     """Return the error for a file that exists already."""
     return AlreadyExistsError(
         f"there is a file {key} in {storage.url} already",

@@ -14,8 +14,8 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
-from modos.encryption.writing import encrypt_pieces, exists_error, place_new, write_new
-from modos.errors import ChecksumMismatch, ConflictError, DecryptError, NotFoundError
+from modos.encryption.writing import encrypt_pieces, expect_free, place_new, write_new
+from modos.errors import ChecksumMismatch, DecryptError, NotFoundError
 from modos.formats import is_encrypted, parts_name, read_roots
 from modos.formats.crypt4gh import SEALED
 from modos.object import transfer
@@ -186,10 +186,8 @@ class ReplaceHeader(_Conversion):
             head = header.reencrypt(self.secret, self.recipients, keep=True)
         else:
             head = header.reencrypt_for_others(self.secret, [key for key in self.recipients if key != self.secret.public])
-        try:
+        with expect_free(storage, target):
             storage.splice(target, head, source, header.size)
-        except ConflictError:
-            raise exists_error(storage, target) from None
         slots: dict[str, Any] = {"data_size": storage.stat(target).size}
         if recorded.get("data_checksum") and transfer.counts_whole(recorded):
             slots["data_checksum"] = transfer.measure(storage, target)[1]
@@ -228,13 +226,12 @@ def _copy_list(log: WriteLog, source: str, target: str, recorded: Mapping[str, A
     if not root or storage.stat(target).size - body_start(storage, target) <= SEALED:
         return
     try:
-        storage.copy(parts_name(target), parts_name(source))
+        with expect_free(storage, parts_name(target)):
+            storage.copy(parts_name(target), parts_name(source))
     except NotFoundError:
         digests = digest_stored(storage, target)
         SealRecord.from_attributes(recorded).check_body(digests.root, f"{storage.url}/{source}")
         stage_list(log, target, digests, like=source)
-    except ConflictError:
-        raise exists_error(storage, parts_name(target)) from None
     else:
         log.wrote(parts_name(target))
 

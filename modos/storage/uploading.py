@@ -266,9 +266,9 @@ def _crc32(data: bytes) -> str:
 
 
 def _crc32_of(data: bytes) -> bytes:
-    from isal.isal_zlib import crc32
-
-    return crc32(data).to_bytes(4, "big")
+    total = _Crc32()
+    total.update(data)
+    return total.digest()
 
 
 class _Crc32:
