@@ -21,6 +21,8 @@ def fetch_ahead(
     items: Iterable[Item],
     workers: int,
     depth: int | None = None,
+    *,
+    wait: bool = False,
 ) -> Iterator[Result]:
     """Yield results of `work` for each item, in order; at most `depth` are in progress or wait to be taken.
 
@@ -36,6 +38,8 @@ def fetch_ahead(
         Number of threads.
     depth
         As many as `workers` where it is None.
+    wait
+        At an error, wait for what is in progress.
 
     Raises
     ------
@@ -46,15 +50,15 @@ def fetch_ahead(
     stop, home = threading.Event(), os.getpid()
     tasks: SimpleQueue[tuple[Item, Future[Result]] | None] = SimpleQueue()
     pending: deque[Future[Result]] = deque()
-    threads = 0
+    threads: list[threading.Thread] = []
     try:
         for item in items:
             future: Future[Result] = Future()
             tasks.put((item, future))
             pending.append(future)
-            if threads < workers:
-                threading.Thread(target=_run, args=(work, tasks, stop), name="modos-fetch", daemon=True).start()
-                threads += 1
+            if len(threads) < workers:
+                threads.append(threading.Thread(target=_run, args=(work, tasks, stop), name="modos-fetch", daemon=True))
+                threads[-1].start()
             if len(pending) >= (depth or workers) or pending[0].done():
                 yield pending.popleft().result()
                 check_same_process(home)
@@ -63,8 +67,11 @@ def fetch_ahead(
             check_same_process(home)
     finally:
         stop.set()
-        for _ in range(threads):
+        for _ in threads:
             tasks.put(None)
+        if wait:
+            for thread in threads:
+                thread.join()
 
 
 def _run(
