@@ -47,7 +47,7 @@ INSIDE = {
         {"document", "old_chunks"},
         {"commits", "tree"},
         {"journal", "newest", "part_lists", "stored_trees", "tracks"},
-        {"changes", "damage", "finding", "healing", "leftovers", "references", "track_sequence", "transfer"},
+        {"changes", "damage", "finding", "healing", "leftovers", "references", "track_sequence", "transfer", "tree_lists"},
         {
             "array_checks",
             "file_checks",
@@ -61,7 +61,7 @@ INSIDE = {
             "tree_encryption",
         },
         {"checking", "copying", "repair_plan", "sampling"},
-        {"array_recording", "array_repairs", "pack_writer"},
+        {"array_recording", "array_repairs", "pack_writer", "tree_repairs"},
         {"repairing"},
         {"file_encryption", "transaction"},
         {"describing", "enrichment", "encryption_changes", "open_object", "recording", "track_changes"},
