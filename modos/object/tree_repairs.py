@@ -21,7 +21,7 @@ from modos.storage.base import Progress, count_readers
 from modos.storage.part_digests import DigestList, split_list
 from modos.storage.prefetch import fetch_ahead
 from modos.trees.manifest import Manifest
-from modos.trees.tree_sources import ROOTS
+from modos.trees.tree_roots import ROOTS
 
 
 def examine_trees(document: Document, copy: Copy, plan: RepairPlan, progress: Progress | None) -> None:

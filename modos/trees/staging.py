@@ -27,7 +27,7 @@ def stage_tree(
     Raises
     ------
     ConflictError
-        A file is not as it was listed.
+        A file is not as it was listed, or there are more or fewer by now.
     AlreadyExistsError
         There is a file of that name.
     """
@@ -41,6 +41,7 @@ def stage_tree(
 
     workers = _REMOTE_WORKERS if log.storage.is_remote else count_cores()
     made = Manifest.make(key, dict(fetch_ahead(copy, files, workers, 4 * workers, wait=True)))
+    source.check_unchanged(files)
     write_manifest(log, made)
     log.storage.flush()
     return made

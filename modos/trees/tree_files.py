@@ -76,6 +76,9 @@ class TreeFiles(ABC):
         """Folder of the files on this machine, if they are plain and on this machine; what is read there is not compared."""
         return None
 
+    def check_unchanged(self) -> None:
+        """Raise ConflictError where files were added, removed or changed by somebody else since they were listed."""
+
     @abstractmethod
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes [start, end) of a file, which has them.
@@ -121,6 +124,10 @@ class SourceFiles(TreeFiles):
     def iter_bytes(self, name: str) -> Iterator[bytes]:
         """Iterate over the bytes of a file; ConflictError where it is not as it was listed."""
         return self._source.iter_bytes(self._files[name])
+
+    def check_unchanged(self) -> None:
+        """Compare the files of the source with those that were listed; see `TreeFiles.check_unchanged`."""
+        self._source.check_unchanged(self._files.values())
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""
