@@ -178,8 +178,24 @@ def read_names(listed: bytes) -> tuple[str, ...]:
         A name leads out of the tree.
     """
     names = tuple(listed.decode(errors="replace").split("\n")[:-1])
-    check_names(names, "the tree")
+    check_list(names, "the tree")
     return names
+
+
+def check_list(names: Iterable[str], where: str) -> None:
+    """Check that names can be those of all files of a tree, in the order of their bytes.
+
+    Raises
+    ------
+    InvalidInputError
+        A name leads out of the tree, or comes twice or too late.
+    """
+    before = ""
+    for name in names:
+        if name <= before:
+            raise InvalidInputError(f"{where} has a list of files that is none, at {escape_line(name)}", _HINT)
+        before = name
+    check_names(names, where)
 
 
 def check_names(names: Iterable[str], where: str) -> None:
@@ -193,7 +209,10 @@ def check_names(names: Iterable[str], where: str) -> None:
     for name in names:
         if not is_plain(name):
             raise InvalidInputError(f"{where} has a file {escape_line(name)}, whose name has control characters", "rename it")
-        check_key(name)
+        try:
+            check_key(name)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{where}: {error.message}", error.hint) from None
 
 
 def read_beside(storage: Readable, name: str, key: str) -> bytes:

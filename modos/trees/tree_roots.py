@@ -49,8 +49,9 @@ def check_root(read: ReadFile, names: Container[str], where: str) -> None:
 
 
 def _read_json(read: ReadFile, name: str) -> dict[str, Any] | None:
+    data = read(name) or b""
     try:
-        document = json.loads(read(name) or b"")
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and document else None
