@@ -67,9 +67,9 @@ def make_socket(folder):
 
 def make_deep(folder):
     os.chdir(folder)
-    for _ in range(1200):
-        os.mkdir("d")
-        os.chdir("d")
+    for _ in range(110):
+        os.mkdir("d" * 9)
+        os.chdir("d" * 9)
 
 
 def declare_absent(folder):
