@@ -245,6 +245,71 @@ def test_few_requests_over_http(packed):
         assert all(range_ for *_, range_ in gets)
 
 
+SIGNED = "X-Amz-Credential=AKIA%2F20261127%2Fs3&X-Amz-Signature=0a1b2c"
+
+
+def test_a_signed_address(packed, folder, tmp_path):
+    """What is signed is good for GET of that path alone; the signature is in no message, no URL and no pickle."""
+    with RangeServer(packed.parent, query=SIGNED) as server:
+        url = f"{server.url}/ex.zip?{SIGNED}"
+        modo = MODO.open(url)
+        assert modo.metadata == MODO.open(folder).metadata and reads(modo) == reads(MODO.open(folder))
+        assert modo.find_problems() == [] and modo.storage.url == f"{server.url}/ex.zip"
+        for given in (f"{url}/demo1.cram", f"{server.url}/ex.zip/demo1.cram?{SIGNED}", f"{url}/data/demo1"):
+            done = run(["stream", "-c", given], capture_output=True)
+            assert (
+                done.returncode == 0 and done.stdout == run(["stream", "-c", folder / "demo1.cram"], capture_output=True).stdout
+            )
+        assert run(["unpack", url, tmp_path / "out"], capture_output=True).returncode == 0
+        assert contents(tmp_path / "out") == contents(folder)
+        for wrong, code in ((f"{server.url}/ex.zip?X-Amz-Signature=ff", 4), (f"{server.url}/ex.zip", 4), (f"{url}/no.cram", 3)):
+            done = run(["stream", f"{wrong}/x" if code == 4 else wrong], capture_output=True)
+            assert done.returncode == code and b"Signature" not in done.stdout + done.stderr, done.stderr
+        for whole in (modo, modo.storage):
+            with pytest.raises(AccessError, match="signature is not pickled"):
+                pickle.dumps(whole)
+
+
+def test_an_address_that_s3_signs(folder, s3_place, tmp_path):
+    packed = MODO.open(folder).pack(f"{s3_place.root}/signed.zip", **s3_place.options)
+    above, key = packed.storage.as_file()
+    assert MODO.open(above.presign(key, 600)).metadata == MODO.open(folder).metadata
+
+
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_at_a_modos_server(packed, folder, tmp_path, where, request):
+    """It is opened by its URL, whole and by ranges, by whoever may read it; no other zip file is given out."""
+    from modos.server.app import create_app
+    from modos.server.auth import Access
+    from modos.server.rules import Rule, Rules
+    from modos.server.run import BackgroundServer
+    from modos.storage import open_storage
+
+    if where == "folder":
+        (tmp_path / "served" / "lab").mkdir(parents=True)
+        storage = open_storage(tmp_path / "served")
+    else:
+        place = request.getfixturevalue("s3_place")
+        storage = open_storage(f"{place.root}/served", s3_url=place.options["services"]["s3"], s3_kwargs=place.options["s3_kwargs"])
+    storage.write_stream("lab/ex.zip", [packed.read_bytes()], size=packed.stat().st_size)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("notes.txt", "mine")
+    storage.write("lab/other.zip", (tmp_path / "other.zip").read_bytes())
+    storage.write("lab/broken.zip", b"PK\3\4")
+    with BackgroundServer(create_app(storage)) as server:
+        url = f"{server.url}/files/lab/ex.zip"
+        modo = MODO.open(url)
+        assert modo.metadata == MODO.open(folder).metadata and reads(modo) == reads(MODO.open(folder))
+        assert np.array_equal(modo["data/m"].to_zarr()["large"][:], MODO.open(folder)["data/m"].to_zarr()["large"][:])
+        assert modo.find_problems() == [] and run(["check", url], capture_output=True).returncode == 0
+        for name in ("other.zip", "broken.zip", "no.zip"):
+            assert run(["show", f"{server.url}/files/lab/{name}"], capture_output=True).returncode == 3, name
+        assert run(["--endpoint", server.url, "remote", "list"], capture_output=True).stdout == b""
+    access = Access({}, Rules((Rule(frozenset({"anyone"}), ("other",), ()),)))
+    with BackgroundServer(create_app(storage, access=access)) as server:
+        assert run(["show", f"{server.url}/files/lab/ex.zip"], capture_output=True).returncode == 4
+
+
 def test_a_server_without_ranges(packed):
     with RangeServer(packed.parent, has_ranges=False) as server, pytest.raises(ProtocolError, match="range"):
         MODO.open(f"{server.url}/ex.zip").metadata
