@@ -204,8 +204,7 @@ class S3Storage(Uploads):
 
     def drop_partial(self, partial: Partial) -> None:
         """Remove the remains of a write; see `Storage.drop_partial`."""
-        key, _, upload = partial.name.rpartition("?uploadId=")
-        self._call("abort_multipart_upload", key, UploadId=upload)
+        self._drop_upload(*partial.name.rsplit("?uploadId=", 1))
 
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """List files with their sizes and tags; see `Storage.iter_files`."""

@@ -290,7 +290,9 @@ def test_at_a_modos_server(packed, folder, tmp_path, where, request):
         storage = open_storage(tmp_path / "served")
     else:
         place = request.getfixturevalue("s3_place")
-        storage = open_storage(f"{place.root}/served", s3_url=place.options["services"]["s3"], s3_kwargs=place.options["s3_kwargs"])
+        storage = open_storage(
+            f"{place.root}/served", s3_url=place.options["services"]["s3"], s3_kwargs=place.options["s3_kwargs"]
+        )
     storage.write_stream("lab/ex.zip", [packed.read_bytes()], size=packed.stat().st_size)
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
         file.writestr("notes.txt", "mine")
@@ -468,6 +470,32 @@ def test_stopped_while_packing(folder, place):  # noqa: F811
     with pytest.raises(NotFoundError):
         place.open(target)
     assert modo.pack(target, **place.options).metadata == modo.metadata
+
+
+@pytest.mark.parametrize("end", ["again", "check", "changed"])
+def test_killed_while_packing_to_s3(s3_place, tmp_path, end):
+    """The upload is on record: the next attempt goes on with it, whatever the object is by then, or a check removes it."""
+    (tmp_path / "big.tsv").write_bytes(np.random.default_rng(3).bytes(50 << 20))
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "big", "@type": "DataEntity"}, tmp_path / "big.tsv")
+    target, options = f"{s3_place.root}/x.zip", s3_place.options
+    with interrupted(10**9, fail) as begun:
+        modo.pack(f"{s3_place.root}/other.zip", **options)
+    assert killed_at(len(begun) - 3, lambda: modo.pack(target, **options))
+    above = s3_place.open(f"{s3_place.root}/other.zip").storage.as_file()[0]
+    assert [one.name.partition("?")[0] for one in above.partial_writes()] == ["x.zip"]
+    with pytest.raises(NotFoundError):
+        s3_place.open(target)
+    if end == "check":
+        assert [
+            f.kind for f in MODO.find_rest(s3_place.root, None, options["services"], options["s3_kwargs"], older_than=0, fix=True)
+        ]
+    else:
+        if end == "changed":
+            (tmp_path / "big.tsv").write_bytes(np.random.default_rng(4).bytes(50 << 20))
+            modo.update_element("data/big", {}, tmp_path / "big.tsv")
+        assert modo.pack(target, **options).find_problems() == []
+    assert above.partial_writes() == [] and not list(above.iter_files(".modos"))
 
 
 def test_unpacking_is_gone_on_with(packed, folder, tmp_path):
