@@ -119,9 +119,13 @@ def mend_trees(storage: Storage, document: Document, lists: Container[str], prog
 
 
 def _mend_tree(storage: Storage, path: str, element_id: str, document: Document, progress: Progress | None) -> Iterator[Finding]:
-    found = find_manifest(path, str(document.element(element_id).get("data_digest")), [(storage, path)], progress)
+    told = f"{path} does not have the recorded digest, and no list of its files to heal it by"
+    try:
+        found = find_manifest(path, str(document.element(element_id).get("data_digest")), [(storage, path)], progress)
+    except IntegrityError as error:
+        found, told = None, error.message
     if found is None:
-        yield Finding("checksum", element_id, f"{path} does not have the recorded digest, and no list of its files to heal it by")
+        yield Finding("checksum", element_id, told)
         return
     storage.write(files_name(path), found.listed)
     storage.write(parts_name(path), found.digests.to_bytes())

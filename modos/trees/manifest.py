@@ -170,32 +170,29 @@ def write_names(names: Iterable[str]) -> bytes:
 
 
 def read_names(listed: bytes) -> tuple[str, ...]:
-    """Read a list of names.
-
-    Raises
-    ------
-    InvalidInputError
-        A name leads out of the tree.
-    """
+    """Read a list of names; raise IntegrityError if it is none: see `check_list`."""
     names = tuple(listed.decode(errors="replace").split("\n")[:-1])
     check_list(names, "the tree")
     return names
 
 
 def check_list(names: Iterable[str], where: str) -> None:
-    """Check that names can be those of all files of a tree, in the order of their bytes.
+    """Check that the names that are stored can be those of all files of a tree, in the order of their bytes.
 
     Raises
     ------
-    InvalidInputError
+    IntegrityError
         A name leads out of the tree, or comes twice or too late.
     """
     before = ""
     for name in names:
         if name <= before:
-            raise InvalidInputError(f"{where} has a list of files that is none, at {escape_line(name)}", _HINT)
+            raise IntegrityError(f"{where} has a list of files that is none, at {escape_line(name)}", _HINT)
         before = name
-    check_names(names, where)
+    try:
+        check_names(names, where)
+    except InvalidInputError as error:
+        raise IntegrityError(error.message, _HINT) from None
 
 
 def check_names(names: Iterable[str], where: str) -> None:

@@ -247,8 +247,6 @@ def read_places(listed: bytes, where: str, size: int) -> dict[str, ByteRange]:
     ------
     IntegrityError
         It is none, or files lie over each other or beyond the body.
-    InvalidInputError
-        A name leads out of the tree.
     """
     damaged = IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
     try:

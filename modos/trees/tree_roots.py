@@ -71,4 +71,4 @@ def _list_members(document: dict[str, Any]) -> Iterator[str]:
     if isinstance(joined, dict) and isinstance(joined.get("metadata"), dict):
         yield from (f"{path}/zarr.json" for path in joined["metadata"])
     elif "zarr_consolidated_format" in document:
-        yield from document["metadata"]
+        yield from (name for name in document["metadata"] if not name.endswith(".zattrs"))  # without it there are no attributes

@@ -139,7 +139,7 @@ def sampled(steps, place):
     return some(range(steps), 1 if place.is_remote else 2)
 
 
-@pytest.mark.sweep(4)
+@pytest.mark.sweep(2)
 def test_killed_before_any_step(place, trees, operation):
     old, new, steps = count_steps(place, trees, operation)
     for at in sampled(steps, place):
@@ -148,7 +148,7 @@ def test_killed_before_any_step(place, trees, operation):
         verify(place, path, operation, trees, old, new)
 
 
-@pytest.mark.sweep(3)
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("for_good", [False, True])
 def test_a_storage_that_fails_at_any_step(place, trees, operation, for_good, monkeypatch):
     monkeypatch.setattr("modos.object.commits.time.sleep", lambda seconds: None)
@@ -160,7 +160,7 @@ def test_a_storage_that_fails_at_any_step(place, trees, operation, for_good, mon
         verify(place, path, operation, trees, old, new)
 
 
-@pytest.mark.sweep(3)
+@pytest.mark.sweep(1)
 def test_another_writer_at_any_step(place, trees, operation):
     """Who changes something else: both changes are there. Nothing is lost and nothing is left."""
     _, new, steps = count_steps(place, trees, operation)
@@ -173,7 +173,7 @@ def test_another_writer_at_any_step(place, trees, operation):
         assert check_whole(modo.storage) == [] and files(modo.storage) == owned(modo)
 
 
-@pytest.mark.sweep(3)
+@pytest.mark.sweep(1)
 def test_another_writer_of_the_same_tree_at_any_step(place, trees, operation):
     """One of both is there, whole; the other is told, or is there, too; nothing is left."""
     _, _, steps = count_steps(place, trees, operation)
@@ -204,7 +204,7 @@ def test_another_writer_of_the_same_tree_at_any_step(place, trees, operation):
         assert check_whole(modo.storage) == [] and files(modo.storage) == owned(modo)
 
 
-@pytest.mark.sweep(2)
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_copy_that_is_killed_at_any_step_is_gone_on_with(place, trees, tmp_path, sealed):
     """Uploaded or downloaded; what has arrived is not sent again where that can be told."""

@@ -472,6 +472,7 @@ def test_stopped_while_packing(folder, place):  # noqa: F811
     assert modo.pack(target, **place.options).metadata == modo.metadata
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("end", ["again", "check", "changed"])
 def test_killed_while_packing_to_s3(s3_place, tmp_path, end):
     """The upload is on record: the next attempt goes on with it, whatever the object is by then, or a check removes it."""
