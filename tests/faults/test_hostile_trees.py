@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 
+import botocore.session
 import pytest
 import zarr
 
@@ -281,6 +282,66 @@ def test_a_tree_that_changed_after_its_last_file_was_read_is_not_added(modo, tre
         assert (modo["data/m"]["data_path"], files(modo.storage)) == before and modo.find_problems() == []
     else:
         check_nothing_is_left(modo)
+
+
+@pytest.fixture
+def at_s3(stack, tree, tmp_path):
+    """The tree at S3: its address, the options to open it, and its storage."""
+    from modos.demo.stack import BUCKET, CREDENTIALS
+    from modos.storage import open_storage
+
+    url = f"s3://{BUCKET}/hostile/{tmp_path.name}/counts.zarr"
+    storage = open_storage(url, s3_url=stack.s3, s3_kwargs=CREDENTIALS)
+    for name, data in contents(tree).items():
+        storage.write(name, data)
+    return url, {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}, storage
+
+
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_a_chunk_that_is_rewritten_while_it_is_read_is_not_added(tmp_path, tree, where, request, monkeypatch):
+    """By bytes of the same number: neither the old nor the new, nor some of both."""
+    source, storage, options = tree, None, {}
+    if where == "s3":
+        source, options, storage = request.getfixturevalue("at_s3")
+    modo, original, done = MODO.create(tmp_path / "ex", id="ex", **options), staging.put_file, []
+
+    def change_after_first(pieces):
+        for piece in pieces:
+            yield piece
+            if not done:
+                done.append(True)
+                if storage:
+                    storage.write("large/c/1", bytes(240_000))
+                else:
+                    (tree / "large/c/1").write_bytes(bytes(240_000))
+
+    def put_and_change(log, key, size, pieces):
+        original(log, key, size, change_after_first(pieces) if key.endswith("large/c/1") else pieces)
+
+    monkeypatch.setattr(tree_sources, "_PIECE", 50_000)
+    monkeypatch.setattr(staging, "put_file", put_and_change)
+    with pytest.raises(ConflictError, match="counts.zarr/large/c/1 was changed or removed"):
+        modo.add_element(ELEMENT, source)
+    assert done
+    check_nothing_is_left(modo)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a//b", "../x/y", f"a{ESC}"])
+def test_keys_at_s3_that_are_no_names_are_refused(tmp_path, at_s3, name):
+    url, options, storage = at_s3
+    client = botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=options["services"]["s3"],
+        region_name="us-east-1",
+        aws_access_key_id=options["s3_kwargs"]["key"],
+        aws_secret_access_key=options["s3_kwargs"]["secret"],
+    )
+    client.put_object(Bucket=storage._bucket, Key=f"{storage._prefix}/{name}", Body=b"x")
+    modo = MODO.create(tmp_path / "ex", id="ex", **options)
+    with pytest.raises(InvalidInputError, match=r"is not a path|control characters") as caught:
+        modo.add_element(ELEMENT, url)
+    assert "counts.zarr" in caught.value.message
+    check_nothing_is_left(modo)
 
 
 def test_a_file_that_became_a_device_is_not_read_on_and_on(modo, tree, monkeypatch):
