@@ -173,6 +173,33 @@ def test_a_copy_of_another_name_and_the_tree_itself_will_do(place, tmp_path):
         assert len(plan.heal()) == 4 and plan.left == [] and data(modo.storage) == before
 
 
+@pytest.mark.parametrize("where", ["packed", "served", "packed at a server"])
+def test_an_object_in_one_file_and_one_at_a_server_will_do(tmp_path, where, sealed):
+    """A server cannot be listed: what is missing is looked for by its name."""
+    from modos.server.app import create_app
+    from modos.server.run import BackgroundServer
+    from modos.storage import open_storage
+
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "m", "@type": "DataEntity"}, write_tree(tmp_path / "counts.zarr"))
+    if sealed:
+        modo.encrypt(ME.public)
+    modo.download(tmp_path / "served" / "copy").pack(tmp_path / "served" / "copy.zip")
+    before = data(modo.storage)
+    with BackgroundServer(create_app(open_storage(tmp_path / "served"))) as server:
+        at = {
+            "packed": tmp_path / "served" / "copy.zip",
+            "served": f"{server.url}/files/copy",
+            "packed at a server": f"{server.url}/files/copy.zip",
+        }[where]
+        for damages in ((remove, flip_middle), (flip_middle, remove), (cut, empty)):
+            for damage, key in zip(itertools.cycle(damages), before, strict=False):
+                damage(modo.storage, key)
+            plan = modo.plan_repair(at)
+            plan.heal()
+            assert plan.left == [] and data(modo.storage) == before and modo.find_problems() == []
+
+
 def test_a_sealed_copy_for_others_has_the_body_and_not_the_header(place, tmp_path):
     modo = MODO.create(place.new(), id="ex", **place.options)
     modo.add_element({"id": "m", "@type": "DataEntity"}, write_tree(tmp_path / "counts.zarr"))
