@@ -200,7 +200,9 @@ class ZippedTree(TreeSource):
         try:
             _check_directory(place)
             self._zip = zipfile.ZipFile(place)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, IntegrityError) as error:
+        except (IntegrityError, InvalidInputError) as error:
+            raise InvalidInputError(error.message, _HINT) from None
+        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
             raise InvalidInputError(f"{place} is no zip file that can be read: {error}", _HINT) from None
         self._entries = self._list_entries()
 
