@@ -52,7 +52,7 @@ class RepairPlan:
             for mending in self.mendings:
                 try:
                     mending.heal(self.storage, progress)
-                except (IntegrityError, NotFoundError) as error:
+                except (IntegrityError, InvalidInputError, NotFoundError) as error:
                     self.left.append((mending.element_id, f"{mending.key} could not be healed: {error.message}"))
                     self.compared.discard(mending.element_id)
                     continue

@@ -8,7 +8,7 @@ from typing import Any
 
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
-from modos.errors import IntegrityError, NotFoundError, listing
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, listing
 from modos.formats import files_name, header_key, is_encrypted, parts_name
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
@@ -88,7 +88,11 @@ def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTre
         def look(name: str, _: threading.Event) -> tuple[str, list[int] | str]:
             try:
                 found = digest_file(storage, f"{manifest.key}/{name}", manifest.sizes[name], progress, part_size(manifest.key))
-            except (NotFoundError, IntegrityError) as error:
+            except (NotFoundError, IntegrityError, InvalidInputError) as error:
+                return name, error.message
+            except ModosError as error:  # a disk does not give it
+                if storage.is_remote:
+                    raise
                 return name, error.message
             return name, manifest.find_differing(name, found.digests)
 

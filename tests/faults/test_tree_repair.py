@@ -11,8 +11,9 @@ import pytest
 
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
-from modos.errors import NotFoundError
+from modos.errors import ModosError, NotFoundError
 from modos.formats import files_name, header_key, parts_name
+from modos.storage.local import LocalStorage
 from tests.faults.conftest import files, killed_at
 from tests.faults.test_repair import content, flip, put, remove, run
 from tests.integration.test_trees import contents, stored, write_tree
@@ -233,7 +234,45 @@ def test_killed_halfway_each_file_is_the_old_or_the_healed_one(modo, copy, place
     assert data(modo.storage) == sound and modo.find_problems() == [] and modo.storage.partial_writes() == []
 
 
-def test_a_tree_without_digests_is_named_and_nothing_is_no_copy(tmp_path):
+def test_a_link_out_of_the_object_is_a_finding_and_neither_read_nor_written(tmp_path):
+    """In the place of a file of a tree: the other files are checked and healed all the same."""
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "m", "@type": "DataEntity"}, write_tree(tmp_path / "counts.zarr"))
+    modo.download(tmp_path / "copy")
+    (tmp_path / "mine").write_bytes(content(modo.storage, CHUNK))
+    (tmp_path / "ex" / CHUNK).unlink()
+    (tmp_path / "ex" / CHUNK).symlink_to(tmp_path / "mine")
+    flip(modo.storage, "counts.zarr/large/c/0", 9)
+    assert {f.kind for f in modo.find_problems()} == {"checksum"} and len(modo.find_problems()) == 2
+    plan = modo.plan_repair(tmp_path / "copy")
+    assert [mending.key for mending in plan.heal()] == ["counts.zarr/large/c/0"]
+    assert [where for where, told in plan.left if "leads out" in told] == ["data/m"]
+    (found,) = modo.find_problems()
+    assert "large/c/1 cannot be read" in found.message and (tmp_path / "ex" / CHUNK).is_symlink()
+
+
+def test_bytes_that_a_disk_does_not_give_are_a_finding_and_healed(tmp_path, monkeypatch):
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "m", "@type": "DataEntity"}, write_tree(tmp_path / "counts.zarr"))
+    modo.download(tmp_path / "copy")
+    original, before = LocalStorage.read_part, data(modo.storage)
+
+    def failing(self, key, start, end, **named):
+        if self.url == modo.storage.url and key == CHUNK and start <= 70_000 < end:
+            raise ModosError(f"cannot use {self.url}/{key}: Input/output error")
+        return original(self, key, start, end, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStorage, "read_part", failing)
+        (found,) = modo.find_problems()
+        assert found.kind == "checksum" and f"{CHUNK} cannot be read" in found.message and "Input/output" in found.message
+        plan = modo.plan_repair(tmp_path / "copy")
+        assert [str(mending).partition(" of ")[0] for mending in plan.mendings] == ["data/m: bytes 65,536-131,071"]
+        plan.heal()
+    assert data(modo.storage) == before and modo.find_problems() == []
+
+
+def test_nothing_is_no_copy(tmp_path):
     modo = MODO.create(tmp_path / "ex", id="ex")
     modo.add_element({"id": "m", "@type": "DataEntity"}, write_tree(tmp_path / "counts.zarr"))
     with pytest.raises(NotFoundError):
