@@ -32,6 +32,7 @@ from tests.faults.conftest import files
 from tests.integration.test_trees import contents, put, stored, write_tree
 from tests.support import commands
 
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
 ELEMENT = {"id": "m", "@type": "DataEntity"}
 ESC = "\x1b[31m"
 

@@ -69,7 +69,7 @@ def empty(storage, key):
     put(storage, key, b"")
 
 
-@pytest.mark.sweep(4)
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("damage", [cut, lengthen, flip_middle, replace, empty, remove])
 def test_whatever_the_damage_the_files_are_as_they_were(modo, copy, damage):
     """Of each file alone, of both lists and of the header; then of all at once."""
@@ -100,7 +100,7 @@ def test_swapped_files_and_segments_are_healed(modo, copy, sealed):
     assert data(modo.storage) == before and modo.find_problems() == []
 
 
-@pytest.mark.sweep(6)
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("lie", ["bytes", "lists", "shorter", "longer", "names"])
 def test_a_hostile_copy_gives_nothing_that_is_not_recorded(modo, copy, lie, sealed, tmp_path):
     """Whatever it says: the root that is recorded here decides."""
@@ -140,6 +140,7 @@ def test_what_both_have_damaged_is_named_and_the_rest_is_healed(modo, copy, seal
     assert finding.kind == "checksum" and key in finding.message
 
 
+@pytest.mark.sweep(2)
 def test_lists_are_made_again_without_a_copy_where_the_files_are_sound(modo, sealed):
     """Of a sealed tree, as long as its sealed list of places is there."""
     path, before = modo["data/m"]["data_path"], data(modo.storage)
@@ -174,6 +175,7 @@ def test_a_copy_of_another_name_and_the_tree_itself_will_do(place, tmp_path):
         assert len(plan.heal()) == 4 and plan.left == [] and data(modo.storage) == before
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("where", ["packed", "served", "packed at a server"])
 def test_an_object_in_one_file_and_one_at_a_server_will_do(tmp_path, where, sealed):
     """A server cannot be listed: what is missing is looked for by its name."""
@@ -219,7 +221,7 @@ def test_a_sealed_copy_for_others_has_the_body_and_not_the_header(place, tmp_pat
     assert plan.mendings == []
 
 
-@pytest.mark.sweep(4)
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("at", range(10))
 def test_killed_halfway_each_file_is_the_old_or_the_healed_one(modo, copy, place, at):
     sound = data(modo.storage)

@@ -16,6 +16,7 @@ from tests.faults.conftest import bams, files  # noqa: F401 - fixture
 from tests.faults.test_repair import flip
 from tests.integration.test_trees import write_tree
 from tests.support import commands
+from tests.support.sampling import some
 
 ME = SecretKey.random()
 
@@ -50,9 +51,8 @@ def test_the_same_damage_is_found(objects, which):
         assert done.returncode == 0 and "is whole: " in done.stderr
         quick = commands.run(["check", "--quick", there], capture_output=True, text=True)
         assert quick.returncode == 0 and "read " in quick.stderr
-        for key in sorted(files(here.storage)):
-            if key.endswith("zarr.json") and key.startswith("data.zarr/"):
-                continue
+        mirrors = {key for key in files(here.storage) if key.startswith("data.zarr/") and key.endswith("zarr.json")}
+        for key in some(sorted(files(here.storage) - mirrors), 7):
             good = here.storage.read(key)[0]
             for damage in (
                 lambda key=key, good=good: flip(here.storage, key, len(good) // 2),
