@@ -249,7 +249,7 @@ class LocalStorage(Storage):
         except FileExistsError:
             raise _exists_error(self._root / left[0][0]) from None
         except OSError:
-            with translate_errors(self._root / left[0][0]):
+            with translate_errors(self._root / left[0][0] if left else path):
                 raise
 
     def read_small(self, files: Iterable[tuple[str, int]]) -> list[bytes]:
