@@ -28,6 +28,7 @@ from modos.storage.part_digests import PART, DigestList, Layout, digest_parts, j
 from modos.trees import staging, tree_sources
 from modos.trees.manifest import Manifest
 from modos.trees.tree_files import DecryptedFiles, write_places
+from modos.trees.tree_sources import FolderTree
 from tests.faults.conftest import files
 from tests.integration.test_trees import contents, put, stored, write_tree
 from tests.support import commands
@@ -304,7 +305,8 @@ def test_a_chunk_that_is_rewritten_while_it_is_read_is_not_added(tmp_path, tree,
     source, storage, options = tree, None, {}
     if where == "s3":
         source, options, storage = request.getfixturevalue("at_s3")
-    modo, original, done = MODO.create(tmp_path / "ex", id="ex", **options), staging.put_file, []
+    kind = tree_sources.StoredTree if storage else FolderTree
+    modo, original, done = MODO.create(tmp_path / "ex", id="ex", **options), kind.iter_bytes, []
 
     def change_after_first(pieces):
         for piece in pieces:
@@ -316,11 +318,12 @@ def test_a_chunk_that_is_rewritten_while_it_is_read_is_not_added(tmp_path, tree,
                 else:
                     (tree / "large/c/1").write_bytes(bytes(240_000))
 
-    def put_and_change(log, key, size, pieces):
-        original(log, key, size, change_after_first(pieces) if key.endswith("large/c/1") else pieces)
+    def read_and_change(source, file):
+        pieces = original(source, file)
+        yield from change_after_first(pieces) if file.name.endswith("large/c/1") else pieces
 
     monkeypatch.setattr(tree_sources, "_PIECE", 50_000)
-    monkeypatch.setattr(staging, "put_file", put_and_change)
+    monkeypatch.setattr(kind, "iter_bytes", read_and_change)
     with pytest.raises(ConflictError, match="counts.zarr/large/c/1 was changed or removed"):
         modo.add_element(ELEMENT, source)
     assert done
@@ -348,15 +351,15 @@ def test_keys_at_s3_that_are_no_names_are_refused(tmp_path, at_s3, name):
 def test_a_file_that_became_a_device_is_not_read_on_and_on(modo, tree, monkeypatch):
     if os.geteuid():
         pytest.skip("only root makes devices")
-    path, original = tree / "large" / "c" / "1", staging.put_file
+    path, original = tree / "large" / "c" / "1", FolderTree.iter_bytes
 
-    def put_and_change(log, key, *rest):
+    def change_and_read(source, file):
         if path.is_file():
             path.unlink()
             os.mknod(path, 0o020600, os.makedev(1, 5))  # zeros without end
-        original(log, key, *rest)
+        yield from original(source, file)
 
-    monkeypatch.setattr(staging, "put_file", put_and_change)
+    monkeypatch.setattr(FolderTree, "iter_bytes", change_and_read)
     monkeypatch.setattr(staging, "count_cores", lambda: 1)
     with pytest.raises(ConflictError, match="was changed or removed"):
         modo.add_element(ELEMENT, tree)

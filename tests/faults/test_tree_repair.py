@@ -13,6 +13,7 @@ from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import ModosError, NotFoundError
 from modos.formats import files_name, header_key, parts_name
+from modos.storage import Storage
 from modos.storage.local import LocalStorage
 from tests.faults.conftest import files, killed_at
 from tests.faults.test_repair import content, flip, put, remove, run
@@ -266,6 +267,7 @@ def test_bytes_that_a_disk_does_not_give_are_a_finding_and_healed(tmp_path, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(LocalStorage, "read_part", failing)
+        patched.setattr(LocalStorage, "read_small", Storage.read_small)
         (found,) = modo.find_problems()
         assert found.kind == "checksum" and f"{CHUNK} cannot be read" in found.message and "Input/output" in found.message
         plan = modo.plan_repair(tmp_path / "copy")
