@@ -42,11 +42,13 @@ INSIDE = {
             "notebook",
             "renamed",
             "later",
+            "sealed_files",
         },
         {"marks", "old_layout"},
         {"document", "old_chunks"},
         {"commits", "tree"},
         {"journal", "newest", "part_lists", "stored_trees", "tracks"},
+        {"cram_references"},
         {"changes", "damage", "finding", "healing", "leftovers", "references", "track_sequence", "transfer"},
         {
             "array_checks",

@@ -611,6 +611,7 @@ class MODO:
 
     encrypt = delegate("_encryption", EncryptedFiles.encrypt)
     find_plain = delegate("_encryption", EncryptedFiles.find_plain)
+    find_open = delegate("_encryption", EncryptedFiles.find_open)
     decrypt = delegate("_encryption", EncryptedFiles.decrypt)
     share = delegate("_encryption", EncryptedFiles.share)
     revoke = delegate("_encryption", EncryptedFiles.revoke)

@@ -1,0 +1,100 @@
+"""Give htslib the sequences of an encrypted FASTA by a path, without a plain file on a disk."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from modos.errors import ChecksumMismatch, NotFoundError
+from modos.formats import is_compressed
+from modos.reference.assembly import StoredContig
+from modos.reference.fai import FaiEntry, format_fai
+from modos.reference.sequences import read_fai
+from modos.storage.base import Progress, report
+from modos.storage.memory_files import MemoryFiles
+from modos.storage.processes import forking
+
+if TYPE_CHECKING:
+    from modos.encryption.view import DecryptedView
+
+_INDEXES = (".fai", ".gzi")
+_MD5 = re.compile("[0-9a-f]{32}")
+
+
+class MemoryFasta:
+    """Encrypted FASTA of which those sequences are in memory that were asked for; all of a compressed one.
+
+    Parameters
+    ----------
+    view
+        Decrypts it.
+    fasta
+        Its key, as a plain file has it.
+    """
+
+    def __init__(self, view: DecryptedView, fasta: str):
+        self._view = view
+        self._fasta = fasta
+        self._name = PurePosixPath(fasta).name
+        self._files: MemoryFiles | None = None
+        self._entries: dict[str, FaiEntry] = {}
+        self._brought: set[str] = set()
+        forking.begin(self, MemoryFasta._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+
+    def bring(self, wanted: Mapping[str, StoredContig], progress: Progress | None = None) -> Path:
+        """Bring sequences into memory; returns the path of a FASTA that has these, and zeros in place of the others.
+
+        Parameters
+        ----------
+        wanted
+            By name, with their MD5s where they are known; names that the FASTA lacks are left out.
+
+        Raises
+        ------
+        IntegrityError
+            A sequence does not have its MD5; or the key does not decrypt the
+            FASTA, or it is damaged.
+        """
+        with self._lock:
+            if self._files is None:
+                self._files = self._create()
+            for name in wanted.keys() - self._brought:
+                if name in self._entries:
+                    self._bring(self._files, wanted[name], self._entries[name], progress)
+                self._brought.add(name)
+            return self._files.path / self._name
+
+    def _create(self) -> MemoryFiles:
+        files, size = MemoryFiles(), self._view.stat(self._fasta).size
+        if not is_compressed(self._fasta):
+            self._entries = read_fai(self._view, self._fasta)
+            files.create(self._name, size)
+            files.put(f"{self._name}.fai", [format_fai(self._entries)])
+            return files
+        for suffix in ("", *_INDEXES):
+            try:
+                size = self._view.stat(self._fasta + suffix).size
+            except NotFoundError:
+                continue
+            files.put(self._name + suffix, self._view.iter_range(self._fasta + suffix, 0, size))
+        return files
+
+    def _bring(self, files: MemoryFiles, contig: StoredContig, entry: FaiEntry, progress: Progress | None) -> None:
+        found, at = hashlib.md5(usedforsecurity=False), entry.offset
+        for piece in report(self._view.iter_range(self._fasta, at, entry.byte_of(entry.length)), progress):
+            files.write(self._name, at, piece)
+            found.update(piece.upper().translate(None, b" \t\r\n"))
+            at += len(piece)
+        if _MD5.fullmatch(contig.md5) and found.hexdigest() != contig.md5:
+            raise ChecksumMismatch(
+                f"the sequence {contig.name} of {self._view.url}/{self._fasta} has the MD5 {found.hexdigest()}, not "
+                f"{contig.md5}: it is not the one the CRAM was made with",
+                "give the right FASTA (-T, reference_filename)",
+            )
