@@ -42,12 +42,12 @@ INSIDE = {
             "notebook",
             "renamed",
             "later",
-            "sealed_files",
         },
         {"marks", "old_layout"},
         {"document", "old_chunks"},
         {"commits", "tree"},
         {"journal", "newest", "part_lists", "stored_trees", "tracks"},
+        {"sealed_files"},
         {"cram_references"},
         {"changes", "damage", "finding", "healing", "leftovers", "references", "track_sequence", "transfer"},
         {

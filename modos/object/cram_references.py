@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.errors import NotFoundError
 from modos.formats import Metadata, format_of, is_compressed, is_encrypted, plain_name
 from modos.genomics import GenomicFile
 from modos.genomics.planning import Planner
@@ -111,12 +113,21 @@ def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionL
 
 
 def _find_contigs(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
-    """Find the contigs of regions, or all, in the header of a CRAM; the MD5 is empty where it has none."""
+    """Find the contigs that a CRAM is decoded with, for regions or all of it; the MD5 is empty where its header has none.
+
+    A container may have reads of other contigs, too, and is decoded as a whole.
+    """
     from modos.genomics.reader import header_lines
     from modos.reference.assembly import StoredContig
 
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}
-    names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
+    if regions is None:
+        names = set(md5s)
+    else:
+        regions = list(regions)
+        names = {region.contig for region in settle(regions, list(md5s))}
+        with suppress(NotFoundError):  # it has no index, and a server may have
+            names |= planner.contigs_beside(plain_name(key), regions)
     return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names if name in lengths and name in md5s}

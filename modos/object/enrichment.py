@@ -8,25 +8,22 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modos.errors import ModosError, NotFoundError
 from modos.errors.escaping import is_plain
-from modos.formats import format_of, is_array_path, is_encrypted, plain_name
+from modos.formats import format_of, is_array_path, plain_name
 from modos.formats.mztab import MzTab, parse_mztab
 from modos.genomics import GenomicFile
 from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
 from modos.genomics.sources import StorageSource
 from modos.object.document import Document
 from modos.object.references import find_new_sequences
-from modos.object.sealed_files import SealedFiles, make_locked_error
+from modos.object.sealed_files import open_files_of
 from modos.object.transaction import Transaction
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.storage import Storage
-
-if TYPE_CHECKING:
-    from modos.encryption.view import DecryptedView
+from modos.storage import Readable
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _MAX_MZTAB = 16 << 20
@@ -72,7 +69,8 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
     """
     skipped = []
     for element_id in list(transaction.view.ids()):
-        path = transaction.view.element(element_id).get("data_path")
+        attributes = transaction.view.element(element_id)
+        path = attributes.get("data_path")
         format = format_of(plain_name(path)) if path and element_id.startswith("data/") else None
         if path is None or format is None or not (format.streamable or format.name in ("mzTab", "Zarr")) or is_array_path(path):
             continue
@@ -80,9 +78,13 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
             if format.name == "Zarr":
                 _add_tree(transaction, element_id)
             elif format.name == "mzTab":
-                _add_mztab(transaction, element_id, _read_mztab(*_open_file(transaction, element_id)))
+                _add_mztab(
+                    transaction, element_id, _read_mztab(*open_files_of(transaction.storage, attributes, transaction.secret))
+                )
             else:
-                _add_header(transaction, element_id, read_header(*_open_file(transaction, element_id)))
+                _add_header(
+                    transaction, element_id, read_header(*open_files_of(transaction.storage, attributes, transaction.secret))
+                )
         except ModosError as error:
             logger.warning("%s: %s", element_id, error)
             skipped.append(element_id)
@@ -118,18 +120,7 @@ def find_or_add_contigs(transaction: Transaction, contigs: Iterable[StoredContig
     return sequences
 
 
-def _open_file(transaction: Transaction, data_id: str) -> tuple[Storage | DecryptedView, str]:
-    """Return what the file of an element is read from, decrypted where it is encrypted, and its key there."""
-    attributes = transaction.view.element(data_id)
-    path = attributes["data_path"]
-    if not is_encrypted(path):
-        return transaction.storage, path
-    if transaction.secret is None:
-        raise make_locked_error(transaction.storage, path)
-    return SealedFiles(transaction.storage, lambda: {data_id: attributes}, transaction.secret).view, plain_name(path)
-
-
-def read_header(files: Storage | DecryptedView, key: str) -> Header:
+def read_header(files: Readable, key: str) -> Header:
     """Read the sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
     file = GenomicFile(StorageSource(files, key))
     return parse_header(file.header, file.name)
@@ -277,7 +268,7 @@ def _add_tree(transaction: Transaction, data_id: str) -> None:
         _add_header(transaction, data_id, Header([Sequence(name) for name in contigs], samples, new_samples=True))
 
 
-def _read_mztab(files: Storage | DecryptedView, key: str) -> MzTab:
+def _read_mztab(files: Readable, key: str) -> MzTab:
     size = files.stat(key).size
     text = files.read_part(key, 0, min(size, _MAX_MZTAB))[0].decode("utf-8", errors="replace")
     return parse_mztab(io.StringIO(text))

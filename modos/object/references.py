@@ -13,7 +13,7 @@ from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.genomics.sources import StorageSource
 from modos.object.part_lists import verified_files
-from modos.object.sealed_files import SealedFiles, make_locked_error
+from modos.object.sealed_files import open_files_of
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import Digests
 from modos.reference.fai import format_fai
@@ -95,17 +95,7 @@ def _open_fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any], sec
             f"{storage.url}/{name_of(path)} is 2bit, and bases in an object are read from FASTA",
             "give it as FASTA, or bring it into a reference store (`modos reference add`) and name its `assembly`",
         )
-    return _files_of(storage, id, attributes, secret), plain_name(path)
-
-
-def _files_of(storage: Storage, id: str, attributes: Mapping[str, Any], secret: SecretKey | None) -> Files:
-    """Return what the file of an element is read from: compared with what is recorded, and decrypted with a key."""
-    metadata, path = {id: attributes}, attributes["data_path"]
-    if not is_encrypted(path):
-        return verified_files(storage, metadata)
-    if secret is None:
-        raise make_locked_error(storage, path)
-    return SealedFiles(storage, lambda: metadata, secret).view
+    return open_files_of(storage, attributes, secret)
 
 
 def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
@@ -137,7 +127,7 @@ def find_new_sequences(
         return ()
     if not storage.exists(path):
         return ()
-    return digest_fasta(_files_of(storage, id, attributes, secret), plain_name(path))
+    return digest_fasta(*open_files_of(storage, attributes, secret))
 
 
 def index_references(storage: Storage, metadata: Metadata) -> dict[str, str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import AccessError
-from modos.formats import Metadata, name_of
+from modos.formats import Metadata, is_encrypted, name_of, plain_name
 from modos.genomics.planning import Planner
+from modos.object.part_lists import verified_files
 from modos.storage import Storage
+from modos.storage.verified import VerifiedFiles
 
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
@@ -60,8 +61,26 @@ class SealedFiles:
         return self._fastas[now]
 
 
-def make_locked_error(storage: Storage, key: str | Path) -> AccessError:
+def open_files_of(
+    storage: Storage, attributes: Mapping[str, Any], secret: SecretKey | None
+) -> tuple[VerifiedFiles | DecryptedView, str]:
+    """Return what the file of an element is read from, compared with what is recorded and decrypted, and its key there.
+
+    Raises
+    ------
+    AccessError
+        It is encrypted, and there is no key.
+    """
+    metadata, path = {"": attributes}, attributes["data_path"]
+    if not is_encrypted(path):
+        return verified_files(storage, metadata), path
+    if secret is None:
+        raise make_locked_error(storage, path)
+    return SealedFiles(storage, lambda: metadata, secret).view, plain_name(path)
+
+
+def make_locked_error(storage: Storage, key: str) -> AccessError:
     """Make the error for an encrypted file that there is no key for."""
     return AccessError(
-        f"{storage.url}/{name_of(str(key))} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
+        f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
     )

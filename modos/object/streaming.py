@@ -20,12 +20,14 @@ from modos.object.address import ObjectAddress
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.part_lists import PartRecords
-from modos.object.sealed_files import SealedFiles
+from modos.object.sealed_files import SealedFiles, open_files_of
 from modos.storage import Storage
 from modos.storage.processes.forking import cached_property
 from modos.storage.verified import VerifiedFiles
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     import numpy as np
 
     from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
@@ -255,6 +257,7 @@ class GenomicFiles:
             _FileOpener(self, self._object, content),
             _TreeOpener(storage, attributes),
             _ArraysOpener(storage, document, attributes.get("data_path", "")),
+            _BytesOpener(storage, attributes),
         )
 
 
@@ -279,6 +282,21 @@ class _TreeOpener:
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return TreeStore(open_tree_files(self.storage, self.attributes, secret), allow_pickle=allow_pickle)
+
+
+@dataclass(frozen=True)
+class _BytesOpener:
+    """Opens the bytes of the file of an element, as it was when that was asked for; it can be pickled."""
+
+    storage: Storage
+    attributes: Mapping[str, Any]
+
+    def __call__(self, secret_key: SecretKey | str | Path | None, passphrase: str | None) -> BufferedReader:
+        from modos.encryption.keys import as_secret_key
+        from modos.storage.readable_file import open_readable
+
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return open_readable(*open_files_of(self.storage, self.attributes, secret))
 
 
 @dataclass(frozen=True)

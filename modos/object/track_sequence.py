@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import is_array_path, is_encrypted, plain_name
+from modos.formats import is_array_path, is_encrypted
 from modos.formats.assembly_report import read_report
 from modos.formats.text import expand_paths
 from modos.object.document import Document
 from modos.object.part_lists import verified_files
-from modos.object.sealed_files import SealedFiles, make_locked_error
+from modos.object.sealed_files import open_files_of
 from modos.reference.whole_files import bring_here
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report
@@ -97,9 +97,7 @@ def _fasta_of(
     expect(progress, (2 if storage.local_path(key) and not is_encrypted(key) else 3) * size)
     if not is_encrypted(key):
         return str(bring_here(verified_files(storage, {element_id: attributes}), key, folder.path, progress))
-    if secret is None:
-        raise make_locked_error(storage, key)
-    view, plain = SealedFiles(storage, lambda: {element_id: attributes}, secret).view, plain_name(key)
+    view, plain = open_files_of(storage, attributes, secret)
     return str(folder.put(PurePosixPath(plain).name, report(view.iter_range(plain, 0, view.stat(plain).size), progress)))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from modos.errors import InvalidInputError
 
 UNPLACED = -1  # reference id of slices of reads without a position
-_SEVERAL = -2  # reference id of slices of several references, where the index does not say which
+SEVERAL = -2  # reference id of slices of several references, where the index does not say which
 _MAX_TEXT = 64 << 20  # bytes: over a million slices
 
 
@@ -62,8 +62,12 @@ class Crai:
         for first, last, container in self.slices.get(reference, ()):
             if reference == UNPLACED or (first < end and last > start):
                 yield container
-        for *_, container in self.slices.get(_SEVERAL, ()):
+        for *_, container in self.slices.get(SEVERAL, ()):
             yield container
+
+    def references_in(self, containers: Container[int]) -> set[int]:
+        """Return the reference ids of the slices in some containers, by their file offsets."""
+        return {reference for reference, slices in self.slices.items() if any(at in containers for *_, at in slices)}
 
     def end_of(self, container: int) -> int | None:
         """Return the file offset of the container after this one, or None after the last."""
