@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +21,7 @@ from crypt4gh.lib import encrypt as crypt4gh_encrypt
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError
-from modos.formats import index_names, name_of, plain_name
+from modos.formats import index_names, plain_name
 from tests.faults.conftest import check_whole, killed_at, place  # noqa: F401 - a fixture
 from tests.support import commands
 
@@ -140,7 +141,7 @@ def test_every_format_is_sealed_with_its_indexes_shared_and_decrypted(modo, sour
     with pytest.raises(DecryptError):
         modo.decrypt(HER)
     assert sorted(modo.decrypt(ME)) == sorted(told)
-    assert {name_of(key): data for key, data in content(modo).items()} == before and modo.find_problems() == []
+    assert {re.sub("~[0-9]+", "", key): data for key, data in content(modo).items()} == before and modo.find_problems() == []
     slots = ("data_digest", "data_size", "data_checksum", "index_digests")
     assert {i: [modo.metadata[i].get(slot) for slot in slots] for i in told} == {
         i: [a.get(slot) for slot in slots] for i, a in told.items()
