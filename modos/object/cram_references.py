@@ -73,7 +73,8 @@ def find_reference(
             continue
         if is_encrypted(fasta):
             if opened is not None:
-                return str(opened.open_fasta(plain_name(fasta)).bring(_find_contigs(planner, key, regions), progress))
+                wanted = _find_contigs(planner, key, regions)
+                return str(opened.open_fasta(plain_name(fasta)).bring(wanted, progress)) if wanted else None
             locked.append(fasta)
             continue
         from modos.reference.sequences import cache_sequences

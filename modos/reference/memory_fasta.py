@@ -43,13 +43,14 @@ class MemoryFasta:
         self._files: MemoryFiles | None = None
         self._entries: dict[str, FaiEntry] = {}
         self._brought: set[str] = set()
+        self._fai_size = 0
         forking.begin(self, MemoryFasta._start)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
 
     def bring(self, wanted: Mapping[str, StoredContig], progress: Progress | None = None) -> Path:
-        """Bring sequences into memory; returns the path of a FASTA that has these, and zeros in place of the others.
+        """Bring sequences into memory; returns the path of a FASTA whose index has these and those of before.
 
         Parameters
         ----------
@@ -65,9 +66,8 @@ class MemoryFasta:
         with self._lock:
             if self._files is None:
                 self._files = self._create()
-            for name in wanted.keys() - self._brought:
-                if name in self._entries:
-                    self._bring(self._files, wanted[name], self._entries[name], progress)
+            for name in sorted(wanted.keys() & self._entries.keys() - self._brought):
+                self._bring(self._files, wanted[name], self._entries[name], progress)
                 self._brought.add(name)
             return self._files.path / self._name
 
@@ -76,7 +76,7 @@ class MemoryFasta:
         if not is_compressed(self._fasta):
             self._entries = read_fai(self._view, self._fasta)
             files.create(self._name, size)
-            files.put(f"{self._name}.fai", [format_fai(self._entries)])
+            files.create(f"{self._name}.fai", 0)
             return files
         for suffix in ("", *_INDEXES):
             try:
@@ -98,3 +98,6 @@ class MemoryFasta:
                 f"{contig.md5}: it is not the one the CRAM was made with",
                 "give the right FASTA (-T, reference_filename)",
             )
+        row = format_fai({contig.name: entry})  # without it htslib would take the zeros for bases
+        files.write(f"{self._name}.fai", self._fai_size, row)
+        self._fai_size += len(row)

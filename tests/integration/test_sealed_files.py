@@ -302,14 +302,14 @@ def test_the_memory_of_a_sealed_fasta_is_let_go(aligned, place, monkeypatch, tmp
 
     before = count_memory()
     again = place.open(modo.storage.url)
-    assert len(lines_of(again, "c3")) == 24 and count_memory() > before
+    assert len(lines_of(again, "c3")) == 24 and os.listdir(tmp_path / "tmp")
     del again
     for _ in range(50):  # threads that have read ahead end a little later
         gc.collect()
         if not os.listdir(tmp_path / "tmp"):
             break
         time.sleep(0.1)
-    assert os.listdir(tmp_path / "tmp") == [] and count_memory() == before
+    assert os.listdir(tmp_path / "tmp") == [] and count_memory() <= before
 
 
 def test_a_cram_whose_fasta_alone_is_sealed_takes_the_key_for_it(aligned, monkeypatch, tmp_path):
