@@ -78,7 +78,11 @@ def reference_of_object(
     if attributes.get("assembly"):
         return open_reference(attributes["assembly"], endpoint=endpoint, seqcol=attributes.get("seqcol_digest"))
     files, fasta = _open_fasta_of(storage, found, attributes, secret)
-    return open_fasta(files, fasta, found.partition("/")[2], _digests_of(metadata, attributes))
+    own = found.partition("/")[2]
+    reference = open_fasta(files, fasta, own, _digests_of(metadata, attributes))
+    if reference.assembly.seqcol == attributes.get("seqcol_digest"):
+        return reference
+    return open_fasta(files, fasta, own)  # those digests are not of this FASTA, but of one that it has replaced
 
 
 def _open_fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any], secret: SecretKey | None) -> tuple[Files, str]:
@@ -99,7 +103,7 @@ def _open_fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any], sec
 
 
 def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
-    """Return what is known of the sequences of a reference, by name."""
+    """Return what is recorded of the sequences of a reference, by name."""
     sequences = [metadata[link] for link in attributes.get("has_sequence", ()) if link in metadata]
     return {
         s["name"]: Digests(s["sequence_md5"], s["refget_digest"])
