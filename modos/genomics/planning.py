@@ -35,7 +35,7 @@ from modos.genomics.index.crai import SEVERAL, Crai
 from modos.genomics.index.fit import check_contigs, check_contigs_covered, is_empty
 from modos.genomics.index.parse import MAX_INDEX
 from modos.genomics.index.plan import find_containers
-from modos.genomics.region import UNMAPPED, RegionLike, Regions, settle
+from modos.genomics.region import MAX_POSITION, UNMAPPED, RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Readable
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
@@ -191,14 +191,19 @@ class Planner:
         except NotFoundError:
             return self._file(format, key, with_index=False).contigs
 
-    def contigs_beside(self, key: str, regions: Iterable[RegionLike]) -> set[str]:
-        """Return the contigs of all records in the parts of a CRAM that regions are read from; the errors are those of `plan`."""
+    def reference_spans(self, key: str, regions: Iterable[RegionLike]) -> dict[str, tuple[int, int]]:
+        """Return the spans of contigs that a CRAM is decoded with where regions are read, also those of other records there.
+
+        The errors are those of `plan`.
+        """
         file, index = self._find_indexed(streamable_format(key), key)
         if not isinstance(index, Crai):
-            return set()
-        containers = find_containers(file.header, index, settle(regions, file.contigs))
-        found, target_ids = index.references_in(containers), file.header.target_ids
-        return set(target_ids) if SEVERAL in found else {name for name, number in target_ids.items() if number in found}
+            return {}
+        spans = index.spans_in(find_containers(file.header, index, settle(regions, file.contigs)))
+        target_ids = file.header.target_ids
+        if SEVERAL in spans:
+            return dict.fromkeys(target_ids, (0, MAX_POSITION))
+        return {name: spans[number] for name, number in target_ids.items() if number in spans}
 
     def find_chunks(self, key: str, regions: Iterable[RegionLike] | None, size: int) -> tuple[ObjectInfo, list[Chunk]]:
         """Find the file, and where it has the records of some regions, or all; for a BAM. The errors are those of `plan`.

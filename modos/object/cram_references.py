@@ -21,6 +21,7 @@ from modos.storage.base import Progress
 
 if TYPE_CHECKING:
     from modos.reference.assembly import StoredContig
+    from modos.reference.digests import Digests
 
 _MD5 = re.compile("[0-9a-f]{32}")
 
@@ -68,13 +69,17 @@ def find_reference(
     if format is None or format.name != "CRAM":
         return None
     locked: list[str] = []
-    for fasta in (reference.get("data_path") for reference in list_references(metadata, key)):
+    for reference in list_references(metadata, key):
+        fasta = reference.get("data_path")
         if not fasta or not _may_be_fasta(fasta) or not storage.exists(fasta):
             continue
         if is_encrypted(fasta):
             if opened is not None:
-                wanted = _find_contigs(planner, key, regions)
-                return str(opened.open_fasta(plain_name(fasta)).bring(wanted, progress)) if wanted else None
+                wanted, spans = _find_contigs(planner, key, regions)
+                in_memory = opened.open_fasta(
+                    plain_name(fasta), read_digests(metadata, reference), reference.get("seqcol_digest")
+                )
+                return str(in_memory.bring(wanted, spans, progress)) if wanted else None
             locked.append(fasta)
             continue
         from modos.reference.sequences import cache_sequences
@@ -108,15 +113,30 @@ def _may_be_fasta(path: str) -> bool:
     return format is None or format.name == "FASTA"
 
 
+def read_digests(metadata: Metadata, reference: Mapping[str, Any]) -> dict[str, Digests]:
+    """Read what is recorded of the sequences of a reference, by name; perhaps of a FASTA that was replaced since."""
+    from modos.reference.digests import Digests
+
+    sequences = [metadata[link] for link in reference.get("has_sequence", ()) if link in metadata]
+    return {
+        s["name"]: Digests(s["sequence_md5"], s["refget_digest"])
+        for s in sequences
+        if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")
+    }
+
+
 def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
-    """Find the contigs of regions, or all, that the header of a CRAM has an MD5 for."""
-    return {name: contig for name, contig in _find_contigs(planner, key, regions).items() if _MD5.fullmatch(contig.md5)}
+    """Find the contigs that a CRAM is decoded with, and that its header has an MD5 for."""
+    return {name: contig for name, contig in _find_contigs(planner, key, regions)[0].items() if _MD5.fullmatch(contig.md5)}
 
 
-def _find_contigs(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
-    """Find the contigs that a CRAM is decoded with, for regions or all of it; the MD5 is empty where its header has none.
+def _find_contigs(
+    planner: Planner, key: str, regions: Iterable[RegionLike] | None
+) -> tuple[dict[str, StoredContig], dict[str, tuple[int, int]]]:
+    """Find the contigs that a CRAM is decoded with, for regions or all of it, and the spans of them where they are known.
 
-    A container may have reads of other contigs, too, and is decoded as a whole.
+    A container may have reads of other contigs, too, and is decoded as a
+    whole. The MD5 of a contig is empty where the header has none.
     """
     from modos.genomics.reader import header_lines
     from modos.reference.assembly import StoredContig
@@ -124,11 +144,10 @@ def _find_contigs(planner: Planner, key: str, regions: Iterable[RegionLike] | No
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}
-    if regions is None:
-        names = set(md5s)
-    else:
+    spans: dict[str, tuple[int, int]] = {}
+    if regions is not None:
         regions = list(regions)
-        names = {region.contig for region in settle(regions, list(md5s))}
         with suppress(NotFoundError):  # it has no index, and a server may have
-            names |= planner.contigs_beside(plain_name(key), regions)
-    return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names if name in lengths and name in md5s}
+            spans = planner.reference_spans(plain_name(key), regions)
+    names = set(md5s) if regions is None else {region.contig for region in settle(regions, list(md5s))} | spans.keys()
+    return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names if name in lengths and name in md5s}, spans

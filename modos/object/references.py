@@ -12,10 +12,10 @@ from modos.formats import Metadata, format_of, is_array_path, is_compressed, is_
 from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.genomics.sources import StorageSource
+from modos.object.cram_references import read_digests
 from modos.object.part_lists import verified_files
 from modos.object.sealed_files import open_files_of
 from modos.reference.assembly import StoredContig
-from modos.reference.digests import Digests
 from modos.reference.fai import format_fai
 from modos.reference.fasta_assembly import digest_fasta, open_fasta
 from modos.reference.locate import open_reference, read_assembly, read_contigs
@@ -79,7 +79,7 @@ def reference_of_object(
         return open_reference(attributes["assembly"], endpoint=endpoint, seqcol=attributes.get("seqcol_digest"))
     files, fasta = _open_fasta_of(storage, found, attributes, secret)
     own = found.partition("/")[2]
-    reference = open_fasta(files, fasta, own, _digests_of(metadata, attributes))
+    reference = open_fasta(files, fasta, own, read_digests(metadata, attributes))
     if reference.assembly.seqcol == attributes.get("seqcol_digest"):
         return reference
     return open_fasta(files, fasta, own)  # those digests are not of this FASTA, but of one that it has replaced
@@ -100,16 +100,6 @@ def _open_fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any], sec
             "give it as FASTA, or bring it into a reference store (`modos reference add`) and name its `assembly`",
         )
     return open_files_of(storage, attributes, secret)
-
-
-def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
-    """Return what is recorded of the sequences of a reference, by name."""
-    sequences = [metadata[link] for link in attributes.get("has_sequence", ()) if link in metadata]
-    return {
-        s["name"]: Digests(s["sequence_md5"], s["refget_digest"])
-        for s in sequences
-        if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")
-    }
 
 
 def find_new_sequences(

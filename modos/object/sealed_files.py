@@ -15,6 +15,7 @@ from modos.storage.verified import VerifiedFiles
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
     from modos.encryption.view import DecryptedView
+    from modos.reference.digests import Digests
     from modos.reference.memory_fasta import MemoryFasta
 
 
@@ -50,14 +51,20 @@ class SealedFiles:
         self.planner = Planner(self.view)
         self._fastas: dict[tuple[str, str], MemoryFasta] = {}
 
-    def open_fasta(self, fasta: str) -> MemoryFasta:
-        """Open a FASTA, by its key without the ending of an encrypted file, for programs that read it by a path."""
+    def open_fasta(self, fasta: str, digests: Mapping[str, Digests], seqcol: str | None) -> MemoryFasta:
+        """Open a FASTA, by its key without the ending of an encrypted file, for programs that read it by a path.
+
+        Parameters
+        ----------
+        digests, seqcol
+            What is recorded of its sequences, and of all of them.
+        """
         from modos.reference.memory_fasta import MemoryFasta
 
         now = fasta, self.view.stat(fasta).etag
         if now not in self._fastas:
             self._fastas = {known: one for known, one in self._fastas.items() if known[0] != fasta}
-            self._fastas[now] = MemoryFasta(self.view, fasta)
+            self._fastas[now] = MemoryFasta(self.view, fasta, digests, seqcol)
         return self._fastas[now]
 
 

@@ -20,7 +20,7 @@ from crypt4gh.lib import encrypt as crypt4gh_encrypt
 
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
-from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError
+from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, ModosError
 from modos.formats import index_names, plain_name
 from tests.faults.conftest import check_whole, killed_at, place  # noqa: F401 - a fixture
 from tests.support import commands
@@ -312,6 +312,26 @@ def test_the_memory_of_a_sealed_fasta_is_let_go(aligned, place, monkeypatch, tmp
     assert os.listdir(tmp_path / "tmp") == [] and count_memory() <= before
 
 
+def test_children_that_are_forked_do_not_share_the_memory(aligned):
+    """Each brings another contig; what one of them writes is no row of the index of the other."""
+    modo, wanted = aligned
+    modo.encrypt(ME.public)
+    file = modo.file("many.cram", secret_key=ME)
+    assert sum(1 for _ in file.fetch("c0")) == 24
+    children = []
+    for contig in ("c39", "c20", "c7"):
+        child = os.fork()
+        if not child:
+            try:
+                lines = [read.to_string() for read in file.fetch(contig)]
+                os._exit(lines != [line for line in wanted if line.split("\t")[2] == contig])
+            finally:
+                os._exit(2)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    assert [read.to_string() for read in file.fetch()] == wanted
+
+
 def test_a_cram_whose_fasta_alone_is_sealed_takes_the_key_for_it(aligned, monkeypatch, tmp_path):
     modo, wanted = aligned
     monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
@@ -455,3 +475,59 @@ def test_the_command_says_what_is_left_and_why(tmp_path, sources):
     assert "not encrypted, as it belongs to no element: mine.dict" in first
     second = told("encrypt", "-p", str(tmp_path / "me.pub"), str(folder))
     assert "encrypted 1 file" in second and "as not named" not in second and "mine.dict" in second
+
+
+def test_a_region_of_a_cram_takes_the_bases_below_it_alone_where_their_md5_is_recorded(example, tmp_path, monkeypatch):
+    """Equal to samtools for windows anywhere; without a record the whole contig is read, and compared with its MD5."""
+    from modos.encryption.view import DecryptedView
+    from modos.reference import memory_fasta
+
+    monkeypatch.setattr(memory_fasta, "_WHOLE", 0)
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
+    whole, taken = DecryptedView.iter_range, []
+
+    def counted(self, key, start, end, unit=1):
+        taken.append((key, end - start))
+        return whole(self, key, start, end, unit)
+
+    monkeypatch.setattr(DecryptedView, "iter_range", counted)
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    modo = MODO.open(tmp_path / "ex")
+    modo.encrypt(ME.public)
+    plain, reference = example / "ex" / "demo1.cram", example / "ex" / "reference.fa"
+
+    def compare(region):
+        lines = run("samtools", "view", "-T", reference, plain, region).decode().splitlines()
+        assert [r.to_string() for r in modo.stream_genomics("demo1.cram", region, secret_key=ME)] == lines
+
+    compare("chr1:30,001-30,500")
+    assert sum(size for key, size in taken if key == "reference.fa") > 50_000
+    modo.enrich_metadata(ME)
+    modo = MODO.open(tmp_path / "ex")
+    taken.clear()
+    compare("chr1:30,001-30,500")
+    assert 0 < sum(size for key, size in taken if key == "reference.fa") < 15_000
+    for start in range(1, 60_000, 7_001):
+        compare(f"chr1:{start}-{start + 900}")
+    compare("chr2")
+    compare("chr1")
+    assert [r.to_string() for r in modo.stream_genomics("demo1.cram", secret_key=ME)] == (
+        run("samtools", "view", "-T", reference, plain).decode().splitlines()
+    )
+
+
+def test_a_pipe_in_the_place_of_a_sealed_file_is_not_waited_for(tmp_path, sources):
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "m", "@type": "ReferenceGenome"}, sources / "mine.fa")
+    os.mkfifo(tmp_path / "ex" / "mine.fa.c4gh")
+    with pytest.raises(ModosError, match="mine.fa.c4gh exists already"):
+        modo.encrypt(ME.public)
+    assert modo.find_problems() == []
+    os.unlink(tmp_path / "ex" / "mine.fa.c4gh")
+    modo.encrypt(ME.public)
+    os.unlink(tmp_path / "ex" / "mine.fa.c4gh")
+    os.mkfifo(tmp_path / "ex" / "mine.fa.c4gh")
+    assert [finding.where for finding in modo.find_problems()] == ["reference/m"]
+    for read in (lambda: modo.verify_encryption(ME), lambda: modo.decrypt(ME), lambda: modo.reference("m", ME)):
+        with pytest.raises(ModosError, match="mine.fa"):
+            read()
