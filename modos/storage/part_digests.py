@@ -203,8 +203,12 @@ class DigestList:
     def table(self) -> bytes:
         """Head and group digests, which the root is the digest of."""
         view = memoryview(self.digests)
-        ranges = (self.layout.group_parts(group) for group in range(self.layout.groups))
-        return self.layout.head + b"".join(digest(view[DIGEST * first : DIGEST * beyond]) for first, beyond in ranges)
+        groups = (
+            (first, min(first + GROUP, beyond))
+            for begin, beyond in pairwise(self.layout.first_parts)
+            for first in range(begin, beyond, GROUP)
+        )
+        return self.layout.head + b"".join([digest(view[DIGEST * first : DIGEST * beyond]) for first, beyond in groups])
 
     @cached_property
     def root(self) -> str:
