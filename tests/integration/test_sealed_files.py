@@ -298,6 +298,17 @@ def test_a_cram_is_decoded_with_its_sealed_fasta(aligned, monkeypatch, tmp_path)
     assert modo.count("many.cram", secret_key=ME) == len(wanted)
 
 
+def test_a_region_of_a_plain_cram_is_decoded_where_its_containers_have_other_contigs_too(aligned, monkeypatch, tmp_path):
+    """The sequences come through the cache: from S3, or out of a FASTA without an index."""
+    modo, wanted = aligned
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("REF_PATH", raising=False)
+    monkeypatch.delenv("REF_CACHE", raising=False)
+    modo.storage.delete("many.fa.fai")
+    for contig in ("c7", "c39"):
+        assert lines_of(modo, contig, key=None) == [line for line in wanted if line.split("\t")[2] == contig]
+
+
 def test_the_memory_of_a_sealed_fasta_is_let_go(aligned, place, monkeypatch, tmp_path):  # noqa: F811
     modo, _ = aligned
     modo.encrypt(ME.public)
