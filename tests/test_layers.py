@@ -47,6 +47,8 @@ INSIDE = {
         {"document", "old_chunks"},
         {"commits", "tree"},
         {"journal", "newest", "part_lists", "stored_trees", "tracks"},
+        {"sealed_files"},
+        {"cram_references"},
         {
             "changes",
             "damage",

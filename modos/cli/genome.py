@@ -11,6 +11,7 @@ import typer
 from modos.cli.completion import complete_region
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines, show_rows
+from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
     from modos.tracks.genome import Genome
@@ -67,6 +68,11 @@ def init(
     chromosome_map: Annotated[
         Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of old and new names.")
     ] = None,
+    secret_key: Annotated[
+        Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to decrypt the FASTA of the reference with.")
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Store the genome plain, even if the FASTA is encrypted.")] = False,
 ) -> None:
     """Give an object a genome, from files; tracks are kept along it.
 
@@ -74,6 +80,9 @@ def init(
 
     modos genome init data/ex --sizes hg38.chrom.sizes --id hg38
     """
+    from modos.cli.secrets import load_optional_secret
+
+    secret = load_optional_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("reading the sequence") as advance:
         made = modo.add_genome(
@@ -86,6 +95,8 @@ def init(
             name_style=name_style,
             chromosome_map=chromosome_map,
             progress=advance,
+            secret_key=secret,
+            plain=plain,
         )
     contigs = modo.open_genome(made).contigs
     say(f"{made} of {modo.storage.url} has {count(len(contigs), 'contig')}, {count(sum(contigs.lengths.values()), 'base')}")

@@ -54,7 +54,7 @@ class EncryptedFiles:
         delete
             Remove the plain files when the object has the encrypted ones.
         elements
-            Ids; None for all data, without references.
+            Ids; None for all that have a file, references included.
         also_me
             Whether `seckey_path` is a recipient's key as well.
 
@@ -82,6 +82,12 @@ class EncryptedFiles:
         return encryption_changes.find_plain(
             Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys), elements
         )
+
+    def find_open(self) -> dict[str, str]:
+        """Find what is not encrypted: elements with data, and files of no element; each with the reason, in words."""
+        from modos.object import encryption_changes
+
+        return encryption_changes.find_open(self._object.storage, self._object.document)
 
     def decrypt(
         self,

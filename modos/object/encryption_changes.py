@@ -12,12 +12,24 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, header_key, is_array_path, is_encrypted, is_tree_path, plain_name
+from modos.formats import (
+    ENCRYPTED_SUFFIX,
+    ZARR,
+    header_key,
+    is_array_path,
+    is_encrypted,
+    is_list,
+    is_tree_path,
+    plain_name,
+)
+from modos.object.document import Document
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
+from modos.object.journal import ownership_of
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
+from modos.object.record import FOLDER
 from modos.object.transaction import Transaction
 from modos.object.tree_encryption import DecryptTree, ReplaceTreeHeader, open_tree_files, open_tree_header, seal_tree
 from modos.storage import Storage
@@ -93,7 +105,7 @@ def encrypt_elements(
     sender
         Secret key that encrypts the headers, and whose public key is recorded; None makes one for this use.
     chosen
-        The elements; None for all data, without references.
+        The elements; None for all that have a file, references included.
     delete
         Remove the plain files when all is committed.
 
@@ -138,6 +150,22 @@ def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen
     return [i for i, _ in select_plain(transaction.storage, _find_elements(transaction, chosen), recipients)]
 
 
+def find_open(storage: Storage, document: Document) -> dict[str, str]:
+    """Find elements whose data are not encrypted, and files that belong to no element; each with the reason, in words."""
+    paths = ((element_id, document.element(element_id).get("data_path") or "") for element_id in document.ids())
+    found = {
+        element_id: "as arrays are not" if is_array_path(path) else "as not named"
+        for element_id, path in paths
+        if path and not is_encrypted(path)
+    }
+    is_owned = ownership_of(document)
+    for info in storage.iter_files():
+        key = info.key
+        if not (is_owned(key) or is_encrypted(key) or is_list(key) or key.startswith((f"{ZARR}/", f"{FOLDER}/"))):
+            found[key] = "as it belongs to no element"
+    return found
+
+
 def decrypt_elements(
     transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None, chosen: Iterable[str] | None = None
 ) -> list[str]:
@@ -156,7 +184,7 @@ def decrypt_elements(
         The key does not decrypt one of them; nothing is changed.
     """
     storage, changed = transaction.storage, []
-    for element_id, attributes in _find_elements(transaction, chosen, every=True):
+    for element_id, attributes in _find_elements(transaction, chosen):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
@@ -262,7 +290,7 @@ def _reencrypt_headers(
 ) -> list[str]:
     """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones."""
     storage, changed = transaction.storage, []
-    for element_id, attributes in _find_elements(transaction, chosen, every=True):
+    for element_id, attributes in _find_elements(transaction, chosen):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
@@ -335,10 +363,8 @@ def _reencrypt_tree(
     transaction.convert_file(element_id, changes, partial(ReplaceTreeHeader, head=head))
 
 
-def _find_elements(
-    transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False
-) -> list[tuple[str, dict[str, Any]]]:
-    """Find the chosen elements, with their attributes; each has a file."""
+def _find_elements(transaction: Transaction, chosen: Iterable[str] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Find the chosen elements, with their attributes; each has a file. If none are named, all that have one, references too."""
     view = transaction.view
     if chosen:
         found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]
@@ -348,7 +374,7 @@ def _find_elements(
             if is_array_path(attributes["data_path"]):
                 raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
         return found
-    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
+    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids())
     return [
         (i, attributes)
         for i, attributes in all_of_them

@@ -186,9 +186,11 @@ class MODO:
         InvalidInputError
             The object alone is named; or the name of one file is the id of another one's element.
         """
-        from modos.remote.urls import settle_query
+        file = os.fspath(file)
+        if "?" in file and is_remote(file):
+            from modos.remote.urls import settle_query
 
-        file = settle_query(os.fspath(file))
+            file = settle_query(file)
         file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
@@ -613,6 +615,7 @@ class MODO:
 
     encrypt = delegate("_encryption", EncryptedFiles.encrypt)
     find_plain = delegate("_encryption", EncryptedFiles.find_plain)
+    find_open = delegate("_encryption", EncryptedFiles.find_open)
     decrypt = delegate("_encryption", EncryptedFiles.decrypt)
     share = delegate("_encryption", EncryptedFiles.share)
     revoke = delegate("_encryption", EncryptedFiles.revoke)
