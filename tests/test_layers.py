@@ -47,7 +47,7 @@ INSIDE = {
         {"document", "old_chunks"},
         {"commits", "tree"},
         {"journal", "newest", "part_lists", "stored_trees", "tracks"},
-        {"changes", "damage", "finding", "healing", "leftovers", "references", "track_sequence", "transfer"},
+        {"changes", "damage", "finding", "healing", "kept_arrays", "leftovers", "references", "track_sequence", "transfer"},
         {
             "array_checks",
             "file_checks",
@@ -60,7 +60,7 @@ INSIDE = {
             "tree_checks",
             "tree_encryption",
         },
-        {"checking", "copying", "repair_plan", "sampling"},
+        {"array_encryption", "checking", "copying", "repair_plan", "sampling", "sealed_tracks"},
         {"array_recording", "array_repairs", "pack_writer"},
         {"repairing"},
         {"file_encryption", "transaction"},

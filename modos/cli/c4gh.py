@@ -86,7 +86,7 @@ def encrypt(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if no key at hand decrypts the result.")] = False,
 ) -> None:
-    """Encrypt the data files of an object with their indexes, in one commit.
+    """Encrypt the data of an object in one commit: files with their indexes, Zarr trees, tracks and other arrays.
 
     modos c4gh encrypt -p recipient.pub data/ex
 
@@ -96,7 +96,6 @@ def encrypt(
     from modos.encryption.at_hand import find_own_key
     from modos.encryption.keys import as_public_keys
     from modos.errors import listing
-    from modos.formats import is_array_path
 
     recipients = as_public_keys(public_key or [])
     sender = load_optional_secret(secret_key, passphrase_file)
@@ -115,9 +114,16 @@ def encrypt(
         if changed
         else f"nothing to do: every file of {place} is encrypted already"
     )
-    plain = [i for i, a in modo.metadata.items() if is_array_path(a.get("data_path") or "")]
-    if plain and not elements:
-        say(f"not encrypted, as arrays are not: {listing(plain)}")
+    if open_still := [] if elements else _find_plain_references(modo):
+        say(f"not encrypted, as references are where they are named: {listing(open_still)}")
+
+
+def _find_plain_references(modo: MODO) -> list[str]:
+    """Find the references whose sequences are in the object, and not encrypted."""
+    from modos.formats import is_encrypted
+
+    paths = {i: a.get("data_path") for i, a in modo.metadata.items() if i.startswith("reference/")}
+    return [i for i, path in paths.items() if path and not is_encrypted(path)]
 
 
 @app.command(cls=accept_spellings("c4gh decrypt"))
@@ -129,7 +135,7 @@ def decrypt(
     sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Decrypt the data files of an object with their indexes, in one commit.
+    """Decrypt the data of an object in one commit: files with their indexes, Zarr trees, tracks and other arrays.
 
     modos c4gh decrypt -s recipient.sec data/ex
 

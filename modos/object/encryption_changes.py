@@ -13,8 +13,10 @@ from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, header_key, is_array_path, is_encrypted, is_tree_path, plain_name
+from modos.object.array_encryption import choose_name, plan_opening, plan_sealing, refuse_kept
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
+from modos.object.kept_arrays import has_arrays
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
@@ -100,13 +102,23 @@ def encrypt_elements(
     Raises
     ------
     InvalidInputError
-        No recipient; or some file is encrypted already, and not for all of them.
+        No recipient; or some file is encrypted already, and not for all of them;
+        or arrays are to stay plain as well.
     """
     all_of_them, changed = tuple(dict.fromkeys(recipients)), []
-    for element_id, attributes in select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them):
+    plain = select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them)
+    refuse_kept([] if delete else [i for i, attributes in plain if is_array_path(attributes["data_path"])])
+    for element_id, attributes in plain:
         path = attributes["data_path"]
-        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+        if not is_array_path(path) and has_arrays(transaction.view, element_id):
+            logger.warning("%s: %s is encrypted, and the arrays that it has in data.zarr stay as they are", element_id, path)
         by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
+        if is_array_path(path):
+            by |= {"recipients": [str(recipient) for recipient in all_of_them]}
+            _encrypt_arrays(transaction, element_id, all_of_them, sender or SecretKey.random(), by)
+            changed.append(element_id)
+            continue
+        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
         if is_tree_path(path):
             by |= {"recipients": [str(recipient) for recipient in all_of_them]}
             transaction.convert_file(
@@ -133,6 +145,14 @@ def encrypt_elements(
     return changed
 
 
+def _encrypt_arrays(
+    transaction: Transaction, element_id: str, recipients: Sequence[PublicKey], sender: SecretKey, by: Mapping[str, Any]
+) -> None:
+    storage, view = transaction.storage, transaction.view
+    target = transaction.free_key(choose_name(view, element_id) + ENCRYPTED_SUFFIX)
+    transaction.set_arrays(*plan_sealing(storage, view, element_id, target, recipients, sender, by))
+
+
 def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
     """Find the elements that `encrypt_elements` would change; raises what it would."""
     return [i for i, _ in select_plain(transaction.storage, _find_elements(transaction, chosen), recipients)]
@@ -155,13 +175,17 @@ def decrypt_elements(
     DecryptError
         The key does not decrypt one of them; nothing is changed.
     """
-    storage, changed = transaction.storage, []
+    storage, changed, of_arrays = transaction.storage, [], transaction.view.sealed_arrays()
     for element_id, attributes in _find_elements(transaction, chosen, every=True):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
         if is_tree_path(path):
             files = open_tree_files(storage, attributes, secret, senders)
+            if element_id in of_arrays:
+                transaction.set_arrays(*plan_opening(transaction.view, element_id, files))
+                changed.append(element_id)
+                continue
             target = transaction.free_key(plain_name(path))
             transaction.convert_file(element_id, {"data_path": target}, partial(DecryptTree, files=files, target=target))
             changed.append(element_id)
@@ -338,19 +362,19 @@ def _reencrypt_tree(
 def _find_elements(
     transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Find the chosen elements, with their attributes; each has a file."""
+    """Find the chosen elements, with their attributes; each has a file or arrays."""
     view = transaction.view
     if chosen:
         found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]
         for element_id, attributes in found:
             if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
-            if is_array_path(attributes["data_path"]):
-                raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
+            if is_array_path(attributes["data_path"]) and not has_arrays(view, element_id):
+                raise NotFoundError(f"{element_id} has no arrays of its own", "see with `modos show --zarr` where they are")
         return found
     all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
     return [
         (i, attributes)
         for i, attributes in all_of_them
-        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
+        if attributes.get("data_path") and (not is_array_path(attributes["data_path"]) or has_arrays(view, i))
     ]

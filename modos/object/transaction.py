@@ -188,6 +188,8 @@ class Transaction:
         changes = incoming.refuse_by_hand(element_id, self._settle(element_id, given, base), base)
         source = self._open_source(source_file)
         target = changes.get("data_path")
+        if source is not None or (target and name_of(target) != name_of(base.get("data_path") or "")):
+            self._refuse_sealed_arrays(element_id)
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
         if source is not None and not isinstance(source, Path):
@@ -573,6 +575,13 @@ class Transaction:
         changes["data_path"] = target
         return moving.find_pairs_to_move(self.storage, base, target)
 
+    def _refuse_sealed_arrays(self, element_id: str) -> None:
+        if element_id in self.view.sealed_arrays():
+            raise InvalidInputError(
+                f"{element_id} is kept as arrays, which are encrypted, and no file takes their place",
+                "decrypt it first (`modos c4gh decrypt`); the data of tracks are changed with `modos track`",
+            )
+
     def _refuse_owned(self, element_id: str, path: str | None) -> None:
         owner = element_id if path is None else self.view.data_paths().get(path, element_id)
         if owner != element_id:
@@ -662,6 +671,9 @@ def _sizes(document: Document, keys: frozenset[str]) -> dict[str, int | None]:
     for path in folders & document.nodes.keys():
         from modos.tracks.zarr_layout import ArraySpec
 
+        if "shard_sizes" not in document.nodes[path].get("attributes", {}):  # of others: nothing says which chunks it has
+            sizes |= {key: None for key in keys if key.startswith(f"{ZARR}/{path}/c/")}
+            continue
         spec = ArraySpec.from_node(path, document.nodes[path])
         sizes |= spec.files()
     return sizes

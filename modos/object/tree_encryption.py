@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,33 +121,51 @@ class DecryptTree(_NewFiles):
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the plain files; returns what the element says of them."""
-
-        def write(name: str, pieces: Iterator[bytes]) -> tuple[str, DigestList]:
-            size, digests = self.files.sizes[name], PartHasher()
-            put_file(log, f"{self.target}/{name}", size, digests.pass_on(pieces))
-            if progress:
-                progress(size)
-            return name, digests.finish()
-
-        def write_small(content: tuple[str, list[bytes]], _: threading.Event) -> tuple[str, DigestList]:
-            return write(content[0], iter(content[1]))
-
-        large: list[tuple[str, DigestList]] = []
-
-        def iter_small() -> Iterator[tuple[str, list[bytes]]]:
-            for name, pieces in self.files.iter_contents():
-                if self.files.sizes[name] <= SMALL:
-                    yield name, list(pieces)
-                else:
-                    large.append(write(name, pieces))
-
-        small = list(fetch_ahead(write_small, iter_small(), *_workers(log.storage), wait=True))
-        made = Manifest.make(self.target, dict([*small, *large]))
+        made = Manifest.make(self.target, write_files(log, self.files, lambda name: f"{self.target}/{name}", progress))
         if made.root != self.change.base.get("plain_digest", made.root):
             raise DecryptError(f"{self.files.url}: what is in it is not what was sealed")
         write_manifest(log, made)
         log.storage.flush()
         return {"data_size": made.size, "data_digest": made.root} | dict.fromkeys(SLOTS_OF_SEALED)
+
+
+def write_files(
+    log: WriteLog, files: TreeFiles, place: Callable[[str], str | None], progress: Progress | None
+) -> dict[str, DigestList]:
+    """Write the files of a tree that is decrypted; returns the digests of each by its name.
+
+    Parameters
+    ----------
+    place
+        Gives the key of a file by its name; None of one that is read, and not written.
+    """
+
+    def write(name: str, pieces: Iterator[bytes]) -> tuple[str, DigestList]:
+        size, digests, key = files.sizes[name], PartHasher(), place(name)
+        passing = digests.pass_on(pieces)
+        if key is None:
+            for _ in passing:
+                pass
+        else:
+            put_file(log, key, size, passing)
+        if progress:
+            progress(size)
+        return name, digests.finish()
+
+    def write_small(content: tuple[str, list[bytes]], _: threading.Event) -> tuple[str, DigestList]:
+        return write(content[0], iter(content[1]))
+
+    large: list[tuple[str, DigestList]] = []
+
+    def iter_small() -> Iterator[tuple[str, list[bytes]]]:
+        for name, pieces in files.iter_contents():
+            if files.sizes[name] <= SMALL:
+                yield name, list(pieces)
+            else:
+                large.append(write(name, pieces))
+
+    small = list(fetch_ahead(write_small, iter_small(), *_workers(log.storage), wait=True))
+    return dict([*small, *large])
 
 
 @dataclass(frozen=True)
