@@ -76,7 +76,9 @@ class ArrayFiles(TreeFiles):
         try:
             data, _ = self._files.read_part(f"{self._folder}/{name}", start, end)
         except NotFoundError:
-            raise IntegrityError(f"{self.url}/{name} is gone", _HINT) from None
+            raise IntegrityError(
+                f"{self.url}/{name} is gone", "try again if somebody else changes the object; else see `modos check`"
+            ) from None
         if len(data) != end - start:
             raise TruncatedStream(f"{self.url}/{name} ends before byte {end:,}", _HINT)
         return data

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from modos.encryption.keys import SecretKey
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import ConflictError, InvalidInputError, NotFoundError
 from modos.formats import ZARR
 from modos.object.document import Document
 from modos.object.kept_arrays import read_nodes
@@ -75,7 +75,13 @@ class SealedArrays:
         ]
         opened, manifest = fetch_ahead(lambda call, _: call(), calls, 2)
         files = DecryptedFiles(OpenFiles(storage) if storage.has_paths else storage, manifest, opened, self._segments)
-        return _SealedReader(storage, files, element_id, self._chunks), read_nodes(files, element_id)
+        try:
+            return _SealedReader(storage, files, element_id, self._chunks), read_nodes(files, element_id)
+        except NotFoundError:
+            raise ConflictError(
+                f"{storage.url}/{files.body} is gone: {element_id} was changed or removed by somebody else meanwhile",
+                "open the object again; if it stays so, see `modos check`",
+            ) from None
 
 
 class _SealedReader(Reader):
