@@ -114,16 +114,15 @@ def encrypt(
         if changed
         else f"nothing to do: every file of {place} is encrypted already"
     )
-    if open_still := [] if elements else _find_plain_references(modo):
-        say(f"not encrypted, as references are where they are named: {listing(open_still)}")
+    if plain := [] if elements else _find_plain_genomes(modo):
+        say(f"not encrypted, as references are only if they are named: {listing(plain)}")
 
 
-def _find_plain_references(modo: MODO) -> list[str]:
-    """Find the references whose sequences are in the object, and not encrypted."""
-    from modos.formats import is_encrypted
+def _find_plain_genomes(modo: MODO) -> list[str]:
+    """Find the references that are kept as arrays, which are not encrypted."""
+    from modos.formats import is_array_path
 
-    paths = {i: a.get("data_path") for i, a in modo.metadata.items() if i.startswith("reference/")}
-    return [i for i, path in paths.items() if path and not is_encrypted(path)]
+    return [i for i, a in modo.metadata.items() if i.startswith("reference/") and is_array_path(a.get("data_path") or "")]
 
 
 @app.command(cls=accept_spellings("c4gh decrypt"))

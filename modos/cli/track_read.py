@@ -144,7 +144,7 @@ def _number(value: float | None) -> str:
 
 
 def _choose_tracks(genome: Genome, names: list[str] | None) -> list[Track]:
-    return [genome.track(name) for name in names] if names else list(genome.tracks.values())
+    return genome.check_tracks(names or None)
 
 
 def _regions(genome: Genome, texts: Iterable[str] | None, file: str | None) -> list[Region]:

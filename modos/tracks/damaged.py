@@ -42,6 +42,10 @@ class DamagedTrack(Track):
             raise AttributeError(name)
         self._refuse()
 
+    def check(self) -> None:
+        """Raise what is wrong with it."""
+        self._refuse()
+
     def describe(self) -> dict[str, Any]:
         """Return what a listing says of the track."""
         self._refuse()

@@ -146,6 +146,12 @@ class Genome(Mapping[str, ContigView]):
             )
         return self.tracks[name]
 
+    def check_tracks(self, names: Iterable[str] | None = None) -> list[Track]:
+        """Return some tracks, or all, when all of them are open, several at once; raise what keeps one from being read."""
+        chosen = list(self.tracks.values()) if names is None else [self.track(name) for name in names]
+        list(pool("tracks", READERS).map(lambda track: track.check(), chosen))
+        return chosen
+
     @property
     def num_tracks_continuous(self) -> int:
         """Number of tracks."""

@@ -51,6 +51,10 @@ class LateTrack(Track):
             raise AttributeError(name)
         return getattr(self.opened, name)
 
+    def check(self) -> None:
+        """Open the track."""
+        self.opened  # noqa: B018 - opened when it is asked for
+
     def describe(self) -> dict[str, Any]:
         """Return what a listing says of the track."""
         return self.opened.describe() | {"encrypted": True}
