@@ -119,10 +119,9 @@ def encrypt(
 
 
 def _find_plain_genomes(modo: MODO) -> list[str]:
-    """Find the references that are kept as arrays, which are not encrypted."""
-    from modos.formats import is_array_path
-
-    return [i for i, a in modo.metadata.items() if i.startswith("reference/") and is_array_path(a.get("data_path") or "")]
+    """Find the references whose sequence is kept as an array, which is not encrypted."""
+    folders = [path.rpartition("/") for path in modo.list_nodes() if path.startswith("reference/")]
+    return [i for i, _, name in folders if name.startswith("sequence-")]
 
 
 @app.command(cls=accept_spellings("c4gh decrypt"))

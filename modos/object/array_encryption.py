@@ -31,11 +31,10 @@ from modos.trees.tree_files import TreeFiles
 
 def choose_name(document: Document, element_id: str) -> str:
     """Choose what the tree of an element's arrays is called: like the element, where no file is called so."""
-    names = [name_of(path) for path in document.data_paths()]
-    taken = {ZARR, *names, *(beside for name in names for beside in companion_names(name))}
+    taken = {ZARR, *map(name_of, document.data_paths())}
     stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", element_id.partition("/")[2]).lstrip(".") or "arrays"
     candidates = (f"{stem}{TREE_SUFFIX}", *(f"{stem}-{number}{TREE_SUFFIX}" for number in range(2, 10_000)))
-    return next(name for name in candidates if name not in taken)
+    return next(name for name in candidates if taken.isdisjoint((name, *companion_names(name))))
 
 
 def plan_sealing(

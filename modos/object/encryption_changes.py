@@ -14,9 +14,10 @@ from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, header_key, is_array_path, is_encrypted, is_tree_path, plain_name
 from modos.object.array_encryption import choose_name, plan_opening, plan_sealing, refuse_kept
-from modos.object.encryption_plan import select_plain
+from modos.object.document import Document
+from modos.object.encryption_plan import Found, select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
-from modos.object.kept_arrays import has_arrays
+from modos.object.kept_arrays import find_with_arrays, lies_elsewhere
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
@@ -107,11 +108,10 @@ def encrypt_elements(
     """
     all_of_them, changed = tuple(dict.fromkeys(recipients)), []
     plain = select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them)
+    _warn_of_open_arrays(transaction.view, plain, is_all=not chosen)
     refuse_kept([] if delete else [i for i, attributes in plain if is_array_path(attributes["data_path"])])
     for element_id, attributes in plain:
         path = attributes["data_path"]
-        if not is_array_path(path) and has_arrays(transaction.view, element_id):
-            logger.warning("%s: %s is encrypted, and the arrays that it has in data.zarr stay as they are", element_id, path)
         by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
         if is_array_path(path):
             by |= {"recipients": [str(recipient) for recipient in all_of_them]}
@@ -143,6 +143,17 @@ def encrypt_elements(
         )
         changed.append(element_id)
     return changed
+
+
+def _warn_of_open_arrays(view: Document, plain: Iterable[Found], *, is_all: bool) -> None:
+    """Warn of arrays that stay plain where elements are encrypted."""
+    with_arrays = find_with_arrays(view)
+    for element_id in lies_elsewhere(view) if is_all else ():
+        logger.warning("%s: its arrays are not below it, and stay as they are", element_id)
+    for element_id, attributes in plain:
+        path = attributes["data_path"]
+        if not is_array_path(path) and element_id in with_arrays:
+            logger.warning("%s: %s is encrypted, and the arrays that it has in data.zarr stay as they are", element_id, path)
 
 
 def _encrypt_arrays(
@@ -363,18 +374,18 @@ def _find_elements(
     transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False
 ) -> list[tuple[str, dict[str, Any]]]:
     """Find the chosen elements, with their attributes; each has a file or arrays."""
-    view = transaction.view
+    view, with_arrays = transaction.view, find_with_arrays(transaction.view)
     if chosen:
         found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]
         for element_id, attributes in found:
             if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
-            if is_array_path(attributes["data_path"]) and not has_arrays(view, element_id):
+            if is_array_path(attributes["data_path"]) and element_id not in with_arrays:
                 raise NotFoundError(f"{element_id} has no arrays of its own", "see with `modos show --zarr` where they are")
         return found
     all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
     return [
         (i, attributes)
         for i, attributes in all_of_them
-        if attributes.get("data_path") and (not is_array_path(attributes["data_path"]) or has_arrays(view, i))
+        if attributes.get("data_path") and (not is_array_path(attributes["data_path"]) or i in with_arrays)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modos.errors import IntegrityError, NotFoundError, TruncatedStream
-from modos.formats import ZARR
+from modos.formats import ZARR, is_array_path
 from modos.object.document import SEALED, Document, group_node
 from modos.object.shape import Malformed, check_dict, check_node, read_json
 from modos.storage import Storage
@@ -24,9 +24,20 @@ _HINT = "see what is wrong with `modos check`"
 Nodes = Mapping[str, dict[str, Any]]
 
 
-def has_arrays(document: Document, element_id: str) -> bool:
-    """Return whether there are arrays below an element."""
-    return any(node.get("node_type") == "array" for node in document.arrays_of(element_id).values())
+def find_with_arrays(document: Document) -> set[str]:
+    """Find the elements that have arrays below them."""
+    arrays = (path.split("/") for path, node in document.nodes.items() if node.get("node_type") == "array")
+    return {"/".join(parts[:2]) for parts in arrays if len(parts) > 2}
+
+
+def lies_elsewhere(document: Document) -> list[str]:
+    """List the elements whose arrays are not below them: they are an array themselves, or name those of another place."""
+    arrays = [path for path, node in document.nodes.items() if node.get("node_type") == "array"]
+    paths = {i: document.element(i).get("data_path") or "" for i in document.ids()} if arrays else {}
+    places = {i: path.removeprefix(f"{ZARR}/") for i, path in paths.items() if is_array_path(path)}
+    with_arrays = find_with_arrays(document)
+    others = {i: place for i, place in places.items() if i not in with_arrays}
+    return [i for i, place in others.items() if any(f"{array}/".startswith(f"{place}/") for array in arrays)]
 
 
 def marker_of(element_id: str) -> str:

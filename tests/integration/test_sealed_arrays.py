@@ -537,3 +537,23 @@ def test_each_command_reads_real_tracks_with_the_key(commands, tmp_path, shared_
     assert (
         commands("track", "export", "ex", "phyloP", "-O", "wig").stdout == before["track", "export", "ex", "phyloP", "-O", "wig"]
     )
+
+
+def test_arrays_that_stay_open_are_told(tmp_path, caplog):
+    """An array that is an element itself, and arrays beside a file, are not sealed: a warning names the element."""
+    (tmp_path / "g.fa").write_text(">chr1\nACGT\n")
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_element({"id": "hg", "@type": "ReferenceGenome"}, tmp_path / "g.fa")
+    modo.add_genome(reference="hg")
+    modo.add_element({"id": "x", "@type": "Array", "data_path": "x.zarr", "data_format": "Zarr"})
+    root = zarr.open_group(tmp_path / "ex" / "data.zarr", mode="r+", use_consolidated=False)
+    attributes = dict(root["data/x"].attrs) | {"data_path": "data/x"}
+    del root["data/x"]
+    root.create_array("data/x", data=np.arange(10)).attrs.update(attributes)
+    zarr.consolidate_metadata(tmp_path / "ex" / "data.zarr")
+    modo = MODO.open(tmp_path / "ex")
+    assert modo.encrypt(ME.public) == [] and "data/x: its arrays are not below it" in caplog.text
+    with pytest.raises(NotFoundError, match="data/x has no arrays of its own"):
+        modo.encrypt(ME.public, elements=["data/x"])
+    assert modo.encrypt(ME.public, elements=["reference/hg"]) == ["reference/hg"]
+    assert "reference/hg: g.fa is encrypted, and the arrays that it has in data.zarr stay as they are" in caplog.text
