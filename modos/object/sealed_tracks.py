@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from modos.encryption.keys import SecretKey
-from modos.errors import ConflictError, InvalidInputError, NotFoundError
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import ZARR
+from modos.object import commits
 from modos.object.document import Document
 from modos.object.kept_arrays import read_nodes
 from modos.object.stored_trees import load_manifest
@@ -73,14 +74,22 @@ class SealedArrays:
             lambda: open_tree_header(storage, attributes, self._secret),
             lambda: load_manifest(storage, attributes),
         ]
-        opened, manifest = fetch_ahead(lambda call, _: call(), calls, 2)
-        files = DecryptedFiles(OpenFiles(storage) if storage.has_paths else storage, manifest, opened, self._segments)
         try:
+            opened, manifest = fetch_ahead(lambda call, _: call(), calls, 2)
+            files = DecryptedFiles(OpenFiles(storage) if storage.has_paths else storage, manifest, opened, self._segments)
             return _SealedReader(storage, files, element_id, self._chunks), read_nodes(files, element_id)
-        except NotFoundError:
+        except (IntegrityError, NotFoundError) as error:
+            self._refuse_changed(element_id)
+            if isinstance(error, IntegrityError):
+                raise
+            raise IntegrityError(error.message, "restore it from a copy of the object") from None
+
+    def _refuse_changed(self, element_id: str) -> None:
+        """Raise ConflictError where somebody else has changed an element since the object was opened."""
+        newest = commits.load(self._storage)
+        if element_id not in newest or newest.element(element_id) != self._document.element(element_id):
             raise ConflictError(
-                f"{storage.url}/{files.body} is gone: {element_id} was changed or removed by somebody else meanwhile",
-                "open the object again; if it stays so, see `modos check`",
+                f"{element_id} was changed or removed by somebody else meanwhile", "open the object again"
             ) from None
 
 

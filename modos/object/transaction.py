@@ -188,8 +188,8 @@ class Transaction:
         changes = incoming.refuse_by_hand(element_id, self._settle(element_id, given, base), base)
         source = self._open_source(source_file)
         target = changes.get("data_path")
-        if source is not None or (target and name_of(target) != name_of(base.get("data_path") or "")):
-            self._refuse_sealed_arrays(element_id)
+        if element_id in self.view.sealed_arrays():
+            target = self._settle_sealed_arrays(element_id, base, changes, source)
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
         if source is not None and not isinstance(source, Path):
@@ -575,12 +575,19 @@ class Transaction:
         changes["data_path"] = target
         return moving.find_pairs_to_move(self.storage, base, target)
 
-    def _refuse_sealed_arrays(self, element_id: str) -> None:
-        if element_id in self.view.sealed_arrays():
+    def _settle_sealed_arrays(
+        self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any], source: object
+    ) -> str | None:
+        """Refuse other data for an element whose arrays are encrypted; the place of its arrays means what it has."""
+        if changes.get("data_path") in (base["data_path"], f"{ZARR}/{element_id}"):
+            del changes["data_path"]
+        is_other = "data_path" in changes and name_of(changes["data_path"] or "") != name_of(base["data_path"])
+        if source is not None or is_other:
             raise InvalidInputError(
                 f"{element_id} is kept as arrays, which are encrypted, and no file takes their place",
                 "decrypt it first (`modos c4gh decrypt`); the data of tracks are changed with `modos track`",
             )
+        return changes.get("data_path")
 
     def _refuse_owned(self, element_id: str, path: str | None) -> None:
         owner = element_id if path is None else self.view.data_paths().get(path, element_id)

@@ -265,6 +265,8 @@ def test_changes_that_need_no_key_are_made_and_the_others_are_refused(sealed, tm
         sealed.update_element("data/steps", {}, path)
     with pytest.raises(InvalidInputError, match="kept as arrays, which are encrypted"):
         sealed.update_element("data/steps", {"data_path": "other.zarr"})
+    with pytest.raises(InvalidInputError, match="kept as arrays, which are encrypted"):
+        sealed.update_element("reference/genome", {"data_path": None, "assembly": "hg38"})
     with pytest.raises(AlreadyExistsError, match="there is a track steps already"):
         sealed.add_track("steps", str(path))
     with pytest.raises(InvalidInputError, match="data/masked"):
@@ -368,6 +370,34 @@ def test_two_writers(place, modo):  # noqa: F811
         other.encrypt(ME.public, elements=["data/new"])
     assert modo.find_problems() == []
     assert place.open(modo.storage.url).open_genome(secret_key=ME).track("new").total.n == 900
+
+
+def test_what_others_change_meanwhile_is_told(sealed, place):  # noqa: F811
+    """A genome that was opened before: tracks that are read for the first time now say that somebody has changed them."""
+    for change in (
+        lambda modo: modo.share(ME, HER.public, ["data/steps"]),
+        lambda modo: modo.revoke(ME, HER.public, ["data/steps"], rotate=True),
+        lambda modo: modo.decrypt(ME, elements=["data/steps"]),
+        lambda modo: modo.remove_element("data/steps"),
+    ):
+        genome, other = place.open(sealed.storage.url).open_genome(secret_key=ME), place.open(sealed.storage.url)
+        assert are_same_values(genome.track("masked").values("chr1"), MASKED["chr1"])
+        change(other)
+        with pytest.raises(ConflictError, match="data/steps"):
+            genome.track("steps").values("chr1")
+        assert are_same_values(genome.track("masked").values("chr2"), MASKED["chr2"])
+        if "data/steps" in other.metadata and not other["data/steps"]["data_path"].endswith(".c4gh"):
+            other.encrypt(ME.public)
+
+
+def test_a_description_of_before_fits(sealed):
+    """The place of the arrays means the encrypted ones, too: what a description of the plain object says changes nothing."""
+    before = sealed["data/steps"]
+    sealed.update_element("data/steps", {"data_path": "data.zarr/data/steps", "description": "Steps"})
+    assert dict(sealed["data/steps"]) == dict(before) | {"description": "Steps"}
+    sealed.update_element("data/steps", {"data_path": "steps.zarr", "description": "More"})
+    assert sealed["data/steps"]["data_path"] == "steps.zarr.c4gh"
+    check_truth(sealed, secret_key=ME)
 
 
 def test_arrays_that_appear_beside_are_not_left_open(modo):
