@@ -78,7 +78,8 @@ def list_(
     found = open_genome(place, genome, secret_key, passphrase_file)
     locked = [track for track in found.tracks.values() if isinstance(track, LockedTrack)]
     damaged = [track for track in found.tracks.values() if isinstance(track, DamagedTrack) and track not in locked]
-    rows = [_describe(track) for track in found.tracks.values() if not isinstance(track, DamagedTrack)]
+    sound = found.check_tracks([name for name, track in found.tracks.items() if not isinstance(track, DamagedTrack)])
+    rows = list(map(_describe, sound))
     names = [{"name": track.name, "id": track.element_id, "encrypted": True} for track in locked]
     if json:
         wrong = [{"name": track.name, "id": track.element_id, "error": track.error.message} for track in damaged]
