@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from modos import DISTRIBUTION, OTHER_DISTRIBUTION
 from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
-from modos.formats import ROOT_KEYS, is_file_path, object_of
+from modos.formats import ROOT_KEYS, files_name, is_file_path, object_of
 from modos.object import commits
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.remote import tokens
@@ -241,8 +241,9 @@ def _check_served_reading(endpoint: str, services: Services) -> Diagnosis:
 
 
 def _read_some(storage: Storage) -> None:
-    """Read the metadata of an object and the first byte of a file, where it has one."""
-    for path in sorted(filter(is_file_path, commits.load(storage).data_paths()))[:1]:
+    """Read the metadata of an object and the first byte of a file, or of the list of a tree, where it has one."""
+    for data_path in sorted(commits.load(storage).data_paths())[:1]:
+        path = data_path if is_file_path(data_path) else files_name(data_path)
         if not storage.read_part(path, 0, 1)[0] and storage.stat(path).size:
             raise ProtocolError(f"{storage.url}/{path}: a byte was asked for, and none came")
 

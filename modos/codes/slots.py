@@ -19,12 +19,13 @@ def slot_of(prefix: str | None) -> str | None:
 
 @cache
 def enumerations() -> dict[str, str]:
-    """Return the slots with enumerated values, and the name of the schema's enumeration for each."""
+    """Return the slots whose enumerated values have meanings, and the name of the schema's enumeration for each."""
+    coded = {enumeration for enumeration, *_ in _rows()}
     found = {
         name: slot["range"]
         for described in tables()["classes"].values()
         for name, slot in described["slots"].items()
-        if slot["range"] in tables()["enums"]
+        if slot["range"] in coded
     }
     return dict(sorted(found.items()))
 
@@ -43,10 +44,15 @@ def check_slot(slot: str) -> str:
 @cache
 def meanings(slot: str) -> tuple[tuple[Code, Term], ...]:
     """Return the values of a slot with enumerated values, each with its meaning."""
-    rows = files("modos.codes").joinpath("meanings.tsv").read_text(encoding="utf-8").splitlines()
-    fields = [row.split("\t") for row in rows[1:]]
     return tuple(
         (Code(value, label, uri), Term(uri, ((value, LABEL), *((name, EXACT) for name in (label, *names.split("|")) if name))))
-        for enumeration, value, uri, label, names in fields
+        for enumeration, value, uri, label, names in _rows()
         if enumeration == enumerations()[slot]
     )
+
+
+@cache
+def _rows() -> list[list[str]]:
+    """Read the table of meanings: enumeration, value, URI, label, and other names."""
+    rows = files("modos.codes").joinpath("meanings.tsv").read_text(encoding="utf-8").splitlines()
+    return [row.split("\t") for row in rows[1:]]

@@ -235,7 +235,9 @@ def _send(
     """Send one file, or find that it is there."""
     source, target = plan.source, plan.target
     if file.expected.record and file.size <= _SMALL and file.key not in plan.left:
-        target.put_new(file.key, b"".join(iter_checked(source, target, file, shards, progress)))
+        target.put_new(file.key, shards.read_part(file.key, 0, file.size)[0])
+        if progress:
+            progress(file.size)
         return
     if target.exists(file.key):  # left by an interrupted copy
         if is_whole(source, target, file):

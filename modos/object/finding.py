@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from modos.remote.services import Services
 
 
-_HOW_TO_OPEN = 'open it in Python: MODO(...)["{0}"].to_zarr(), to_anndata() and others; `modos show --zarr` shows what is in it'
+HOW_TO_OPEN = 'open it in Python: MODO(...)["{0}"].to_zarr(), to_anndata() and others; `modos show --zarr` shows what is in it'
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
@@ -90,7 +90,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     trees = {a["data_path"]: element_id for element_id, a in metadata.items() if is_tree_path(a.get("data_path") or "")}
     if inside := [path for path in trees if within.startswith(f"{path}/")]:
         raise InvalidInputError(
-            f"{name_of(inside[0])} in {storage.url} is a Zarr tree, and no file", _HOW_TO_OPEN.format(trees[inside[0]])
+            f"{name_of(inside[0])} in {storage.url} is a Zarr tree, and no file", HOW_TO_OPEN.format(trees[inside[0]])
         )
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)

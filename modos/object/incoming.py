@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from modos.encryption.writing import SealedFile
 
 logger = logging.getLogger(__name__)
+
+
+def may_be_tree(source: str | Path) -> bool:
+    """Return whether a source can be a Zarr tree: a folder, a zip file, or a place at S3."""
+    text = os.fspath(source)
+    return text.startswith("s3://") or text.lower().endswith(".zip") or os.path.isdir(text)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Journal(WriteLog):
             return
         with ThreadPoolExecutor(1) as pool:
             checked = pool.submit(self._record.check)
-            there = _sizes_of(self.storage, sizes)
+            there = {info.key: info.size for info in _find_infos(self.storage, sizes)}
             checked.result()
         gone = sorted(key for key, size in sizes.items() if key not in there or size not in (None, there[key]))
         if gone:
@@ -261,10 +261,8 @@ def _find_unowned(
 ) -> list[ObjectInfo]:
     """Find those of some files, and of the files in folders, that are there and belong to no element."""
     below = [info for folder in folders for info in storage.iter_files(folder) if not is_owned(info.key)]
-    keys = sorted(set(files).difference(info.key for info in below))
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        infos = pool.map(lambda key: _stat(storage, key), [key for key in keys if not is_owned(key)])
-        return [*below, *(info for info in infos if info is not None)]
+    keys = set(files).difference(info.key for info in below)
+    return [*below, *_find_infos(storage, sorted(key for key in keys if not is_owned(key)))]
 
 
 def _stat(storage: Storage, key: str) -> ObjectInfo | None:
@@ -276,24 +274,22 @@ def _stat(storage: Storage, key: str) -> ObjectInfo | None:
 
 def _delete(storage: Storage, keys: Iterable[str]) -> list[str]:
     keys = sorted(set(keys))
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        list(pool.map(storage.delete, keys))
+    storage.delete_all(keys)
     return keys
 
 
-def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
-    """Return the sizes of those files that are there."""
-    groups: dict[str, list[str]] = {}
+def _find_infos(storage: Storage, keys: Iterable[str]) -> Iterator[ObjectInfo]:
+    """Find those files that are there, by listing the folders that many of them are in."""
+    groups: dict[str, set[str]] = {}
     for key in keys:
-        groups.setdefault("/".join(key.split("/")[:3]) if key.startswith(f"{ZARR}/") else "", []).append(key)
-    sizes: dict[str, int] = {}
+        folders = key.split("/")[:-1]
+        groups.setdefault("/".join(folders[: 3 if folders[:1] == [ZARR] else 1]), set()).add(key)
     for folder, members in groups.items():
         if len(members) > _FEW:
-            sizes |= {info.key: info.size for info in storage.iter_files(folder)}
+            yield from (info for info in storage.iter_files(folder) if info.key in members)
             continue
         with ThreadPoolExecutor(_WORKERS) as pool:
-            sizes |= {info.key: info.size for info in pool.map(lambda key: _stat(storage, key), members) if info is not None}
-    return sizes
+            yield from (info for info in pool.map(lambda key: _stat(storage, key), sorted(members)) if info is not None)
 
 
 def _document_in(storage: Storage) -> Document | None:

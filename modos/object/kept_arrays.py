@@ -74,11 +74,15 @@ class ArrayFiles(TreeFiles):
         names = tuple(sorted(sizes, key=str.encode))
         super().__init__(f"{storage.url}/{self._folder}", "", names, [sizes[name] for name in names])
 
-    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def iter_contents(self) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
         """Iterate over all files; see `TreeFiles.iter_contents`."""
         for spec in self._older:
             digest_shards(self._storage, spec)
         yield from super().iter_contents()
+
+    @property
+    def _waits(self) -> bool:
+        return self._storage.is_remote
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import ConflictError, DecryptError
-from modos.formats import ZARR, is_encrypted, is_tree_path, plain_name
+from modos.errors import ConflictError, DecryptError, InvalidInputError
+from modos.formats import ZARR, is_encrypted, is_tree_path, name_of, plain_name
 from modos.genomics import GenomicFile, RegionsLike
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import WORKERS, Planner
@@ -195,7 +195,12 @@ class GenomicFiles:
         from modos.trees.tree_store import TreeStore
         from modos.trees.vcf_zarr_source import VcfZarrSource
 
-        storage, attributes = self._object.storage, document.element(document.data_paths()[key])
+        storage, element_id = self._object.storage, document.data_paths()[key]
+        attributes = document.element(element_id)
+        if attributes.get("zarr_kind") not in (None, "VCF-Zarr"):
+            raise InvalidInputError(
+                f"{name_of(key)} in {storage.url} is a Zarr tree, and no file", finding.HOW_TO_OPEN.format(element_id)
+            )
         secret = None if secret_key is None else as_secret_key(secret_key)
         source: Source = VcfZarrSource(TreeStore(open_tree_files(storage, attributes, secret, senders)))
         confirmed = ConfirmedSource(source, _Unchanged(self._object, key, content).confirm)

@@ -7,7 +7,6 @@ what became superfluous is deleted.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -65,6 +64,7 @@ from modos.object.changes import (
     merge,
 )
 from modos.object.document import Document
+from modos.object.incoming import may_be_tree
 from modos.object.incoming_trees import SLOTS_OF_TREES, NewTree, check_tree_path, is_same_tree
 from modos.object.record import entries
 from modos.object.stored_trees import has_files, list_tree_keys
@@ -385,7 +385,7 @@ class Transaction:
             document.attributes["last_update_date"] = now()
 
     def _open_source(self, source_file: str | Path | None) -> Path | TreeSource | None:
-        if source_file is None or not _may_be_tree(source_file):
+        if source_file is None or not may_be_tree(source_file):
             return None if source_file is None else Path(source_file)
         from modos.trees.tree_sources import find_source
 
@@ -653,12 +653,6 @@ class Transaction:
         free = next(key for key in candidates if key not in self._taken and not taken(self.storage, key))
         self._taken.add(free)
         return free
-
-
-def _may_be_tree(source: str | Path) -> bool:
-    """Return whether a source can be a Zarr tree: a folder, a zip file, or a place at S3."""
-    text = os.fspath(source)
-    return text.startswith("s3://") or text.lower().endswith(".zip") or os.path.isdir(text)
 
 
 def _check_endings(source: Path, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from modos.encryption.recorded import SealRecord
@@ -18,6 +19,7 @@ from modos.storage import Storage
 from modos.storage.base import ByteRange, Progress, count_readers
 from modos.storage.part_digests import PART, DigestList, PartHasher
 from modos.storage.prefetch import fetch_ahead
+from modos.trees.batches import gather_batches
 from modos.trees.manifest import Manifest
 
 CompareTree = Callable[[str, Manifest, Container[str]], Iterator[Finding]]  # compares the bytes of the files of an element's tree
@@ -84,7 +86,14 @@ def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTre
     """Return what reads all files of a tree on all cores, and compares them with their digests."""
 
     def compare(element_id: str, manifest: Manifest, known: Container[str]) -> Iterator[Finding]:
-        def look(name: str, _: threading.Event) -> tuple[str, list[int] | str]:
+        def look_at_all(batch: list[str], _: threading.Event) -> list[tuple[str, list[int] | str]]:
+            if len(batch) > 1 and _are_sound(storage, manifest, batch):
+                if progress:
+                    progress(sum(manifest.sizes[name] for name in batch))
+                return []
+            return [look(name) for name in batch]
+
+        def look(name: str) -> tuple[str, list[int] | str]:
             try:
                 found = digest_file(storage, f"{manifest.key}/{name}", manifest.sizes[name], progress, part_size(manifest.key))
             except (NotFoundError, IntegrityError) as error:
@@ -93,13 +102,23 @@ def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTre
 
         names = (name for name in manifest.names if name not in known)
         workers = count_readers(storage)
-        for name, wrong in fetch_ahead(look, names, workers, 4 * workers):
+        batches = gather_batches(names, manifest.sizes.__getitem__, one_by_one=storage.is_remote)
+        for name, wrong in chain.from_iterable(fetch_ahead(look_at_all, batches, workers, 4 * workers)):
             if isinstance(wrong, str):
                 yield Finding("checksum", element_id, f"{manifest.key}/{name} cannot be read: {wrong}")
             elif wrong:
                 yield describe_damaged(element_id, manifest, name, wrong)
 
     return compare
+
+
+def _are_sound(storage: Storage, manifest: Manifest, names: list[str]) -> bool:
+    """Return whether small files of a tree are all what is recorded."""
+    try:
+        found = storage.read_small((f"{manifest.key}/{name}", manifest.sizes[name] + 1) for name in names)
+    except ModosError:
+        return False
+    return all(map(manifest.fits, names, found))
 
 
 def describe_damaged(element_id: str, manifest: Manifest, name: str, parts: list[int]) -> Finding:

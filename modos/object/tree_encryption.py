@@ -25,16 +25,14 @@ from modos.object.changes import Update
 from modos.object.stored_trees import load_manifest
 from modos.storage import Storage
 from modos.storage.base import Place, Progress
-from modos.storage.part_digests import DigestList, PartHasher
+from modos.storage.part_digests import DigestList, list_parts
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.processes.cores import count_cores
 from modos.storage.write_log import WriteLog
+from modos.trees.batches import gather_batches
 from modos.trees.manifest import Manifest
-from modos.trees.staging import put_file, write_manifest
-from modos.trees.tree_files import SMALL, DecryptedFiles, StoredFiles, TreeFiles, write_places
+from modos.trees.staging import count_writers, put_file, put_files, write_manifest
+from modos.trees.tree_files import DecryptedFiles, StoredFiles, TreeFiles, write_places
 from modos.trees.zipped_tree import ZippedTree
-
-_REMOTE_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -98,20 +96,20 @@ class EncryptTree(_NewFiles):
 
         place_new(log.storage, key, make, body.encrypted_size(archive.size))
         log.wrote(key)
-        plain = Manifest.make(self.target, archive.digests)
+        plain_root = self.files.plain_root or Manifest.make(self.target, archive.digests).root
         listed = b"".join(body.encrypt([write_places(archive.places)], self.data_key, 1))
         manifest = Manifest.make_sealed(self.target, listed, [digests.sealed.finish()])
         write_manifest(log, manifest)
         stage_header(log, self.target, self.head)
         log.storage.flush()
-        if self.expected not in (None, plain.root):
+        if self.expected not in (None, plain_root):
             raise ChecksumMismatch(f"{self.files.url} is not what is recorded in its metadata", "see `modos check`")
         return {
             "data_size": manifest.size,
             "data_digest": manifest.root,
             "data_checksum": None,
-            "plain_size": plain.size,
-            "plain_digest": plain.root,
+            "plain_size": sum(self.files.sizes.values()),
+            "plain_digest": plain_root,
         }
 
 
@@ -139,33 +137,28 @@ def write_files(
     place
         Gives the key of a file by its name; None of one that is read, and not written.
     """
+    made_of: dict[str, DigestList] = {}
 
-    def write(name: str, pieces: Iterator[bytes]) -> tuple[str, DigestList]:
-        size, digests, key = files.sizes[name], PartHasher(), place(name)
-        passing = digests.pass_on(pieces)
-        if key is None:
-            for _ in passing:
-                pass
-        else:
-            put_file(log, key, size, passing)
-        if progress:
-            progress(size)
-        return name, digests.finish()
-
-    def write_small(content: tuple[str, list[bytes]], _: threading.Event) -> tuple[str, DigestList]:
-        return write(content[0], iter(content[1]))
-
-    large: list[tuple[str, DigestList]] = []
-
-    def iter_small() -> Iterator[tuple[str, list[bytes]]]:
-        for name, pieces in files.iter_contents():
-            if files.sizes[name] <= SMALL:
-                yield name, list(pieces)
+    def iter_small() -> Iterator[tuple[str, str, bytes]]:
+        for name, content in files.iter_contents():
+            key, size = place(name), files.sizes[name]
+            if key is None:
+                made_of[name] = list_parts(content if isinstance(content, bytes) else b"".join(content))
+                if progress:
+                    progress(size)
+            elif isinstance(content, bytes):
+                yield name, key, content
             else:
-                large.append(write(name, pieces))
+                made_of[name] = put_file(log, key, size, content, progress)
 
-    small = list(fetch_ahead(write_small, iter_small(), *_workers(log.storage), wait=True))
-    return dict([*small, *large])
+    def write(batch: list[tuple[str, str, bytes]], _: threading.Event) -> list[tuple[str, DigestList]]:
+        digests = put_files(log, [(key, content) for _, key, content in batch], progress)
+        return list(zip((name for name, _, _ in batch), digests, strict=True))
+
+    batches = gather_batches(iter_small(), lambda file: len(file[2]), one_by_one=log.storage.is_remote)
+    for written in fetch_ahead(write, batches, *count_writers(log.storage), wait=True):
+        made_of.update(written)
+    return made_of
 
 
 @dataclass(frozen=True)
@@ -275,9 +268,3 @@ def open_tree_header(
         return header.decrypt(secret, senders)
     except DecryptError as error:
         raise DecryptError(f"{storage.url}/{attributes['data_path']}: {error.message}", error.hint) from None
-
-
-def _workers(storage: Storage) -> tuple[int, int]:
-    """Return how many files are worked at, and how many are in progress or done."""
-    workers = _REMOTE_WORKERS if storage.is_remote else count_cores()
-    return workers, 4 * workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from modos.storage.processes.cores import count_cores
 
 INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
 _REMOTE_READERS = 8
+_BAD_KEY = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\x00-\x1f\\\ud800-\udfff]")  # an empty part, `.`, `..`, and characters
+_LONGEST_KEY = 1000  # bytes
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
 
 Progress = Callable[[int], Any]
@@ -158,6 +161,10 @@ class Storage(ABC):
         """Read bytes [start, end), fewer only if the file ends before."""
         return self.read_part(key, start, end)[0] if end > start else b""
 
+    def read_small(self, files: Iterable[tuple[str, int]]) -> list[bytes]:
+        """Read small files from their beginning on, each up to a number of bytes."""
+        return [self.read_part(key, 0, most)[0] for key, most in files]
+
     @abstractmethod
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Put a small file in one step, whole or not at all; returns its tag.
@@ -210,6 +217,12 @@ class Storage(ABC):
         It is there for good after `flush`; where that does not come, it may be there in part.
         """
         self.write_stream(key, [data], size=len(data))
+
+    def put_all(self, files: Iterable[tuple[str, bytes]], wrote: Callable[[str], None]) -> None:
+        """Put small new files one after the other, as `put_new` does; `wrote` is called with the key of each that is there."""
+        for key, data in files:
+            self.put_new(key, data)
+            wrote(key)
 
     def flush(self) -> None:
         """Wait until what `put_new` has put is there for good."""
@@ -274,6 +287,11 @@ class Storage(ABC):
     @abstractmethod
     def delete(self, key: str) -> None:
         """Remove a file; nothing happens if there is none."""
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove files, several at once; nothing happens where there is none."""
+        for _ in fetch_ahead(lambda key, _: self.delete(key), keys, _REMOTE_READERS):
+            pass
 
     @abstractmethod
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -388,13 +406,7 @@ def check_key(key: str) -> str:
         For an absolute key, one with `..`, an empty part, a backslash or a
         control character.
     """
-    parts = key.split("/")
-    bad = (
-        any(part in ("", ".", "..") for part in parts)
-        or "\\" in key
-        or any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in key)
-    )
-    if bad or len(key.encode()) > 1000:
+    if _BAD_KEY.search(key) or len(key.encode()) > _LONGEST_KEY:
         raise InvalidInputError(
             f"{key!r} is not a path inside an object",
             "use a relative path with / between its parts, without `..`",

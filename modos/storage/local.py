@@ -8,9 +8,11 @@ import logging
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from io import FileIO
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Any
@@ -23,6 +25,7 @@ from modos.errors import (
 )
 from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Place, Storage, check_key, piece_size
+from modos.storage.local_batches import group_by_folder, name_in_folder, open_folder, read_files, remove_files, write_files
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
 from modos.storage.part_files import PART, Placer, find_kept, part_of, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
@@ -225,20 +228,40 @@ class LocalStorage(Storage):
 
     def put_new(self, key: str, data: bytes) -> None:
         """Put a small new file at once, to be flushed with others; see `Storage.put_new`."""
-        path = self._resolve(key)
-        with translate_errors(path):
-            try:
-                descriptor = modes.make_in_folder(path, self._root, lambda: modes.create_file(path))
-            except FileExistsError:
-                raise _exists_error(path) from None
-            try:
-                with open(descriptor, "wb", buffering=0) as file:
-                    written = file.write(data)
-                    while written < len(data):
-                        written += file.write(data[written:])
-            except BaseException:
-                path.unlink(missing_ok=True)
+        self.put_all([(key, data)], lambda _: None)
+
+    def put_all(self, files: Iterable[tuple[str, bytes]], wrote: Callable[[str], None]) -> None:
+        """Put small new files, each folder looked at once; see `Storage.put_all`."""
+        for members in group_by_folder(files, itemgetter(0)):
+            self._put_into_folder(deque(members), wrote)
+
+    def _put_into_folder(self, left: deque[tuple[str, bytes]], wrote: Callable[[str], None]) -> None:
+        path = self._resolve(left[0][0])
+
+        def note(name: str) -> None:
+            wrote(left.popleft()[0])
+
+        def write() -> None:
+            write_files(Path(os.path.realpath(path.parent)), ((name_in_folder(key), data) for key, data in tuple(left)), note)
+
+        try:
+            modes.make_in_folder(path, self._root, write)
+        except FileExistsError:
+            raise _exists_error(self._root / left[0][0]) from None
+        except OSError:
+            with translate_errors(self._root / left[0][0] if left else path):
                 raise
+
+    def read_small(self, files: Iterable[tuple[str, int]]) -> list[bytes]:
+        """Read small files, each folder looked at once; see `Storage.read_small`."""
+        found = []
+        for members in group_by_folder(files, itemgetter(0)):
+            path = self._resolve(members[0][0], follow=False)
+            with translate_errors(path), open_folder(path.parent) as folder:
+                read = read_files(folder, [(name_in_folder(key), most) for key, most in members])
+            pairs = zip(members, read, strict=True)
+            found += [self.read_part(key, 0, most)[0] if data is None else data for (key, most), data in pairs]
+        return found
 
     def flush(self) -> None:
         """Wait until all that was written is on the disk; see `Storage.flush`."""
@@ -357,6 +380,14 @@ class LocalStorage(Storage):
             path.unlink(missing_ok=True)
             self._prune(path.parent)
 
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete files, each folder looked at once; see `Storage.delete_all`."""
+        for members in group_by_folder(sorted(keys), str):
+            path = self._resolve(members[0], follow=False)
+            with suppress(NotFoundError), translate_errors(path), open_folder(path.parent) as folder:
+                remove_files(folder, map(name_in_folder, members))
+            self._prune(path.parent)
+
     def _prune(self, folder: Path) -> None:
         """Remove folders that became empty, up to but without the root."""
         while folder != self._root and self._root in folder.parents:
@@ -371,12 +402,14 @@ class LocalStorage(Storage):
         top = self._resolve(prefix) if prefix else self._root
         for folder, folders, names in os.walk(top):
             folders.sort()
+            within = Path(folder).relative_to(self._root).as_posix()
+            above = "" if within == "." else f"{within}/"
             for name in sorted(names):
-                if PART.fullmatch(name) or _LOCK.fullmatch(name):
+                if name.startswith(".") and (PART.fullmatch(name) or _LOCK.fullmatch(name)):
                     continue
-                path = Path(folder, name)
+                path = os.path.join(folder, name)
                 try:
-                    yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
+                    yield _info(above + name, os.stat(path), path)
                 except (OSError, NotFoundError):
                     continue
 
@@ -484,7 +517,7 @@ def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
+def _info(key: str, stat: os.stat_result, path: Path | str) -> ObjectInfo:
     if not S_ISREG(stat.st_mode):
         raise NotFoundError(f"{path} is not a file")
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime)

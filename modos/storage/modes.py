@@ -52,6 +52,24 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
     return descriptor
 
 
+@contextmanager
+def create_in(folder: Path) -> Iterator[tuple[int, Callable[[str], int]]]:
+    """Open a folder, and give what creates files in it by their names, each as `create_file` does."""
+    by_system = _has_default_acl(folder)
+    with _open_folder(folder) as opened:
+        model = os.stat(opened)
+        mode = file_mode(model.st_mode)
+
+        def create(name: str) -> int:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_EXCL
+            descriptor = os.open(name, flags, 0o666 if by_system else 0o600, dir_fd=opened)
+            if not by_system:
+                _settle(descriptor, model, mode)
+            return descriptor
+
+        yield opened, create
+
+
 def may_go_on(status: os.stat_result, folder: Path) -> bool:
     """Return whether a part is a file, not a link, of ours or of the folder's owner, and has no other name."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid in (os.geteuid(), os.stat(folder).st_uid)

@@ -105,9 +105,14 @@ def read_layout(data: bytes, part: int = PART) -> Layout:
     raise IntegrityError("it is no list of digests")
 
 
+def list_parts(data: bytes | bytearray | memoryview, part: int = PART) -> DigestList:
+    """Return the list of digests of a file that is at hand as a whole."""
+    return DigestList(Layout((len(data),), part), digest_parts(data, part))
+
+
 def root_of(data: bytes | bytearray | memoryview, part: int = PART) -> str:
     """Return the root of a file that is at hand as a whole."""
-    return DigestList(Layout((len(data),), part), digest_parts(data, part)).root
+    return list_parts(data, part).root
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Layout:
     @property
     def parts(self) -> int:
         """Number of all parts."""
-        return self.first_parts[-1]
+        return -(-self.sizes[0] // self.part) if len(self.sizes) == 1 else self.first_parts[-1]
 
     @cached_property
     def first_groups(self) -> list[int]:
@@ -198,8 +203,12 @@ class DigestList:
     def table(self) -> bytes:
         """Head and group digests, which the root is the digest of."""
         view = memoryview(self.digests)
-        ranges = (self.layout.group_parts(group) for group in range(self.layout.groups))
-        return self.layout.head + b"".join(digest(view[DIGEST * first : DIGEST * beyond]) for first, beyond in ranges)
+        groups = (
+            (first, min(first + GROUP, beyond))
+            for begin, beyond in pairwise(self.layout.first_parts)
+            for first in range(begin, beyond, GROUP)
+        )
+        return self.layout.head + b"".join([digest(view[DIGEST * first : DIGEST * beyond]) for first, beyond in groups])
 
     @cached_property
     def root(self) -> str:

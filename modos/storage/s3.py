@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from modos.storage.uploading import Uploads, conditions
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
+_FEW, _MOST_DELETED = 8, 1000  # files that are deleted one by one, and by one request
 _WITHOUT_RANGES = 64 << 20  # bytes that are taken of a server that gives all of a file where a range was asked for
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId")
@@ -188,6 +189,21 @@ class S3Storage(Uploads):
     def delete(self, key: str) -> None:
         """Delete a file; see `Storage.delete`."""
         self._call("delete_object", key)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete files, many with each request; see `Storage.delete_all`."""
+        left = list(keys)
+        for at in range(0, len(left), _MOST_DELETED):
+            batch = {self._full_key(key): key for key in left[at : at + _MOST_DELETED]}
+            if len(batch) < _FEW:
+                super().delete_all(batch.values())
+                continue
+            wanted = {"Objects": [{"Key": full} for full in batch], "Quiet": True}
+            try:
+                refused = [batch[one["Key"]] for one in self._call("delete_objects", None, Delete=wanted).get("Errors", ())]
+            except (RemoteError, KeyError):  # a server without this request
+                refused = list(batch.values())
+            super().delete_all(refused)  # one by one, which also tells what is wrong
 
     def partial_writes(self) -> list[Partial]:
         """List the remains of writes that did not end; see `Storage.partial_writes`."""

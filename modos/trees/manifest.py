@@ -15,12 +15,11 @@ from modos.formats.crypt4gh import SEALED, part_size
 from modos.storage import Readable, check_key
 from modos.storage.part_digests import (
     DIGEST,
-    PART,
     DigestList,
-    Layout,
     digest_parts,
     find_differing,
     join_lists,
+    list_parts,
     read_layout,
 )
 from modos.storage.prefetch import fetch_ahead
@@ -62,12 +61,12 @@ class Manifest:
         if len(names) > MOST_FILES:
             raise InvalidInputError(f"{key} has {len(names):,} files, and a tree at most {MOST_FILES:,}", "write it in shards")
         listed = "".join(f"{name}\n" for name in names).encode()
-        return cls(key, names, listed, join_lists([_digest(listed, PART), *(files[name] for name in names)]))
+        return cls(key, names, listed, join_lists([list_parts(listed), *(files[name] for name in names)]))
 
     @classmethod
     def make_sealed(cls, key: str, listed: bytes, bodies: Sequence[DigestList]) -> Manifest:
         """Make the manifest of an encrypted tree, given the body of its list of names and the digests of the others."""
-        return cls(key, cls.number_files(len(bodies)), listed, join_lists([_digest(listed, SEALED), *bodies]))
+        return cls(key, cls.number_files(len(bodies)), listed, join_lists([list_parts(listed, SEALED), *bodies]))
 
     @classmethod
     def load(cls, storage: Readable, key: str, root: str) -> Manifest:
@@ -136,6 +135,13 @@ class Manifest:
         first, beyond = layout.first_parts[number], layout.first_parts[number + 1]
         return find_differing(digests, self.digests.digests[DIGEST * first : DIGEST * beyond])
 
+    def fits(self, name: str, data: bytes) -> bool:
+        """Return whether a whole file has the bytes that are recorded of it."""
+        layout, number = self.digests.layout, self._numbers[name]
+        first, beyond = layout.first_parts[number], layout.first_parts[number + 1]
+        expected = self.digests.digests[DIGEST * first : DIGEST * beyond]
+        return len(data) == layout.sizes[number] and digest_parts(data, layout.part) == expected
+
     def locate_part(self, part: int) -> tuple[str | None, int]:
         """Locate a part by its number in all: the name of its file (None for the list of names), and its number in that."""
         first = self.digests.layout.first_parts
@@ -179,10 +185,6 @@ def check_names(names: Iterable[str], where: str) -> None:
         if not is_plain(name):
             raise InvalidInputError(f"{where} has a file {escape_line(name)}, whose name has control characters", "rename it")
         check_key(name)
-
-
-def _digest(data: bytes, part: int) -> DigestList:
-    return DigestList(Layout((len(data),), part), digest_parts(data, part))
 
 
 def _read(storage: Readable, name: str, key: str) -> bytes:

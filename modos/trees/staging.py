@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.formats import files_name, parts_name
-from modos.storage.base import Progress
-from modos.storage.part_digests import DigestList, PartHasher
+from modos.storage.base import Progress, Storage, report
+from modos.storage.part_digests import DigestList, PartHasher, list_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.cores import count_cores
 from modos.storage.write_log import WriteLog
+from modos.trees.batches import SMALL, gather_batches
 from modos.trees.manifest import Manifest
 from modos.trees.tree_sources import SourceFile, TreeSource
 
-SMALL = 4 << 20  # bytes of files that are put in one step
 _REMOTE_WORKERS = 16
 
 
@@ -32,41 +33,64 @@ def stage_tree(
         There is a file of that name.
     """
 
-    def copy(file: SourceFile, _: threading.Event) -> tuple[str, DigestList]:
-        digests = PartHasher()
-        put_file(log, f"{key}/{file.name}", file.size, digests.pass_on(source.iter_bytes(file)))
-        if progress:
-            progress(file.size)
-        return file.name, digests.finish()
+    def copy(batch: list[SourceFile], _: threading.Event) -> list[tuple[str, DigestList]]:
+        if batch[0].size > SMALL:
+            return [
+                (file.name, put_file(log, f"{key}/{file.name}", file.size, source.iter_bytes(file), progress)) for file in batch
+            ]
+        digests = put_files(log, [(f"{key}/{file.name}", b"".join(source.iter_bytes(file))) for file in batch], progress)
+        return list(zip((file.name for file in batch), digests, strict=True))
 
-    workers = _REMOTE_WORKERS if log.storage.is_remote else count_cores()
-    made = Manifest.make(key, dict(fetch_ahead(copy, files, workers, 4 * workers, wait=True)))
+    batches = gather_batches(files, lambda file: file.size, one_by_one=log.storage.is_remote)
+    copied = fetch_ahead(copy, batches, *count_writers(log.storage), wait=True)
+    made = Manifest.make(key, dict(pair for pairs in copied for pair in pairs))
     write_manifest(log, made)
     log.storage.flush()
     return made
 
 
-def put_file(log: WriteLog, key: str, size: int, pieces: Iterator[bytes]) -> None:
-    """Put a file of a tree that no reader knows yet; `Storage.flush` has to follow."""
+def count_writers(storage: Storage) -> tuple[int, int]:
+    """Return how many batches of files are worked at, and how many are in progress or done."""
+    workers = _REMOTE_WORKERS if storage.is_remote else count_cores()
+    return workers, 4 * workers
+
+
+def put_file(log: WriteLog, key: str, size: int, pieces: Iterator[bytes], progress: Progress | None) -> DigestList:
+    """Put a large file of a tree that no reader knows yet; returns the digests of its parts."""
+    digests = PartHasher()
+    with _tell_what_is_there(log, [key]):
+        log.storage.write_stream(key, report(digests.pass_on(pieces), progress), size=size)
+    log.wrote(key)
+    return digests.finish()
+
+
+def put_files(log: WriteLog, files: Sequence[tuple[str, bytes]], progress: Progress | None = None) -> list[DigestList]:
+    """Put small files that no reader knows yet, by their keys; returns the digests of each. `Storage.flush` has to follow."""
+    with _tell_what_is_there(log, [key for key, _ in files]):
+        log.storage.put_all(files, log.wrote)
+    if progress:
+        progress(sum(len(data) for _, data in files))
+    return [list_parts(data) for _, data in files]
+
+
+@contextmanager
+def _tell_what_is_there(log: WriteLog, keys: Sequence[str]) -> Iterator[None]:
     try:
-        if size <= SMALL:
-            log.storage.put_new(key, b"".join(pieces))
-        else:
-            log.storage.write_stream(key, pieces, size=size)
+        yield
     except ConflictError:
-        if not log.storage.exists(key):
+        taken = next((key for key in keys if key not in log.keys and log.storage.exists(key)), None)
+        if taken is None:
             raise
         raise AlreadyExistsError(
-            f"there is a file {key} in {log.storage.url} already",
+            f"there is a file {taken} in {log.storage.url} already",
             "give the element another data_path, or look at it and remove it",
         ) from None
-    log.wrote(key)
 
 
 def write_manifest(log: WriteLog, manifest: Manifest) -> None:
     """Write the list of the files of a tree, and that of their digests, beside it."""
     for name, content in ((files_name(manifest.key), manifest.listed), (parts_name(manifest.key), manifest.digests.to_bytes())):
-        put_file(log, name, len(content), iter([content]))
+        put_file(log, name, len(content), iter([content]), None)
 
 
 def digest_tree(source: TreeSource, files: Sequence[SourceFile], key: str) -> Manifest:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import DecryptError, IntegrityError, InvalidInputError
 from modos.formats.crypt4gh import SEALED, SEGMENT
-from modos.storage import ByteRange, Readable
+from modos.storage import ByteRange, Readable, Storage
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.recent import Cache
+from modos.trees.batches import SMALL, gather_batches
 from modos.trees.manifest import Manifest, check_names
 from modos.trees.tree_sources import SourceFile, TreeSource
 
 if TYPE_CHECKING:
     from modos.encryption.header import Opened
 
-SMALL = 4 << 20  # bytes of files that are handled in one step
 _PIECE = 64 * SEGMENT
 _READERS = 8
 _KEPT = 16 << 20  # bytes of segments that were decrypted lately
@@ -36,15 +36,18 @@ class TreeFiles(ABC):
         Of the tree.
     root
         Root of its manifest, which says what all bytes are.
+    plain_root
+        Root of the manifest of the plain files, if it is known that they are what it says.
     names
         Of the files, in the order of their bytes.
     sizes
         Of the plain files, in the same order.
     """
 
-    def __init__(self, url: str, root: str, names: tuple[str, ...], sizes: Sequence[int]):
+    def __init__(self, url: str, root: str, names: tuple[str, ...], sizes: Sequence[int], plain_root: str | None = None):
         self.url = url
         self.root = root
+        self.plain_root = plain_root
         self.names = names
         self.sizes = dict(zip(names, sizes, strict=True))
 
@@ -61,24 +64,38 @@ class TreeFiles(ABC):
         for at in range(0, max(size, 1), _PIECE):
             yield self.read(name, at, min(at + _PIECE, size))
 
-    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """Iterate over all files, in order: the name of each, and its bytes, to be used before the next is asked for."""
+    def iter_contents(self) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
+        """Iterate over all files, in order: the name of each, and its bytes; those of a large one in pieces.
 
-        def read(name: str, _: object) -> list[bytes] | None:
-            return list(self.iter_bytes(name)) if self.sizes[name] <= SMALL else None
+        The pieces of one are to be used before the next is asked for.
+        """
 
-        contents = fetch_ahead(read, self.names, _READERS, 4 * _READERS)
-        for name, pieces in zip(self.names, contents, strict=True):
-            yield name, self.iter_bytes(name) if pieces is None else iter(pieces)
+        def read(batch: list[str], _: object) -> list[tuple[str, bytes | None]]:
+            return [(batch[0], None)] if self.sizes[batch[0]] > SMALL else list(zip(batch, self.read_small(batch), strict=True))
+
+        batches = gather_batches(self.names, self.sizes.__getitem__, one_by_one=self._waits)
+        for contents in fetch_ahead(read, batches, _READERS, 2 * _READERS):
+            for name, content in contents:
+                yield name, self.iter_bytes(name) if content is None else content
 
     def iter_all(self) -> Iterator[bytes]:
         """Iterate over the bytes of all files, one after the other."""
-        return (piece for _, pieces in self.iter_contents() for piece in pieces)
+        for _, content in self.iter_contents():
+            yield from (content,) if isinstance(content, bytes) else content
 
     @property
     def local_folder(self) -> Path | None:
         """Folder of the files on this machine, if they are plain and on this machine; what is read there is not compared."""
         return None
+
+    @property
+    def _waits(self) -> bool:
+        """Return whether it takes the network to read them."""
+        return False
+
+    def read_small(self, names: Sequence[str]) -> list[bytes]:
+        """Read small files as a whole; see `read`."""
+        return [self.read(name, 0, self.sizes[name]) for name in names]
 
     @abstractmethod
     def read(self, name: str, start: int, end: int) -> bytes:
@@ -95,7 +112,8 @@ class StoredFiles(TreeFiles):
     """The files of a tree as they are stored."""
 
     def __init__(self, storage: Readable, manifest: Manifest):
-        super().__init__(f"{storage.url}/{manifest.key}", manifest.root, manifest.names, manifest.digests.layout.sizes[1:])
+        sizes = manifest.digests.layout.sizes[1:]
+        super().__init__(f"{storage.url}/{manifest.key}", manifest.root, manifest.names, sizes, manifest.root)
         self._storage = storage
         self._manifest = manifest
         self._files = manifest.verify(storage)
@@ -103,6 +121,20 @@ class StoredFiles(TreeFiles):
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""
         return self._files.read_part(f"{self._manifest.key}/{name}", start, end)[0]
+
+    def read_small(self, names: Sequence[str]) -> list[bytes]:
+        """Read small files as a whole; those that are not as recorded are read again, as any file."""
+        if not isinstance(self._storage, Storage):
+            return super().read_small(names)
+        found = self._storage.read_small((f"{self._manifest.key}/{name}", self.sizes[name] + 1) for name in names)
+        return [
+            data if self._manifest.fits(name, data) else self.read(name, 0, self.sizes[name])
+            for name, data in zip(names, found, strict=True)
+        ]
+
+    @property
+    def _waits(self) -> bool:
+        return self._storage.is_remote
 
     @property
     def local_folder(self) -> Path | None:
@@ -125,6 +157,10 @@ class SourceFiles(TreeFiles):
     def iter_bytes(self, name: str) -> Iterator[bytes]:
         """Iterate over the bytes of a file; ConflictError where it is not as it was listed."""
         return self._source.iter_bytes(self._files[name])
+
+    def read_small(self, names: Sequence[str]) -> list[bytes]:
+        """Read small files as a whole; see `TreeFiles.read_small`."""
+        return [b"".join(self.iter_bytes(name)) for name in names]
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""
@@ -197,14 +233,14 @@ class DecryptedFiles(TreeFiles):
         """Find segments that follow each other and are kept, from the first of some numbers on."""
         return list(takewhile(bool, (self._kept.get((self.root, number)) for number in numbers)))
 
-    def iter_contents(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+    def iter_contents(self) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
         """Iterate over all files, whose bytes are decrypted one after the other; see `TreeFiles.iter_contents`."""
         from modos.encryption import body
 
         pieces = body.decrypt(self._files.iter_range(self.body, 0, self._size, SEALED), self._keys)
         cutter = _Cutter(pieces)
         for name, (start, end) in self._places.items():
-            yield name, cutter.cut(start, end)
+            yield name, cutter.cut(start, end) if end - start > SMALL else cutter.cut_whole(start, end)
         cutter.finish()
 
     def _decrypt(self, sealed: bytes, first: int, where: str) -> bytearray:
@@ -232,6 +268,10 @@ class _Cutter:
         for _ in self._take(start):
             pass
         return map(bytes, self._take(end))
+
+    def cut_whole(self, start: int, end: int) -> bytes:
+        """Return bytes [start, end), which follow all that were cut before."""
+        return b"".join(self.cut(start, end))
 
     def finish(self) -> None:
         """Take the rest, so that all is looked at."""

@@ -138,6 +138,8 @@ class FolderTree(TreeSource):
                 before = _mark_of(os.fstat(opened.fileno()))
                 while piece := opened.read(min(_PIECE, file.size + 1)):
                     length += len(piece)
+                    if length > file.size:
+                        break
                     yield piece
                 after = _mark_of(os.fstat(opened.fileno()))
         except FileNotFoundError:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import reduce
 
 from isal.isal_zlib import crc32
 
 from modos.storage import ByteRange
 from modos.storage.base import Progress
-from modos.storage.part_digests import DigestList, PartHasher
+from modos.storage.part_digests import DigestList, PartHasher, list_parts
 from modos.storage.zip_format import Entry, place_data, write_directory, write_end, write_header
-from modos.trees.tree_files import SMALL, TreeFiles
+from modos.trees.tree_files import TreeFiles
 
 
 class ZippedTree:
@@ -24,7 +25,7 @@ class ZippedTree:
     size
         Bytes of the zip file.
     digests
-        Of the parts of each file, once its bytes have passed.
+        Of the parts of each file, once its bytes have passed; not of small ones that are known to be what is recorded.
     """
 
     def __init__(self, files: TreeFiles):
@@ -43,20 +44,29 @@ class ZippedTree:
         """Iterate over the bytes of the zip file; files that are large are read twice, as their CRC-32 comes before them."""
         crcs: dict[str, int] = {}
         at = 0
-        for name, pieces in self._files.iter_contents():
+        for name, content in self._files.iter_contents():
             size = self._files.sizes[name]
-            content = list(pieces) if size <= SMALL else None
-            crc = 0
-            for piece in content if content is not None else pieces:
-                crc = crc32(piece, crc)
-            crcs[name], digests = crc, PartHasher()
-            yield write_header(Entry(name, size, crc, at))
-            yield from digests.pass_on(content if content is not None else self._files.iter_bytes(name))
-            self.digests[name] = digests.finish()
+            crc = crcs[name] = reduce(
+                lambda crc, piece: crc32(piece, crc), (content,) if isinstance(content, bytes) else content, 0
+            )
+            header = write_header(Entry(name, size, crc, at))
+            yield from self._pass_on(name, header, content if isinstance(content, bytes) else None)
             at = self.places[name].end
             if progress:
                 progress(size)
         yield from self._iter_end(crcs)
+
+    def _pass_on(self, name: str, header: bytes, content: bytes | None) -> Iterator[bytes]:
+        """Pass on a header and the bytes of its file, which is read once more where it is large, and keep their digests."""
+        if content is None:
+            yield header
+            digests = PartHasher()
+            yield from digests.pass_on(self._files.iter_bytes(name))
+            self.digests[name] = digests.finish()
+            return
+        yield header + content
+        if self._files.plain_root is None:
+            self.digests[name] = list_parts(content)
 
     def _iter_end(self, crcs: dict[str, int]) -> Iterator[bytes]:
         headers = itertools.chain((0,), (place.end for place in self.places.values()))

@@ -95,6 +95,14 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
     def counting(original, name):
         def method(self, key, *args, **kwargs):
             count(f"{name} {key}")
+            if name == "put_all":
+                (wrote,) = args
+                args = [lambda written: (wrote(written), count(f"put {written}"))]
+            if name == "delete_all":
+                keys = list(key)
+                original(self, keys[: len(keys) // 2])
+                count(f"halfway {keys}")
+                key = keys[len(keys) // 2 :]
             if name == "write_stream":
                 pieces, *args = args
                 args = [halfway(pieces, key), *args]
@@ -125,7 +133,7 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
     originals = {
         (kind, name): getattr(kind, name)
         for kind in (LocalStorage, S3Storage)
-        for name in ("write", "write_stream", "write_placed", "put_new", "patch", "copy", "delete")
+        for name in ("write", "write_stream", "write_placed", "put_new", "put_all", "patch", "copy", "delete", "delete_all")
     }
     for (kind, name), original in originals.items():
         setattr(kind, name, counting(original, name))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from modos.api import MODO
 from modos.cli.diagnosis import examine
 from modos.demo.stack import CREDENTIALS
 from modos.server.app import create_app
@@ -68,9 +69,11 @@ def test_a_server_that_keeps_no_conditions(stack, monkeypatch):
     assert item.state == "failed" and "lose changes" in item.text
 
 
-@pytest.mark.parametrize("place", ["s3://modos-demo", "s3://modos-demo/ex"])
+@pytest.mark.parametrize("place", ["s3://modos-demo/doctor", "s3://modos-demo/doctor/ex"])
 @pytest.mark.parametrize("refused", ["metadata", "files"])
-def test_a_bucket_that_is_listed_and_not_read(stack, monkeypatch, place, refused):
+def test_a_place_that_is_listed_and_not_read(stack, example, monkeypatch, place, refused):
+    MODO.open(example / "ex").upload("s3://modos-demo/doctor/ex", services={"s3": stack.s3}, s3_kwargs=CREDENTIALS)
+
     def refuse(proxy, handler, answer: Answer) -> None:
         parts = urlsplit(handler.path).path.strip("/").split("/")
         if handler.command == "GET" and len(parts) > 1 and (parts[-1] == "zarr.json") == (refused == "metadata"):

@@ -102,8 +102,7 @@ def test_search(folder, stack):
     assert [list(entry) for entry in found(folder, query="ex")] == [["ex"]]
     assert [next(iter(entry)) for entry in found(folder, query="EX", fuzzy="true")] == ["ex3", "ex", "ex2"]
     assert found(folder, query="none") == []
-    entry = next(e for e in found(stack.endpoint, query="ex"))
-    assert entry == {"ex": {"s3_endpoint": stack.s3, "modo_path": "s3://modos-demo/ex"}}
+    assert {"ex": {"s3_endpoint": stack.s3, "modo_path": "s3://modos-demo/ex"}} in found(stack.endpoint, query="ex")
     assert get(f"{folder}/get").status_code == 400
 
 

@@ -111,6 +111,9 @@ COMMANDS = {
     + [["ex", "--base-uri", NAME], ["bad0"], ["ex", "-o", f"no{NAME}/x"]],
     "check": [["ex"], ["ex", "--json"], ["ex", "--thorough"], ["ex", "--quick"], ["bad0"], ["bad2"], [f"o{NAME}"], ["tr"]],
     "diff": [["ex", "empty"], ["empty", "ex", "--json"], ["empty", "ex"], ["ex", f"no{NAME}"]],
+    "convert": [["ex", "--to", NAME], [f"ex/{NAME}", "--to", "vcf-zarr"], ["bad1/r.bam", "--to", "vcf-zarr"]],
+    "pack": [["bad0", "p.zip"], ["ex", f"{NAME}.zip"], [f"no{NAME}", "p.zip"]],
+    "unpack": [["ex", "un"], [f"no{NAME}.zip", "un"], [f"{FILE}.yaml", "un"]],
     "upgrade": [["bad0"], ["ex"], [f"no{NAME}"]],
     "stream": [
         ["ex/r.bam", "-O", "sam"],

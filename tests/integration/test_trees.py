@@ -24,6 +24,7 @@ from modos.errors import (
 )
 from modos.formats import files_name, parts_name
 from modos.trees import staging
+from modos.trees.tree_sources import FolderTree
 from tests.faults.conftest import Place, check_whole, fail, files, interrupted, killed_at, place  # noqa: F401 - fixtures
 
 ELEMENT = {"id": "m", "@type": "DataEntity"}
@@ -286,18 +287,18 @@ def test_a_damaged_zip_file_leaves_nothing(modo, plain, tmp_path):
 
 @pytest.mark.parametrize("how", ["grows", "goes", "changes"])
 def test_a_tree_that_changes_while_it_is_added_is_not_added(modo, plain, monkeypatch, how):
-    path, original = plain / "large/c/1", staging.put_file
+    path, original = plain / "large/c/1", FolderTree.iter_bytes
 
-    def put_and_change(log, key, *rest):
-        original(log, key, *rest)
-        if key.endswith("a/small/zarr.json"):
+    def read_and_change(source, file):
+        yield from original(source, file)
+        if file.name.endswith("a/small/zarr.json"):
             if how == "goes":
                 path.unlink()
             else:
                 data = path.read_bytes()
                 path.write_bytes(data + b"x" if how == "grows" else data[::-1])
 
-    monkeypatch.setattr(staging, "put_file", put_and_change)
+    monkeypatch.setattr(FolderTree, "iter_bytes", read_and_change)
     monkeypatch.setattr(staging, "count_cores", lambda: 1)
     monkeypatch.setattr(staging, "_REMOTE_WORKERS", 1)
     with pytest.raises(ConflictError, match="was changed or removed"):

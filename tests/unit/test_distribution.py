@@ -33,6 +33,9 @@ TEXTS = [
 BRINGS = {
     "h5py": "genomedata",
     "matplotlib": "plot",
+    "anndata": "singlecell",
+    "mudata": "singlecell",
+    "spatialdata": "spatial",
     "bio2zarr": "vcf-zarr",
     "vcztools": "vcf-zarr",
     "xarray": "xarray",

@@ -23,6 +23,7 @@ COMPUTED = (
     "header_digests",
     "recipients",
     "sender",
+    "derived_from",
     "zarr_kind",
     "axes",
     "shape",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
+from modos.object.incoming import may_be_tree
 from modos.storage import Storage
-from modos.trees.tree_description import describe_tree
-from modos.trees.tree_sources import TreeSource, find_source, is_tree_source
+
+if TYPE_CHECKING:
+    from modos.trees.tree_sources import TreeSource
 
 CLASSES = (
     "DataEntity",
@@ -38,6 +40,8 @@ class FoundTree:
 
     def describe(self) -> tuple[str, dict[str, Any], list[str]]:
         """Describe it by its metadata: its class, its slots, and words on what it is."""
+        from modos.trees.tree_description import describe_tree
+
         told = describe_tree(self.source.open_metadata(self.source.list_files()))
         kind = told.get("zarr_kind")
         words = [kind or "Zarr"]
@@ -61,7 +65,7 @@ def split_trees(
     trees: dict[Path, FoundTree] = {}
     files, told = [], []
     for place in places:
-        source = find_source(place, open_remote) if is_tree_source(place) else None
+        source = _find_source(place, open_remote) if may_be_tree(place) else None
         if source is None:
             files.append(Path(place))
             continue
@@ -72,3 +76,9 @@ def split_trees(
         if before.source is not source:
             told.append(f"{place} is given twice, and taken once")
     return list(trees.values()), files, told
+
+
+def _find_source(place: str | Path, open_remote: Callable[[str], Storage]) -> TreeSource | None:
+    from modos.trees.tree_sources import find_source, is_tree_source
+
+    return find_source(place, open_remote) if is_tree_source(place) else None

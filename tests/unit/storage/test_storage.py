@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors import ConflictError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
+from modos.storage.s3 import S3Storage
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -235,3 +236,89 @@ def test_a_folder_that_others_empty_is_made_again(tmp_path, put):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(come_and_go, "wxyz"))
     assert os.listdir(tmp_path) == ["source"]
+
+
+NAMES = ["a/1", "a/2", "a/b/3", "c", "a/4"]  # not in the order of folders
+
+
+def test_small_files_are_put_read_and_removed_together(storage):
+    wrote = []
+    storage.put_all(((name, name.encode() * 10) for name in NAMES), wrote.append)
+    storage.flush()
+    assert wrote == NAMES and sorted(info.key for info in storage.iter_files()) == sorted(NAMES)
+    assert storage.read_small([(name, 15) for name in NAMES]) == [(name.encode() * 10)[:15] for name in NAMES]
+    storage.delete_all(["a/2", "none", "no/folder/x", *(f"a/{n}" for n in range(20, 2000)), "a/b/3", "c"])
+    assert sorted(info.key for info in storage.iter_files()) == ["a/1", "a/4"]
+    with pytest.raises(NotFoundError):
+        storage.read_small([("a/1", 5), ("a/2", 5)])
+    with pytest.raises(NotFoundError):
+        storage.read_small([("gone/1", 5)])
+
+
+def test_a_file_that_is_there_is_left_and_those_before_it_are_told(storage):
+    storage.write("a/2", b"mine")
+    wrote = []
+    with pytest.raises(ConflictError, match="a/2 exists already"):
+        storage.put_all(((f"a/{n}", b"new") for n in range(4)), wrote.append)
+    assert wrote == ["a/0", "a/1"] and storage.read("a/2")[0] == b"mine" and not storage.exists("a/3")
+
+
+@pytest.mark.parametrize("key", ["a/../../x", "/x", "a//b", "a\nb", "a\\b", ".", ""])
+def test_no_key_of_several_leads_out(storage, key):
+    for call in (
+        lambda: storage.put_all([("a/1", b""), (key, b"")], lambda _: None),
+        lambda: storage.read_small([("a/1", 1), (key, 1)]),
+        lambda: storage.delete_all([*(f"a/{n}" for n in range(10)), key]),
+    ):
+        with pytest.raises(InvalidInputError):
+            call()
+
+
+def test_links_of_small_files_are_as_those_of_any(tmp_path):
+    """A link within is followed, one that leads out is refused, and is removed as what it is; a pipe is not waited for."""
+    storage = open_storage(tmp_path / "root")
+    storage.put_all([("a/1", b"one"), ("b/2", b"two")], lambda _: None)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "root/a/in").symlink_to("../b/2")
+    (tmp_path / "root/a/out").symlink_to(tmp_path / "secret")
+    (tmp_path / "root/away").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "root/a/pipe")
+    assert storage.read_small([("a/1", 9), ("a/in", 9)]) == [b"one", b"two"]
+    for name in ("a/out", "away/secret"):
+        with pytest.raises(InvalidInputError, match="leads out"):
+            storage.read_small([("a/1", 9), (name, 9)])
+    for name in ("away/new", "away/folder/new"):
+        with pytest.raises(InvalidInputError, match="leads out"):
+            storage.put_all([(name, b"")], lambda _: None)
+    with pytest.raises(InvalidInputError, match="leads out"):
+        storage.delete_all(["away/secret"])
+    assert storage.read_small([("a/pipe", 9)]) == [b""]  # nothing comes of it, and nobody waits
+    storage.delete_all(["a/out"])
+    assert (tmp_path / "secret").read_bytes() == b"secret" and not os.path.lexists(tmp_path / "root/a/out")
+
+
+@pytest.mark.parametrize("folder_mode", [0o755, 0o700, 0o2775, 0o1777])
+def test_small_files_have_the_mode_of_any(tmp_path, folder_mode):
+    storage = open_storage(tmp_path / "root")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root").chmod(folder_mode)
+    storage.put_all([("a/1", b""), ("2", b"")], lambda _: None)
+    storage.write("a/3", b"")
+    storage.write("4", b"")
+    modes = {name: (tmp_path / "root" / name).stat().st_mode for name in ("a/1", "2", "a/3", "4")}
+    assert modes["a/1"] == modes["a/3"] and modes["2"] == modes["4"]
+
+
+def test_a_server_that_cannot_delete_many_files_deletes_each(stack, tmp_path, monkeypatch):
+    storage = open_storage(f"s3://modos-demo/{tmp_path.name}", s3_url=stack.s3)
+    storage.put_all(((f"a/{n}", b"") for n in range(12)), lambda _: None)
+    call = S3Storage._call
+
+    def refuse(self, method, *rest, **arguments):
+        if method == "delete_objects":
+            raise RemoteError("NotImplemented")
+        return call(self, method, *rest, **arguments)
+
+    monkeypatch.setattr(S3Storage, "_call", refuse)
+    storage.delete_all(f"a/{n}" for n in range(12))
+    assert list(storage.iter_files()) == []
