@@ -33,6 +33,7 @@ from modos.tracks.packing import are_same_values
 from tests.faults.conftest import Place, check_whole, expected_files, fail, files, interrupted, killed_at, place  # noqa: F401
 from tests.integration.test_trees import flip, put, stored
 from tests.support.commands import run
+from tests.support.proxy import Proxy
 
 ME, HER = SecretKey.random(), SecretKey.random()
 LENGTHS = {"chr1": 300_000, "chr2": 120_000, "chrM": 900}
@@ -237,6 +238,25 @@ def test_every_changed_file_is_told(sealed, place):  # noqa: F811
     path = sealed["data/decimals"]["data_path"]
     put(sealed.storage, f"{path}/{name}", whole)  # it opens with the key, and is not what was committed
     is_told()
+
+
+def test_a_region_takes_few_requests(place, sealed):  # noqa: F811
+    """From afar the segments of a region are fetched, and those that were decrypted are not fetched again."""
+    if not place.is_remote:
+        pytest.skip("requests are counted at S3")
+    with Proxy(place.options["services"]["s3"]) as proxy:
+        options = place.options | {"services": {"s3": proxy.url}}
+        genome = MODO.open(sealed.storage.url, **options).open_genome(secret_key=ME)
+        assert len(proxy.requests) <= 2  # the root alone: tracks are opened when they are read
+        genome.check_tracks()
+        begun, answered = len(proxy.requests), proxy.answered
+        found = genome["chr1"][120_000:130_000]
+        assert len(proxy.requests) - begun <= 10 and proxy.answered - answered < 2 << 20
+        assert {method for method, *_ in proxy.requests[begun:]} == {"GET"}
+        begun = len(proxy.requests)
+        assert are_same_values(genome["chr1"][121_000:122_000], found[1000:2000]) and len(proxy.requests) == begun
+        for column, truth in enumerate([*TRUTH.values(), MASKED]):
+            assert are_same_values(np.ascontiguousarray(found[:, column]), truth["chr1"][120_000:130_000])
 
 
 def test_a_body_in_the_place_of_another_is_told(sealed):
