@@ -12,8 +12,9 @@ from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, header_key, is_array_path, is_encrypted, is_tree_path, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, header_key, is_array_path, is_encrypted, is_file_path, is_tree_path, plain_name
 from modos.object.array_encryption import choose_name, plan_opening, plan_sealing, refuse_kept
+from modos.object.changes import Update
 from modos.object.document import Document
 from modos.object.encryption_plan import Found, select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
@@ -21,7 +22,7 @@ from modos.object.kept_arrays import find_with_arrays, lies_elsewhere
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
-from modos.object.transaction import Transaction
+from modos.object.transaction import Staged, Transaction
 from modos.object.tree_encryption import DecryptTree, ReplaceTreeHeader, open_tree_files, open_tree_header, seal_tree
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report
@@ -106,43 +107,42 @@ def encrypt_elements(
         No recipient; or some file is encrypted already, and not for all of them;
         or arrays are to stay plain as well.
     """
-    all_of_them, changed = tuple(dict.fromkeys(recipients)), []
+    all_of_them = tuple(dict.fromkeys(recipients))
     plain = select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them)
     _warn_of_open_arrays(transaction.view, plain, is_all=not chosen)
     refuse_kept([] if delete else [i for i, attributes in plain if is_array_path(attributes["data_path"])])
     for element_id, attributes in plain:
-        path = attributes["data_path"]
-        by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
-        if is_array_path(path):
-            by |= {"recipients": [str(recipient) for recipient in all_of_them]}
-            _encrypt_arrays(transaction, element_id, all_of_them, sender or SecretKey.random(), by)
-            changed.append(element_id)
-            continue
-        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
-        if is_tree_path(path):
-            by |= {"recipients": [str(recipient) for recipient in all_of_them]}
-            transaction.convert_file(
-                element_id,
-                {"data_path": target} | by,
-                partial(
-                    seal_tree,
-                    files=open_tree_files(transaction.storage, attributes, None),
-                    target=target,
-                    recipients=all_of_them,
-                    sender=sender or SecretKey.random(),
-                    replaces=delete,
-                ),
-            )
-            changed.append(element_id)
-            continue
-        pairs = find_pairs(transaction.storage, path, target)
-        transaction.convert_file(
-            element_id,
-            {"data_path": target} | by,
-            partial(Encrypt, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete),
-        )
-        changed.append(element_id)
-    return changed
+        _encrypt_element(transaction, element_id, attributes, all_of_them, sender, delete=delete)
+    return [element_id for element_id, _ in plain]
+
+
+def _encrypt_element(
+    transaction: Transaction,
+    element_id: str,
+    attributes: Mapping[str, Any],
+    recipients: tuple[PublicKey, ...],
+    sender: SecretKey | None,
+    *,
+    delete: bool,
+) -> None:
+    """Encrypt the file, the tree or the arrays of an element."""
+    storage, path, secret = transaction.storage, attributes["data_path"], sender or SecretKey.random()
+    by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
+    if not is_file_path(path):
+        by |= {"recipients": [str(recipient) for recipient in recipients]}
+    if is_array_path(path):
+        target = transaction.free_key(choose_name(transaction.view, element_id) + ENCRYPTED_SUFFIX)
+        transaction.set_arrays(*plan_sealing(storage, transaction.view, element_id, target, recipients, secret, by))
+        return
+    target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+    convert: Callable[[Update], Staged]
+    if is_tree_path(path):
+        files = open_tree_files(storage, attributes, None)
+        convert = partial(seal_tree, files=files, target=target, recipients=recipients, sender=secret, replaces=delete)
+    else:
+        pairs = find_pairs(storage, path, target)
+        convert = partial(Encrypt, pairs=pairs, recipients=recipients, sender=secret, replaces=delete)
+    transaction.convert_file(element_id, {"data_path": target} | by, convert)
 
 
 def _warn_of_open_arrays(view: Document, plain: Iterable[Found], *, is_all: bool) -> None:
@@ -154,14 +154,6 @@ def _warn_of_open_arrays(view: Document, plain: Iterable[Found], *, is_all: bool
         path = attributes["data_path"]
         if not is_array_path(path) and element_id in with_arrays:
             logger.warning("%s: %s is encrypted, and the arrays that it has in data.zarr stay as they are", element_id, path)
-
-
-def _encrypt_arrays(
-    transaction: Transaction, element_id: str, recipients: Sequence[PublicKey], sender: SecretKey, by: Mapping[str, Any]
-) -> None:
-    storage, view = transaction.storage, transaction.view
-    target = transaction.free_key(choose_name(view, element_id) + ENCRYPTED_SUFFIX)
-    transaction.set_arrays(*plan_sealing(storage, view, element_id, target, recipients, sender, by))
 
 
 def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
