@@ -186,7 +186,9 @@ class MODO:
         InvalidInputError
             The object alone is named; or the name of one file is the id of another one's element.
         """
-        file = os.fspath(file)
+        from modos.remote.urls import settle_query
+
+        file = settle_query(os.fspath(file))
         file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")

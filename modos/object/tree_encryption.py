@@ -96,6 +96,7 @@ class EncryptTree(_NewFiles):
 
         place_new(log.storage, key, make, body.encrypted_size(archive.size))
         log.wrote(key)
+        self.files.check_unchanged()
         plain_root = self.files.plain_root or Manifest.make(self.target, archive.digests).root
         listed = b"".join(body.encrypt([write_places(archive.places)], self.data_key, 1))
         manifest = Manifest.make_sealed(self.target, listed, [digests.sealed.finish()])

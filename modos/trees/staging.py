@@ -28,7 +28,7 @@ def stage_tree(
     Raises
     ------
     ConflictError
-        A file is not as it was listed.
+        A file is not as it was listed, or there are more or fewer by now.
     AlreadyExistsError
         There is a file of that name.
     """
@@ -44,6 +44,7 @@ def stage_tree(
     batches = gather_batches(files, lambda file: file.size, one_by_one=log.storage.is_remote)
     copied = fetch_ahead(copy, batches, *count_writers(log.storage), wait=True)
     made = Manifest.make(key, dict(pair for pairs in copied for pair in pairs))
+    source.check_unchanged(files)
     write_manifest(log, made)
     log.storage.flush()
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import DecryptError, IntegrityError, InvalidInputError
-from modos.formats.crypt4gh import SEALED, SEGMENT
+from modos.formats.crypt4gh import OVERHEAD, SEALED, SEGMENT
 from modos.storage import ByteRange, Readable, Storage
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.recent import Cache
 from modos.trees.batches import SMALL, gather_batches
-from modos.trees.manifest import Manifest, check_names
+from modos.trees.manifest import Manifest, check_list
 from modos.trees.tree_sources import SourceFile, TreeSource
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class TreeFiles(ABC):
         """Read small files as a whole; see `read`."""
         return [self.read(name, 0, self.sizes[name]) for name in names]
 
+    def check_unchanged(self) -> None:
+        """Raise ConflictError where files were added, removed or changed by somebody else since they were listed."""
+
     @abstractmethod
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes [start, end) of a file, which has them.
@@ -162,6 +166,10 @@ class SourceFiles(TreeFiles):
         """Read small files as a whole; see `TreeFiles.read_small`."""
         return [b"".join(self.iter_bytes(name)) for name in names]
 
+    def check_unchanged(self) -> None:
+        """Compare the files of the source with those that were listed; see `TreeFiles.check_unchanged`."""
+        self._source.check_unchanged(self._files.values())
+
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""
         return b"".join(self.iter_bytes(name))[start:end]
@@ -196,7 +204,9 @@ class DecryptedFiles(TreeFiles):
             raise DecryptError(f"{url}: its header has an edit list, and a tree has none", "have its owner encrypt it again")
         self._keys = opened.keys
         self._kept = Cache(_KEPT) if kept is None else kept
-        places = read_places(bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")), url)
+        places = read_places(
+            bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")), url, _plain_size(manifest.size)
+        )
         super().__init__(url, manifest.root, tuple(places), [place.size for place in places.values()])
         self._places = places
         self._files = manifest.verify(storage)
@@ -288,22 +298,36 @@ class _Cutter:
             yield taken
 
 
+def _plain_size(sealed: int) -> int:
+    return sealed - OVERHEAD * -(-sealed // SEALED)
+
+
 def write_places(places: Mapping[str, ByteRange]) -> bytes:
     """Write the list of the files of an encrypted tree: where in its body each begins, its bytes, and its name, a line each."""
     return "".join(f"{place.start} {place.size} {name}\n" for name, place in places.items()).encode()
 
 
-def read_places(listed: bytes, where: str) -> dict[str, ByteRange]:
+def read_places(listed: bytes, where: str, size: int) -> dict[str, ByteRange]:
     """Read the list of the files of an encrypted tree.
+
+    Parameters
+    ----------
+    size
+        Plain bytes of the body that all files lie in.
 
     Raises
     ------
     IntegrityError
-        It is none.
+        It is none, or files lie over each other or beyond the body.
     """
-    lines = [line.split(" ", 2) for line in listed.decode(errors="replace").split("\n")[:-1]]
-    if not all(len(line) == 3 and line[0].isdecimal() and line[1].isdecimal() for line in lines):
-        raise IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
-    places = {name: ByteRange(int(start), int(start) + int(size)) for start, size, name in lines}
-    check_names(places, where)
+    damaged = IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
+    try:
+        lines = [line.split(" ", 2) for line in listed.decode().split("\n")[:-1]]
+        places = {name: ByteRange(int(start), int(start) + int(length)) for start, length, name in lines}
+    except ValueError:
+        raise damaged from None
+    bounds = [0, *itertools.chain.from_iterable(places.values()), size]
+    if len(places) != len(lines) or any(one > other for one, other in itertools.pairwise(bounds)):
+        raise damaged
+    check_list(places, where)
     return places

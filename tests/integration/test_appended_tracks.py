@@ -124,7 +124,7 @@ def test_old_shards_are_not_read_or_written(tmp_path, monkeypatch):
 
 
 def append_one(path, options, name, kind, barrier):
-    barrier.wait(60)
+    barrier.wait(300)
     MODO.open(path, **options).append_track("parts", {name: TRUTH[kind][name]})
 
 
@@ -141,7 +141,7 @@ def test_by_several_processes_at_once(tmp_path, way, kind):
     for job in jobs:
         job.start()
     for job in jobs:
-        job.join(120)
+        job.join(300)
     assert [job.exitcode for job in jobs] == [0] * len(jobs)
     modo = MODO.open(tmp_path / "ex")
     check_equal(modo, "once", "parts", is_same_form=way == "anew")
@@ -161,7 +161,7 @@ def test_by_several_processes_at_once_on_s3(stack, tmp_path, way):
     for job in jobs:
         job.start()
     for job in jobs:
-        job.join(120)
+        job.join(300)
     assert [job.exitcode for job in jobs] == [0] * len(jobs)
     modo.append_track("parts", {name: truth[name] for name in ("chr2", "chrE")})
     check_equal(modo, "once", "parts", is_same_form=way == "anew")
