@@ -86,7 +86,7 @@ def encrypt(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if no key at hand decrypts the result.")] = False,
 ) -> None:
-    """Encrypt the files of all elements with their indexes, references too, in one commit; lists what is left plain.
+    """Encrypt all data of an object in one commit: files with their indexes, trees, tracks, references; lists what stays plain.
 
     modos c4gh encrypt -p recipient.pub data/ex
 
@@ -128,7 +128,7 @@ def decrypt(
     sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Decrypt the data files of an object with their indexes, in one commit.
+    """Decrypt the data of an object in one commit: files with their indexes, Zarr trees, tracks and other arrays.
 
     modos c4gh decrypt -s recipient.sec data/ex
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.encryption.keys import SecretKey, as_secret_key
 from modos.errors import InvalidInputError
 from modos.formats import is_encrypted
 from modos.metadata.ids import format_id
@@ -34,30 +35,55 @@ class Genomes:
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
-        self._known: dict[str | None, tuple[Document, Genome]] = {}
+        self._known: dict[tuple[str | None, str | None], tuple[Document, Genome]] = {}
 
-    def open_genome(self, id: str | None = None) -> Genome:
+    def open_genome(
+        self,
+        id: str | None = None,
+        *,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> Genome:
         """Open a genome of the object with its tracks; raise NotFoundError if there is none.
 
         It shows the object as it is now: what others commit later does not
         change it, and opening it again shows that.
-        """
-        from modos.object.tracks import open_genome
 
-        document = self._object.document
-        of, genome = self._known.get(id, (None, None))
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, that encrypted tracks and sequences are
+            decrypted with, as they are read; reading them without is an
+            AccessError. Such a genome cannot be pickled.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        """
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        document, known = self._object.document, (id, str(secret.public) if secret else None)
+        of, genome = self._known.get(known, (None, None))
         if genome is None or of is not document:
-            genome = open_genome(
-                self._object.storage, document, id, partial(self._write_values, id), partial(_reopen, self._object.address, id)
-            )
-            self._known[id] = document, genome
+            genome = self._open_genome(document, id, secret)
+            self._known[known] = document, genome
         return genome
 
-    def _write_values(self, genome: str | None, contig: str, start: int, values: Mapping[str, np.ndarray]) -> Genome:
+    def _open_genome(self, document: Document, id: str | None, secret: SecretKey | None) -> Genome:
+        from modos.object.tracks import open_genome
+
+        storage, sealed = self._object.storage, None
+        if secret and document.sealed_arrays():
+            from modos.object.sealed_tracks import SealedArrays
+
+            sealed = SealedArrays(storage, document, secret)
+        reopen = None if sealed else partial(_reopen, self._object.address, id)
+        return open_genome(storage, document, id, partial(self._write_values, id, secret), reopen, sealed=sealed)
+
+    def _write_values(
+        self, genome: str | None, secret: SecretKey | None, contig: str, start: int, values: Mapping[str, np.ndarray]
+    ) -> Genome:
         with self.track_changes() as tracks:
             for track, column in values.items():
                 tracks.write(track, contig, start, column)
-        return self.open_genome(genome)
+        return self.open_genome(genome, secret_key=secret)
 
     def reference(
         self, name: str | None = None, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None

@@ -502,7 +502,7 @@ class MODO:
 
     @property
     def genome(self) -> Genome:
-        """The object's genome with its tracks; see `open_genome` where it has several."""
+        """The object's genome with its tracks; see `open_genome` where it has several, or some are encrypted."""
         return self.open_genome()
 
     def refresh(self) -> bool:

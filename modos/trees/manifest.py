@@ -27,6 +27,7 @@ from modos.storage.verified import PartRecord, VerifiedFiles
 
 MOST_FILES = 1 << 22
 _MOST_BYTES = 1 << 30  # of each of the two files
+_AT_ONCE = 1 << 20  # bytes of one that are read before its size is known
 _HINT = "restore it from a copy of the object, or bring the tree again"
 
 
@@ -221,9 +222,11 @@ def check_names(names: Iterable[str], where: str) -> None:
 def read_beside(storage: Readable, name: str, key: str) -> bytes:
     """Read one of the two lists beside a tree; raise IntegrityError if it is gone, or too large for one."""
     try:
-        size = storage.stat(name).size
-        if size > _MOST_BYTES:
-            raise IntegrityError(f"{storage.url}/{name} has {size:,} bytes, and no list of files is that large", _HINT)
-        return storage.read_part(name, 0, size)[0]
+        data, info = storage.read_part(name, 0, _AT_ONCE)
+        if info.size > _MOST_BYTES:
+            raise IntegrityError(f"{storage.url}/{name} has {info.size:,} bytes, and no list of files is that large", _HINT)
+        if len(data) == info.size:
+            return data
+        return data + storage.read_part(name, len(data), info.size, if_match=info.etag)[0]
     except NotFoundError:
         raise IntegrityError(f"{storage.url}/{name} is gone, which says what belongs to the tree {key}", _HINT) from None
