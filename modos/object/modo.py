@@ -186,9 +186,11 @@ class MODO:
         InvalidInputError
             The object alone is named; or the name of one file is the id of another one's element.
         """
-        from modos.remote.urls import settle_query
+        file = os.fspath(file)
+        if "?" in file and is_remote(file):
+            from modos.remote.urls import settle_query
 
-        file = settle_query(os.fspath(file))
+            file = settle_query(file)
         file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")

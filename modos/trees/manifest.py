@@ -227,7 +227,3 @@ def read_beside(storage: Readable, name: str, key: str) -> bytes:
         return storage.read_part(name, 0, size)[0]
     except NotFoundError:
         raise IntegrityError(f"{storage.url}/{name} is gone, which says what belongs to the tree {key}", _HINT) from None
-
-
-def _digest(data: bytes, part: int) -> DigestList:
-    return DigestList(Layout((len(data),), part), digest_parts(data, part))
