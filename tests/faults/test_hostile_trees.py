@@ -28,7 +28,6 @@ from modos.storage.part_digests import PART, DigestList, Layout, digest_parts, j
 from modos.trees import staging, tree_sources
 from modos.trees.manifest import Manifest
 from modos.trees.tree_files import DecryptedFiles, write_places
-from modos.trees.tree_sources import FolderTree
 from tests.faults.conftest import files
 from tests.integration.test_trees import contents, put, stored, write_tree
 from tests.support import commands
@@ -286,6 +285,21 @@ def test_a_tree_that_changed_after_its_last_file_was_read_is_not_added(modo, tre
         check_nothing_is_left(modo)
 
 
+def do_between_pieces(monkeypatch, action):
+    """Have something done after the first piece of each file of a source was read."""
+
+    def reading(original):
+        def iter_bytes(self, file):
+            for piece in original(self, file):
+                yield piece
+                action(file)
+
+        return iter_bytes
+
+    for kind in (tree_sources.FolderTree, tree_sources.StoredTree):
+        monkeypatch.setattr(kind, "iter_bytes", reading(kind.iter_bytes))
+
+
 @pytest.fixture
 def at_s3(stack, tree, tmp_path):
     """The tree at S3: its address, the options to open it, and its storage."""
@@ -305,25 +319,18 @@ def test_a_chunk_that_is_rewritten_while_it_is_read_is_not_added(tmp_path, tree,
     source, storage, options = tree, None, {}
     if where == "s3":
         source, options, storage = request.getfixturevalue("at_s3")
-    kind = tree_sources.StoredTree if storage else FolderTree
-    modo, original, done = MODO.create(tmp_path / "ex", id="ex", **options), kind.iter_bytes, []
+    modo, done = MODO.create(tmp_path / "ex", id="ex", **options), []
 
-    def change_after_first(pieces):
-        for piece in pieces:
-            yield piece
-            if not done:
-                done.append(True)
-                if storage:
-                    storage.write("large/c/1", bytes(240_000))
-                else:
-                    (tree / "large/c/1").write_bytes(bytes(240_000))
-
-    def read_and_change(source, file):
-        pieces = original(source, file)
-        yield from change_after_first(pieces) if file.name.endswith("large/c/1") else pieces
+    def change(file):
+        if file.name == "large/c/1" and not done:
+            done.append(True)
+            if storage:
+                storage.write(file.name, bytes(file.size))
+            else:
+                (tree / file.name).write_bytes(bytes(file.size))
 
     monkeypatch.setattr(tree_sources, "_PIECE", 50_000)
-    monkeypatch.setattr(kind, "iter_bytes", read_and_change)
+    do_between_pieces(monkeypatch, change)
     with pytest.raises(ConflictError, match="counts.zarr/large/c/1 was changed or removed"):
         modo.add_element(ELEMENT, source)
     assert done
@@ -351,15 +358,14 @@ def test_keys_at_s3_that_are_no_names_are_refused(tmp_path, at_s3, name):
 def test_a_file_that_became_a_device_is_not_read_on_and_on(modo, tree, monkeypatch):
     if os.geteuid():
         pytest.skip("only root makes devices")
-    path, original = tree / "large" / "c" / "1", FolderTree.iter_bytes
+    path = tree / "large" / "c" / "1"
 
-    def change_and_read(source, file):
+    def change(file):
         if path.is_file():
             path.unlink()
             os.mknod(path, 0o020600, os.makedev(1, 5))  # zeros without end
-        yield from original(source, file)
 
-    monkeypatch.setattr(FolderTree, "iter_bytes", change_and_read)
+    do_between_pieces(monkeypatch, change)
     monkeypatch.setattr(staging, "count_cores", lambda: 1)
     with pytest.raises(ConflictError, match="was changed or removed"):
         modo.add_element(ELEMENT, tree)

@@ -13,7 +13,6 @@ from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import ModosError, NotFoundError
 from modos.formats import files_name, header_key, parts_name
-from modos.storage import Storage
 from modos.storage.local import LocalStorage
 from tests.faults.conftest import files, killed_at
 from tests.faults.test_repair import content, flip, put, remove, run
@@ -265,9 +264,12 @@ def test_bytes_that_a_disk_does_not_give_are_a_finding_and_healed(tmp_path, monk
             raise ModosError(f"cannot use {self.url}/{key}: Input/output error")
         return original(self, key, start, end, **named)
 
+    def failing_together(self, wanted):
+        return [failing(self, key, 0, most)[0] for key, most in wanted]
+
     with monkeypatch.context() as patched:
         patched.setattr(LocalStorage, "read_part", failing)
-        patched.setattr(LocalStorage, "read_small", Storage.read_small)
+        patched.setattr(LocalStorage, "read_small", failing_together)
         (found,) = modo.find_problems()
         assert found.kind == "checksum" and f"{CHUNK} cannot be read" in found.message and "Input/output" in found.message
         plan = modo.plan_repair(tmp_path / "copy")
