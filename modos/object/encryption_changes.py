@@ -17,15 +17,9 @@ from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, Replac
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
+from modos.object.stored_trees import read_tree_header
 from modos.object.transaction import Transaction
-from modos.object.tree_encryption import (
-    DecryptTree,
-    ReplaceTreeHeader,
-    open_tree_files,
-    open_tree_header,
-    read_tree_header,
-    seal_tree,
-)
+from modos.object.tree_encryption import DecryptTree, ReplaceTreeHeader, open_tree_files, open_tree_header, seal_tree
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report
 

@@ -12,8 +12,7 @@ from modos.formats import files_name, header_key, is_encrypted, parts_name
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges, join_ranges
-from modos.object.stored_trees import load_manifest
-from modos.object.tree_encryption import read_tree_header
+from modos.object.stored_trees import load_manifest, read_tree_header
 from modos.storage import Storage
 from modos.storage.base import ByteRange, Progress, count_readers
 from modos.storage.part_digests import PART, DigestList, PartHasher

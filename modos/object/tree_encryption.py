@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from modos.encryption import body
-from modos.encryption.header import Header, Opened, digest_of, encrypt_header
+from modos.encryption.header import Opened, digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import place_new
 from modos.errors import AccessError, AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, NotFoundError
 from modos.formats import files_name, header_key, is_encrypted, name_of, parts_name
 from modos.object.changes import Update
-from modos.object.stored_trees import load_manifest
+from modos.object.stored_trees import HINT, load_manifest, read_tree_header
 from modos.storage import Storage
 from modos.storage.base import Place, Progress
 from modos.storage.part_digests import DigestList
@@ -33,8 +31,6 @@ from modos.trees.manifest import Manifest
 from modos.trees.staging import count_writers, put_file, put_files, write_manifest
 from modos.trees.tree_files import DecryptedFiles, StoredFiles, TreeFiles, write_places
 from modos.trees.zipped_tree import ZippedTree
-
-_RESTORE = "restore it from a copy of the object"
 
 
 @dataclass(frozen=True)
@@ -243,32 +239,8 @@ def open_tree_header(
     try:
         header = read_tree_header(storage, attributes)
     except NotFoundError:
-        raise DecryptError(f"{storage.url}/{header_key(attributes)} is gone, the header of the tree", _RESTORE) from None
+        raise DecryptError(f"{storage.url}/{header_key(attributes)} is gone, the header of the tree", HINT) from None
     try:
         return header.decrypt(secret, senders)
     except DecryptError as error:
         raise DecryptError(f"{storage.url}/{attributes['data_path']}: {error.message}", error.hint) from None
-
-
-def read_tree_header(storage: Storage, attributes: Mapping[str, Any]) -> Header:
-    """Read the header of a tree.
-
-    Raises
-    ------
-    NotFoundError
-        It is gone.
-    DecryptError
-        It is no header.
-    ChecksumMismatch
-        It is not the recorded one, or something follows it.
-    """
-    key = header_key(attributes)
-    name = f"{storage.url}/{key}"
-    try:
-        header, _, info = read_stored_header(storage, key)
-    except DecryptError as error:
-        raise DecryptError(f"{name}: {error.message}", error.hint or _RESTORE) from None
-    SealRecord.from_attributes(attributes).check_header(header, name)
-    if info.size != header.size:
-        raise ChecksumMismatch(f"{name} has {info.size:,} bytes, of which the header is {header.size:,}", _RESTORE)
-    return header
