@@ -152,7 +152,13 @@ def _translate_errors(source: Path) -> Iterator[None]:
 
 
 def _refusal(source: Path, error: Exception) -> InvalidInputError:
-    return InvalidInputError(
-        f"bio2zarr cannot convert {source.name}: {type(error).__name__}: {error}".rstrip(": "),
-        "`bcftools view` writes it anew; where its header does not fit its records, mend that",
-    )
+    told = f"bio2zarr cannot convert {source.name}: {type(error).__name__}: {error}".rstrip(": ")
+    return InvalidInputError(told, _advise(error))
+
+
+def _advise(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "it takes only ASCII in FORMAT: write other characters as VCF does (%C3%A9), or keep the file a VCF"
+    if "clashing" in str(error) or "ContainsArray" in type(error).__name__:
+        return "the array of a field would have the name of another: `bcftools annotate --rename-annots` renames a field"
+    return "`bcftools view` writes it anew; where its header does not fit its records, mend that"

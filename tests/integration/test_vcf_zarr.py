@@ -373,17 +373,22 @@ def test_a_tree_that_tells_no_numbers_says_any_number_where_there_is_room_for_ma
     assert "##INFO=<ID=CI,Number=.,Type=Integer" in text_of(modo, "data/v")
 
 
-def test_a_refusal_of_bio2zarr_is_one_clear_error(tmp_path):
-    vcf = write_vcf(
-        tmp_path, "chr1\t5\t.\tA\tT\t9\tPASS\tlength=3", header=['##INFO=<ID=length,Number=1,Type=Integer,Description="x">']
-    )
+@pytest.mark.parametrize(("number", "hint"), [(0, "--rename-annots"), (1, "ASCII")])
+def test_a_refusal_of_bio2zarr_is_one_clear_error(tmp_path, number, hint):
+    lines = ["chr1\t5\t.\tA\tT\t9\tPASS\tlength=3", "chr1\t5\t.\tA\tT\t9\tPASS\t.\tXS:GT\tcaf\u00e9:0/0\tx:0/0\tx:0/0"]
+    header = ['##INFO=<ID=length,Number=1,Type=Integer,Description="x">'] * (number == 0)
+    vcf = tmp_path / "loss.vcf.gz"
+    if number:
+        (tmp_path / "loss.vcf").write_text(f"{HEADER}{lines[1]}\n")
+        subprocess.run(["bcftools", "view", "-Oz", "-o", vcf, tmp_path / "loss.vcf"], check=True)
+    else:
+        write_vcf(tmp_path, lines[0], header=header)
     modo = MODO.create(tmp_path / "ex", id="ex")
     modo.add_element({"id": "v", "@type": "VariantSet"}, vcf)
     command = [sys.executable, "-m", "modos", "convert", f"{modo.path}/loss.vcf.gz", "--to", "vcf-zarr"]
     result = subprocess.run(command, capture_output=True, text=True)
-    assert (
-        result.returncode == 2 and result.stderr.startswith("error: bio2zarr cannot convert") and result.stderr.count("\n") == 2
-    )
+    assert result.returncode == 2 and result.stderr.startswith("error: bio2zarr cannot convert")
+    assert result.stderr.count("\n") == 2 and hint in result.stderr
 
 
 def test_a_taken_id_is_refused_before_anything_is_made(made, monkeypatch):
