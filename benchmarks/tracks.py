@@ -21,7 +21,9 @@ import track_data
 
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
+from modos.encryption.keys import SecretKey
 from modos.tracks.data import Values
+from modos.tracks.genome import Genome
 from modos.tracks.wiggle import read_text
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
@@ -327,7 +329,6 @@ def bench_verified(place: Path) -> None:
     from modos.object import commits
     from modos.object.tracks import open_genome
     from modos.storage import open_storage
-    from modos.tracks.genome import Genome
 
     storage, random = open_storage(place), np.random.default_rng(5)
     with_digests, without = commits.load(storage), commits.load(storage)
@@ -349,6 +350,51 @@ def bench_verified(place: Path) -> None:
             times[compared].append(timed(lambda: work(genome)))
         ours, theirs = min(times[True]), min(times[False])
         show(f"{case}, compared", ours, theirs, "s", "<= 1.1x", ours <= 1.1 * theirs, "not compared")
+
+
+def bench_sealed(folder: Path) -> None:
+    """What encryption costs: the same object plain and sealed, in turn, in one process; here, and on S3."""
+    key, sealed = SecretKey.random(), folder / "sealed"
+    shutil.copytree(folder / "ex", sealed)
+    show("seal the tracks", timed(lambda: MODO.open(sealed).encrypt(key.public)), None, "s", "-", True)
+    random = np.random.default_rng(5)
+    names = random.choice(list(track_data.CONTIGS), 10_000).tolist()
+    regions = [
+        (name, start, start + 1000) for name in names for start in [int(random.integers(0, track_data.CONTIGS[name] - 1000))]
+    ]
+    cases: dict[str, Callable[[Genome], object]] = {
+        "10,000 windows of 1 kb x 4, one by one": lambda genome: [genome[name][start:end] for name, start, end in regions],
+        "10,000 windows of 1 kb x 4, at once": lambda genome: genome.windows(regions),
+        "chr2 x 4": lambda genome: genome["chr2"][:],
+    }
+    for case, work in cases.items():
+        times: dict[Path, list[float]] = {folder / "ex": [], sealed: []}
+        for place in list(times) * 5:
+            genome = MODO.open(place).open_genome(secret_key=key)
+            times[place].append(timed(lambda: work(genome)))
+        plain, ours = map(min, times.values())
+        show(f"sealed: {case}", ours, plain, "s", "<= 1.5x", ours <= 1.5 * plain, "plain     ")
+    bench_sealed_s3({"plain": folder / "ex", "sealed": sealed}, key)
+    shutil.rmtree(sealed)
+
+
+def bench_sealed_s3(places: dict[str, Path], key: SecretKey) -> None:
+    """A million bases of four tracks from afar, sealed and plain."""
+    with run_stack() as services, Proxy(services.s3) as proxy:
+        options = {"services": {"s3": proxy.url}, "s3_kwargs": CREDENTIALS}
+        taken, counts, notes = {}, {}, []
+        for kind, place in places.items():
+            url = f"s3://{BUCKET}/{kind}"
+            MODO.open(place).upload(url, endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
+            genome = MODO.open(url, **options).open_genome(secret_key=key)
+            genome.check_tracks()
+            proxy.delay, begin, used = DELAY, len(proxy.requests), time.process_time()
+            taken[kind] = timed(lambda: genome["chr1"][3_000_000:4_000_000])
+            counts[kind], proxy.delay = len(proxy.requests) - begin, 0
+            notes.append(f"{kind} {counts[kind]} requests, {time.process_time() - used:.3f} s of CPU")
+        good = taken["sealed"] <= 1.5 * taken["plain"] and counts["sealed"] <= 10
+        show("sealed, S3 at 30 ms: 1 Mb x 4", taken["sealed"], taken["plain"], "s", "<= 1.5x, 10 requests", good, "plain     ")
+        print(f"{'':<44} {'; '.join(notes)}", flush=True)
 
 
 def bench_s3(folder: Path) -> None:
@@ -478,6 +524,7 @@ def main() -> None:
         bench_loading(folder, files, str(shim))
         bench_reading(folder)
         bench_verified(folder / "ex")
+        bench_sealed(folder)
         bench_s3(folder)
         bench_appending(folder)
         bench_opening(folder)

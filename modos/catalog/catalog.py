@@ -6,13 +6,13 @@ import difflib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.catalog.searching import parse_search
-from modos.catalog.served_trees import ServedTrees, find_tree
+from modos.catalog.served_trees import ServedTrees, find_named_tree, find_tree
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_file_path, object_of
@@ -26,6 +26,9 @@ from modos.storage import Storage, check_key
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 from modos.storage.verified import PartRecord, VerifiedFiles
+
+if TYPE_CHECKING:
+    from modos.trees.manifest import Manifest
 
 _WORKERS = 16
 _MAX_RECORDS = 256  # objects whose records of parts are kept
@@ -165,6 +168,29 @@ class Catalog:
         if not found:
             raise NotFoundError(f"there is no file {key}")
         return f"{object_key}/{found[0]}" if object_key else found[0]
+
+    def find_in_tree(self, key: str) -> tuple[str, Mapping[str, Any], str]:
+        """Find the Zarr tree that a key, or one with the name of a tree in its place, is in.
+
+        Returns
+        -------
+        tuple
+            Key of the object, attributes of the element, and the path in the tree; empty for the tree itself.
+
+        Raises
+        ------
+        NotFoundError
+            It is in none.
+        """
+        object_key, path = self.find_object(key)
+        found = find_named_tree(self.metadata(object_key), path)
+        if found is None:
+            raise NotFoundError(f"there is no Zarr tree at {key}")
+        return object_key, *found
+
+    def load_tree(self, object_key: str, attributes: Mapping[str, Any]) -> Manifest:
+        """Read the names and digests of the files of an element's tree."""
+        return self._trees.load(object_key, attributes)
 
     def _roots(self) -> list[tuple[str, str]]:
         """Find the keys of the objects, and the tags of their roots."""

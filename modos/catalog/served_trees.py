@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from modos.errors import IntegrityError
-from modos.formats import Metadata, companion_names, header_key, is_encrypted, is_tree_path
+from modos.formats import Metadata, companion_names, header_key, is_encrypted, is_tree_path, name_of
 from modos.object.stored_trees import load_manifest
 from modos.storage import Readable, Storage
 from modos.storage.processes import forking
+from modos.trees.manifest import Manifest
 
 _MAX_NAMES = 1 << 20  # names of files that are kept
+_MAX_PARTS = 1 << 21  # parts of a tree whose digests are kept
 
 
 class ServedTrees:
@@ -21,6 +23,7 @@ class ServedTrees:
     def __init__(self, storage: Storage):
         self._storage = storage
         self._names: dict[tuple[str, str, Any], frozenset[str]] = {}
+        self._last: tuple[tuple[str, str, Any], Manifest] | None = None
         forking.begin(self, ServedTrees._start)
 
     def _start(self) -> None:
@@ -35,6 +38,14 @@ class ServedTrees:
         if path in _names_beside(attributes):
             return [path]
         return [path] if path[len(tree) + 1 :] in self._load(object_key, attributes) else []
+
+    def load(self, object_key: str, attributes: Mapping[str, Any]) -> Manifest:
+        """Read the manifest of a tree, or take the one that was read last; raise IntegrityError if it is not the recorded one."""
+        wanted, last = (object_key, attributes["data_path"], attributes.get("data_digest")), self._last
+        if last is None or last[0] != wanted:
+            last = wanted, load_manifest(self._storage.child(object_key) if object_key else self._storage, attributes)
+            self._last = last if last[1].digests.layout.parts <= _MAX_PARTS else None
+        return last[1]
 
     def _load(self, object_key: str, attributes: Mapping[str, Any]) -> frozenset[str]:
         known = object_key, attributes["data_path"], attributes.get("data_digest")
@@ -58,6 +69,17 @@ def find_tree(metadata: Metadata, path: str) -> Mapping[str, Any] | None:
             continue
         if path.startswith(f"{tree}/") or path in _names_beside(attributes):
             return attributes
+    return None
+
+
+def find_named_tree(metadata: Metadata, path: str) -> tuple[Mapping[str, Any], str] | None:
+    """Find the element whose tree is at a path, or has it in its folder, by its key or its name; and the path in the tree."""
+    trees = [attributes for attributes in metadata.values() if is_tree_path(attributes.get("data_path") or "")]
+    for name in (lambda tree: tree, name_of):
+        for attributes in trees:
+            folder = name(attributes["data_path"])
+            if f"{path}/".startswith(f"{folder}/"):
+                return attributes, path[len(folder) + 1 :]
     return None
 
 

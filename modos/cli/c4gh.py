@@ -22,7 +22,7 @@ app = typer.Typer()
 
 ElementsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only these elements; by default all data."),
+    typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only these elements; by default all."),
 ]
 _SECRET = typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")
 _PUBLIC = typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be given several times.")
@@ -86,7 +86,7 @@ def encrypt(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if no key at hand decrypts the result.")] = False,
 ) -> None:
-    """Encrypt the data files of an object with their indexes, in one commit.
+    """Encrypt all data of an object in one commit: files with their indexes, trees, tracks, references; lists what stays plain.
 
     modos c4gh encrypt -p recipient.pub data/ex
 
@@ -96,7 +96,6 @@ def encrypt(
     from modos.encryption.at_hand import find_own_key
     from modos.encryption.keys import as_public_keys
     from modos.errors import listing
-    from modos.formats import is_array_path
 
     recipients = as_public_keys(public_key or [])
     sender = load_optional_secret(secret_key, passphrase_file)
@@ -115,9 +114,9 @@ def encrypt(
         if changed
         else f"nothing to do: every file of {place} is encrypted already"
     )
-    plain = [i for i, a in modo.metadata.items() if is_array_path(a.get("data_path") or "")]
-    if plain and not elements:
-        say(f"not encrypted, as arrays are not: {listing(plain)}")
+    left = modo.find_open()
+    for reason in dict.fromkeys(left.values()):
+        say(f"not encrypted, {reason}: {listing(name for name, own in left.items() if own == reason)}")
 
 
 @app.command(cls=accept_spellings("c4gh decrypt"))
@@ -129,7 +128,7 @@ def decrypt(
     sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Decrypt the data files of an object with their indexes, in one commit.
+    """Decrypt the data of an object in one commit: files with their indexes, Zarr trees, tracks and other arrays.
 
     modos c4gh decrypt -s recipient.sec data/ex
 

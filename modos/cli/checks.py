@@ -233,8 +233,10 @@ def _conclude(modo: MODO, findings: Sequence[Finding], fix: bool, hours: float, 
     if fixable and not fix:
         say("the object is whole; --fix removes what interrupted changes left")
     elif not findings:
-        state = "is whole" if is_whole else "shows no damage"
-        say(f"{modo.storage.url} {state}: {count(len(modo.metadata) - 1, 'element')}, {count(len(modo.list_files()), 'file')}")
+        state, what = "is whole" if is_whole else "shows no damage", [count(len(modo.metadata) - 1, "element")]
+        if modo.storage.can_list:
+            what.append(count(len(modo.list_files()), "file"))
+        say(f"{modo.storage.url} {state}: {', '.join(what)}")
 
 
 def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:

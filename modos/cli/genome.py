@@ -11,6 +11,7 @@ import typer
 from modos.cli.completion import complete_region
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines, show_rows
+from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 if TYPE_CHECKING:
     from modos.tracks.genome import Genome
@@ -23,12 +24,17 @@ _LINE = 60  # bases in a line of FASTA
 _PIECE = _LINE << 16
 
 
-def open_genome(place: str, genome: str | None = None) -> Genome:
-    """Open the genome of an object, or of a bigWig file alone."""
+def open_genome(
+    place: str, genome: str | None = None, secret_key: Path | None = None, passphrase_file: Path | None = None
+) -> Genome:
+    """Open the genome of an object, or of a bigWig file alone; with a key also what of it is encrypted."""
     from modos.storage.given import is_pipe
     from modos.tracks.bigwig import open_bigwig
 
-    return open_bigwig(place) if is_pipe(place) or _is_bigwig(place) else open_object(place).open_genome(genome)
+    secret = load_optional_secret(secret_key, passphrase_file)
+    if is_pipe(place) or _is_bigwig(place):
+        return open_bigwig(place)
+    return open_object(place).open_genome(genome, secret_key=secret)
 
 
 def _is_bigwig(place: str) -> bool:
@@ -67,6 +73,11 @@ def init(
     chromosome_map: Annotated[
         Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of old and new names.")
     ] = None,
+    secret_key: Annotated[
+        Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to decrypt the FASTA of the reference with.")
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Store the genome plain, even if the FASTA is encrypted.")] = False,
 ) -> None:
     """Give an object a genome, from files; tracks are kept along it.
 
@@ -74,6 +85,9 @@ def init(
 
     modos genome init data/ex --sizes hg38.chrom.sizes --id hg38
     """
+    from modos.cli.secrets import load_optional_secret
+
+    secret = load_optional_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("reading the sequence") as advance:
         made = modo.add_genome(
@@ -86,6 +100,8 @@ def init(
             name_style=name_style,
             chromosome_map=chromosome_map,
             progress=advance,
+            secret_key=secret,
+            plain=plain,
         )
     contigs = modo.open_genome(made).contigs
     say(f"{made} of {modo.storage.url} has {count(len(contigs), 'contig')}, {count(sum(contigs.lengths.values()), 'base')}")
@@ -106,7 +122,7 @@ def info(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fals
         "contigs": len(contigs),
         "bases": sum(contigs.lengths.values()),
         "supercontigs": sum(len(contigs[name].supercontigs) for name in contigs),
-        "sequence": found.sequence is not None,
+        "sequence": found.has_sequence,
         "aliases": len(contigs.aliases),
         "tracks": found.tracknames_continuous,
     }
@@ -158,6 +174,8 @@ def seq(
         list[str], typer.Argument(metavar="REGION", autocompletion=complete_region, help="1-based inclusive: chr1:1,000-2,000.")
     ],
     genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write the sequence of regions, as FASTA.
@@ -166,7 +184,7 @@ def seq(
 
     modos genome seq data/ex chr1 chr2 > two.fa
     """
-    found = open_genome(place, genome)
+    found = open_genome(place, genome, secret_key, passphrase_file)
     places = [found.contigs.place(region) for region in regions]
     if json:
         show_json(

@@ -481,7 +481,13 @@ def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     return True
 
 
-def enrich(path: ObjectPath) -> None:
+def enrich(
+    path: ObjectPath,
+    secret_key: Annotated[
+        Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to read encrypted files with.")
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+) -> None:
     """Add what the headers of the data files say: reference sequences, samples, assays; of Zarr trees kind, axes and shape.
 
     modos enrich data/ex
@@ -490,9 +496,10 @@ def enrich(path: ObjectPath) -> None:
     """
     from modos.metadata.diff import compare
 
+    secret = load_optional_secret(secret_key, passphrase_file)
     modo = open_object(path)
     before = modo.metadata
-    for skipped in modo.enrich_metadata():
+    for skipped in modo.enrich_metadata(secret):
         say(f"left out, as its header cannot be read: {skipped}")
     changes = compare(before, modo.metadata, ignore=frozenset({"last_update_date"}))
     for change in changes:

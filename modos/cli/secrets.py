@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
 
 
+SecretKeyOption = Annotated[
+    Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to decrypt what is encrypted with.")
+]
 PassphraseOption = Annotated[
     Path | None,
     typer.Option(

@@ -14,7 +14,7 @@ import typer
 
 from modos.cli.completion import complete_file, complete_region
 from modos.cli.output import options, progress, show, show_json, show_rows, translate_closed_pipe
-from modos.cli.secrets import PassphraseOption, load_optional_secret
+from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey
@@ -57,9 +57,6 @@ RegionsOption = Annotated[
     ),
 ]
 ReferenceOption = Annotated[Path | None, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
-SecretKeyOption = Annotated[
-    Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to decrypt an encrypted file with.")
-]
 SenderOption = Annotated[
     list[Path] | None,
     typer.Option(

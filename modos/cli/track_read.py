@@ -25,6 +25,7 @@ from modos.cli.output import (
     text_file,
     translate_closed_pipe,
 )
+from modos.cli.secrets import PassphraseOption, SecretKeyOption
 from modos.errors.escaping import escape_line
 
 if TYPE_CHECKING:
@@ -59,45 +60,49 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _ROWS = 1 << 16  # rows of a table that are written at once
 
 
-def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = False) -> None:
-    """List the tracks.
+def list_(
+    place: ObjectPath,
+    genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the tracks; encrypted ones by their names alone, if there is no key.
 
     modos track list data/ex
 
     modos track list data/ex --json
     """
-    from modos.tracks.damaged import DamagedTrack
+    from modos.tracks.damaged import DamagedTrack, LockedTrack
 
-    found = open_genome(place, genome)
-    damaged = [track for track in found.tracks.values() if isinstance(track, DamagedTrack)]
-    rows = [_describe(track) for track in found.tracks.values() if not isinstance(track, DamagedTrack)]
+    found = open_genome(place, genome, secret_key, passphrase_file)
+    locked = [track for track in found.tracks.values() if isinstance(track, LockedTrack)]
+    damaged = [track for track in found.tracks.values() if isinstance(track, DamagedTrack) and track not in locked]
+    sound = found.check_tracks([name for name, track in found.tracks.items() if not isinstance(track, DamagedTrack)])
+    rows = list(map(_describe, sound))
+    names = [{"name": track.name, "id": track.element_id, "encrypted": True} for track in locked]
     if json:
-        show_json([*rows, *({"name": track.name, "id": track.element_id, "error": track.error.message} for track in damaged)])
+        wrong = [{"name": track.name, "id": track.element_id, "error": track.error.message} for track in damaged]
+        show_json([*rows, *names, *wrong])
     elif not found.tracks:
         say(f"{place} has no tracks")
-    elif rows:
-        show_table(
-            [
-                ["name", "id", "values", "mean", "bytes", "mask"],
-                *(
-                    [
-                        row["name"],
-                        row["id"],
-                        f"{row['n']:,}",
-                        _number(row["mean"]),
-                        size(row["bytes"]),
-                        "yes" if row["masked"] else "",
-                    ]
-                    for row in rows
-                ),
-            ]
-        )
+    elif rows or names:
+        show_table([["name", "id", "values", "mean", "bytes", "mask"], *map(_list_row, [*rows, *names])])
+
+
+def _list_row(row: dict[str, Any]) -> list[str]:
+    if "n" not in row:
+        return [row["name"], row["id"], "encrypted", "", "", ""]
+    masked = "yes" if row["masked"] else ""
+    return [row["name"], row["id"], f"{row['n']:,}", _number(row["mean"]), size(row["bytes"]), masked]
 
 
 def info(
     place: ObjectPath,
     name: Annotated[str, typer.Argument(metavar="TRACK")],
     genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show how a track is stored, and its statistics.
@@ -106,7 +111,7 @@ def info(
 
     modos track info data/ex coverage --json
     """
-    facts = _describe(open_genome(place, genome).track(name))
+    facts = _describe(open_genome(place, genome, secret_key, passphrase_file).track(name))
     if json:
         show_json(facts)
     else:
@@ -140,7 +145,7 @@ def _number(value: float | None) -> str:
 
 
 def _choose_tracks(genome: Genome, names: list[str] | None) -> list[Track]:
-    return [genome.track(name) for name in names] if names else list(genome.tracks.values())
+    return genome.check_tracks(names or None)
 
 
 def _regions(genome: Genome, texts: Iterable[str] | None, file: str | None) -> list[Region]:
@@ -158,6 +163,8 @@ def query(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     runs: Annotated[bool, typer.Option("--runs", help="Runs of equal values of one track, as bedGraph.")] = False,
     json: Annotated[bool, typer.Option("--json", help="A JSON object per line, null where there is no value.")] = False,
 ) -> None:
@@ -171,7 +178,7 @@ def query(
     from modos.genomics.region import Region
     from modos.tracks.export import write_text
 
-    found = open_genome(place, genome)
+    found = open_genome(place, genome, secret_key, passphrase_file)
     chosen = _choose_tracks(found, names)
     regions = _regions(found, region, regions_file) or list(map(Region, found.contigs))
     if not chosen:
@@ -231,6 +238,8 @@ def stats(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     by_contig: Annotated[bool, typer.Option("--by-contig", help="Statistics of each contig.")] = False,
     histogram: Annotated[
         int | None,
@@ -246,7 +255,7 @@ def stats(
 
     modos track stats data/ex coverage -r chr1:1-1,000,000 --histogram 10
     """
-    found = open_genome(place, genome)
+    found = open_genome(place, genome, secret_key, passphrase_file)
     regions = _regions(found, region, regions_file)
     rows: list[dict[str, Any]] = []
     for track in _choose_tracks(found, names):
@@ -288,6 +297,8 @@ def plot(
         int | None, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")
     ] = None,
     genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Draw a region of tracks.
 
@@ -297,7 +308,7 @@ def plot(
     """
     from modos.tracks import plotting
 
-    found = open_genome(place, genome)
+    found = open_genome(place, genome, secret_key, passphrase_file)
     chosen = _choose_tracks(found, names)
     if output:
         plotting.plot(chosen, region, output)
@@ -323,6 +334,8 @@ def export(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a track as a file for other programs.
@@ -338,7 +351,7 @@ def export(
     if output_format and output_format.lower() not in formats:
         raise InvalidInputError(f"there is no format {output_format}", f"there are {listing(exporting.FORMATS)}")
     format = formats[output_format.lower()] if output_format else None
-    found = open_genome(place, genome)
+    found = open_genome(place, genome, secret_key, passphrase_file)
     track, regions = found.track(name), _regions(found, region, regions_file) or None
     if output == "-":
         if format == "bigWig":

@@ -17,12 +17,14 @@ from modos.errors import DecryptError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_index
 from modos.formats.crypt4gh import SEGMENT
 from modos.storage import ObjectInfo, Storage
+from modos.storage.base import pieces_ahead
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
 
 _MAX_FILES = 64
 _PART = 64  # segments of a whole file that are fetched at once
 _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
+_PIECE, _WORKERS = 64 * SEGMENT, 4  # of a file that is gone through
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,14 @@ class DecryptedView:
         end = min(end, sealed.size)
         data = b"".join(self._read_plain(sealed, *stretch) for stretch in _cut(sealed.stretches, start, end))
         return data, ObjectInfo(key, sealed.size, sealed.info.etag)
+
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        """Iterate over plain bytes [start, end) in pieces; TruncatedStream if the file ends before."""
+        return pieces_ahead(self, key, start, end, _PIECE // unit * unit, _WORKERS)
+
+    def verifies(self, key: str) -> bool:
+        """Return whether what is read of a file is compared with what is recorded of it."""
+        return self.find_record(key).has_bytes
 
     def find_record(self, key: str) -> SealRecord:
         """Return what is recorded of the encrypted file."""

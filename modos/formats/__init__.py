@@ -71,7 +71,7 @@ FORMATS: dict[str, FileFormat] = {
             (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz"),
             index_suffixes=(".fai", ".gzi"),
         ),
-        FileFormat("FASTQ", "EDAM:format_1930", (".fastq", ".fq", ".fastq.gz", ".fq.gz")),
+        FileFormat("FASTQ", "EDAM:format_1930", (".fastq", ".fq", ".fastq.gz", ".fq.gz"), index_suffixes=(".fai", ".gzi")),
         FileFormat("BED", "EDAM:format_3003", (".bed", ".bed.gz"), index_suffixes=(".tbi", ".csi")),
         FileFormat("GFF3", "EDAM:format_1975", (".gff3", ".gff3.gz", ".gff", ".gff.gz"), index_suffixes=(".tbi", ".csi")),
         FileFormat("TwoBit", "EDAM:format_3009", (".2bit",)),
@@ -82,7 +82,7 @@ FORMATS: dict[str, FileFormat] = {
         FileFormat("mzTab", "EDAM:format_3681", (".mztab",)),
         FileFormat("OME-TIFF", "EDAM:format_3727", (".ome.tif", ".ome.tiff")),
         FileFormat("Parquet", None, (".parquet",)),
-        FileFormat("TSV", "EDAM:format_3475", (".tsv", ".tsv.gz")),
+        FileFormat("TSV", "EDAM:format_3475", (".tsv", ".tsv.gz"), index_suffixes=(".tbi", ".csi")),
         FileFormat("JSON", "EDAM:format_3464", (".json",)),
     )
 }

@@ -31,9 +31,11 @@ from modos.genomics.index import (
     read_header,
     split_chunks,
 )
+from modos.genomics.index.crai import SEVERAL, Crai
 from modos.genomics.index.fit import check_contigs, check_contigs_covered, is_empty
 from modos.genomics.index.parse import MAX_INDEX
-from modos.genomics.region import UNMAPPED, RegionLike, Regions, settle
+from modos.genomics.index.plan import find_containers
+from modos.genomics.region import MAX_POSITION, UNMAPPED, RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Readable
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
@@ -188,6 +190,20 @@ class Planner:
             return self._file(format, key, with_index=True).contigs
         except NotFoundError:
             return self._file(format, key, with_index=False).contigs
+
+    def reference_spans(self, key: str, regions: Iterable[RegionLike]) -> dict[str, tuple[int, int]]:
+        """Return the spans of contigs that a CRAM is decoded with where regions are read, also those of other records there.
+
+        The errors are those of `plan`.
+        """
+        file, index = self._find_indexed(streamable_format(key), key)
+        if not isinstance(index, Crai):
+            return {}
+        spans = index.spans_in(find_containers(file.header, index, settle(regions, file.contigs)))
+        target_ids = file.header.target_ids
+        if SEVERAL in spans:
+            return dict.fromkeys(target_ids, (0, MAX_POSITION))
+        return {name: spans[number] for name, number in target_ids.items() if number in spans}
 
     def find_chunks(self, key: str, regions: Iterable[RegionLike] | None, size: int) -> tuple[ObjectInfo, list[Chunk]]:
         """Find the file, and where it has the records of some regions, or all; for a BAM. The errors are those of `plan`.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import InvalidInputError
+from modos.errors import AccessError, InvalidInputError
 from modos.remote.urls import PACKED, SERVED
 from modos.storage import open_storage
 from modos.storage.processes.forking import cached_property
@@ -115,6 +115,8 @@ class ObjectAddress:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without secrets, and a folder so that it is the same from wherever a process is started."""
         check_no_secrets(self.s3_kwargs)
+        if (packed := PACKED.fullmatch(str(self.path))) and (packed["query"] or packed["last"]):
+            raise AccessError("a URL with a signature is not pickled: it would be in the pickle", "open it in each process")
         path = self.path if is_remote(self.path) else os.path.abspath(self.path)
         return ObjectAddress, (path, self.endpoint, self.services, self.s3_kwargs)
 

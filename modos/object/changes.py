@@ -102,17 +102,21 @@ class SetArrays:
     nodes
         The new ones by path, as Zarr describes them; known when they are
         written.
+    is_whole
+        Whether those that are replaced are all that the element has.
     """
 
     element_id: str
     base: frozenset[str]
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    is_whole: bool = False
 
     def apply(self, document: Document) -> None:
         """Replace the arrays; raise ConflictError if others have replaced them since."""
         if self.element_id not in document:
             raise ConflictError(f"{self.element_id} was removed by somebody else meanwhile", "nothing was changed")
-        if self.base - document.nodes.keys():
+        more = document.arrays_of(self.element_id).keys() - self.base if self.is_whole else ()
+        if more or self.base - document.nodes.keys():
             raise ConflictError(
                 f"the arrays of {self.element_id} were changed by somebody else meanwhile",
                 "nothing was changed: look at it again, and repeat what still holds",

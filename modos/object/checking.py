@@ -14,6 +14,7 @@ from modos.object.array_checks import CompareArray, check_arrays, compare_all, m
 from modos.object.document import Document
 from modos.object.file_checks import Compare, FileChecks, check_indexes, compare_whole
 from modos.object.findings import Finding
+from modos.object.known_files import look_at_files
 from modos.object.leftovers import check_mirrors, find_leftovers, mend_mirrors, remove_leftovers
 from modos.object.old_layout import OLD_ROOT_KEY
 from modos.object.part_lists import digest_stored, write_anew
@@ -40,6 +41,8 @@ def find_problems(
 ) -> Iterator[Finding]:
     """Compare an object with its metadata.
 
+    Where a storage does not tell which files there are, as a server does not, nothing is said of files beside the object's.
+
     Parameters
     ----------
     checksums
@@ -65,7 +68,7 @@ def find_problems(
     """
     document = commits.load(storage)
     yield from _check_elements(document)
-    infos = list(storage.iter_files())
+    infos = list(storage.iter_files() if storage.can_list else look_at_files(storage, document))
     sizes = {info.key: info.size for info in infos}
     if checksums and not thorough:
         paths, arrays, trees = document.data_paths(), f"{ZARR}/", document.tree_folders()
@@ -89,6 +92,8 @@ def find_problems(
         _check_references(storage, document, endpoint),
     ):
         yield from _go_on_after_damage(storage, findings)
+    if not storage.can_list:  # nor does it tell what else is there
+        return
     yield from find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
         if OLD_ROOT_KEY in sizes:

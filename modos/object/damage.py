@@ -91,7 +91,7 @@ def find_damaged(
     """
     layout = expected.layout
 
-    def compare(first: int, _: threading.Event) -> list[int]:
+    def compare(first: int, _: threading.Event | None = None) -> list[int]:
         beyond = min(first + _PIECE_PARTS, layout.parts)
         found = _digest_readable(storage, key, layout, start, first, beyond)
         wanted = expected.digests[DIGEST * first : DIGEST * beyond]
@@ -99,7 +99,8 @@ def find_damaged(
             progress(min(beyond * layout.part, layout.sizes[0]) - first * layout.part)
         return [first + number for number in find_differing(found, wanted)]
 
-    pieces = fetch_ahead(compare, range(0, layout.parts, _PIECE_PARTS), count_readers(storage))
+    firsts = range(0, layout.parts, _PIECE_PARTS)
+    pieces = fetch_ahead(compare, firsts, count_readers(storage)) if len(firsts) > 1 else map(compare, firsts)
     return [number for piece in pieces for number in piece]
 
 

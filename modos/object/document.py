@@ -15,7 +15,7 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
-from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path, is_tree_path
+from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path, is_encrypted, is_tree_path
 from modos.metadata import model
 from modos.metadata.ids import check_object_id, format_id
 from modos.object import marks, old_layout, shape
@@ -24,6 +24,8 @@ from modos.storage import ObjectInfo, Storage
 
 ROOT_KEY = ROOT_KEYS[0]
 FORMAT_VERSION = 1
+GENOME = "genome"  # group below a reference that holds its contigs
+SEALED = "sealed"  # group below an element whose arrays are an encrypted tree: what they are, and a track's place among others
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _REMEMBERED_COMMITS = 100
 _NO_TEXT: tuple[None, str, int, str] = (None, "", 0, "")
@@ -242,7 +244,22 @@ class Document:
         if not any(path.startswith(f"{reference_id}/") for path in self.nodes):
             return []
         parents = {path.rpartition("/")[0] for path, node in self.nodes.items() if node.get("node_type") == "array"}
+        parents.update(self.sealed_arrays())
         return [i for i in self.ids() if i in parents and reference_id in self.element(i).get("has_reference", ())]
+
+    def arrays_of(self, element_id: str) -> dict[str, dict[str, Any]]:
+        """Return the arrays and groups below an element by path, but for the contigs of a genome."""
+        contigs = f"{element_id}/{GENOME}" if element_id.startswith("reference/") else ""
+        return {path: node for path, node in self.nodes.items() if path.startswith(f"{element_id}/") and path != contigs}
+
+    def sealed_arrays(self) -> dict[str, dict[str, Any]]:
+        """Return what is said of arrays that are an encrypted tree, by the elements that they are of."""
+        found = ((path.rpartition("/")[0], node) for path, node in self.nodes.items() if path.endswith(f"/{SEALED}"))
+        return {i: node.get("attributes", {}) for i, node in found if i in self and self._is_sealed_tree(i)}
+
+    def _is_sealed_tree(self, element_id: str) -> bool:
+        path = self.nodes[element_id]["attributes"].get("data_path") or ""
+        return is_encrypted(path) and is_tree_path(path)
 
     def set_nodes(self, old: Iterable[str], new: Mapping[str, dict[str, Any]]) -> None:
         """Replace arrays and groups below elements."""

@@ -124,14 +124,23 @@ class Elements:
         with self._object.transaction() as transaction:
             return transaction.remove_element(element_id)
 
-    def enrich_metadata(self) -> list[str]:
+    def enrich_metadata(self, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[str]:
         """Add what the headers of the data files say, in one commit; returns ids of files that could not be read.
 
         Reference sequences and samples are taken from CRAM and BAM, contigs
         and samples from VCF and BCF, samples and an assay from mzTab.
-        Running it again changes nothing.
+        Running it again changes nothing. What is written is metadata, and
+        not encrypted, also of encrypted files.
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, to read encrypted files with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         with self._object.transaction() as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
             return enrich(transaction, self._object.endpoint)
 
     def update_date(self, date: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""Encrypt the data files of an object, share them and decrypt them."""
+"""Encrypt the data of an object, share them and decrypt them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EncryptedFiles:
         *,
         also_me: bool = True,
     ) -> list[str]:
-        """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
+        """Encrypt data (Crypt4GH) in one commit: files with their indexes, Zarr trees, arrays; returns the changed elements.
 
         Parameters
         ----------
@@ -52,9 +52,9 @@ class EncryptedFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         delete
-            Remove the plain files when the object has the encrypted ones.
+            Remove the plain files when the object has the encrypted ones; arrays cannot be kept.
         elements
-            Ids; None for all data, without references.
+            Ids; None for all that have a file, references included.
         also_me
             Whether `seckey_path` is a recipient's key as well.
 
@@ -83,6 +83,12 @@ class EncryptedFiles:
             Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys), elements
         )
 
+    def find_open(self) -> dict[str, str]:
+        """Find what is not encrypted: elements with data, and files of no element; each with the reason, in words."""
+        from modos.object import encryption_changes
+
+        return encryption_changes.find_open(self._object.storage, self._object.document)
+
     def decrypt(
         self,
         seckey_path: str | Path | SecretKey,
@@ -91,7 +97,7 @@ class EncryptedFiles:
         elements: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> list[str]:
-        """Decrypt data files with their indexes, in one commit; returns the elements that were changed.
+        """Decrypt data in one commit: files with their indexes, Zarr trees, arrays; returns the elements that were changed.
 
         Parameters
         ----------

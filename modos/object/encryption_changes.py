@@ -11,14 +11,29 @@ from modos.encryption.header import Header, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, is_tree_path, plain_name
+from modos.formats import (
+    ENCRYPTED_SUFFIX,
+    ZARR,
+    is_array_path,
+    is_encrypted,
+    is_file_path,
+    is_list,
+    is_tree_path,
+    plain_name,
+)
+from modos.object.array_encryption import choose_name, plan_opening, plan_sealing, refuse_kept
+from modos.object.changes import Update
+from modos.object.document import Document
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
+from modos.object.journal import ownership_of
+from modos.object.kept_arrays import find_with_arrays, lies_elsewhere
 from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
+from modos.object.record import FOLDER
 from modos.object.stored_trees import read_tree_header
-from modos.object.transaction import Transaction
+from modos.object.transaction import Staged, Transaction
 from modos.object.tree_encryption import DecryptTree, ReplaceTreeHeader, open_tree_files, open_tree_header, seal_tree
 from modos.storage import Storage
 from modos.storage.base import Progress, expect, report
@@ -93,49 +108,74 @@ def encrypt_elements(
     sender
         Secret key that encrypts the headers, and whose public key is recorded; None makes one for this use.
     chosen
-        The elements; None for all data, without references.
+        The elements; None for all that have a file or arrays, references included.
     delete
         Remove the plain files when all is committed.
 
     Raises
     ------
     InvalidInputError
-        No recipient; or some file is encrypted already, and not for all of them.
+        No recipient; or some file is encrypted already, and not for all of them;
+        or arrays are to stay plain as well.
     """
-    all_of_them, changed = tuple(dict.fromkeys(recipients)), []
-    for element_id, attributes in select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them):
-        path = attributes["data_path"]
-        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
-        by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
-        if is_tree_path(path):
-            by |= {"recipients": [str(recipient) for recipient in all_of_them]}
-            transaction.convert_file(
-                element_id,
-                {"data_path": target} | by,
-                partial(
-                    seal_tree,
-                    files=open_tree_files(transaction.storage, attributes, None),
-                    target=target,
-                    recipients=all_of_them,
-                    sender=sender or SecretKey.random(),
-                    replaces=delete,
-                ),
-            )
-            changed.append(element_id)
-            continue
-        pairs = find_pairs(transaction.storage, path, target)
-        transaction.convert_file(
-            element_id,
-            {"data_path": target} | by,
-            partial(Encrypt, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete),
-        )
-        changed.append(element_id)
-    return changed
+    all_of_them = tuple(dict.fromkeys(recipients))
+    plain = select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them)
+    refuse_kept([] if delete else [i for i, attributes in plain if is_array_path(attributes["data_path"])])
+    for element_id, attributes in plain:
+        _encrypt_element(transaction, element_id, attributes, all_of_them, sender, delete=delete)
+    return [element_id for element_id, _ in plain]
+
+
+def _encrypt_element(
+    transaction: Transaction,
+    element_id: str,
+    attributes: Mapping[str, Any],
+    recipients: tuple[PublicKey, ...],
+    sender: SecretKey | None,
+    *,
+    delete: bool,
+) -> None:
+    """Encrypt the file, the tree or the arrays of an element."""
+    storage, path, secret = transaction.storage, attributes["data_path"], sender or SecretKey.random()
+    by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
+    if not is_file_path(path):
+        by |= {"recipients": [str(recipient) for recipient in recipients]}
+    if is_array_path(path):
+        target = transaction.free_key(choose_name(transaction.view, element_id) + ENCRYPTED_SUFFIX)
+        transaction.set_arrays(*plan_sealing(storage, transaction.view, element_id, target, recipients, secret, by))
+        return
+    target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+    convert: Callable[[Update], Staged]
+    if is_tree_path(path):
+        files = open_tree_files(storage, attributes, None)
+        convert = partial(seal_tree, files=files, target=target, recipients=recipients, sender=secret, replaces=delete)
+    else:
+        pairs = find_pairs(storage, path, target)
+        convert = partial(Encrypt, pairs=pairs, recipients=recipients, sender=secret, replaces=delete)
+    transaction.convert_file(element_id, {"data_path": target} | by, convert)
 
 
 def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
     """Find the elements that `encrypt_elements` would change; raises what it would."""
     return [i for i, _ in select_plain(transaction.storage, _find_elements(transaction, chosen), recipients)]
+
+
+def find_open(storage: Storage, document: Document) -> dict[str, str]:
+    """Find elements whose data are not encrypted, and files that belong to no element; each with the reason, in words."""
+    with_arrays, found = find_with_arrays(document), {}
+    for element_id in document.ids():
+        path = document.element(element_id).get("data_path") or ""
+        if path and not is_encrypted(path) and (not is_array_path(path) or element_id in with_arrays):
+            found[element_id] = "as not named"
+        if path and not is_array_path(path) and element_id in with_arrays:
+            found[f"{ZARR}/{element_id}"] = "as arrays beside a file are not"
+    found |= dict.fromkeys(lies_elsewhere(document), "as its arrays are not below it")
+    is_owned = ownership_of(document)
+    for info in storage.iter_files():
+        key = info.key
+        if not (is_owned(key) or is_encrypted(key) or is_list(key) or key.startswith((f"{ZARR}/", f"{FOLDER}/"))):
+            found[key] = "as it belongs to no element"
+    return found
 
 
 def decrypt_elements(
@@ -155,13 +195,17 @@ def decrypt_elements(
     DecryptError
         The key does not decrypt one of them; nothing is changed.
     """
-    storage, changed = transaction.storage, []
-    for element_id, attributes in _find_elements(transaction, chosen, every=True):
+    storage, changed, of_arrays = transaction.storage, [], transaction.view.sealed_arrays()
+    for element_id, attributes in _find_elements(transaction, chosen):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
         if is_tree_path(path):
             files = open_tree_files(storage, attributes, secret, senders)
+            if element_id in of_arrays:
+                transaction.set_arrays(*plan_opening(transaction.view, element_id, files))
+                changed.append(element_id)
+                continue
             target = transaction.free_key(plain_name(path))
             transaction.convert_file(element_id, {"data_path": target}, partial(DecryptTree, files=files, target=target))
             changed.append(element_id)
@@ -262,7 +306,7 @@ def _reencrypt_headers(
 ) -> list[str]:
     """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones."""
     storage, changed = transaction.storage, []
-    for element_id, attributes in _find_elements(transaction, chosen, every=True):
+    for element_id, attributes in _find_elements(transaction, chosen):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
@@ -335,22 +379,20 @@ def _reencrypt_tree(
     transaction.convert_file(element_id, changes, partial(ReplaceTreeHeader, head=head))
 
 
-def _find_elements(
-    transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False
-) -> list[tuple[str, dict[str, Any]]]:
-    """Find the chosen elements, with their attributes; each has a file."""
-    view = transaction.view
+def _find_elements(transaction: Transaction, chosen: Iterable[str] | None) -> list[tuple[str, dict[str, Any]]]:
+    """Find the chosen elements, with their attributes; each has a file or arrays. If none are named, all of them are chosen."""
+    view, with_arrays = transaction.view, find_with_arrays(transaction.view)
     if chosen:
         found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]
         for element_id, attributes in found:
             if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
-            if is_array_path(attributes["data_path"]):
-                raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
+            if is_array_path(attributes["data_path"]) and element_id not in with_arrays:
+                raise NotFoundError(f"{element_id} has no arrays of its own", "see with `modos show --zarr` where they are")
         return found
-    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids() if every or element_id.startswith("data/"))
+    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids())
     return [
         (i, attributes)
         for i, attributes in all_of_them
-        if attributes.get("data_path") and not is_array_path(attributes["data_path"])
+        if attributes.get("data_path") and (not is_array_path(attributes["data_path"]) or i in with_arrays)
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from modos.encryption.keys import PublicKey
 from modos.encryption.structure import find_damage
 from modos.errors import IntegrityError, InvalidInputError, listing
-from modos.formats import is_encrypted, is_tree_path
+from modos.formats import is_encrypted, is_file_path
 from modos.storage import Storage
 
 Found = tuple[str, Mapping[str, Any]]  # an element and its attributes
@@ -37,7 +37,7 @@ def select_plain(storage: Storage, found: Iterable[Found], recipients: Sequence[
             "other elements to encrypt those alone",
         )
     for element_id, attributes in found:
-        if is_tree_path(attributes["data_path"]):
+        if not is_file_path(attributes["data_path"]):
             continue
         if damage := find_damage(storage, attributes["data_path"]):
             raise IntegrityError(f"{element_id}: {damage}", "nothing was encrypted: see `modos check`")

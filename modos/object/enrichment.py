@@ -12,17 +12,18 @@ from typing import Any
 
 from modos.errors import ModosError, NotFoundError
 from modos.errors.escaping import is_plain
-from modos.formats import format_of, is_array_path
+from modos.formats import format_of, is_array_path, plain_name
 from modos.formats.mztab import MzTab, parse_mztab
 from modos.genomics import GenomicFile
 from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
 from modos.genomics.sources import StorageSource
 from modos.object.document import Document
 from modos.object.references import find_new_sequences
+from modos.object.sealed_files import open_files_of
 from modos.object.transaction import Transaction
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.storage import Storage
+from modos.storage import Readable
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _MAX_MZTAB = 16 << 20
@@ -59,25 +60,31 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
     VCF Zarr contigs and samples. A reference with a FASTA, or one that names an
     assembly of a reference store, gets all of its sequences with their MD5
     and refget digests, and its own. What is there already stays as it is.
+    What is encrypted is read with the transaction's key.
 
     Parameters
     ----------
     endpoint
         The server whose reference store may be asked.
     """
-    storage, skipped = transaction.storage, []
+    skipped = []
     for element_id in list(transaction.view.ids()):
-        path = transaction.view.element(element_id).get("data_path")
-        format = format_of(path) if path and element_id.startswith("data/") else None
+        attributes = transaction.view.element(element_id)
+        path = attributes.get("data_path")
+        format = format_of(plain_name(path)) if path and element_id.startswith("data/") else None
         if path is None or format is None or not (format.streamable or format.name in ("mzTab", "Zarr")) or is_array_path(path):
             continue
         try:
             if format.name == "Zarr":
                 _add_tree(transaction, element_id)
             elif format.name == "mzTab":
-                _add_mztab(transaction, element_id, _read_mztab(storage, path))
+                _add_mztab(
+                    transaction, element_id, _read_mztab(*open_files_of(transaction.storage, attributes, transaction.secret))
+                )
             else:
-                _add_header(transaction, element_id, read_header(storage, path))
+                _add_header(
+                    transaction, element_id, read_header(*open_files_of(transaction.storage, attributes, transaction.secret))
+                )
         except ModosError as error:
             logger.warning("%s: %s", element_id, error)
             skipped.append(element_id)
@@ -92,7 +99,8 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
 
 def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | None) -> None:
     view = transaction.view
-    contigs = find_new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
+    metadata = {id: view.element(id) for id in view.ids()}
+    contigs = find_new_sequences(transaction.storage, metadata, reference_id, endpoint, transaction.secret)
     if not contigs:
         return
     sequences = find_or_add_contigs(transaction, contigs)
@@ -112,9 +120,9 @@ def find_or_add_contigs(transaction: Transaction, contigs: Iterable[StoredContig
     return sequences
 
 
-def read_header(storage: Storage, key: str) -> Header:
+def read_header(files: Readable, key: str) -> Header:
     """Read the sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
-    file = GenomicFile(StorageSource(storage, key))
+    file = GenomicFile(StorageSource(files, key))
     return parse_header(file.header, file.name)
 
 
@@ -245,14 +253,13 @@ def _add_mztab(transaction: Transaction, data_id: str, table: MzTab) -> None:
 
 
 def _add_tree(transaction: Transaction, data_id: str) -> None:
-    from modos.object.stored_trees import load_manifest
+    from modos.object.tree_encryption import open_tree_files
     from modos.trees.tree_description import describe_tree
-    from modos.trees.tree_files import StoredFiles
     from modos.trees.tree_opening import read_texts
     from modos.trees.tree_store import TreeStore
 
     attributes = transaction.view.element(data_id)
-    store = TreeStore(StoredFiles(transaction.storage, load_manifest(transaction.storage, attributes)))
+    store = TreeStore(open_tree_files(transaction.storage, attributes, transaction.secret))
     told = describe_tree(store.metadata)
     if any(attributes.get(slot) != value for slot, value in told.items()):
         transaction.update_element(data_id, told)
@@ -261,9 +268,9 @@ def _add_tree(transaction: Transaction, data_id: str) -> None:
         _add_header(transaction, data_id, Header([Sequence(name) for name in contigs], samples, new_samples=True))
 
 
-def _read_mztab(storage: Storage, key: str) -> MzTab:
-    size = storage.stat(key).size
-    text = storage.read_range(key, 0, min(size, _MAX_MZTAB)).decode("utf-8", errors="replace")
+def _read_mztab(files: Readable, key: str) -> MzTab:
+    size = files.stat(key).size
+    text = files.read_part(key, 0, min(size, _MAX_MZTAB))[0].decode("utf-8", errors="replace")
     return parse_mztab(io.StringIO(text))
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
     FileFormat,
     Metadata,
     find_keys,
-    format_of,
     is_array_path,
-    is_compressed,
     is_encrypted,
     is_file_path,
     is_index,
@@ -29,12 +26,13 @@ from modos.formats import (
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import WORKERS, Planner
-from modos.genomics.region import Region, RegionLike, settle
+from modos.genomics.region import Region
 from modos.genomics.sources import ConfirmedSource, FallbackSource, Source, StorageSource
 from modos.genomics.verification import Recorded
+from modos.object.cram_references import find_reference, list_references
 from modos.object.part_lists import verified_files
+from modos.object.sealed_files import SealedFiles, make_locked_error
 from modos.storage import Storage, check_key
-from modos.storage.base import Progress
 from modos.storage.given import refuse_pipe
 from modos.storage.verified import VerifiedFiles
 from modos.storage.zipped import ZippedStorage
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
     from modos.encryption.view import DecryptedView
     from modos.genomics.file import FindGene
-    from modos.reference.assembly import StoredContig
+    from modos.reference.sequences import Files
     from modos.remote.services import Services
 
 
@@ -136,6 +134,7 @@ def open_genomic_file(
     workers: int = WORKERS,
     endpoint: str | None = None,
     confirm: Callable[[], object] | None = None,
+    opened: SealedFiles | None = None,
 ) -> GenomicFile:
     """Open a data file of an object, ready to be streamed.
 
@@ -158,6 +157,8 @@ def open_genomic_file(
     confirm
         Called before anything is read; raises ConflictError where the file is
         no longer what the metadata say.
+    opened
+        The encrypted files of the object, where there is a key: the file, its FASTA and its genes may be among them.
 
     Raises
     ------
@@ -170,8 +171,10 @@ def open_genomic_file(
     """
     name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
-    view = None if name == key else _view_of(storage, planner, key)
-    find_gene = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
+    if name != key and opened is None:
+        raise make_locked_error(storage, key)
+    view = opened.view if opened and name != key else None
+    find_gene = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint, opened)
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
@@ -185,15 +188,8 @@ def open_genomic_file(
         source = ConfirmedSource(source, confirm)
     file = GenomicFile(
         source,
-        lambda regions, progress: reference_of(
-            storage,
-            planner,
-            metadata,
-            key,
-            reference_filename,
-            regions,
-            endpoint,
-            progress,
+        lambda regions, progress: find_reference(
+            storage, planner, metadata, key, reference_filename, regions, endpoint, progress, opened
         ),
         _find_aliases(metadata, key, endpoint),
         hints,
@@ -203,11 +199,12 @@ def open_genomic_file(
     return file
 
 
-def open_variants(source: Source, storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GenomicFile:
+def open_variants(
+    source: Source, storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None
+) -> GenomicFile:
     """Open variants that are not in one file, where contigs and genes have the names that they have for a file."""
-    return GenomicFile(
-        source, find_aliases=_find_aliases(metadata, key, endpoint), find_gene=_gene_finder(storage, metadata, key, endpoint)
-    )
+    find_gene = _gene_finder(storage, metadata, key, endpoint, opened)
+    return GenomicFile(source, find_aliases=_find_aliases(metadata, key, endpoint), find_gene=find_gene)
 
 
 def _open_stored(planner: Planner, view: DecryptedView | None, name: str, workers: int, recorded: Recorded) -> StorageSource:
@@ -281,17 +278,6 @@ def check_reference(reference_filename: str | Path | None) -> None:
         raise NotFoundError(f"no reference {reference_filename}", "check the path")
 
 
-def _view_of(storage: Storage, planner: Planner, key: str) -> DecryptedView:
-    """Return the view that decrypts an encrypted file; raise AccessError if there is no key."""
-    from modos.encryption.view import DecryptedView
-
-    if isinstance(planner.storage, DecryptedView):
-        return planner.storage
-    raise AccessError(
-        f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
-    )
-
-
 class _HtsgetPlace(NamedTuple):
     """An htsget server, the endpoint that it is of, and the id of a file there."""
 
@@ -312,15 +298,9 @@ def _htsget_place(storage: Storage, services: Services | None, key: str) -> _Hts
     return _HtsgetPlace(services.htsget, services.endpoint, url.removeprefix(services.root + "/"))
 
 
-def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
-    """List the references of a data file."""
-    links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
-    return [metadata[link] for link in links if link in metadata]
-
-
 def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callable[[], Mapping[str, tuple[str, ...]]] | None:
     """Return a function that finds all names of a file's contigs, where its reference is one of a store."""
-    stored = next((reference for reference in _references_of(metadata, key) if reference.get("assembly")), None)
+    stored = next((reference for reference in list_references(metadata, key) if reference.get("assembly")), None)
     if stored is None:
         return None
 
@@ -333,10 +313,10 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
     return find
 
 
-def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> FindGene:
-    """Return what finds genes of a file's references: in GFF3 files of the object, and in a store."""
+def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None) -> FindGene:
+    """Return what finds genes of a file's references: in GFF3 files of the object, if they can be read, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
-    references = _references_of(metadata, key)
+    references = list_references(metadata, key)
     paths = [
         a["data_path"]
         for a in metadata.values()
@@ -345,15 +325,18 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
         and is_file_path(a["data_path"])
         and links & set(a.get("has_reference", ()))
     ]
-    files = [(verified_files(storage, metadata), path) for path in paths if not is_encrypted(path)]
+    sealed = [path for path in paths if is_encrypted(path)]
+    files: list[tuple[Files, str]] = [(verified_files(storage, metadata), path) for path in paths if path not in sealed]
+    if opened:
+        files += [(opened.view, plain_name(path)) for path in sealed]
 
     def digests() -> set[str]:
         from modos.reference.locate import read_assembly
 
         return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
-    sealed = [name_of(path) for path in paths if is_encrypted(path)]
-    return _find_later(endpoint, digests, files, _find_aliases(metadata, key, endpoint), sealed)
+    locked = [] if opened else [name_of(path) for path in sealed]
+    return _find_later(endpoint, digests, files, _find_aliases(metadata, key, endpoint), locked)
 
 
 def _find_later(*given: Any) -> FindGene:
@@ -365,72 +348,3 @@ def _find_later(*given: Any) -> FindGene:
         return GeneFinder(*given).find(name, contigs)
 
     return find
-
-
-def reference_of(
-    storage: Storage,
-    planner: Planner,
-    metadata: Metadata,
-    key: str,
-    reference_filename: str | Path | None,
-    regions: Iterable[RegionLike] | None = None,
-    endpoint: str | None = None,
-    progress: Progress | None = None,
-) -> str | None:
-    """Find the FASTA to decode a CRAM with; None if htslib finds what it needs itself.
-
-    The sequences of the contigs that are wanted are put where htslib looks
-    for them: out of the FASTA of a remote object, or one that has no index
-    (htslib would write one into the object), or, where the object has none,
-    out of the cache or the user's reference store, which may be the
-    endpoint's.
-
-    Raises
-    ------
-    IntegrityError
-        The object's FASTA is not the one the CRAM was made with.
-    """
-    if reference_filename is not None:
-        return str(reference_filename)
-    format = format_of(plain_name(key))
-    if format is None or format.name != "CRAM":
-        return None
-    for fasta in (reference.get("data_path") for reference in _references_of(metadata, key)):
-        if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
-            continue
-        from modos.reference.sequences import cache_sequences
-        from modos.reference.whole_files import fasta_here
-
-        files = verified_files(storage, metadata)
-        local = storage.local_path(fasta)
-        if local is not None and (is_compressed(fasta) or storage.exists(f"{fasta}.fai")):
-            return str(fasta_here(files, fasta))
-        if is_compressed(fasta):
-            continue
-        wanted = _find_wanted_sequences(planner, key, regions)
-        if local is not None and not wanted:
-            return str(fasta_here(files, fasta))
-        from modos.reference.cache import search_in
-
-        search_in(cache_sequences(files, fasta, wanted, progress))
-        return None
-    from modos.reference.locate import provide
-
-    provide(_find_wanted_sequences(planner, key, regions).values(), endpoint, progress)
-    return None
-
-
-def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
-    """Find the contigs of regions, or all, that the header of a CRAM has an MD5 for."""
-    from modos.genomics.reader import header_lines
-    from modos.reference.assembly import StoredContig
-
-    file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
-    lengths = {region.contig: region.limit for region in file.whole_contigs()}
-    md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}
-    names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
-    return {
-        name: StoredContig(name, lengths[name], md5s[name], "")
-        for name in names
-        if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))
-    }

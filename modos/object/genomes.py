@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.encryption.keys import SecretKey, as_secret_key
 from modos.errors import InvalidInputError
+from modos.formats import is_encrypted
 from modos.metadata.ids import format_id
 from modos.object.address import ObjectAddress
 from modos.object.document import Document
@@ -20,6 +21,7 @@ from modos.storage.base import Progress, expect
 if TYPE_CHECKING:
     import numpy as np
 
+    from modos.encryption.keys import SecretKey
     from modos.reference.reference import Reference
     from modos.tracks.conditions import Condition
     from modos.tracks.contigs import Contigs
@@ -33,32 +35,59 @@ class Genomes:
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
-        self._known: dict[str | None, tuple[Document, Genome]] = {}
+        self._known: dict[tuple[str | None, str | None], tuple[Document, Genome]] = {}
 
-    def open_genome(self, id: str | None = None) -> Genome:
+    def open_genome(
+        self,
+        id: str | None = None,
+        *,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> Genome:
         """Open a genome of the object with its tracks; raise NotFoundError if there is none.
 
         It shows the object as it is now: what others commit later does not
         change it, and opening it again shows that.
-        """
-        from modos.object.tracks import open_genome
 
-        document = self._object.document
-        of, genome = self._known.get(id, (None, None))
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, that encrypted tracks and sequences are
+            decrypted with, as they are read; reading them without is an
+            AccessError. Such a genome cannot be pickled.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        """
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        document, known = self._object.document, (id, str(secret.public) if secret else None)
+        of, genome = self._known.get(known, (None, None))
         if genome is None or of is not document:
-            genome = open_genome(
-                self._object.storage, document, id, partial(self._write_values, id), partial(_reopen, self._object.address, id)
-            )
-            self._known[id] = document, genome
+            genome = self._open_genome(document, id, secret)
+            self._known[known] = document, genome
         return genome
 
-    def _write_values(self, genome: str | None, contig: str, start: int, values: Mapping[str, np.ndarray]) -> Genome:
+    def _open_genome(self, document: Document, id: str | None, secret: SecretKey | None) -> Genome:
+        from modos.object.tracks import open_genome
+
+        storage, sealed = self._object.storage, None
+        if secret and document.sealed_arrays():
+            from modos.object.sealed_tracks import SealedArrays
+
+            sealed = SealedArrays(storage, document, secret)
+        reopen = None if sealed else partial(_reopen, self._object.address, id)
+        return open_genome(storage, document, id, partial(self._write_values, id, secret), reopen, sealed=sealed)
+
+    def _write_values(
+        self, genome: str | None, secret: SecretKey | None, contig: str, start: int, values: Mapping[str, np.ndarray]
+    ) -> Genome:
         with self.track_changes() as tracks:
             for track, column in values.items():
                 tracks.write(track, contig, start, column)
-        return self.open_genome(genome)
+        return self.open_genome(genome, secret_key=secret)
 
-    def reference(self, name: str | None = None) -> Reference:
+    def reference(
+        self, name: str | None = None, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None
+    ) -> Reference:
         """Open a reference genome, to ask for its bases and annotations: `modo.reference("hg38").dna("chr1", 0, 100)`.
 
         Its sequence is that of the object's FASTA, or of the reference store
@@ -70,17 +99,26 @@ class Genomes:
             The id or name of a reference of the object, or the assembly that
             it names; else of any assembly in the store. The object's only
             one, where it is None.
+        secret_key
+            The key, or its file, to decrypt its FASTA with: what is asked
+            for, as it is read.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
 
         Raises
         ------
         NotFoundError
             Neither the object nor the store has it.
+        AccessError
+            Its FASTA is encrypted, and there is no key.
         ConflictError
             The store has another assembly of that name than the object names.
         """
+        from modos.encryption.keys import as_secret_key
         from modos.object.references import reference_of_object
 
-        return reference_of_object(self._object.storage, self._object.metadata, name, self._object.endpoint)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return reference_of_object(self._object.storage, self._object.metadata, name, self._object.endpoint, secret)
 
     @contextmanager
     def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:
@@ -107,6 +145,9 @@ class Genomes:
         name_style: str = "UCSC-style-name",
         chromosome_map: str | Path | None = None,
         progress: Progress | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+        plain: bool = False,
     ) -> str:
         """Give the object a genome from files, in one commit; returns the reference's id.
 
@@ -128,15 +169,32 @@ class Genomes:
             An NCBI assembly report, and which of its names the contigs get.
         chromosome_map
             A table of names and the names that they get.
+        secret_key, passphrase
+            To decrypt the FASTA of the reference with.
+        plain
+            Store the genome plain, also that of an encrypted FASTA.
+
+        Raises
+        ------
+        InvalidInputError
+            The FASTA is encrypted, and a plain genome was not asked for.
         """
+        from modos.encryption.keys import as_secret_key
         from modos.formats.fasta import iter_fastas
         from modos.object.track_sequence import settle_contigs
+        from modos.storage.memory_files import MemoryFiles
 
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        if secret and not plain and reference and self._is_encrypted(reference):
+            raise InvalidInputError(
+                f"the FASTA of {reference} is encrypted, and the genome made of it would not be",
+                "with --plain (plain=True) it is stored plain",
+            )
         stored = self._read_stored_contigs(reference)
         if stored is not None:
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(stored, None, id or str(reference))
-        with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+        with MemoryFiles() as folder:
             contigs, paths = settle_contigs(
                 self._object.storage,
                 self._object.document,
@@ -147,11 +205,17 @@ class Genomes:
                 assembly_report,
                 name_style,
                 chromosome_map,
-                Path(folder),
+                folder,
                 progress,
+                secret,
             )
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
+
+    def _is_encrypted(self, reference: str) -> bool:
+        document = self._object.document
+        element_id = document.find(reference if "/" in reference else f"reference/{reference}")
+        return is_encrypted(document.element(element_id).get("data_path") or "")
 
     def _read_stored_contigs(self, reference: str | None) -> Contigs | None:
         """Read the contigs of a reference that names an assembly of a store."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -247,3 +247,36 @@ class ListMending:
 
     def __str__(self) -> str:
         return f"{self.element_id}: the list of digests {self.key}"
+
+
+@dataclass(frozen=True)
+class ContentMending:
+    """A small file beside a tree that is written anew: one of its lists, or its header.
+
+    Parameters
+    ----------
+    content
+        What is recorded.
+    kind
+        `list` or `header`.
+    what
+        In words.
+    """
+
+    element_id: str
+    key: str
+    content: bytes = field(repr=False)
+    kind: str
+    what: str
+    is_complete = False
+
+    def heal(self, storage: Storage, progress: Progress | None) -> None:
+        """Write it, in one step."""
+        storage.write(self.key, self.content)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {"where": self.element_id, "key": self.key, "kind": self.kind}
+
+    def __str__(self) -> str:
+        return f"{self.element_id}: {self.what} {self.key}"

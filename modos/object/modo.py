@@ -187,6 +187,10 @@ class MODO:
             The object alone is named; or the name of one file is the id of another one's element.
         """
         file = os.fspath(file)
+        if "?" in file and is_remote(file):
+            from modos.remote.urls import settle_query
+
+            file = settle_query(file)
         file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
@@ -498,7 +502,7 @@ class MODO:
 
     @property
     def genome(self) -> Genome:
-        """The object's genome with its tracks; see `open_genome` where it has several."""
+        """The object's genome with its tracks; see `open_genome` where it has several, or some are encrypted."""
         return self.open_genome()
 
     def refresh(self) -> bool:
@@ -611,6 +615,7 @@ class MODO:
 
     encrypt = delegate("_encryption", EncryptedFiles.encrypt)
     find_plain = delegate("_encryption", EncryptedFiles.find_plain)
+    find_open = delegate("_encryption", EncryptedFiles.find_open)
     decrypt = delegate("_encryption", EncryptedFiles.decrypt)
     share = delegate("_encryption", EncryptedFiles.share)
     revoke = delegate("_encryption", EncryptedFiles.revoke)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, ModosError
 from modos.errors.escaping import escape_line, escape_text
-from modos.formats import is_array_path, is_tree_path, name_of
+from modos.formats import is_array_path, is_file_path, is_tree_path, name_of
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     import numpy as np
 
     from modos.encryption.keys import SecretKey
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from modos.trees.tree_opening import AnnData, Dataset, MuData, SpatialData
     from modos.trees.tree_store import TreeStore
 
+    OpenBytes = Callable[[SecretKey | str | Path | None, str | None], BufferedReader]  # secret key, passphrase
     OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
 
 _MAX_ROWS = 100
@@ -42,6 +45,8 @@ class ElementView(Mapping[str, Any]):
         Gives the store of the element's Zarr tree.
     open_arrays
         Gives the arrays of the object that the element is kept as.
+    open_bytes
+        Gives the bytes of the element's file.
     """
 
     def __init__(
@@ -51,12 +56,14 @@ class ElementView(Mapping[str, Any]):
         open_file: Callable[[str], GenomicFile],
         open_tree: OpenTree | None = None,
         open_arrays: Callable[[], Any] | None = None,
+        open_bytes: OpenBytes | None = None,
     ):
         self.id = id
         self._attributes = attributes
         self._open_file = open_file
         self._open_tree = open_tree
         self._open_arrays = open_arrays
+        self._open_bytes = open_bytes
 
     @property
     def file_name(self) -> str | None:
@@ -71,6 +78,36 @@ class ElementView(Mapping[str, Any]):
         if not path:
             raise InvalidInputError(f"{self.id} has no file")
         return self._open_file(path)
+
+    def open_bytes(self, *, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> BufferedReader:
+        """Open the bytes of its file, of whatever format, for reading: a binary file that can be sought in.
+
+        What is read is fetched then, compared with what is recorded, and
+        decrypted in memory::
+
+            table = polars.read_parquet(modo["data/scores"].open_bytes(secret_key="me.sec"))
+            cells = h5py.File(modo["data/cells"].open_bytes(secret_key="me.sec"))
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, that an encrypted file is decrypted with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+
+        Raises
+        ------
+        InvalidInputError
+            Its data are no file.
+        AccessError
+            It is encrypted, and there is no key.
+        IntegrityError
+            The key does not decrypt it, or it is damaged; also while reading.
+        """
+        path = self._attributes.get("data_path") or ""
+        if self._open_bytes is None or not path or not is_file_path(path):
+            raise InvalidInputError(f"{self.id} has no file" + (f": its data are {_name(path)}" if path else ""))
+        return self._open_bytes(secret_key, passphrase)
 
     def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
         """Iterate over the records that overlap some regions; see `modos.genomics.GenomicFile.fetch`."""

@@ -137,10 +137,17 @@ def pack(plan: PackPlan, target: Storage, progress: Progress | None = None) -> N
     above, key = place
     if above.exists(key) or next(target.iter_files(), None) is not None:
         raise AlreadyExistsError(f"{target.url} exists already", "choose another name, or remove that first")
-    above.drop_kept(key)  # of an attempt that was killed
     expect(progress, plan.size)
+
+    def make(place: Place | None) -> Iterator[bytes]:
+        return report(_Writer(plan, place).write(), progress)
+
     try:
-        above.write_placed(key, lambda place: report(_Writer(plan, place).write(), progress), size=plan.size)
+        if above.is_remote:  # the same object gives the same bytes: what a killed attempt has sent need not be sent again
+            above.write_stream(key, make(None), size=plan.size, resume=True)
+        else:
+            above.drop_kept(key)  # of an attempt that was killed
+            above.write_placed(key, make, size=plan.size)
     except (NotFoundError, IntegrityError):
         plan.check_unchanged()
         raise

@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
-from modos.formats import Metadata, format_of, is_array_path, is_compressed, is_encrypted
+from modos.formats import Metadata, format_of, is_array_path, is_compressed, is_encrypted, name_of, plain_name
 from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.genomics.sources import StorageSource
+from modos.object.cram_references import read_digests
 from modos.object.part_lists import verified_files
+from modos.object.sealed_files import open_files_of
 from modos.reference.assembly import StoredContig
-from modos.reference.digests import Digests
 from modos.reference.fai import format_fai
 from modos.reference.fasta_assembly import digest_fasta, open_fasta
 from modos.reference.locate import open_reference, read_assembly, read_contigs
 from modos.reference.reference import Reference
-from modos.reference.sequences import compute_fai
+from modos.reference.sequences import Files, compute_fai
 from modos.storage import Storage
 from modos.storage.part_digests import root_of
+
+if TYPE_CHECKING:
+    from modos.encryption.keys import SecretKey
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +33,9 @@ _MD5 = re.compile("[0-9a-f]{32}")
 _SHOWN = 5  # contigs that a message names
 
 
-def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, endpoint: str | None = None) -> Reference:
+def reference_of_object(
+    storage: Storage, metadata: Metadata, name: str | None, endpoint: str | None = None, secret: SecretKey | None = None
+) -> Reference:
     """Open a reference of an object, or of the user's store, to ask for its bases.
 
     Parameters
@@ -38,11 +44,15 @@ def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, 
         The id or name of a ReferenceGenome, or the assembly that it names;
         else of an assembly in the store. The object's only one, where it is
         None.
+    secret
+        The key to decrypt its FASTA with, as it is read.
 
     Raises
     ------
     NotFoundError
         Neither the object nor the store has it.
+    AccessError
+        Its FASTA is encrypted, and there is no key.
     ConflictError
         The store has another assembly of that name than the object names.
     """
@@ -67,52 +77,51 @@ def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, 
     attributes = known[found]
     if attributes.get("assembly"):
         return open_reference(attributes["assembly"], endpoint=endpoint, seqcol=attributes.get("seqcol_digest"))
-    fasta, digests = _fasta_of(storage, found, attributes), _digests_of(metadata, attributes)
-    return open_fasta(verified_files(storage, {found: attributes}), fasta, found.partition("/")[2], digests)
+    files, fasta = _open_fasta_of(storage, found, attributes, secret)
+    own = found.partition("/")[2]
+    reference = open_fasta(files, fasta, own, read_digests(metadata, attributes))
+    if reference.assembly.seqcol == attributes.get("seqcol_digest"):
+        return reference
+    return open_fasta(files, fasta, own)  # those digests are not of this FASTA, but of one that it has replaced
 
 
-def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
+def _open_fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any], secret: SecretKey | None) -> tuple[Files, str]:
+    """Return what the FASTA of a reference is read from, decrypted where it is encrypted, and its key there."""
     path: str | None = attributes.get("data_path")
     if not path or is_array_path(path):
         raise NotFoundError(
             f"{id} of {storage.url} has no FASTA, and names no assembly of a reference store",
             "give it one: modos update, with `assembly` or `data_path`",
         )
-    if is_encrypted(path):
-        raise InvalidInputError(f"{storage.url}/{path} is encrypted", "decrypt it first: modos c4gh decrypt")
-    format = format_of(path)
+    format = format_of(plain_name(path))
     if format and format.name == "TwoBit":
         raise InvalidInputError(
-            f"{storage.url}/{path} is 2bit, and bases in an object are read from FASTA",
+            f"{storage.url}/{name_of(path)} is 2bit, and bases in an object are read from FASTA",
             "give it as FASTA, or bring it into a reference store (`modos reference add`) and name its `assembly`",
         )
-    return path
+    return open_files_of(storage, attributes, secret)
 
 
-def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
-    """Return what is known of the sequences of a reference, by name."""
-    sequences = [metadata[link] for link in attributes.get("has_sequence", ()) if link in metadata]
-    return {
-        s["name"]: Digests(s["sequence_md5"], s["refget_digest"])
-        for s in sequences
-        if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")
-    }
-
-
-def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
+def find_new_sequences(
+    storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None, secret: SecretKey | None = None
+) -> tuple[StoredContig, ...]:
     """Find the sequences of a reference: as its store has them, or as its FASTA does; none if it has neither.
 
-    A FASTA is read only where its sequences are not known yet.
+    A FASTA is read only where its sequences are not known yet; an encrypted
+    one with the key that is given.
     """
     attributes = metadata[id]
     path = attributes.get("data_path")
     if attributes.get("assembly"):
         return read_contigs(attributes, endpoint)
-    if not path or is_array_path(path) or is_encrypted(path) or is_compressed(path) or attributes.get("seqcol_digest"):
+    if not path or is_array_path(path) or is_compressed(plain_name(path)) or attributes.get("seqcol_digest"):
+        return ()
+    format = format_of(plain_name(path))
+    if format and format.name == "TwoBit":
         return ()
     if not storage.exists(path):
         return ()
-    return digest_fasta(verified_files(storage, {id: attributes}), path)
+    return digest_fasta(*open_files_of(storage, attributes, secret))
 
 
 def index_references(storage: Storage, metadata: Metadata) -> dict[str, str]:

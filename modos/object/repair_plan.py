@@ -52,7 +52,7 @@ class RepairPlan:
             for mending in self.mendings:
                 try:
                     mending.heal(self.storage, progress)
-                except (IntegrityError, NotFoundError) as error:
+                except (IntegrityError, InvalidInputError, NotFoundError) as error:
                     self.left.append((mending.element_id, f"{mending.key} could not be healed: {error.message}"))
                     self.compared.discard(mending.element_id)
                     continue
@@ -93,13 +93,18 @@ class Copy:
     def find_keys(self, attributes: Attributes) -> list[str]:
         """Find the files that may be an element's: the likeliest first."""
         path, size = attributes["data_path"], attributes.get("data_size")
-        elements = map(self.document.element, self.document.ids()) if self.document else ()
-        keys = [
-            one["data_path"] for one in elements if one.get("data_path") and one.get("data_digest") == attributes["data_digest"]
-        ]
-        keys.append(path)
+        keys = self.find_paths(attributes)
         keys += self.find_of_size(size) if isinstance(size, int) else []
         return [key for key in dict.fromkeys(keys) if is_encrypted(key) == is_encrypted(path)]
+
+    def find_paths(self, attributes: Attributes) -> list[str]:
+        """Find the paths of data that may be an element's: those with the same digest, and the same path."""
+        elements = map(self.document.element, self.document.ids()) if self.document else ()
+        digest = attributes["data_digest"]
+        return [
+            *(one["data_path"] for one in elements if one.get("data_path") and one.get("data_digest") == digest),
+            attributes["data_path"],
+        ]
 
     def find_of_size(self, size: int) -> list[str]:
         """Find the files that have so many bytes."""

@@ -30,7 +30,7 @@ Attributes = Mapping[str, Any]
 
 
 def plan_repair(storage: Storage, copy: Storage, progress: Progress | None = None) -> RepairPlan:
-    """Compare the files and arrays of an object with their digests, and look which of the parts that do not fit a copy has.
+    """Compare files, trees and arrays of an object with their digests, and look which of the parts that do not fit a copy has.
 
     Raises
     ------
@@ -39,6 +39,7 @@ def plan_repair(storage: Storage, copy: Storage, progress: Progress | None = Non
     """
     document, source, plan = commits.load(storage), Copy(copy), RepairPlan(storage)
     _examine_arrays(document, source, plan, progress)
+    _examine_trees(document, source, plan, progress)
     seen: set[str] = set()
     for element_id in document.ids():
         attributes = document.element(element_id)
@@ -59,6 +60,14 @@ def _examine_arrays(document: Document, copy: Copy, plan: RepairPlan, progress: 
     from modos.object.array_repairs import examine_arrays
 
     examine_arrays(document, copy, plan, progress)
+
+
+def _examine_trees(document: Document, copy: Copy, plan: RepairPlan, progress: Progress | None) -> None:
+    if not document.tree_folders():
+        return
+    from modos.object.tree_repairs import examine_trees
+
+    examine_trees(document, copy, plan, progress)
 
 
 @dataclass

@@ -20,11 +20,14 @@ from modos.object.address import ObjectAddress
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.part_lists import PartRecords
+from modos.object.sealed_files import SealedFiles, open_files_of
 from modos.storage import Storage
 from modos.storage.processes.forking import cached_property
 from modos.storage.verified import VerifiedFiles
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     import numpy as np
 
     from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
@@ -147,7 +150,7 @@ class GenomicFiles:
                 f"{self._object.storage.url}/{key} is not encrypted: nothing says who sent it",
                 "leave the sender out to read it all the same",
             )
-        if secret_key is not None and passphrase is not None and is_encrypted(key):
+        if secret_key is not None and passphrase is not None:
             from modos.encryption.keys import as_secret_key
 
             secret_key = as_secret_key(secret_key, passphrase)
@@ -155,7 +158,8 @@ class GenomicFiles:
         content = _content_at(document, key)
         if is_tree_path(plain_name(key)):
             return self._open_variants(document, key, content, secret_key, senders)
-        planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
+        opened = self._open_sealed(secret_key, senders)
+        planner = opened.planner if opened and is_encrypted(key) else self._planner
         file = finding.open_genomic_file(
             self._object.storage,
             planner,
@@ -167,6 +171,7 @@ class GenomicFiles:
             workers=workers,
             endpoint=self._object.address.endpoint,
             confirm=_Unchanged(self._object, key, content).confirm,
+            opened=opened,
         )
         file.reopen = partial(
             _reopen,
@@ -204,7 +209,8 @@ class GenomicFiles:
         secret = None if secret_key is None else as_secret_key(secret_key)
         source: Source = VcfZarrSource(TreeStore(open_tree_files(storage, attributes, secret, senders)))
         confirmed = ConfirmedSource(source, _Unchanged(self._object, key, content).confirm)
-        file = finding.open_variants(confirmed, storage, document.metadata(), key, self._object.address.endpoint)
+        opened = self._open_sealed(secret, senders)
+        file = finding.open_variants(confirmed, storage, document.metadata(), key, self._object.address.endpoint, opened)
         secret_key = finding.locate_from_anywhere(secret_key)
         file.reopen = partial(_reopen, self._object.address, key, content, secret_key=secret_key, sender_pubkey=senders)
         return file
@@ -215,21 +221,20 @@ class GenomicFiles:
         return Planner(VerifiedFiles(self._object.storage, records.find))
 
     @cached_property
-    def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
+    def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], SealedFiles]:
         return {}
 
-    def _make_planner(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
-        """Return the planner over what a key opens."""
+    def _open_sealed(
+        self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None
+    ) -> SealedFiles | None:
+        """Return what a key opens; None if there is no key."""
         if secret_key is None:
-            return self._planner
+            return None
         from modos.encryption.keys import as_secret_key
-        from modos.encryption.recorded import find_record
-        from modos.encryption.view import DecryptedView
 
         key = as_secret_key(secret_key), senders
         if key not in self._opened:
-            view = DecryptedView(self._object.storage, key[0], lambda name: find_record(self._object.metadata, name), senders)
-            self._opened[key] = Planner(view)
+            self._opened[key] = SealedFiles(self._object.storage, lambda: self._object.metadata, *key)
         return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:
@@ -257,6 +262,7 @@ class GenomicFiles:
             _FileOpener(self, self._object, content),
             _TreeOpener(storage, attributes),
             _ArraysOpener(storage, document, attributes.get("data_path", "")),
+            _BytesOpener(storage, attributes),
         )
 
 
@@ -281,6 +287,21 @@ class _TreeOpener:
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return TreeStore(open_tree_files(self.storage, self.attributes, secret), allow_pickle=allow_pickle)
+
+
+@dataclass(frozen=True)
+class _BytesOpener:
+    """Opens the bytes of the file of an element, as it was when that was asked for; it can be pickled."""
+
+    storage: Storage
+    attributes: Mapping[str, Any]
+
+    def __call__(self, secret_key: SecretKey | str | Path | None, passphrase: str | None) -> BufferedReader:
+        from modos.encryption.keys import as_secret_key
+        from modos.storage.readable_file import open_readable
+
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return open_readable(*open_files_of(self.storage, self.attributes, secret))
 
 
 @dataclass(frozen=True)

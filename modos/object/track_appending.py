@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from modos.encryption.structure import SLOTS_OF_SEALED
-from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, listing
-from modos.formats import ZARR, is_encrypted
+from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, NotFoundError, listing
+from modos.formats import ZARR
 from modos.object import commits
 from modos.object.changes import Extend, merge
 from modos.object.document import Document
@@ -149,7 +148,11 @@ class AppendedContigs:
         """Find the arrays that a track has by now; raise ConflictError if contigs cannot be added to it any more."""
         if self._element_id not in document:
             raise ConflictError(f"{self._element_id} was removed by somebody else meanwhile", "nothing was changed")
-        refuse_sealed(self._name, document.element(self._element_id))
+        if self._element_id in document.sealed_arrays():
+            raise ConflictError(
+                f"the track {self._name} was encrypted by somebody else meanwhile, and contigs are added to plain tracks only",
+                "nothing was changed: decrypt it first with `modos c4gh decrypt`, and encrypt it again afterwards",
+            )
         arrays = find_arrays(document, self._element_id)
         known = self._genome_id in document.element(self._element_id).get("has_reference", ())
         if not known or not {"zoom", "statistics"} <= arrays.keys() or not {"values", "runs"} & arrays.keys():
@@ -188,12 +191,3 @@ class AppendedContigs:
 
 def _to_node(spec: ArraySpec, order: int) -> dict[str, Any]:
     return replace(spec, attributes={**spec.attributes, **({"order": order} if order else {})}).to_node()
-
-
-def refuse_sealed(name: str, attributes: Mapping[str, Any]) -> None:
-    """Raise InvalidInputError if a track is encrypted."""
-    if is_encrypted(attributes.get("data_path", "")) or any(slot in attributes for slot in SLOTS_OF_SEALED):
-        raise InvalidInputError(
-            f"the track {name} is encrypted, and contigs are added to plain tracks only",
-            "decrypt it first with `modos c4gh decrypt`, and encrypt it again afterwards",
-        )

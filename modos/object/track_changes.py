@@ -14,7 +14,7 @@ from modos.formats import ZARR, is_array_path
 from modos.metadata import model
 from modos.metadata.ids import format_id
 from modos.object.changes import Add, SetArrays, Update
-from modos.object.document import Document, group_node
+from modos.object.document import GENOME, Document, group_node
 from modos.object.transaction import Transaction
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -139,7 +139,7 @@ class TrackChanges:
             The reference has contigs already.
         """
         from modos.object.track_sequence import write_sequence
-        from modos.object.tracks import GENOME, genome_ids
+        from modos.object.tracks import genome_ids
 
         element_id = format_id("reference", id)
         if element_id in genome_ids(self._view):
@@ -240,12 +240,11 @@ class TrackChanges:
         InvalidInputError
             The track is encrypted.
         """
-        from modos.object.track_appending import AppendedContigs, refuse_sealed
+        from modos.object.track_appending import AppendedContigs
         from modos.tracks.fitting import LoadReport
         from modos.tracks.loading import read_source
 
         element_id, genome_id, _ = self._find_track(name)
-        refuse_sealed(name, self._view.element(element_id))
         report = self.reports[name] = LoadReport()
         options = {"mask": mask, "keep": keep, "strict": strict, "clip": clip, "report": report}
         read = partial(read_source, source, clip=clip)
@@ -374,9 +373,14 @@ class TrackChanges:
 
     def _find_track(self, name: str) -> tuple[str, str, dict[str, str]]:
         """Find a track's element, its genome, and its arrays."""
-        from modos.object.tracks import find_arrays, find_genome, genome_ids
+        from modos.object.tracks import find_arrays, find_genome, genome_ids, sealed_tracks
 
         element_id = self._find(name)
+        if element_id in sealed_tracks(self._view):
+            raise InvalidInputError(
+                f"the track {name} is encrypted, and only plain tracks are changed",
+                "decrypt it first with `modos c4gh decrypt`, and encrypt it again afterwards",
+            )
         known = set(genome_ids(self._view))
         links = [link for link in self._view.element(element_id).get("has_reference", ()) if link in known]
         return element_id, find_genome(self._view, links[0] if links else None), find_arrays(self._view, element_id)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
+from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, listing
 from modos.object import commits
-from modos.object.document import FORMAT_VERSION, Document
+from modos.object.document import FORMAT_VERSION, GENOME, Document
 from modos.storage import Storage
 from modos.tracks import bounds
 from modos.tracks.contigs import Contigs
-from modos.tracks.damaged import DamagedTrack
+from modos.tracks.damaged import DamagedTrack, LockedTrack
 from modos.tracks.genome import Genome, Write
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored_track import StoredTrack
@@ -21,8 +21,17 @@ from modos.tracks.zarr_layout import ArraySpec
 
 logger = logging.getLogger(__name__)
 
-GENOME = "genome"  # group below a reference that holds its contigs
 _CACHE = 160 << 20  # bytes of chunks that are kept
+
+
+class OpenSealed(Protocol):
+    """Opens what is encrypted, with a key, when it is first read."""
+
+    def find_track(self, name: str, element_id: str, contigs: Contigs) -> Track:
+        """Return a track."""
+
+    def find_sequence(self, genome_id: str, contigs: Contigs) -> Callable[[], ShardedArray]:
+        """Return what opens the sequence of a genome."""
 
 
 def genome_ids(document: Document) -> list[str]:
@@ -70,25 +79,49 @@ def find_arrays(document: Document, element_id: str) -> dict[str, str]:
 
 
 def _arrays(document: Document) -> dict[str, dict[str, str]]:
+    return _group_by_element(document.nodes)
+
+
+def roles_of(nodes: Mapping[str, Mapping[str, Any]], element_id: str) -> dict[str, str]:
+    """Return the paths of those of some arrays that are an element's, by what each is."""
+    return _group_by_element(nodes).get(element_id, {})
+
+
+def is_track(nodes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether the arrays of an element are those of a track."""
+    return any(_are_of_track(element_id, roles) for element_id, roles in _group_by_element(nodes).items())
+
+
+def _are_of_track(element_id: str, roles: Mapping[str, str]) -> bool:
+    return bool({"values", "runs"} & roles.keys()) and element_id.startswith("data/") and "zoom" in roles
+
+
+def _group_by_element(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for path, node in document.nodes.items():
+    for path, node in nodes.items():
         if node.get("node_type") == "array":
             element_id, _, name = path.rpartition("/")
             found.setdefault(element_id, {})[name.partition("-")[0]] = path
     return found
 
 
+def sealed_tracks(document: Document) -> dict[str, int]:
+    """Return the places among all tracks of those that are encrypted, by their elements."""
+    orders = ((i, told.get("order")) for i, told in document.sealed_arrays().items() if told.get("kept_as") == "track")
+    return {element_id: order if type(order) is int else 0 for element_id, order in orders}
+
+
 def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str]:
     """Return the ids of the elements that are tracks, by the tracks' names, in their order; of one genome or of all."""
-    found = {}
+    found: dict[str, str] = {}
 
-    def place(item: tuple[str, dict[str, str]]) -> tuple[int, str]:
-        orders = [document.nodes[path].get("attributes", {}).get("order") for path in item[1].values()]
-        return max(order if type(order) is int else 0 for order in orders), item[0]
+    def place(arrays: Mapping[str, str]) -> int:
+        orders = [document.nodes[path].get("attributes", {}).get("order") for path in arrays.values()]
+        return max(order if type(order) is int else 0 for order in orders)
 
-    for element_id, arrays in sorted(_arrays(document).items(), key=place):
-        if not ({"values", "runs"} & arrays.keys() and element_id.startswith("data/") and "zoom" in arrays):
-            continue
+    places = {i: place(arrays) for i, arrays in _arrays(document).items() if _are_of_track(i, arrays)}
+    places |= sealed_tracks(document)
+    for element_id in sorted(places, key=lambda i: (places[i], i)):
         if element_id not in document.nodes:
             raise IntegrityError(f"the arrays of {element_id} have no element", "see what is wrong with `modos check`")
         attributes = document.nodes[element_id].get("attributes", {})
@@ -152,23 +185,28 @@ def _open_any(
 
 def find_misfits(storage: Storage, document: Document) -> Iterator[tuple[str, str]]:
     """Find the genomes and tracks whose contigs or arrays cannot be theirs: element, and what is wrong."""
-    arrays, reader = _arrays(document), Reader(storage, 0)
+    arrays, sealed, reader = _arrays(document), sealed_tracks(document), Reader(storage, 0)
     for genome_id in genome_ids(document):
         try:
             contigs = contigs_of(document, genome_id)
-            _open_sequence(reader, document, arrays.get(genome_id, {}).get("sequence"), genome_id, contigs)
+            open_sequence(reader, document.nodes, arrays.get(genome_id, {}).get("sequence"), genome_id, contigs)
         except (IntegrityError, InvalidInputError) as error:
             yield genome_id, error.message
             continue
         for name, element_id in tracks_of(document, genome_id).items():
+            if element_id in sealed:
+                continue
             try:
                 open_track(reader, document.nodes, arrays[element_id], name, element_id, contigs)
             except (IntegrityError, InvalidInputError) as error:
                 yield element_id, error.message
 
 
-def _open_sequence(reader: Reader, document: Document, path: str | None, genome_id: str, contigs: Contigs) -> ShardedArray | None:
-    sequence = ShardedArray(reader, ArraySpec.from_node(path, document.nodes[path])) if path else None
+def open_sequence(
+    reader: Reader, nodes: Mapping[str, Any], path: str | None, genome_id: str, contigs: Contigs
+) -> ShardedArray | None:
+    """Open the sequence of a genome, if it has one; raise IntegrityError if it does not fit the contigs."""
+    sequence = ShardedArray(reader, ArraySpec.from_node(path, nodes[path])) if path else None
     if sequence and not bounds.fits_sequence(sequence.spec, contigs):
         raise IntegrityError(f"the sequence of {genome_id} does not fit its contigs", "see what is wrong with `modos check`")
     return sequence
@@ -181,8 +219,11 @@ def open_genome(
     write: Write | None = None,
     reopen: Callable[[], Genome] | None = None,
     tracks: Iterable[str] | None = None,
+    sealed: OpenSealed | None = None,
 ) -> Genome:
     """Open a genome of an object with its tracks; a track that does not fit is a warning here, and an error when it is read.
+
+    So is an encrypted one without a key: an error when it is read.
 
     Parameters
     ----------
@@ -190,15 +231,47 @@ def open_genome(
         Its reference's id; the only one where it is None.
     tracks
         Names of those that are wanted; all where it is None.
+    sealed
+        Opens what is encrypted; None if there is no key.
     """
     document = document or commits.load(storage)
     genome_id = find_genome(document, genome)
     contigs, reader, arrays = contigs_of(document, genome_id), Reader(storage, _CACHE), _arrays(document)
     known = tracks_of(document, genome_id)
     wanted = known if tracks is None else {name: known[name] for name in tracks}
+    encrypted = sealed_tracks(document)
     opened = [
-        _open_any(reader, document.nodes, arrays[element_id], name, element_id, contigs) for name, element_id in wanted.items()
+        _find_sealed(sealed, storage, name, element_id, contigs)
+        if element_id in encrypted
+        else _open_any(reader, document.nodes, arrays[element_id], name, element_id, contigs)
+        for name, element_id in wanted.items()
     ]
-    sequence = _open_sequence(reader, document, arrays.get(genome_id, {}).get("sequence"), genome_id, contigs)
+    sequence = _find_sequence(sealed, reader, document, genome_id, contigs)
     version = document.state.get("format_version", FORMAT_VERSION)
     return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2], version)
+
+
+def _find_sealed(sealed: OpenSealed | None, storage: Storage, name: str, element_id: str, contigs: Contigs) -> Track:
+    if sealed:
+        return sealed.find_track(name, element_id, contigs)
+    return LockedTrack(name, element_id, contigs, _locked_error(storage, f"the track {name}"))
+
+
+def _find_sequence(
+    sealed: OpenSealed | None, reader: Reader, document: Document, genome_id: str, contigs: Contigs
+) -> ShardedArray | Callable[[], ShardedArray] | None:
+    if genome_id not in document.sealed_arrays():
+        return open_sequence(reader, document.nodes, find_arrays(document, genome_id).get("sequence"), genome_id, contigs)
+    if sealed:
+        return sealed.find_sequence(genome_id, contigs)
+
+    def refuse() -> NoReturn:
+        raise _locked_error(reader.storage, f"the sequence of {genome_id}")
+
+    return refuse
+
+
+def _locked_error(storage: Storage, what: str) -> AccessError:
+    return AccessError(
+        f"{what} in {storage.url} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
+    )

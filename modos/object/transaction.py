@@ -188,6 +188,8 @@ class Transaction:
         changes = incoming.refuse_by_hand(element_id, self._settle(element_id, given, base), base)
         source = self._open_source(source_file)
         target = changes.get("data_path")
+        if element_id in self.view.sealed_arrays():
+            target = self._settle_sealed_arrays(element_id, base, changes, source)
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
         if source is not None and not isinstance(source, Path):
@@ -573,6 +575,20 @@ class Transaction:
         changes["data_path"] = target
         return moving.find_pairs_to_move(self.storage, base, target)
 
+    def _settle_sealed_arrays(
+        self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any], source: object
+    ) -> str | None:
+        """Refuse other data for an element whose arrays are encrypted; the place of its arrays means what it has."""
+        if changes.get("data_path") in (base["data_path"], f"{ZARR}/{element_id}"):
+            del changes["data_path"]
+        is_other = "data_path" in changes and name_of(changes["data_path"] or "") != name_of(base["data_path"])
+        if source is not None or is_other:
+            raise InvalidInputError(
+                f"{element_id} is kept as arrays, which are encrypted, and no file takes their place",
+                "decrypt it first (`modos c4gh decrypt`); the data of tracks are changed with `modos track`",
+            )
+        return changes.get("data_path")
+
     def _refuse_owned(self, element_id: str, path: str | None) -> None:
         owner = element_id if path is None else self.view.data_paths().get(path, element_id)
         if owner != element_id:
@@ -656,6 +672,9 @@ def _sizes(document: Document, keys: frozenset[str]) -> dict[str, int | None]:
     for path in folders & document.nodes.keys():
         from modos.tracks.zarr_layout import ArraySpec
 
+        if "shard_sizes" not in document.nodes[path].get("attributes", {}):  # of others: nothing says which chunks it has
+            sizes |= {key: None for key in keys if key.startswith(f"{ZARR}/{path}/c/")}
+            continue
         spec = ArraySpec.from_node(path, document.nodes[path])
         sizes |= spec.files()
     return sizes

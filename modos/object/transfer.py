@@ -242,6 +242,7 @@ def _plain_index_plan(source: Path, key: str) -> IndexPlan:
         if not beside and not str(source).endswith(".gz"):
             return [(None, key + ".fai")]
         _check_fai(source, beside)
+    if format.name in ("FASTA", "FASTQ"):  # whose indexes go together, of which others have one of several
         return [(path, key + path.suffix) for path in beside]
     if not beside and format.streamable:
         return [(None, key + format.index_suffixes[0])]

@@ -7,15 +7,15 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from modos.errors import IntegrityError, ModosError, NotFoundError, listing
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, listing
 from modos.formats import files_name, header_key, is_encrypted, parts_name
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges, join_ranges
 from modos.object.stored_trees import load_manifest, read_tree_header
+from modos.object.tree_lists import digest_file, find_manifest
 from modos.storage import Storage
 from modos.storage.base import ByteRange, Progress, count_readers
-from modos.storage.part_digests import PART, DigestList, PartHasher
 from modos.storage.prefetch import fetch_ahead
 from modos.trees.batches import gather_batches
 from modos.trees.manifest import Manifest
@@ -23,7 +23,6 @@ from modos.trees.manifest import Manifest
 CompareTree = Callable[[str, Manifest, Container[str]], Iterator[Finding]]  # compares the bytes of the files of an element's tree
 
 _SHOWN = 3  # names in a message
-_PIECE = 64 * PART
 
 
 def check_trees(storage: Storage, document: Document, sizes: Mapping[str, int], compare: CompareTree | None) -> Iterator[Finding]:
@@ -93,7 +92,11 @@ def compare_all_files(storage: Storage, progress: Progress | None) -> CompareTre
         def look(name: str) -> tuple[str, list[int] | str]:
             try:
                 found = digest_file(storage, f"{manifest.key}/{name}", manifest.sizes[name], progress, part_size(manifest.key))
-            except (NotFoundError, IntegrityError) as error:
+            except (NotFoundError, IntegrityError, InvalidInputError) as error:
+                return name, error.message
+            except ModosError as error:  # a disk does not give it
+                if storage.is_remote:
+                    raise
                 return name, error.message
             return name, manifest.find_differing(name, found.digests)
 
@@ -126,17 +129,6 @@ def describe_damaged(element_id: str, manifest: Manifest, name: str, parts: list
     return Finding("checksum", element_id, told, ranges)
 
 
-def digest_file(storage: Storage, key: str, size: int, progress: Progress | None = None, part: int = PART) -> DigestList:
-    """Read a file whose size is known; returns the digests of its parts. NotFoundError where there is none."""
-    digests = PartHasher(part)
-    for at in range(0, size, _PIECE):
-        data, _ = storage.read_part(key, at, min(at + _PIECE, size))
-        digests.update(data)
-        if progress:
-            progress(len(data))
-    return digests.finish()
-
-
 def mend_trees(storage: Storage, document: Document, lists: Container[str], progress: Progress | None) -> Iterator[Finding]:
     """Write lost or damaged lists of trees anew, where the files are the recorded ones; yields what cannot be mended."""
     for path in sorted(document.tree_folders()):
@@ -145,25 +137,16 @@ def mend_trees(storage: Storage, document: Document, lists: Container[str], prog
 
 
 def _mend_tree(storage: Storage, path: str, element_id: str, document: Document, progress: Progress | None) -> Iterator[Finding]:
-    infos = {info.key[len(path) + 1 :]: info for info in storage.iter_files(path)}
-    workers = count_readers(storage)
-
-    def digest(name: str, _: threading.Event) -> tuple[str, DigestList]:
-        return name, digest_file(storage, infos[name].key, infos[name].size, progress)
-
-    if is_encrypted(path):
-        yield Finding("checksum", element_id, f"the list of the files of {path} cannot be made again, as it is encrypted")
-        return
+    told = f"{path} does not have the recorded digest, and no list of its files to heal it by"
     try:
-        made = Manifest.make(path, dict(fetch_ahead(digest, infos, workers, 4 * workers)))
-    except ModosError as error:
-        yield Finding("checksum", element_id, f"the list of the files of {path} cannot be made again: {error.message}")
+        found = find_manifest(path, str(document.element(element_id).get("data_digest")), [(storage, path)], progress)
+    except IntegrityError as error:
+        found, told = None, error.message
+    if found is None:
+        yield Finding("checksum", element_id, told)
         return
-    if made.root != document.element(element_id).get("data_digest"):
-        yield Finding("checksum", element_id, f"{path} does not have the recorded digest, and no list of its files to heal it by")
-        return
-    storage.write(files_name(path), made.listed)
-    storage.write(parts_name(path), made.digests.to_bytes())
+    storage.write(files_name(path), found.listed)
+    storage.write(parts_name(path), found.digests.to_bytes())
 
 
 def _count(names: list[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from modos.object.changes import Update
 from modos.object.stored_trees import HINT, load_manifest, read_tree_header
 from modos.storage import Storage
 from modos.storage.base import Place, Progress
-from modos.storage.part_digests import DigestList
+from modos.storage.part_digests import DigestList, list_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.write_log import WriteLog
 from modos.trees.batches import gather_batches
@@ -94,6 +94,7 @@ class EncryptTree(_NewFiles):
 
         place_new(log.storage, key, make, body.encrypted_size(archive.size))
         log.wrote(key)
+        self.files.check_unchanged()
         plain_root = self.files.plain_root or Manifest.make(self.target, archive.digests).root
         listed = b"".join(body.encrypt([write_places(archive.places)], self.data_key, 1))
         manifest = Manifest.make_sealed(self.target, listed, [digests.sealed.finish()])
@@ -117,27 +118,46 @@ class DecryptTree(_NewFiles):
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the plain files; returns what the element says of them."""
-        made_of: dict[str, DigestList] = {}
-
-        def iter_small() -> Iterator[tuple[str, bytes]]:
-            for name, content in self.files.iter_contents():
-                if isinstance(content, bytes):
-                    yield name, content
-                else:
-                    made_of[name] = put_file(log, f"{self.target}/{name}", self.files.sizes[name], content, progress)
-
-        def write(batch: list[tuple[str, bytes]], _: threading.Event) -> list[tuple[str, DigestList]]:
-            return put_files(log, self.target, batch, progress)
-
-        batches = gather_batches(iter_small(), lambda file: len(file[1]), one_by_one=log.storage.is_remote)
-        for written in fetch_ahead(write, batches, *count_writers(log.storage), wait=True):
-            made_of.update(written)
-        made = Manifest.make(self.target, made_of)
+        made = Manifest.make(self.target, write_files(log, self.files, lambda name: f"{self.target}/{name}", progress))
         if made.root != self.change.base.get("plain_digest", made.root):
             raise DecryptError(f"{self.files.url}: what is in it is not what was sealed")
         write_manifest(log, made)
         log.storage.flush()
         return {"data_size": made.size, "data_digest": made.root} | dict.fromkeys(SLOTS_OF_SEALED)
+
+
+def write_files(
+    log: WriteLog, files: TreeFiles, place: Callable[[str], str | None], progress: Progress | None
+) -> dict[str, DigestList]:
+    """Write the files of a tree that is decrypted; returns the digests of each by its name.
+
+    Parameters
+    ----------
+    place
+        Gives the key of a file by its name; None of one that is read, and not written.
+    """
+    made_of: dict[str, DigestList] = {}
+
+    def iter_small() -> Iterator[tuple[str, str, bytes]]:
+        for name, content in files.iter_contents():
+            key, size = place(name), files.sizes[name]
+            if key is None:
+                made_of[name] = list_parts(content if isinstance(content, bytes) else b"".join(content))
+                if progress:
+                    progress(size)
+            elif isinstance(content, bytes):
+                yield name, key, content
+            else:
+                made_of[name] = put_file(log, key, size, content, progress)
+
+    def write(batch: list[tuple[str, str, bytes]], _: threading.Event) -> list[tuple[str, DigestList]]:
+        digests = put_files(log, [(key, content) for _, key, content in batch], progress)
+        return list(zip((name for name, _, _ in batch), digests, strict=True))
+
+    batches = gather_batches(iter_small(), lambda file: len(file[2]), one_by_one=log.storage.is_remote)
+    for written in fetch_ahead(write, batches, *count_writers(log.storage), wait=True):
+        made_of.update(written)
+    return made_of
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from modos.reference.digests import Digests, SequenceHash, seqcol_digest
 from modos.reference.fai import FaiEntry, check_entry
 from modos.reference.reference import Reference
 from modos.reference.sequences import Files, check_plain, iter_bases, read_fai
-from modos.storage.verified import VerifiedFiles
+from modos.storage import Storage
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
 
@@ -52,7 +52,7 @@ def open_fasta(storage: Files, fasta: str, name: str, digests: Mapping[str, Dige
 
 def _has_unknown_index(storage: Files, fasta: str) -> bool:
     """Return whether it is on record what a FASTA is, and not what its index is."""
-    return isinstance(storage, VerifiedFiles) and storage.verifies(fasta) and not storage.verifies(f"{fasta}.fai")
+    return not isinstance(storage, Storage) and storage.verifies(fasta) and not storage.verifies(f"{fasta}.fai")
 
 
 def _locate_none(contig: StoredContig) -> None:

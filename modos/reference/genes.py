@@ -7,9 +7,7 @@ the lengths and digests of the file's contigs.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modos.errors import (
@@ -25,7 +23,7 @@ from modos.reference.assembly import Assembly
 from modos.reference.cached_store import CachedStore
 from modos.reference.locate import has_store, open_store
 from modos.reference.sequences import Files
-from modos.reference.whole_files import bring_here
+from modos.reference.whole_files import open_here
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ class GeneFinder:
     find_aliases
         Gives all names of the reference's contigs, by each of them.
     sealed
-        Names of files of genes that are encrypted, and so are not looked into.
+        Names of files of genes that are encrypted, and not opened, as there is no key.
     """
 
     def __init__(
@@ -95,6 +93,8 @@ class GeneFinder:
             are of other assemblies than the file, or cannot be asked.
         RegionError
             There are several; or it lies over the origin of a circular contig.
+        AccessError
+            It is in no annotation that can be read, some are encrypted, and there is no key.
         """
         wrong: list[str] = []
         try:
@@ -103,15 +103,12 @@ class GeneFinder:
             raise NotFoundError(
                 f"no contig {text}, and whether it is a gene cannot be asked: {error.message}", error.hint
             ) from None
+        if not known and self._sealed:
+            raise self._sealed_error(text, contigs)
         if not known and wrong:
             raise NotFoundError(
                 f"no contig {text}, and no annotation is of the assembly of the file: {listing(wrong, 3)}",
                 f"the file has {listing(contigs)}",
-            )
-        if not known and self._sealed:
-            raise NotFoundError(
-                f"no contig {text}, and genes are not looked up in what is encrypted: {listing(self._sealed)}",
-                f"give the region itself (the file has {listing(contigs)}), or leave the genes plain",
             )
         if not known:
             return None
@@ -126,6 +123,8 @@ class GeneFinder:
         ]
         if hits:
             return _check_origin(text, _choose_region(text, hits), contigs)
+        if self._sealed:
+            raise self._sealed_error(text, contigs)
         if rows:
             raise NotFoundError(
                 f"the gene {text} is on {listing(sorted({row['contig'] for _, row in rows}))}, and the file has no such contig",
@@ -137,6 +136,13 @@ class GeneFinder:
             f"did you mean {near}?"
             if near
             else f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}",
+        )
+
+    def _sealed_error(self, text: str, contigs: Contigs) -> AccessError:
+        return AccessError(
+            f"no contig {text}, and whether it is a gene is in what is encrypted: {listing(self._sealed)}",
+            "give the secret key it is encrypted for (--secret-key, secret_key), or the region itself "
+            f"(the file has {listing(contigs)})",
         )
 
     def _annotations(self, contigs: Contigs, wrong: list[str]) -> Iterator[_Genes]:
@@ -236,7 +242,6 @@ def _genes_of_file(storage: Files, key: str, contigs: Contigs, aliases: Mapping[
 
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
     names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}
-    with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        path = bring_here(storage, key, Path(folder))
+    with open_here(storage, key) as path:
         table = collect_genes(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")
     return _Genes(key, table, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import is_compressed
@@ -20,7 +21,10 @@ from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.verified import VerifiedFiles
 
-Files = Storage | VerifiedFiles  # what a FASTA is read from
+if TYPE_CHECKING:
+    from modos.encryption.view import DecryptedView
+
+Files: TypeAlias = "Storage | VerifiedFiles | DecryptedView"  # what a FASTA is read from
 
 _MAX_FAI = 64 << 20
 _MAX_COMPUTED = 4

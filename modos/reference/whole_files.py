@@ -6,6 +6,9 @@ of that is kept; see `modos.reference.proofs`.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modos.errors import IntegrityError, NotFoundError
@@ -13,7 +16,9 @@ from modos.formats import is_compressed
 from modos.reference.fai import check_fai
 from modos.reference.proofs import digests_of
 from modos.reference.sequences import Files
+from modos.storage import Storage
 from modos.storage.base import Progress, report
+from modos.storage.memory_files import MemoryFiles
 from modos.storage.verified import VerifiedFiles, mismatch
 
 _INDEXES = (".fai", ".gzi")
@@ -46,6 +51,17 @@ def bring_here(files: Files, key: str, folder: Path, progress: Progress | None =
         with open(path, "wb") as file:
             file.writelines(report(files.iter_range(key, 0, files.stat(key).size), progress))
     return path
+
+
+@contextmanager
+def open_here(files: Files, key: str) -> Iterator[Path]:
+    """Give a file as a path of this machine: itself, a copy in a folder that is removed, or memory for an encrypted one."""
+    if isinstance(files, Storage | VerifiedFiles):
+        with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            yield bring_here(files, key, Path(folder))
+    else:
+        with MemoryFiles() as memory:
+            yield memory.put(Path(key).name, files.iter_range(key, 0, files.stat(key).size))
 
 
 def fasta_here(files: Files, fasta: str) -> Path | None:

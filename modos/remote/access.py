@@ -55,7 +55,7 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
     """
     text = str(url)
     if (packed := PACKED.fullmatch(text)) and not SERVED.fullmatch(text):
-        return _open_packed(packed["file"], packed["inner"])
+        return _open_packed(packed["file"], packed["inner"], packed["query"] or packed["last"])
     storage = _open_place(url, services, given)
     place = storage.as_file() if text.lower().endswith(".zip") else None
     if place is None:
@@ -68,7 +68,7 @@ def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> S
         return storage
 
 
-def _open_packed(file: str, inner: str | None) -> Storage:
+def _open_packed(file: str, inner: str | None, query: str) -> Storage:
     """Open a zip file at a server; NotFoundError for what lies in it."""
     from modos.storage.url import AnywhereStorage
     from modos.storage.zipped import ZippedStorage
@@ -76,7 +76,7 @@ def _open_packed(file: str, inner: str | None) -> Storage:
     if inner and inner.strip("/"):
         raise NotFoundError(f"no MODO at {file}{inner}", f"the object is {file}")
     folder, _, name = file.rpartition("/")
-    return ZippedStorage(AnywhereStorage(folder), unquote(name), file)
+    return ZippedStorage(AnywhereStorage(folder, query=query), unquote(name), file)
 
 
 def _open_place(url: Any, services: Services, given: dict[str, Any] | None) -> Storage:

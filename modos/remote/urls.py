@@ -7,7 +7,19 @@ from urllib.parse import quote
 
 SERVED = re.compile(r"(?P<server>https?://(?:(?!/(?:reads|variants)/).)+?)/files(?:/(?P<key>.*))?", re.IGNORECASE)
 
-PACKED = re.compile(r"(?P<file>https?://[^/?#]+(?=/)(?:(?!/(?:reads|variants)/)[^?#])+?\.zip)(?P<inner>/[^?#]*)?", re.IGNORECASE)
+_QUERY = r"(?:\?[^/#]*)?"  # a signature, say, of S3: it stands behind the name of the file, or at the end
+PACKED = re.compile(
+    rf"(?P<file>https?://[^/?#]+(?=/)(?:(?!/(?:reads|variants)/)[^?#])+?\.zip)(?P<query>{_QUERY})(?P<inner>/[^?#]*)?(?P<last>{_QUERY})",
+    re.IGNORECASE,
+)
+
+
+def settle_query(text: str) -> str:
+    """Return the URL of what is in an object in one file with its query behind the name of that file."""
+    packed = PACKED.fullmatch(text)
+    if not packed or not packed["last"]:
+        return text
+    return f"{packed['file']}{packed['query'] or packed['last']}{packed['inner'] or ''}"
 
 
 def served_url(endpoint: str, key: str) -> str:

@@ -1,10 +1,12 @@
-"""Serve data files as GA4GH DRS objects (Data Repository Service 1.4)."""
+"""Serve data files and Zarr trees as GA4GH DRS objects (Data Repository Service 1.4)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -13,12 +15,12 @@ from fastapi import APIRouter, Request
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import STORED_KEY_HEADER, is_encrypted, is_file_path, name_of
+from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_of
 from modos.server.auth import Access, caller_of
+from modos.server.drs_trees import PARTS, BesidePart, TreePart, find_beside, find_part
 from modos.storage import check_key
 
 EXPIRES = 3600  # seconds that an address is good for
-_PARTS = "modos-parts-blake3"  # root of the list of digests of the parts of a file
 
 
 def object_id(key: str) -> str:
@@ -47,12 +49,20 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         except NotFoundError:
             raise NotFoundError(f"there is no DRS object {drs_id}") from None
         object_key, path = catalog.find_object(key)
-        metadata = catalog.metadata(object_key)
-        for attributes in metadata.values():
+        for attributes in catalog.metadata(object_key).values():
             if attributes.get("data_path") == path:
-                root = next(value for value in metadata.values() if value.get("@type") == "MODO")
-                return key, attributes, root
+                return key, attributes, root_of(key)
         raise NotFoundError(f"there is no DRS object {drs_id}")
+
+    def root_of(key: str) -> dict[str, Any]:
+        return next(one for one in catalog.metadata(catalog.find_object(key)[0]).values() if one.get("@type") == "MODO")
+
+    def find_tree(key: str) -> TreePart | BesidePart | None:
+        """Find what is in a Zarr tree, or beside an encrypted one, at a key, if anything is."""
+        for find in (find_part, find_beside):
+            with suppress(NotFoundError):
+                return find(catalog, key)
+        return None
 
     def base(request: Request) -> str:
         return base_url or str(request.base_url).rstrip("/")
@@ -69,7 +79,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
             "maxBulkRequestLength": 1,
         }
 
-    def describe(request: Request, key: str, name: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+    def describe(request: Request, key: str, name: str, root: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
         created = str(root.get("creation_date") or "1970-01-01")
         return {
             "id": object_id(key),
@@ -81,45 +91,56 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         }
 
     @router.get("/objects/{drs_id}", name="DRS object")
-    def get_object(drs_id: str, request: Request) -> dict[str, Any]:
-        """Return a data file: its size, checksum and access; or an object: its data files."""
+    def get_object(drs_id: str, request: Request, expand: bool = False) -> dict[str, Any]:
+        """Return a data file: its size, checksum and access; or an object, a Zarr tree or a folder of one: what is in it."""
         key = key_of(drs_id)
         access.check(caller_of(request), "read", key)
         if catalog.is_object(key):
             return bundle(request, key)
+        if part := find_tree(key):
+            answer = describe(request, part.key, part.name, root_of(key), part.attributes)
+            answer |= part.describe(lambda found: content_of(request, found), expand=expand)
+            return answer | (access_of(request, part.key) if part.is_file else {})
         key, attributes, root = find(request, drs_id)
-        answer = describe(request, key, name_of(key), root, attributes) | {
+        answer = describe(request, key, name_of(key), root, attributes)
+        return answer | {
             "size": catalog.storage.stat(key).size,
-            "mime_type": "application/octet-stream",
-            "access_methods": [{"type": urlsplit(base(request)).scheme, "access_id": "file"}],
             "checksums": _checksums(key, attributes),
+            **access_of(request, key),
         }
+
+    def access_of(request: Request, key: str) -> dict[str, Any]:
+        methods: list[dict[str, Any]] = [{"type": urlsplit(base(request)).scheme, "access_id": "file"}]
         if catalog.storage.is_remote:
-            answer["access_methods"].append({"type": "s3", "access_url": {"url": f"{catalog.storage.url}/{key}"}})
-        return answer
+            methods.append({"type": "s3", "access_url": {"url": f"{catalog.storage.url}/{key}"}})
+        return {"mime_type": "application/octet-stream", "access_methods": methods}
+
+    def content_of(request: Request, key: str) -> dict[str, Any]:
+        return {"id": object_id(key), "drs_uri": [f"drs://{urlsplit(base(request)).netloc}/{object_id(key)}"]}
+
+    def find_bytes(request: Request, drs_id: str) -> str:
+        """Find the key of a file that an id is of: a data file, a file of a tree, or the header and list of an encrypted one."""
+        key = key_of(drs_id)
+        access.check(caller_of(request), "read", key)
+        part = find_tree(key)
+        return part.key if part and part.is_file else find(request, drs_id)[0]
 
     def bundle(request: Request, key: str) -> dict[str, Any]:
         metadata = catalog.metadata(key)
         root = next(value for value in metadata.values() if value.get("@type") == "MODO")
-        files = {f"{key}/{a['data_path']}": a for a in metadata.values() if a.get("data_path") and is_file_path(a["data_path"])}
+        paths = ((a["data_path"], a) for a in metadata.values() if a.get("data_path"))
+        files = {f"{key}/{path}": attributes for path, attributes in paths if not is_array_path(path)}
         known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
         return describe(request, key, key, root, root) | {
             "size": sum(a.get("data_size") or 0 for a in files.values()),
             "checksums": [{"type": "blake2b-512", "checksum": hashlib.blake2b("".join(sorted(known)).encode()).hexdigest()}],
-            "contents": [
-                {
-                    "name": name_of(file.removeprefix(f"{key}/")),
-                    "id": object_id(file),
-                    "drs_uri": [f"drs://{urlsplit(base(request)).netloc}/{object_id(file)}"],
-                }
-                for file in files
-            ],
+            "contents": [{"name": name_of(file.removeprefix(f"{key}/")), **content_of(request, file)} for file in files],
         }
 
     @router.get("/objects/{drs_id}/access/{access_id}", name="DRS access")
     def get_access(drs_id: str, access_id: str, request: Request) -> dict[str, Any]:
         """Return the address of the bytes, valid for an hour."""
-        key, _, _ = find(request, drs_id)
+        key = find_bytes(request, drs_id)
         if access_id != "file":
             raise NotFoundError(f"there is no access {access_id}")
         signed = catalog.storage.presign(key, EXPIRES)
@@ -136,5 +157,5 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
 def _checksums(key: str, attributes: dict[str, Any]) -> list[dict[str, str]]:
     """Return the checksums that metadata have; none for an encrypted file, where they cover the body alone."""
-    known = {"blake2b-512": attributes.get("data_checksum"), _PARTS: attributes.get("data_digest")}
+    known = {"blake2b-512": attributes.get("data_checksum"), PARTS: attributes.get("data_digest")}
     return [{"type": type, "checksum": value} for type, value in known.items() if value and not is_encrypted(key)]

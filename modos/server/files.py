@@ -12,6 +12,7 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ROOT_KEYS, SHARDS_LIST, STORED_KEY_HEADER, ZARR
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
+from modos.server.packed_objects import PackedObjects
 from modos.server.parameters import check_parameters
 from modos.server.sending import PIECE, Pieces, iter_file
 from modos.storage import check_key
@@ -28,12 +29,21 @@ class LargeFileResponse(FileResponse):
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
     """GET and HEAD of the files that objects name as their data, of their indexes, of their arrays, and of the metadata."""
-    router = APIRouter(dependencies=[Depends(check_parameters)])
+    router, packed = APIRouter(dependencies=[Depends(check_parameters)]), PackedObjects(catalog.storage)
+
+    def find_stored(key: str, *, exact: bool) -> str:
+        """Find the key of what is given out at a path; NotFoundError if nothing is."""
+        if packed.has(key):
+            return key
+        path = catalog.find_object(key)[1]
+        if path in ROOT_KEYS or _CHUNK.fullmatch(path):
+            return key
+        return catalog.find_file(key, exact=exact, indexes=True)
 
     @router.head("/files/{key:path}", include_in_schema=False)
     @router.get("/files/{key:path}")
     def get_file(key: str, request: Request) -> Response:
-        """Send a data file or its index, by its name or as it is stored, or the metadata.
+        """Send a data file or its index, by its name or as it is stored, the metadata, or an object in one file.
 
         Range, If-Match, If-None-Match and If-Range are honoured.
 
@@ -46,12 +56,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             raise NotFoundError(f"there is no file {key}") from None
         access.check(caller_of(request), "read", key)
         try:
-            path = catalog.find_object(key)[1]
-            stored = (
-                key
-                if path in ROOT_KEYS or _CHUNK.fullmatch(path)
-                else catalog.find_file(key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
-            )
+            stored = find_stored(key, exact=STORED_KEY_HEADER in request.headers)
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
         except NotFoundError:
             raise NotFoundError(f"there is no file {key}") from None

@@ -208,20 +208,23 @@ class S3Storage(Uploads):
     def partial_writes(self) -> list[Partial]:
         """List the remains of writes that did not end; see `Storage.partial_writes`."""
         skip = len(self._prefix) + 1 if self._prefix else 0
-        try:
-            answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
-        except AccessError:  # it takes rights on the whole bucket
-            return []
-        now = _time_of(answer)
-        return [
-            Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "", now - upload["Initiated"].timestamp())
-            for upload in answer.get("Uploads", ())
-        ]
+        where, found = {"Prefix": self._prefix + "/" if self._prefix else ""}, dict[str, Partial]()
+        while True:
+            try:
+                answer = self._call("list_multipart_uploads", None, **where)
+            except AccessError:  # it takes rights on the whole bucket
+                return list(found.values())
+            before, now = len(found), _time_of(answer)
+            for upload in answer.get("Uploads", ()):
+                name = f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}"
+                found[name] = Partial(name, "", now - upload["Initiated"].timestamp())
+            if not answer.get("IsTruncated") or len(found) == before:  # a server that goes in a circle has no more to say
+                return list(found.values())
+            where |= {"KeyMarker": answer.get("NextKeyMarker", ""), "UploadIdMarker": answer.get("NextUploadIdMarker", "")}
 
     def drop_partial(self, partial: Partial) -> None:
         """Remove the remains of a write; see `Storage.drop_partial`."""
-        key, _, upload = partial.name.rpartition("?uploadId=")
-        self._call("abort_multipart_upload", key, UploadId=upload)
+        self._drop_upload(*partial.name.rsplit("?uploadId=", 1))
 
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """List files with their sizes and tags; see `Storage.iter_files`."""

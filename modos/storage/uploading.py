@@ -65,8 +65,11 @@ class Uploads(Storage):
     def _abort(self, key: str, upload: str) -> None:
         """Give an upload up; where that fails, `modos check` finds it."""
         with suppress(ModosError):
-            self._call("abort_multipart_upload", key, UploadId=upload)
-            self.delete(_record_of(key))
+            self._drop_upload(key, upload)
+
+    def _drop_upload(self, key: str, upload: str) -> None:
+        self._call("abort_multipart_upload", key, UploadId=upload)
+        self.delete(_record_of(key))
 
     def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict[str, Any]]]:
         """Find the unfinished upload of a file, and its parts by number.

@@ -33,6 +33,8 @@ class AnywhereStorage(ReadOnlyStorage):
         `https://host/path`, or one of another scheme that fsspec knows.
     token
         Gives the bearer token that is sent with every request, over HTTP.
+    query
+        What follows the path of every file, over HTTP: `?` and a signature, say, which no message tells.
 
     Raises
     ------
@@ -40,12 +42,13 @@ class AnywhereStorage(ReadOnlyStorage):
         fsspec knows no such scheme, or lacks the package that it takes.
     """
 
-    def __init__(self, url: str, token: Callable[[], str | None] = _no_token):
+    def __init__(self, url: str, token: Callable[[], str | None] = _no_token, *, query: str = ""):
         super().__init__(url)
         self._token = token
+        self._query = query
         scheme, _, rest = self._url.partition("://")
         self._is_http = scheme in ("http", "https")
-        self._filesystem = Filesystem(partial(_open_filesystem, url, token if self._is_http else None))
+        self._filesystem = Filesystem(partial(_open_filesystem, url, token if self._is_http else None, bool(query)))
         try:
             self._filesystem.get()
         except ModosError:
@@ -58,9 +61,10 @@ class AnywhereStorage(ReadOnlyStorage):
         self._infos: dict[str, ObjectInfo] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the URL, and without a token: unpickling asks for it anew; AccessError for a URL with a password."""
-        if urlsplit(self._url).password:
-            raise AccessError("a URL with a password is not pickled: it would be in the pickle", "open it in each process")
+        """Pickle by the URL, without a token, for which unpickling asks anew; AccessError if it has a password or a signature."""
+        if urlsplit(self._url).password or self._query:
+            what = "signature" if self._query else "password"
+            raise AccessError(f"a URL with a {what} is not pickled: it would be in the pickle", "open it in each process")
         return AnywhereStorage, (self._url, self._token)
 
     @property
@@ -128,12 +132,12 @@ class AnywhereStorage(ReadOnlyStorage):
         expected: ObjectInfo | None = None,
     ) -> Any:
         check_key(key)
-        where = f"{self._root}/{quote(key) if self._is_http else key}"
+        where = f"{self._root}/{quote(key)}{self._query}" if self._is_http else f"{self._root}/{key}"
         try:
             if what == "info":
                 return self._fs.info(where)
             if self._is_http:
-                return self._get(where, end - start, headers or {}, expected)
+                return self._get(where, f"{self._url}/{key}", end - start, headers or {}, expected)
             with self._fs.open(where, "rb") as file:
                 file.seek(start)
                 return file.read(end - start)
@@ -141,17 +145,17 @@ class AnywhereStorage(ReadOnlyStorage):
             hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None  # over HTTP any failure may be one
             raise self._explain(key, hidden or error) from None
 
-    def _get(self, url: str, size: int, headers: Mapping[str, str], expected: ObjectInfo | None) -> bytes:
+    def _get(self, url: str, name: str, size: int, headers: Mapping[str, str], expected: ObjectInfo | None) -> bytes:
         data = bytearray()
         with self._fs.open(
             url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers}, timeout=_timeout(size)
         ) as file:
             if headers and file.r.status != 206:
                 raise ProtocolError(
-                    f"{url}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges"
+                    f"{name}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges"
                 )
             if expected and not _is_of(file.r.headers, expected):
-                raise _changed_error(url)
+                raise _changed_error(name)
             while len(data) < size and (piece := file.read(size - len(data))):
                 data += piece
         return bytes(data)
@@ -172,7 +176,7 @@ class AnywhereStorage(ReadOnlyStorage):
 
     def presign(self, key: str, expires: int) -> str | None:
         """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
-        return f"{self._root}/{quote(check_key(key))}" if self._is_http else None
+        return f"{self._root}/{quote(check_key(key))}{self._query}" if self._is_http else None
 
     def _refuse(self, what: str) -> NoReturn:
         raise AccessError(f"cannot {what} {self._url}: it is only read", "give a folder, or s3://bucket/prefix")
@@ -188,22 +192,22 @@ def _changed_error(where: str) -> ConflictError:
     return ConflictError(f"{where} was changed while it was read", "open it again")
 
 
-def _open_filesystem(url: str, token: Callable[[], str | None] | None, loop: Any) -> Any:
+def _open_filesystem(url: str, token: Callable[[], str | None] | None, is_encoded: bool, loop: Any) -> Any:
     """Open fsspec's filesystem for a URL: over HTTP with a token, and with limits to redirects and times."""
     import fsspec
 
-    return fsspec.filesystem(
-        url.partition("://")[0], skip_instance_cache=True, **_http_options(url, token(), loop) if token is not None else {}
-    )
+    options = {} if token is None else _http_options(url, token(), is_encoded, loop)
+    return fsspec.filesystem(url.partition("://")[0], skip_instance_cache=True, **options)
 
 
-def _http_options(url: str, token: str | None, loop: Any) -> dict[str, Any]:
-    """Return the options of fsspec's HTTP: where the server may lead to, and how long it may take."""
+def _http_options(url: str, token: str | None, is_encoded: bool, loop: Any) -> dict[str, Any]:
+    """Return the options of fsspec's HTTP: where the server may lead to, how long it may take, whether URLs stay as they are."""
     from modos.storage.watched import open_client
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return {
         "loop": loop,
+        "encoded": is_encoded,
         "get_client": partial(open_client, url),
         "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "timeout": _timeout(0)},
     }

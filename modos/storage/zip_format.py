@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import struct
 from array import array
 from bisect import bisect_left
@@ -250,7 +251,7 @@ def _parse(data: bytes, place: DirectoryPlace, where: str) -> Iterator[Entry]:
     for _ in range(place.count):
         if len(data) - at < _CENTRAL.size:
             raise damaged
-        mark, _, _, flags, method, _, _, crc, packed, size, *lengths, disk, _, _, header = _CENTRAL.unpack_from(data, at)
+        mark, made, _, flags, method, _, _, crc, packed, size, *lengths, disk, _, mode, header = _CENTRAL.unpack_from(data, at)
         begin = at + _CENTRAL.size
         end = begin + sum(lengths)
         if mark != _CENTRAL_MARK or end > len(data):
@@ -263,6 +264,8 @@ def _parse(data: bytes, place: DirectoryPlace, where: str) -> Iterator[Entry]:
         if name.endswith("/") and not size and not packed:
             continue
         _check_kind(flags, method, f"{where}: {name}")
+        if made >> 8 == _UNIX >> 8 and stat.S_IFMT(mode >> 16) not in (0, stat.S_IFREG):
+            raise InvalidInputError(f"{where}: {name} is a link or a device, and no file", "do not unpack it")
         if size != packed or disk:
             raise IntegrityError(f"{where}: {name} has another size stored than it has", _HINT)
         yield Entry(_check_name(name, where), size, crc, header)

@@ -65,6 +65,12 @@ class Names:
         return [f"{ZARR}/{path}" for path in (*map(self.path, _ROLES), *attempts)]
 
 
+def role_of(path: str) -> str | None:
+    """Return what an array is by its name, as `Names` gives it (`values-1a2b` is `values`); None of any other."""
+    role, dash, _ = path.rpartition("/")[2].partition("-")
+    return role if dash and role in _ROLES else None
+
+
 def choose_codec(chunks: Iterable[np.ndarray]) -> Codec:
     """Choose the codec that makes some chunks smallest, or nearly so and faster."""
     chunks = list(chunks)

@@ -32,7 +32,7 @@ class DamagedTrack(Track):
         self.error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return DamagedTrack, (self.name, self.element_id, self.contigs, self.error)
+        return type(self), (self.name, self.element_id, self.contigs, self.error)
 
     def _refuse(self) -> NoReturn:
         raise type(self.error)(self.error.message, self.error.hint)
@@ -40,6 +40,10 @@ class DamagedTrack(Track):
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # of Python's own protocols
             raise AttributeError(name)
+        self._refuse()
+
+    def check(self) -> None:
+        """Raise what is wrong with it."""
         self._refuse()
 
     def describe(self) -> dict[str, Any]:
@@ -69,3 +73,7 @@ class DamagedTrack(Track):
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
         """Summarise equal parts of a region from zoom levels: shape (4, bins), float64, or None; see `Track.zoom`."""
         self._refuse()
+
+
+class LockedTrack(DamagedTrack):
+    """A track that is encrypted, without a key for it."""

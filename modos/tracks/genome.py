@@ -47,7 +47,7 @@ class Genome(Mapping[str, ContigView]):
     tracks
         In the order in which numbers stand for them.
     sequence
-        A byte per base, where there is one.
+        A byte per base, where there is one; or what opens it, when it is first read.
     write
         Writes values of tracks (contig, start, values by track's name), and
         gives the genome as it is then.
@@ -61,7 +61,7 @@ class Genome(Mapping[str, ContigView]):
         self,
         contigs: Contigs,
         tracks: Iterable[Track],
-        sequence: ShardedArray | None = None,
+        sequence: ShardedArray | Callable[[], ShardedArray] | None = None,
         write: Write | None = None,
         reopen: Callable[[], Genome] | None = None,
         id: str = "genome",
@@ -71,10 +71,22 @@ class Genome(Mapping[str, ContigView]):
         self.format_version = format_version
         self.contigs = contigs
         self.tracks = {track.name: track for track in tracks}
-        self.sequence = sequence
+        self._sequence = sequence
         self._write = write
         self._reopen = reopen
         self._is_open = True
+
+    @property
+    def has_sequence(self) -> bool:
+        """Return whether the bases are known."""
+        return self._sequence is not None
+
+    @property
+    def sequence(self) -> ShardedArray | None:
+        """A byte per base, where there is one."""
+        if callable(self._sequence):
+            self._sequence = self._sequence()
+        return self._sequence
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reopen is None:
@@ -133,6 +145,12 @@ class Genome(Mapping[str, ContigView]):
                 else "the genome has none",
             )
         return self.tracks[name]
+
+    def check_tracks(self, names: Iterable[str] | None = None) -> list[Track]:
+        """Return some tracks, or all, when all of them are open, several at once; raise what keeps one from being read."""
+        chosen = list(self.tracks.values()) if names is None else [self.track(name) for name in names]
+        list(pool("tracks", READERS).map(lambda track: track.check(), chosen))
+        return chosen
 
     @property
     def num_tracks_continuous(self) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,8 +16,9 @@ from modos.errors import (
     NotFoundError,
     TruncatedStream,
 )
-from modos.storage import Storage
+from modos.storage import ObjectInfo, Storage
 from modos.storage.processes import forking
+from modos.storage.recent import Cache
 from modos.storage.verified import VerifiedFiles
 from modos.tracks.frames import HEADER, check_frame
 from modos.tracks.open_files import ComparedFiles
@@ -43,46 +43,11 @@ BATCH = 256  # chunks from afar that are fetched at once; all of them have room 
 Result = TypeVar("Result")
 
 
-_Key = tuple[str | int, ...]  # the path of an array, and what of it
+class Files(Protocol):
+    """Files that shards are in, each byte compared as it is read."""
 
-
-class Cache:
-    """Cache of what was read recently, up to a number of bytes."""
-
-    def __init__(self, limit: int):
-        self._limit = limit
-        self._kept: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
-        forking.begin(self, Cache._start)
-
-    def _start(self) -> None:
-        self._lock = threading.Lock()
-        self._size = sum(size for _, size in self._kept.values())
-
-    def get(self, key: _Key) -> Any:
-        """Return what is kept at a key, or None."""
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            self._kept.move_to_end(key)
-            return found[0]
-
-    def take(self, key: _Key) -> Any:
-        """Remove and return what is kept at a key, or None."""
-        with self._lock:
-            found, size = self._kept.pop(key, (None, 0))
-            self._size -= size
-            return found
-
-    def put(self, key: _Key, value: Any, size: int) -> None:
-        """Keep something of a size in bytes."""
-        with self._lock:
-            if key in self._kept:
-                return
-            self._kept[key] = value, size
-            self._size += size
-            while self._size > self._limit:
-                self._size -= self._kept.popitem(last=False)[1][1]
+    def read_part(self, key: str, start: int, end: int) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end) of a file; see `VerifiedFiles.read_part`."""
 
 
 class Reader:
@@ -93,6 +58,8 @@ class Reader:
     limit
         Bytes that are kept.
     """
+
+    files: Files
 
     def __init__(self, storage: Storage, limit: int):
         self.storage = storage
@@ -109,6 +76,14 @@ class Reader:
         """Note an array, with whose records its files are compared as they are read."""
         self._specs[spec.path] = spec
 
+    def has(self, key: str) -> bool:
+        """Return whether a file is there."""
+        return self.storage.exists(key)
+
+    def describe(self, key: str) -> str:
+        """Return what a file is called in messages."""
+        return f"{self.storage.url}/{key}"
+
 
 class ShardedArray:
     """An array of an object, read chunk by chunk."""
@@ -118,7 +93,6 @@ class ShardedArray:
         self._reader = reader
         self.cache = reader.cache
         self.is_far = reader.storage.is_remote
-        self._storage = reader.storage
         self._files = reader.files
         reader.expect(spec)
         self._decode = decoder(spec.codec, spec.chunk_bytes)
@@ -231,7 +205,9 @@ class ShardedArray:
             raise self._damage_error(number // CHUNKS_IN_SHARD) from None
 
     def _damage_error(self, shard: int) -> ChecksumMismatch:
-        return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged", "restore it from a copy of the object")
+        return ChecksumMismatch(
+            f"{self._reader.describe(self.spec.key(shard))} is damaged", "restore it from a copy of the object"
+        )
 
     def check_shard(self, shard: int, data: bytes | memoryview) -> None:
         """Raise ChecksumMismatch if a shard has a chunk that is damaged, or longer than it can be."""
@@ -282,17 +258,21 @@ class ShardedArray:
         try:
             data, info = self._files.read_part(key, start, end)
         except NotFoundError:
-            raise _gone_error(self._storage, key) from None
+            raise self._gone_error(key) from None
         except IntegrityError:
-            if not self._storage.exists(key):
-                raise _gone_error(self._storage, key) from None
+            if not self._reader.has(key):
+                raise self._gone_error(key) from None
             raise
         if info.size != size or len(data) != end - start:
             raise TruncatedStream(
-                f"{self._storage.url}/{key} has {info.size:,} bytes, and its metadata say {size:,}",
+                f"{self._reader.describe(key)} has {info.size:,} bytes, and its metadata say {size:,}",
                 "restore it from a copy of the object",
             )
         return data
+
+    def _gone_error(self, key: str) -> ConflictError:
+        told = f"{self._reader.describe(key)} is gone: the track was changed or removed by somebody else meanwhile"
+        return ConflictError(told, "open the object again")
 
     def _fetch(self, numbers: list[int]) -> None:
         """Fetch chunks into the cache as they are stored: indexes first, then what is missing, both in parallel."""
@@ -351,12 +331,6 @@ class ShardedArray:
     def _keep(self, shard: int, within: int, data: bytes, start: int, index: np.ndarray) -> None:
         at, size = int(index[within, 0]) - start, int(index[within, 1])
         self.cache.put((self.spec.path, shard * CHUNKS_IN_SHARD + within, "packed"), data[at : at + size], size)
-
-
-def _gone_error(storage: Storage, key: str) -> ConflictError:
-    return ConflictError(
-        f"{storage.url}/{key} is gone: the track was changed or removed by somebody else meanwhile", "open the object again"
-    )
 
 
 class _Pools:

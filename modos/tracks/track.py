@@ -62,6 +62,9 @@ class Track(ABC):
             where parts are larger than 1,024 bases.
         """
 
+    def check(self) -> None:
+        """Raise what keeps the track from being read, if that shows when it is opened."""
+
     def values(self, region: Region | str) -> Floats:
         """Read the values of a region: shape (bases,), float32."""
         contig, start, end = self.contigs.place(region)

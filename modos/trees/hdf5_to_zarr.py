@@ -11,6 +11,7 @@ from typing import Any
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.formats import TREE_SUFFIX
+from modos.trees.loom import read_loom
 from modos.trees.tree_opening import require
 
 ENDINGS = (".h5ad", ".h5mu", ".loom")
@@ -24,7 +25,7 @@ def write_as_zarr(source: Path, folder: Path) -> Path:
 
     A matrix of more than 64 MB is copied chunk by chunk, so that the memory
     it takes is that of some chunks. What is smaller, and a table, is held as a
-    whole; so is all of a Loom file, and of an AnnData of before version 0.8.
+    whole; so is all of an AnnData of before version 0.8.
 
     Raises
     ------
@@ -42,8 +43,8 @@ def write_as_zarr(source: Path, folder: Path) -> Path:
     with _translate_errors(source), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if ending == ".loom":
-            require("loompy", "singlecell")
-            anndata.io.read_loom(source).write_zarr(tree)
+            with import_module("h5py").File(source, "r") as file, import_module("dask").config.set(scheduler="synchronous"):
+                read_loom(anndata, file).write_zarr(tree)
         elif not _copy_file(anndata, source, tree):
             anndata.io.read_h5ad(source).write_zarr(tree)
     return tree

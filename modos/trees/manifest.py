@@ -27,6 +27,7 @@ from modos.storage.verified import PartRecord, VerifiedFiles
 
 MOST_FILES = 1 << 22
 _MOST_BYTES = 1 << 30  # of each of the two files
+_AT_ONCE = 1 << 20  # bytes of one that are read before its size is known
 _HINT = "restore it from a copy of the object, or bring the tree again"
 
 
@@ -60,7 +61,7 @@ class Manifest:
         names = tuple(sorted(files, key=str.encode))
         if len(names) > MOST_FILES:
             raise InvalidInputError(f"{key} has {len(names):,} files, and a tree at most {MOST_FILES:,}", "write it in shards")
-        listed = "".join(f"{name}\n" for name in names).encode()
+        listed = write_names(names)
         return cls(key, names, listed, join_lists([list_parts(listed), *(files[name] for name in names)]))
 
     @classmethod
@@ -77,23 +78,23 @@ class Manifest:
         IntegrityError
             It is gone, or not the one with this root.
         """
-        stored, listed = fetch_ahead(lambda name, _: _read(storage, name, key), (parts_name(key), files_name(key)), 2)
-        part = part_size(key)
-        wrong = ChecksumMismatch(f"{storage.url}/{key}: the list of its files is not the recorded one", _HINT)
-        try:
-            layout = read_layout(stored, part)
-            digests = DigestList(layout, stored[layout.table_size :])
-        except IntegrityError:
-            raise wrong from None
-        count = len(layout.sizes) - 1
-        if digests.root != root or stored != digests.to_bytes() or count < 0:
-            raise wrong
-        if find_differing(digest_parts(listed, part), digests.digests[: DIGEST * layout.first_parts[1]]):
-            raise wrong
+        stored, listed = fetch_ahead(lambda name, _: read_beside(storage, name, key), (parts_name(key), files_name(key)), 2)
+        digests = read_digests(stored, key, root)
+        found = cls.from_lists(key, listed, digests) if digests else None
+        if found is None:
+            raise ChecksumMismatch(f"{storage.url}/{key}: the list of its files is not the recorded one", _HINT)
+        return found
+
+    @classmethod
+    def from_lists(cls, key: str, listed: bytes, digests: DigestList) -> Manifest | None:
+        """Make the manifest of a list of names and one of digests, of which the first is that of the names; None if it is not."""
+        layout, count = digests.layout, len(digests.layout.sizes) - 1
+        if layout.sizes[:1] != (len(listed),):
+            return None
+        if find_differing(digest_parts(listed, layout.part), digests.digests[: DIGEST * layout.first_parts[1]]):
+            return None
         names = cls.number_files(count) if is_encrypted(key) else read_names(listed)
-        if len(names) != count:
-            raise wrong
-        return cls(key, names, listed, digests)
+        return cls(key, names, listed, digests) if len(names) == count else None
 
     @staticmethod
     def number_files(count: int) -> tuple[str, ...]:
@@ -160,17 +161,45 @@ class Manifest:
         return Manifest, (self.key, self.names, self.listed, self.digests)
 
 
+def read_digests(stored: bytes, key: str, root: str) -> DigestList | None:
+    """Read the list of digests beside a tree; None if it is not the one with this root."""
+    try:
+        layout = read_layout(stored, part_size(key))
+        digests = DigestList(layout, stored[layout.table_size :])
+    except IntegrityError:
+        return None
+    return digests if digests.root == root and stored == digests.to_bytes() else None
+
+
+def write_names(names: Iterable[str]) -> bytes:
+    """Write a list of names, in the order of their bytes."""
+    return "".join(f"{name}\n" for name in sorted(names, key=str.encode)).encode()
+
+
 def read_names(listed: bytes) -> tuple[str, ...]:
-    """Read a list of names.
+    """Read a list of names; raise IntegrityError if it is none: see `check_list`."""
+    names = tuple(listed.decode(errors="replace").split("\n")[:-1])
+    check_list(names, "the tree")
+    return names
+
+
+def check_list(names: Iterable[str], where: str) -> None:
+    """Check that the names that are stored can be those of all files of a tree, in the order of their bytes.
 
     Raises
     ------
-    InvalidInputError
-        A name leads out of the tree.
+    IntegrityError
+        A name leads out of the tree, or comes twice or too late.
     """
-    names = tuple(listed.decode(errors="replace").split("\n")[:-1])
-    check_names(names, "the tree")
-    return names
+    before = ""
+    for name in names:
+        if name <= before:
+            raise IntegrityError(f"{where} has a list of files that is none, at {escape_line(name)}", _HINT)
+        before = name
+    try:
+        check_names(names, where)
+    except InvalidInputError as error:
+        raise IntegrityError(error.message, _HINT) from None
 
 
 def check_names(names: Iterable[str], where: str) -> None:
@@ -184,14 +213,20 @@ def check_names(names: Iterable[str], where: str) -> None:
     for name in names:
         if not is_plain(name):
             raise InvalidInputError(f"{where} has a file {escape_line(name)}, whose name has control characters", "rename it")
-        check_key(name)
+        try:
+            check_key(name)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{where}: {error.message}", error.hint) from None
 
 
-def _read(storage: Readable, name: str, key: str) -> bytes:
+def read_beside(storage: Readable, name: str, key: str) -> bytes:
+    """Read one of the two lists beside a tree; raise IntegrityError if it is gone, or too large for one."""
     try:
-        size = storage.stat(name).size
-        if size > _MOST_BYTES:
-            raise IntegrityError(f"{storage.url}/{name} has {size:,} bytes, and no list of files is that large", _HINT)
-        return storage.read_part(name, 0, size)[0]
+        data, info = storage.read_part(name, 0, _AT_ONCE)
+        if info.size > _MOST_BYTES:
+            raise IntegrityError(f"{storage.url}/{name} has {info.size:,} bytes, and no list of files is that large", _HINT)
+        if len(data) == info.size:
+            return data
+        return data + storage.read_part(name, len(data), info.size, if_match=info.etag)[0]
     except NotFoundError:
         raise IntegrityError(f"{storage.url}/{name} is gone, which says what belongs to the tree {key}", _HINT) from None

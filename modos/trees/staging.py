@@ -28,7 +28,7 @@ def stage_tree(
     Raises
     ------
     ConflictError
-        A file is not as it was listed.
+        A file is not as it was listed, or there are more or fewer by now.
     AlreadyExistsError
         There is a file of that name.
     """
@@ -38,11 +38,13 @@ def stage_tree(
             return [
                 (file.name, put_file(log, f"{key}/{file.name}", file.size, source.iter_bytes(file), progress)) for file in batch
             ]
-        return put_files(log, key, [(file.name, b"".join(source.iter_bytes(file))) for file in batch], progress)
+        digests = put_files(log, [(f"{key}/{file.name}", b"".join(source.iter_bytes(file))) for file in batch], progress)
+        return list(zip((file.name for file in batch), digests, strict=True))
 
     batches = gather_batches(files, lambda file: file.size, one_by_one=log.storage.is_remote)
     copied = fetch_ahead(copy, batches, *count_writers(log.storage), wait=True)
     made = Manifest.make(key, dict(pair for pairs in copied for pair in pairs))
+    source.check_unchanged(files)
     write_manifest(log, made)
     log.storage.flush()
     return made
@@ -63,16 +65,13 @@ def put_file(log: WriteLog, key: str, size: int, pieces: Iterator[bytes], progre
     return digests.finish()
 
 
-def put_files(
-    log: WriteLog, folder: str, files: Sequence[tuple[str, bytes]], progress: Progress | None = None
-) -> list[tuple[str, DigestList]]:
-    """Put small files of a tree that no reader knows yet; returns the digests of each. `Storage.flush` has to follow."""
-    keys = [f"{folder}/{name}" for name, _ in files]
-    with _tell_what_is_there(log, keys):
-        log.storage.put_all(zip(keys, (data for _, data in files), strict=True), log.wrote)
+def put_files(log: WriteLog, files: Sequence[tuple[str, bytes]], progress: Progress | None = None) -> list[DigestList]:
+    """Put small files that no reader knows yet, by their keys; returns the digests of each. `Storage.flush` has to follow."""
+    with _tell_what_is_there(log, [key for key, _ in files]):
+        log.storage.put_all(files, log.wrote)
     if progress:
         progress(sum(len(data) for _, data in files))
-    return [(name, list_parts(data)) for name, data in files]
+    return [list_parts(data) for _, data in files]
 
 
 @contextmanager

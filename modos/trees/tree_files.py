@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import DecryptError, IntegrityError, InvalidInputError
-from modos.formats.crypt4gh import SEALED, SEGMENT
+from modos.formats.crypt4gh import OVERHEAD, SEALED, SEGMENT
 from modos.storage import ByteRange, Readable, Storage
 from modos.storage.prefetch import fetch_ahead
+from modos.storage.recent import Cache
 from modos.trees.batches import SMALL, gather_batches
-from modos.trees.manifest import Manifest, check_names
+from modos.trees.manifest import Manifest, check_list
 from modos.trees.tree_sources import SourceFile, TreeSource
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 _PIECE = 64 * SEGMENT
 _READERS = 8
+_KEPT = 16 << 20  # bytes of segments that were decrypted lately
+_FEW = 64  # segments of a read that are all kept
 
 
 class TreeFiles(ABC):
@@ -93,6 +98,9 @@ class TreeFiles(ABC):
         """Read small files as a whole; see `read`."""
         return [self.read(name, 0, self.sizes[name]) for name in names]
 
+    def check_unchanged(self) -> None:
+        """Raise ConflictError where files were added, removed or changed by somebody else since they were listed."""
+
     @abstractmethod
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes [start, end) of a file, which has them.
@@ -158,6 +166,10 @@ class SourceFiles(TreeFiles):
         """Read small files as a whole; see `TreeFiles.read_small`."""
         return [b"".join(self.iter_bytes(name)) for name in names]
 
+    def check_unchanged(self) -> None:
+        """Compare the files of the source with those that were listed; see `TreeFiles.check_unchanged`."""
+        self._source.check_unchanged(self._files.values())
+
     def read(self, name: str, start: int, end: int) -> bytes:
         """Read bytes of a file; see `TreeFiles.read`."""
         return b"".join(self.iter_bytes(name))[start:end]
@@ -172,6 +184,13 @@ class DecryptedFiles(TreeFiles):
         Of the encrypted tree.
     opened
         Content of its header.
+    kept
+        Keeps segments that were decrypted lately, as several files may lie in one.
+
+    Attributes
+    ----------
+    body
+        Key of the encrypted file that all of them are in.
 
     Raises
     ------
@@ -179,16 +198,19 @@ class DecryptedFiles(TreeFiles):
         The header has an edit list, or the list of names cannot be decrypted.
     """
 
-    def __init__(self, storage: Readable, manifest: Manifest, opened: Opened):
+    def __init__(self, storage: Readable, manifest: Manifest, opened: Opened, kept: Cache | None = None):
         url = f"{storage.url}/{manifest.key}"
         if opened.edits:
             raise DecryptError(f"{url}: its header has an edit list, and a tree has none", "have its owner encrypt it again")
         self._keys = opened.keys
-        places = read_places(bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")), url)
+        self._kept = Cache(_KEPT) if kept is None else kept
+        places = read_places(
+            bytes(self._decrypt(manifest.listed, 0, f"{url}, the list of its files")), url, _plain_size(manifest.size)
+        )
         super().__init__(url, manifest.root, tuple(places), [place.size for place in places.values()])
         self._places = places
         self._files = manifest.verify(storage)
-        (self._body,) = manifest.keys()
+        (self.body,) = manifest.keys()
         self._size = manifest.size
 
     def read(self, name: str, start: int, end: int) -> bytes:
@@ -196,16 +218,36 @@ class DecryptedFiles(TreeFiles):
         if start >= end:
             return b""
         low, high = self._places[name].start + start, self._places[name].start + end
-        first, beyond = low // SEGMENT, -(-high // SEGMENT)
-        sealed, _ = self._files.read_part(self._body, first * SEALED, beyond * SEALED)
-        plain = self._decrypt(sealed, first, f"{self.url}, {name}")
+        first = low // SEGMENT
+        segments = self._read_segments(first, -(-high // SEGMENT), name)
+        plain = segments[0] if len(segments) == 1 else b"".join(segments)
         return bytes(memoryview(plain)[low - first * SEGMENT : high - first * SEGMENT])
+
+    def _read_segments(self, first: int, beyond: int, name: str) -> list[bytes]:
+        """Read segments [first, beyond): those that are kept at both ends, and all between them at once."""
+        head = self._find_kept(range(first, beyond))
+        first += len(head)
+        tail = self._find_kept(range(beyond - 1, first - 1, -1))[::-1]
+        beyond -= len(tail)
+        if first == beyond:
+            return [*head, *tail]
+        sealed, _ = self._files.read_part(self.body, first * SEALED, beyond * SEALED)
+        plain = bytes(self._decrypt(sealed, first, f"{self.url}, {name}"))
+        for number in range(first, beyond) if beyond - first <= _FEW else (first, beyond - 1):
+            at = (number - first) * SEGMENT
+            segment = plain[at : at + SEGMENT]
+            self._kept.put((self.root, number), segment, len(segment))
+        return [*head, plain, *tail]
+
+    def _find_kept(self, numbers: range) -> list[bytes]:
+        """Find segments that follow each other and are kept, from the first of some numbers on."""
+        return list(takewhile(bool, (self._kept.get((self.root, number)) for number in numbers)))
 
     def iter_contents(self) -> Iterator[tuple[str, bytes | Iterator[bytes]]]:
         """Iterate over all files, whose bytes are decrypted one after the other; see `TreeFiles.iter_contents`."""
         from modos.encryption import body
 
-        pieces = body.decrypt(self._files.iter_range(self._body, 0, self._size, SEALED), self._keys)
+        pieces = body.decrypt(self._files.iter_range(self.body, 0, self._size, SEALED), self._keys)
         cutter = _Cutter(pieces)
         for name, (start, end) in self._places.items():
             yield name, cutter.cut(start, end) if end - start > SMALL else cutter.cut_whole(start, end)
@@ -256,22 +298,36 @@ class _Cutter:
             yield taken
 
 
+def _plain_size(sealed: int) -> int:
+    return sealed - OVERHEAD * -(-sealed // SEALED)
+
+
 def write_places(places: Mapping[str, ByteRange]) -> bytes:
     """Write the list of the files of an encrypted tree: where in its body each begins, its bytes, and its name, a line each."""
     return "".join(f"{place.start} {place.size} {name}\n" for name, place in places.items()).encode()
 
 
-def read_places(listed: bytes, where: str) -> dict[str, ByteRange]:
+def read_places(listed: bytes, where: str, size: int) -> dict[str, ByteRange]:
     """Read the list of the files of an encrypted tree.
+
+    Parameters
+    ----------
+    size
+        Plain bytes of the body that all files lie in.
 
     Raises
     ------
     IntegrityError
-        It is none.
+        It is none, or files lie over each other or beyond the body.
     """
-    lines = [line.split(" ", 2) for line in listed.decode(errors="replace").split("\n")[:-1]]
-    if not all(len(line) == 3 and line[0].isdecimal() and line[1].isdecimal() for line in lines):
-        raise IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
-    places = {name: ByteRange(int(start), int(start) + int(size)) for start, size, name in lines}
-    check_names(places, where)
+    damaged = IntegrityError(f"{where}: the list of its files is damaged", "restore it from a copy of the object")
+    try:
+        lines = [line.split(" ", 2) for line in listed.decode().split("\n")[:-1]]
+        places = {name: ByteRange(int(start), int(start) + int(length)) for start, length, name in lines}
+    except ValueError:
+        raise damaged from None
+    bounds = [0, *itertools.chain.from_iterable(places.values()), size]
+    if len(places) != len(lines) or any(one > other for one, other in itertools.pairwise(bounds)):
+        raise damaged
+    check_list(places, where)
     return places

@@ -10,14 +10,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors.escaping import escape_line
 from modos.formats import format_of, tree_name
 from modos.storage import Storage
+from modos.storage.zip_format import HEAD, TAIL, find_directory
 from modos.trees.kinds import MOST_METADATA, TreeMetadata
 from modos.trees.manifest import MOST_FILES, check_names
+from modos.trees.tree_roots import ROOTS, check_root
 
-ROOTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")  # one of these is at the root of every hierarchy
 _PIECE = 4 << 20
+_HINT, _UNIX = "unpack it, and give the folder", 3  # the number of a system in zip files
+_LONGEST = 1000  # characters of the name of a file
 
 
 @dataclass(frozen=True)
@@ -54,21 +58,26 @@ class TreeSource(ABC):
         InvalidInputError
             It is no Zarr hierarchy, leads out of itself, or has too many files.
         """
-        found = []
+        found: list[SourceFile] = []
         for file in self._iter_files():
             found.append(file)
             if len(found) > MOST_FILES:
                 raise InvalidInputError(f"{self.place} has more than {MOST_FILES:,} files", "write its arrays in shards")
         check_names((file.name for file in found), self.place)
         names = {file.name for file in found}
-        if not names.intersection(ROOTS):
-            raise InvalidInputError(
-                f"{self.place} is no Zarr hierarchy: it has no {ROOTS[0]}, nor {ROOTS[1]} or {ROOTS[2]}",
-                "give the folder that has one of them",
-            )
+        check_root(self.open_metadata(found).read, names, self.place)
         if taken := next((name for name in names if any(f in names for f in _folders_of(name))), None):
             raise InvalidInputError(f"{self.place} has a file and a folder of one name, at {taken}", "no folder can hold both")
         return found
+
+    def check_unchanged(self, files: Iterable[SourceFile]) -> None:
+        """Raise ConflictError where a file was added, removed or changed since the files were listed."""
+        before = {file.name: file for file in files}
+        for file in self._iter_files():
+            if before.pop(file.name, None) != file:
+                raise _changed_error(self.place, file.name)
+        if before:
+            raise _changed_error(self.place, next(iter(before)))
 
     @abstractmethod
     def _iter_files(self) -> Iterator[SourceFile]:
@@ -100,6 +109,10 @@ class FolderTree(TreeSource):
         return self._iter_folder(self.place, "")
 
     def _iter_folder(self, folder: str, prefix: str) -> Iterator[SourceFile]:
+        if len(prefix) > _LONGEST:
+            raise InvalidInputError(
+                f"{self.place} has folders in folders, at {prefix[:40]}, whose path is too long", "rename them"
+            )
         try:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
@@ -135,13 +148,12 @@ class FolderTree(TreeSource):
         path, length = f"{self.place}/{file.name}", 0
         try:
             with open(path, "rb", buffering=0, opener=_open_nonblocking) as opened:
-                before = _mark_of(os.fstat(opened.fileno()))
-                while piece := opened.read(min(_PIECE, file.size + 1)):
-                    length += len(piece)
-                    if length > file.size:
-                        break
-                    yield piece
-                after = _mark_of(os.fstat(opened.fileno()))
+                before = after = _mark_of(os.fstat(opened.fileno()))
+                if before == file.mark:  # and no device, which has no end
+                    while length <= file.size and (piece := opened.read(min(_PIECE, file.size + 1))):
+                        length += len(piece)
+                        yield piece
+                    after = _mark_of(os.fstat(opened.fileno()))
         except FileNotFoundError:
             raise _changed_error(self.place, file.name) from None
         except PermissionError:
@@ -186,11 +198,12 @@ class ZippedTree(TreeSource):
     def __init__(self, place: str):
         super().__init__(place)
         try:
+            _check_directory(place)
             self._zip = zipfile.ZipFile(place)
+        except (IntegrityError, InvalidInputError) as error:
+            raise InvalidInputError(error.message, _HINT) from None
         except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise InvalidInputError(
-                f"{place} is no zip file that can be read: {error}", "unpack it, and give the folder"
-            ) from None
+            raise InvalidInputError(f"{place} is no zip file that can be read: {error}", _HINT) from None
         self._entries = self._list_entries()
 
     def _list_entries(self) -> Mapping[str, zipfile.ZipInfo]:
@@ -204,10 +217,29 @@ class ZippedTree(TreeSource):
                 raise InvalidInputError(
                     f"{self.place} has {name!r} twice", "zip it again: which one counts, a zip file does not say"
                 )
-            if info.flag_bits & 1:
-                raise InvalidInputError(f"{self.place} is encrypted (a password of zip)", "unpack it, and give the folder")
+            self._check_entry(info)
             found[name] = info
+        self._refuse_overlap(infos)
         return found
+
+    def _check_entry(self, info: zipfile.ZipInfo) -> None:
+        where, kind = f"{self.place}: {escape_line(info.filename)}", stat.S_IFMT(info.external_attr >> 16)
+        if info.flag_bits & 1:
+            raise InvalidInputError(f"{where} is encrypted (a password of zip)", _HINT)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InvalidInputError(f"{where} is compressed in a way that is not read (method {info.compress_type})", _HINT)
+        if info.create_system == _UNIX and kind not in (0, stat.S_IFREG):
+            raise InvalidInputError(f"{where} is a link or a device, and no file", "zip the files themselves")
+        if info.filename != info.orig_filename:
+            raise InvalidInputError(f"{where} has another name than it says, {info.orig_filename!r}", "do not unpack it")
+
+    def _refuse_overlap(self, infos: Iterable[zipfile.ZipInfo]) -> None:
+        """Refuse entries that share bytes: a small file would become a large one, and a changed one several."""
+        beyond, last = self._zip.start_dir, "the directory"
+        for info in sorted(infos, key=lambda info: info.header_offset, reverse=True):
+            if info.header_offset + HEAD + info.compress_size > beyond:
+                raise InvalidInputError(f"{self.place}: {escape_line(info.filename)} lies over {last}", "zip the tree again")
+            beyond, last = info.header_offset, escape_line(info.filename)
 
     def _iter_files(self) -> Iterator[SourceFile]:
         return (SourceFile(name, info.file_size, str(info.CRC)) for name, info in self._entries.items())
@@ -226,6 +258,14 @@ class ZippedTree(TreeSource):
             raise InvalidInputError(f"{self.place}: {file.name} in it is damaged: {error}", "zip the tree again") from None
         if length != file.size:
             raise InvalidInputError(f"{self.place}: {file.name} in it does not have the size that it says", "zip the tree again")
+
+
+def _check_directory(place: str) -> None:
+    """Refuse a zip file whose directory is not where its end says, or too large to be held."""
+    with open(place, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - TAIL, 0))
+        find_directory(file.read(), size, place)
 
 
 def is_tree_source(place: str | os.PathLike[str]) -> bool:

@@ -21,6 +21,7 @@ from modos.trees.tree_files import TreeFiles
 _WORKERS = 16
 _METADATA = (".zarray", ".zmetadata", "zarr.json")
 _RUNS_CODE = ("pickle", "dill", "cloudpickle", "joblib")  # codecs of objects: to read a chunk is to run what is in it
+_MAY_NAME_ONE = (*map(str.encode, _RUNS_CODE), b"\\u", b"\0")  # escaped, or in UTF-16, a name is not seen in the bytes
 
 
 class TreeStore(Store):
@@ -77,9 +78,14 @@ class TreeStore(Store):
         return f"<{type(self).__name__} {self}>"
 
     def read_all(self, keep: Callable[[str, bytes], None] | None = None) -> None:
-        """Read all files, several at once, each of which is compared; `keep` gets the pieces of each in order."""
+        """Read all files, several at once, each of which is compared, and metadata as `get` does.
+
+        `keep` gets the pieces of each in order.
+        """
 
         def read(name: str, _: threading.Event) -> None:
+            if name.rpartition("/")[2] in _METADATA:
+                self._check_metadata(name, self.files.read(name, 0, self._check_size(name)))
             for data in self.files.iter_bytes(name):
                 if keep:
                     keep(name, data)
@@ -93,21 +99,30 @@ class TreeStore(Store):
         return TreeMetadata(self._read_metadata, self.files.names, str(self))
 
     def _read_metadata(self, name: str) -> bytes | None:
-        size = self.files.sizes.get(name)
-        if size is not None and size > MOST_METADATA:
+        return self.files.read(name, 0, self._check_size(name)) if name in self.files.sizes else None
+
+    def _check_size(self, name: str) -> int:
+        """Return the size of a file of metadata; raise IntegrityError if it is too large for one."""
+        size = self.files.sizes[name]
+        if size > MOST_METADATA:
             raise IntegrityError(f"{self}/{name} has {size:,} bytes, too many for metadata", "write the tree again")
-        return None if size is None else self.files.read(name, 0, size)
+        return size
+
+    def _check_metadata(self, name: str, data: bytes) -> None:
+        if not self._allow_pickle:
+            refuse_code(f"{self}/{name}", data)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read a file, or bytes of it; None if the tree has none of that name."""
         size = self.files.sizes.get(key)
         if size is None:
             return None
-        start, end = _bounds(byte_range, size)
+        is_metadata = key.rpartition("/")[2] in _METADATA
+        start, end = _bounds(byte_range, self._check_size(key) if is_metadata else size)
         loop = asyncio.get_running_loop()
         data = await loop.run_in_executor(self._threads(), self.files.read, key, start, end)
-        if key.rpartition("/")[2] in _METADATA and not self._allow_pickle:
-            refuse_code(f"{self}/{key}", data)
+        if is_metadata:
+            self._check_metadata(key, data)
         return prototype.buffer.from_bytes(data)
 
     def _threads(self) -> ThreadPoolExecutor:
@@ -182,11 +197,11 @@ def refuse_code(where: str, data: bytes) -> None:
     InvalidInputError
         They name such a codec.
     """
-    if not any(name.encode() in data for name in _RUNS_CODE):
+    if not any(sign in data for sign in _MAY_NAME_ONE):
         return
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):  # and so says zarr
         return
     if codec := _find_codec(document):
         raise InvalidInputError(

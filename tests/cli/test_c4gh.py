@@ -53,24 +53,24 @@ def contents(folder):
 def test_from_keys_to_a_region_and_back(ex, keys):
     before = contents(ex)
     wanted = modos("stream", "-c", "-r", "chr1:1-9,000", ex / "demo1.cram").stdout
-    assert "4 files" in modos("c4gh", "encrypt", "-p", keys / "me.pub", ex).stderr
+    assert "5 files" in modos("c4gh", "encrypt", "-p", keys / "me.pub", ex).stderr
     assert "nothing to do" in modos("c4gh", "encrypt", "-p", keys / "me.pub", ex).stderr
     assert not {name for name in contents(ex) if name.endswith((".cram", ".bam", ".bcf", ".vcf.gz"))}
     assert modos("stream", "-c", "-r", "chr1:1-9,000", "--secret-key", keys / "me.sec", ex / "demo1.cram").stdout == wanted
     refused = modos("stream", "-c", "-r", "chr1", ex / "demo1.cram", code=4)
     assert "encrypted" in refused.stderr and "--secret-key" in refused.stderr
     modos("stream", "-c", "-r", "chr1", "--secret-key", keys / "her.sec", ex / "demo1.cram", code=6)
-    assert "4 files" in modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
+    assert "5 files" in modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
     told = json.loads(modos("c4gh", "recipients", "-s", keys / "her.sec", "--json", ex).stdout)
-    assert {name: (entry["packets"], entry["opens"]) for name, entry in told.items()} == {
-        f"data/{name}": (2, True) for name in ("calls", "cohort", "demo1", "demo2")
-    }
-    assert modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout.count("\n  SHA256:") == 8
+    assert {name: (entry["packets"], entry["opens"]) for name, entry in told.items()} == dict.fromkeys(
+        ["data/calls", "data/cohort", "data/demo1", "data/demo2", "reference/reference1"], (2, True)
+    )
+    assert modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout.count("\n  SHA256:") == 10
     assert "whole" in modos("c4gh", "verify", "-s", keys / "her.sec", ex).stderr
     modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex)
     modos("c4gh", "verify", "-s", keys / "her.sec", ex, code=6)
     modos("c4gh", "revoke", "--rotate", "-s", keys / "me.sec", "-p", keys / "me.pub", ex, code=2)
-    assert "4 files" in modos("c4gh", "decrypt", "-s", keys / "me.sec", ex).stderr
+    assert "5 files" in modos("c4gh", "decrypt", "-s", keys / "me.sec", ex).stderr
     assert "nothing to do" in modos("c4gh", "decrypt", "-s", keys / "me.sec", ex).stderr
     assert sorted(contents(ex).values()) == sorted(before.values())
     modos("check", ex)
@@ -126,7 +126,7 @@ def test_files_are_encrypted_anew_without_anybody_being_taken_off(ex, keys):
     modos("c4gh", "encrypt", "-p", keys / "me.pub", "-p", keys / "her.pub", ex)
     body = (ex / "demo2.bam.c4gh").read_bytes()[-28:]
     assert "no recipient to take off" in modos("c4gh", "revoke", "-s", keys / "me.sec", ex, code=2).stderr
-    assert "encrypted anew 4 files" in modos("c4gh", "revoke", "--rotate", "-s", keys / "me.sec", ex).stderr
+    assert "encrypted anew 5 files" in modos("c4gh", "revoke", "--rotate", "-s", keys / "me.sec", ex).stderr
     assert (ex / "demo2~2.bam.c4gh").read_bytes()[-28:] != body
     modos("c4gh", "verify", "-s", keys / "her.sec", "--sender", keys / "me.pub", ex)
     modos("c4gh", "verify", "-s", keys / "her.sec", "--sender", keys / "her.pub", ex, code=6)
@@ -362,7 +362,7 @@ def test_nothing_is_written_before_the_answer(ex, away, tmp_path):
         except OSError:
             break
     os.close(master)
-    assert process.wait(timeout=60) == 0 and b"encrypted 4 files" in shown and all_of(ex) != before
+    assert process.wait(timeout=60) == 0 and b"encrypted 5 files" in shown and all_of(ex) != before
 
 
 @pytest.mark.parametrize("options", [["--yes"], ["--keep"], ["-s", "me.sec"]])
@@ -463,7 +463,7 @@ def test_what_is_encrypted_for_others_is_shared_not_encrypted(ex, keys):
     before = contents(ex)
     refused = modos("c4gh", "encrypt", "-p", keys / "her.pub", ex, code=2).stderr
     assert "data/demo1" in refused and "modos c4gh share" in refused and contents(ex) == before
-    assert "encrypted 3 files" in modos("c4gh", "encrypt", "-p", keys / "me.pub", ex).stderr
+    assert "encrypted 4 files" in modos("c4gh", "encrypt", "-p", keys / "me.pub", ex).stderr
     modos("c4gh", "encrypt", "-p", keys / "her.pub", ex, code=2)
     modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "her.pub", ex)
     assert "nothing to do" in modos("c4gh", "encrypt", "-p", keys / "her.pub", ex).stderr

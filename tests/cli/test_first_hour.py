@@ -110,17 +110,10 @@ def test_genes_are_of_the_reference_that_was_given(source, tmp_path):
     )
     good("c4gh", "keygen", "--no-passphrase", tmp_path / "me.sec")
     good("c4gh", "encrypt", "-p", tmp_path / "me.pub", tmp_path / "ex")
-    fails(
-        3,
-        "stream",
-        "-c",
-        "-r",
-        "ABC1",
-        "--secret-key",
-        tmp_path / "me.sec",
-        tmp_path / "ex/demo1.cram",
-        words=("genes.gff3", "encrypted"),
-    )
+    sealed = ["stream", "-c", "--secret-key", tmp_path / "me.sec", tmp_path / "ex/demo1.cram", "-r"]
+    assert good(*sealed, "ABC1").stdout == good(*sealed, "chr1:20001-25000").stdout
+    good("c4gh", "decrypt", "-s", tmp_path / "me.sec", tmp_path / "ex", "data/demo1", "reference/reference")
+    fails(4, "stream", "-c", "-r", "ABC1", tmp_path / "ex/demo1.cram", words=("genes.gff3", "encrypted", "--secret-key"))
     good(
         "create",
         tmp_path / "said",

@@ -233,7 +233,7 @@ def test_removing_asks(good, fails):
         (3, "genome seq ex chr7", "no contig chr7"),
         (3, "track import-genomedata ex none", "no archive"),
         (2, "track import-genomedata ex g.fa --id x", "no archive"),
-        (2, "c4gh encrypt ex data/steps -p {key}", "arrays"),
+        (2, "c4gh encrypt ex data/steps --keep -p {key}", "cannot be both encrypted and plain"),
     ],
 )
 def test_what_cannot_be(fails, good, place, code, words, said):
@@ -260,10 +260,9 @@ def test_a_load_that_is_stopped_leaves_the_old_object(place):
 
 def test_encrypting_names_what_stays_open(good):
     good("c4gh", "keygen", "--no-passphrase", "k.sec")
-    assert (
-        "not encrypted, as arrays are not: data/dense, data/steps, reference/genome"
-        in good("c4gh", "encrypt", "-p", "k.pub", "ex").stderr
-    )
+    told = good("c4gh", "encrypt", "-p", "k.pub", "ex").stderr
+    assert "encrypted 2 files" in told and "as references are only if they are named: reference/genome" in told
+    assert "only if they are named" not in good("c4gh", "encrypt", "-p", "k.pub", "ex", "reference/genome").stderr
 
 
 def test_help_has_two_examples():

@@ -245,6 +245,73 @@ def test_few_requests_over_http(packed):
         assert all(range_ for *_, range_ in gets)
 
 
+SIGNED = "X-Amz-Credential=AKIA%2F20261127%2Fs3&X-Amz-Signature=0a1b2c"
+
+
+def test_a_signed_address(packed, folder, tmp_path):
+    """What is signed is good for GET of that path alone; the signature is in no message, no URL and no pickle."""
+    with RangeServer(packed.parent, query=SIGNED) as server:
+        url = f"{server.url}/ex.zip?{SIGNED}"
+        modo = MODO.open(url)
+        assert modo.metadata == MODO.open(folder).metadata and reads(modo) == reads(MODO.open(folder))
+        assert modo.find_problems() == [] and modo.storage.url == f"{server.url}/ex.zip"
+        for given in (f"{url}/demo1.cram", f"{server.url}/ex.zip/demo1.cram?{SIGNED}", f"{url}/data/demo1"):
+            done = run(["stream", "-c", given], capture_output=True)
+            assert (
+                done.returncode == 0 and done.stdout == run(["stream", "-c", folder / "demo1.cram"], capture_output=True).stdout
+            )
+        assert run(["unpack", url, tmp_path / "out"], capture_output=True).returncode == 0
+        assert contents(tmp_path / "out") == contents(folder)
+        for wrong, code in ((f"{server.url}/ex.zip?X-Amz-Signature=ff", 4), (f"{server.url}/ex.zip", 4), (f"{url}/no.cram", 3)):
+            done = run(["stream", f"{wrong}/x" if code == 4 else wrong], capture_output=True)
+            assert done.returncode == code and b"Signature" not in done.stdout + done.stderr, done.stderr
+        for whole in (modo, modo.storage):
+            with pytest.raises(AccessError, match="signature is not pickled"):
+                pickle.dumps(whole)
+
+
+def test_an_address_that_s3_signs(folder, s3_place, tmp_path):
+    packed = MODO.open(folder).pack(f"{s3_place.root}/signed.zip", **s3_place.options)
+    above, key = packed.storage.as_file()
+    assert MODO.open(above.presign(key, 600)).metadata == MODO.open(folder).metadata
+
+
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_at_a_modos_server(packed, folder, tmp_path, where, request):
+    """It is opened by its URL, whole and by ranges, by whoever may read it; no other zip file is given out."""
+    from modos.server.app import create_app
+    from modos.server.auth import Access
+    from modos.server.rules import Rule, Rules
+    from modos.server.run import BackgroundServer
+    from modos.storage import open_storage
+
+    if where == "folder":
+        (tmp_path / "served" / "lab").mkdir(parents=True)
+        storage = open_storage(tmp_path / "served")
+    else:
+        place = request.getfixturevalue("s3_place")
+        storage = open_storage(
+            f"{place.root}/served", s3_url=place.options["services"]["s3"], s3_kwargs=place.options["s3_kwargs"]
+        )
+    storage.write_stream("lab/ex.zip", [packed.read_bytes()], size=packed.stat().st_size)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("notes.txt", "mine")
+    storage.write("lab/other.zip", (tmp_path / "other.zip").read_bytes())
+    storage.write("lab/broken.zip", b"PK\3\4")
+    with BackgroundServer(create_app(storage)) as server:
+        url = f"{server.url}/files/lab/ex.zip"
+        modo = MODO.open(url)
+        assert modo.metadata == MODO.open(folder).metadata and reads(modo) == reads(MODO.open(folder))
+        assert np.array_equal(modo["data/m"].to_zarr()["large"][:], MODO.open(folder)["data/m"].to_zarr()["large"][:])
+        assert modo.find_problems() == [] and run(["check", url], capture_output=True).returncode == 0
+        for name in ("other.zip", "broken.zip", "no.zip"):
+            assert run(["show", f"{server.url}/files/lab/{name}"], capture_output=True).returncode == 3, name
+        assert run(["--endpoint", server.url, "remote", "list"], capture_output=True).stdout == b""
+    access = Access({}, Rules((Rule(frozenset({"anyone"}), ("other",), ()),)))
+    with BackgroundServer(create_app(storage, access=access)) as server:
+        assert run(["show", f"{server.url}/files/lab/ex.zip"], capture_output=True).returncode == 4
+
+
 def test_a_server_without_ranges(packed):
     with RangeServer(packed.parent, has_ranges=False) as server, pytest.raises(ProtocolError, match="range"):
         MODO.open(f"{server.url}/ex.zip").metadata
@@ -403,6 +470,33 @@ def test_stopped_while_packing(folder, place):  # noqa: F811
     with pytest.raises(NotFoundError):
         place.open(target)
     assert modo.pack(target, **place.options).metadata == modo.metadata
+
+
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize("end", ["again", "check", "changed"])
+def test_killed_while_packing_to_s3(s3_place, tmp_path, end):
+    """The upload is on record: the next attempt goes on with it, whatever the object is by then, or a check removes it."""
+    (tmp_path / "big.tsv").write_bytes(np.random.default_rng(3).bytes(50 << 20))
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "big", "@type": "DataEntity"}, tmp_path / "big.tsv")
+    target, options = f"{s3_place.root}/x.zip", s3_place.options
+    with interrupted(10**9, fail) as begun:
+        modo.pack(f"{s3_place.root}/other.zip", **options)
+    assert killed_at(len(begun) - 3, lambda: modo.pack(target, **options))
+    above = s3_place.open(f"{s3_place.root}/other.zip").storage.as_file()[0]
+    assert [one.name.partition("?")[0] for one in above.partial_writes()] == ["x.zip"]
+    with pytest.raises(NotFoundError):
+        s3_place.open(target)
+    if end == "check":
+        assert [
+            f.kind for f in MODO.find_rest(s3_place.root, None, options["services"], options["s3_kwargs"], older_than=0, fix=True)
+        ]
+    else:
+        if end == "changed":
+            (tmp_path / "big.tsv").write_bytes(np.random.default_rng(4).bytes(50 << 20))
+            modo.update_element("data/big", {}, tmp_path / "big.tsv")
+        assert modo.pack(target, **options).find_problems() == []
+    assert above.partial_writes() == [] and not list(above.iter_files(".modos"))
 
 
 def test_unpacking_is_gone_on_with(packed, folder, tmp_path):

@@ -207,11 +207,22 @@ def test_arrays_are_upgraded_chunk_by_chunk(matrices):
     assert MODO.open(matrices.parent / "copy").find_problems() == []
 
 
-def test_the_rest_of_an_object_with_arrays_is_encrypted(matrices):
+def test_an_object_with_arrays_is_encrypted_and_decrypted(matrices):
     secret = SecretKey.random()
     MODO.open(matrices).upgrade()
-    assert MODO.open(matrices).encrypt(secret.public) == ["data/demo1"]
-    assert MODO.open(matrices).find_problems() == []
+    before = read_matrices(MODO.open(matrices))
+    assert set(MODO.open(matrices).encrypt(secret.public)) >= {"data/demo1", "data/rna1"}
+    modo = MODO.open(matrices)
+    assert modo.find_problems() == [] and not list(matrices.glob("data.zarr/data/rna1/*/c"))
+    assert read_matrices(modo, secret_key=secret) == before
+    assert "data/rna1" in modo.decrypt(secret) and modo.find_problems() == []
+    assert read_matrices(MODO.open(matrices)) == before
+
+
+def read_matrices(modo, **options):
+    """What each matrix holds, and its metadata."""
+    group = modo["data/rna1"].to_zarr(**options)
+    return {name: (str(array[...].tolist()), array.metadata.to_dict()) for name, array in group.arrays()}
 
 
 def test_what_is_no_text_is_refused_and_nothing_is_lost(matrices):

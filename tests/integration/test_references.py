@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -211,3 +212,20 @@ def test_what_is_missing_is_named_with_the_ways_to_get_it(place):
         list(MODO.open(place / "own").stream_genomics("reads.cram", "chr1:20,001-25,000"))
     assert "chr1" in raised.value.message and "MD5" in raised.value.message
     assert "modos reference" in raised.value.hint and "-T" in raised.value.hint, raised.value.hint
+
+
+def test_digests_of_a_fasta_that_was_replaced_are_not_those_of_the_new_one(tmp_path):
+    """What the metadata record of sequences counts only if it is of the FASTA that is there, and whatever was before."""
+    texts = {"one": ">chr1\nACGT\n>chr2\nGG\n", "two": ">chr1\nTTTT\n>chr2\nCC\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.fa").write_text(text)
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "r", "@type": "ReferenceGenome"}, tmp_path / "one.fa")
+    modo.enrich_metadata()
+    for name in ("two", "one"):
+        modo.update_element("reference/r", {}, tmp_path / f"{name}.fa")
+        bases = texts[name].split("\n")[1]
+        assert modo.reference("r").assembly.seqcol == "" and modo.reference("r").dna("chr1") == bases
+        modo.enrich_metadata()
+        contig = modo.reference("r").assembly.by_name["chr1"]
+        assert contig.md5 in (hashlib.md5(bases.encode()).hexdigest(), "none of chr1")

@@ -155,7 +155,7 @@ def test_revoking_takes_off_who_is_not_recorded(example, tmp_path, caplog, rotat
 
 
 def test_revoking_who_is_recorded_takes_strangers_along_and_says_so(modo, caplog):
-    modo.encrypt([ME.public, FRIEND.public])
+    modo.encrypt([ME.public, FRIEND.public], elements=list(FILES.values()))
     forget(modo, "header_digests")
     for name in FILES:
         data, header = modo.storage.read(f"{name}.c4gh")[0], header_of(modo, f"{name}.c4gh")
@@ -176,7 +176,7 @@ def test_revoking_who_is_recorded_takes_strangers_along_and_says_so(modo, caplog
 
 def test_who_is_not_recorded_is_refused_certainty_in_an_older_object(modo, caplog):
     """Without the header's digest nobody knows that the metadata tell of these packets."""
-    modo.encrypt([ME.public, FRIEND.public])
+    modo.encrypt([ME.public, FRIEND.public], elements=list(FILES.values()))
     assert modo.revoke(ME, STRANGER.public) == [] and warnings(caplog) == ""
     forget(modo, "header_digests")
     assert modo.revoke(ME, STRANGER.public) == sorted(FILES.values())

@@ -350,9 +350,9 @@ def test_crypt4gh_under_another_name_is_refused(ex, tmp_path, name):
     source = tmp_path / name
     source.write_bytes(WHOLE)
     element = {"id": "x", "@type": "DataEntity", "data_format": "TSV"}
+    ex.decrypt(ME, elements=["demo1", "reference1"])
+    ex.encrypt([ME.public, HER.public], elements=["demo1"])
     before = state(ex)
-    ex.decrypt(ME, elements=["demo1"])
-    ex.encrypt([ME.public, HER.public])
     for change in (
         lambda: ex.add_element(element, source),
         lambda: ex.add_element(element | {"data_path": "y"}, source),

@@ -96,7 +96,7 @@ def trees(tmp_path_factory, example):
     return folder
 
 
-@pytest.fixture(scope="module", params=["local", "s3"])
+@pytest.fixture(scope="module", params=["local", pytest.param("s3", marks=pytest.mark.sweep(0))])
 def where(request, trees, tmp_path_factory):
     """Where an object is that has them all, and how it is opened."""
     from modos.demo.stack import BUCKET, CREDENTIALS

@@ -395,19 +395,44 @@ def test_a_store_is_pickled_and_cannot_be_written_to(modo, plain):
         zarr.open_group(again, mode="r+").create_group("more")
 
 
-def test_codecs_that_run_code_are_refused_unless_asked(modo, tmp_path):
-    folder = tmp_path / "objects.zarr"
-    folder.mkdir()
+OBJECTS = (
+    '{"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<i4", "fill_value": 0, "order": "C", '
+    '"filters": null, "compressor": {"id": "pickle", "protocol": 5}}'
+)
+
+
+class Runs:
+    """Whose pickle tells that code was run."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def write_objects(folder, attributes="{}", encode=str.encode):
+    """A tree with an array whose chunks are read by running what is in them."""
+    (folder / "x").mkdir(parents=True)
     (folder / ".zgroup").write_text('{"zarr_format": 2}')
-    (folder / "x").mkdir()
-    (folder / "x" / ".zarray").write_text(
-        '{"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "|O", "fill_value": null, "order": "C", '
-        '"filters": [{"id": "pickle", "protocol": 5}], "compressor": null}'
-    )
-    (folder / "x" / "0").write_bytes(pickle.dumps(np.array(["a", "b"], dtype=object)))
-    modo.add_element(ELEMENT, folder)
+    (folder / ".zattrs").write_text(attributes)
+    (folder / "x" / ".zarray").write_bytes(encode(OBJECTS))
+    (folder / "x" / "0").write_bytes(pickle.dumps(Runs()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [str.encode, lambda text: text.replace("pickle", "\\u0070ickl\\u0065").encode(), lambda text: text.encode("utf-16")],
+    ids=["plain", "escaped", "utf-16"],
+)
+def test_codecs_that_run_code_are_refused_unless_asked(modo, tmp_path, encode, monkeypatch):
+    """However their names are written; and where another package would read the folder by itself."""
+    monkeypatch.chdir(tmp_path)
+    modo.add_element(ELEMENT, write_objects(tmp_path / "objects.zarr", encode=encode))
     with pytest.raises(InvalidInputError, match="runs code"):
-        modo["data/m"].to_zarr()["x"]
+        modo["data/m"].to_zarr()["x"][:]
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(InvalidInputError, match="runs code"):
+        modo["data/m"].store.read_all()
+    assert not (tmp_path / "ran").exists()
     assert "x/.zarray" in modo["data/m"].to_zarr(allow_pickle=True).store.files.names
 
 

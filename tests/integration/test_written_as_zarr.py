@@ -125,3 +125,44 @@ def test_what_cannot_be_written_is_one_clear_error_and_leaves_nothing(modo, tmp_
         modo.add_element(ELEMENT, tmp_path / "rna.h5ad", as_zarr=True)
     assert error.value.hint == "pip install 'modos-store[singlecell]'"
     assert list(folder.iterdir()) == [] and list(modo.metadata) == ["ex"]
+
+
+@pytest.mark.parametrize("most", [1, 64 << 20])
+def test_a_loom_file_is_added_as_a_tree_with_each_number_as_it_is(modo, tmp_path, monkeypatch, most):
+    """Read by h5py on the one side and by anndata on the other; no number is rounded, and the package loompy is not needed."""
+    from modos.trees import loom
+
+    h5py = pytest.importorskip("h5py")
+    monkeypatch.setattr(loom, "_MOST_HELD", most)
+    counts = np.random.default_rng(3).poisson(0.4, (30, 70)).astype("i8")
+    counts[4, 5] = 2**53 + 1  # no float has it
+    with h5py.File(tmp_path / "cells.loom", "w") as file:
+        file["matrix"], file["layers/spliced"] = counts, counts.astype("f8") / 3
+        file["row_attrs/Gene"], file["row_attrs/length"] = [f"gene{n}".encode() for n in range(30)], np.arange(30)
+        file["col_attrs/CellID"], file["col_attrs/umap"] = [f"é{n}".encode() for n in range(70)], np.arange(140.0).reshape(70, 2)
+        file["col_attrs/type"] = ["b", "t"] * 35
+        for name, values in {"a": [0, 2], "b": [1, 3], "w": [0.5, 2.0]}.items():
+            file[f"col_graphs/near/{name}"] = values
+        file["attrs/title"], file.attrs["LOOM_SPEC_VERSION"] = "of cells", "3.0.0"
+    modo.add_element(ELEMENT, tmp_path / "cells.loom", as_zarr=True)
+    data = modo["data/rna"].to_anndata()
+    assert data.X.dtype == counts.dtype and (data.X.toarray() == counts.T).all()
+    assert (data.layers["spliced"].toarray() == counts.T / 3).all()
+    assert list(data.obs_names) == [f"é{n}" for n in range(70)] and list(data.var_names) == [f"gene{n}" for n in range(30)]
+    assert list(data.obs["type"]) == ["b", "t"] * 35 and list(data.var["length"]) == list(range(30))
+    assert data.obsm["umap"].tolist() == np.arange(140.0).reshape(70, 2).tolist()
+    near = data.obsp["near"].toarray()
+    assert near[0, 1] == 0.5 and near[2, 3] == 2 and near.sum() == 2.5
+    assert data.uns["loom"] == {"LOOM_SPEC_VERSION": "3.0.0", "title": "of cells"}
+    assert modo.find_problems() == []
+
+
+@pytest.mark.parametrize("wrong", ["no matrix", "other length"])
+def test_a_damaged_loom_file_is_one_clear_error(modo, tmp_path, wrong):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "cells.loom", "w") as file:
+        if wrong == "other length":
+            file["matrix"], file["row_attrs/Gene"] = np.zeros((3, 4)), ["a", "b"]
+    with pytest.raises(InvalidInputError, match=r"cells\.loom .*(no matrix|another length)"):
+        modo.add_element(ELEMENT, tmp_path / "cells.loom", as_zarr=True)
+    assert "data/rna" not in modo.metadata

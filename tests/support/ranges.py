@@ -19,9 +19,11 @@ class RangeServer:
         Whether it answers with ranges.
     has_tags
         Whether it gives ETags.
+    query
+        What has to follow each path: then it is refused without, and to HEAD, as by an address that is signed for GET.
     """
 
-    def __init__(self, folder: Path, has_ranges: bool = True, has_tags: bool = True):
+    def __init__(self, folder: Path, has_ranges: bool = True, has_tags: bool = True, query: str = ""):
         self.requests: list[tuple[str, str, str]] = []  # method, path, Range
         server = self
 
@@ -30,9 +32,11 @@ class RangeServer:
 
             def answer(self):
                 server.requests.append((self.command, self.path, self.headers.get("Range", "")))
-                path = folder / unquote(self.path).lstrip("/")
-                if not path.is_file():
-                    self.send_response(404)
+                plain, _, given = self.path.partition("?")
+                path = folder / unquote(plain).lstrip("/")
+                is_refused = query and (given != query or self.command != "GET")
+                if is_refused or not path.is_file():
+                    self.send_response(403 if is_refused else 404)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return

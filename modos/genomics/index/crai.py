@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from modos.errors import InvalidInputError
+from modos.genomics.region import MAX_POSITION
 
 UNPLACED = -1  # reference id of slices of reads without a position
-_SEVERAL = -2  # reference id of slices of several references, where the index does not say which
+SEVERAL = -2  # reference id of slices of several references, where the index does not say which
 _MAX_TEXT = 64 << 20  # bytes: over a million slices
 
 
@@ -62,8 +64,21 @@ class Crai:
         for first, last, container in self.slices.get(reference, ()):
             if reference == UNPLACED or (first < end and last > start):
                 yield container
-        for *_, container in self.slices.get(_SEVERAL, ()):
+        for *_, container in self.slices.get(SEVERAL, ()):
             yield container
+
+    def spans_in(self, containers: Container[int]) -> dict[int, tuple[int, int]]:
+        """Return the spans that the slices in some containers have of references, by their ids.
+
+        Where a container has slices of several, each of them is taken as a whole: readers decode such slices with all of it.
+        """
+        chosen = [(id, start, end, at) for id, slices in self.slices.items() for start, end, at in slices if at in containers]
+        several = {at for at, count in Counter(at for _, at in {(id, at) for id, *_, at in chosen}).items() if count > 1}
+        spans: dict[int, tuple[int, int]] = {}
+        for id, start, end, at in chosen:
+            low, high = spans.get(id, (start, end))
+            spans[id] = (0, MAX_POSITION) if at in several else (min(low, start), max(high, end))
+        return spans
 
     def end_of(self, container: int) -> int | None:
         """Return the file offset of the container after this one, or None after the last."""

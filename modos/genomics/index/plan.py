@@ -178,7 +178,7 @@ def _plan_containers(
     regions: Iterable[Region],
 ) -> list[ByteRange]:
     """Plan whole CRAM containers."""
-    starts = sorted({start for region in regions for start in _find_containers(header, index, region)})
+    starts = sorted(find_containers(header, index, regions))
     ranges: list[ByteRange] = []
     for start in starts:
         end = index.end_of(start) or _check_end(read, size, header.eof)
@@ -193,6 +193,11 @@ def _plan_containers(
         else:
             ranges.append(ByteRange(start, end))
     return ranges
+
+
+def find_containers(header: Header, index: Crai, regions: Iterable[Region]) -> set[int]:
+    """Find the containers of a CRAM that some regions are read from, by their file offsets."""
+    return {start for region in regions for start in _find_containers(header, index, region)}
 
 
 def _find_containers(header: Header, index: Crai, region: Region) -> Iterable[int]:

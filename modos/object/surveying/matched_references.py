@@ -81,7 +81,9 @@ class References:
 
     def _open_stored(self, name: str, path: Path) -> Assembly:
         try:
-            return reference_of_object(self.transaction.storage, self._metadata(), name, self.endpoint).assembly
+            return reference_of_object(
+                self.transaction.storage, self._metadata(), name, self.endpoint, self.transaction.secret
+            ).assembly
         except NotFoundError:
             if path.is_dir():
                 transfer.check_present(path)
@@ -220,7 +222,9 @@ class References:
             if isinstance(file, NewFile) and file.change.element_id == id:
                 return self._digest(file.source)
         metadata = self._metadata()
-        contigs = reference_of_object(self.transaction.storage, metadata, id, self.endpoint).assembly.contigs
+        contigs = reference_of_object(
+            self.transaction.storage, metadata, id, self.endpoint, self.transaction.secret
+        ).assembly.contigs
         return tuple(
             add_recorded_md5s(contigs, [metadata[link] for link in metadata[id].get("has_sequence", ()) if link in metadata])
         )

@@ -237,6 +237,7 @@ def raw(entries, *, locals_=None, count=None, tail=b"") -> bytes:
             "packed": len(content),
             "size": len(content),
             "at": len(body),
+            "mode": 0,
         }
         fields |= change
         local = {**fields, "name": name} | ((locals_ or {}).get(number, {}))
@@ -258,7 +259,7 @@ def raw(entries, *, locals_=None, count=None, tail=b"") -> bytes:
         rows += struct.pack(
             "<4s6H3L5H2L",
             b"PK\1\2",
-            20,
+            3 << 8 | 20,
             20,
             fields["flags"],
             fields["method"],
@@ -272,7 +273,7 @@ def raw(entries, *, locals_=None, count=None, tail=b"") -> bytes:
             0,
             0,
             0,
-            0,
+            fields["mode"] << 16,
             fields["at"],
         )
         rows += name
@@ -286,6 +287,13 @@ HOSTILE = {
     "size behind the bytes": (raw([(b"a", b"x", {"flags": 8})]), InvalidInputError, "behind"),
     "a name twice": (raw([(b"a", b"x", {}), (b"a", b"y", {})]), InvalidInputError, "twice"),
     "a file and a folder": (raw([(b"a", b"x", {}), (b"a/b", b"y", {})]), InvalidInputError, "one name"),
+    "a link": (raw([(b"a", b"/etc/passwd", {"mode": 0o120777})]), InvalidInputError, "a is a link or a device"),
+    "a device": (raw([(b"a", b"", {"mode": 0o060660})]), InvalidInputError, "a is a link or a device"),
+    "a directory in the comment": (
+        raw([(b"a", b"x", {})], tail=raw([(b"b", b"y", {})])),
+        IntegrityError,
+        "the directory is not where",
+    ),
     "up": (raw([(b"../a", b"x", {})]), InvalidInputError, "not a path"),
     "absolute": (raw([(b"/a", b"x", {})]), InvalidInputError, "not a path"),
     "backslash": (raw([(b"a\\b", b"x", {})]), InvalidInputError, "not a path"),

@@ -13,11 +13,12 @@ from hypothesis.extra.numpy import arrays
 
 from modos.errors import ChecksumMismatch, InvalidInputError, ModosError
 from modos.storage import open_storage
+from modos.storage.recent import Cache
 from modos.storage.write_log import WriteLog
 from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
 from modos.tracks.packing import Packing, are_same_values, find_packing
-from modos.tracks.sharded import Cache, Reader, ShardedArray
+from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.zarr_layout import ArraySpec
 from tests.support.sampling import most
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from modos.errors import InvalidInputError, ModosError
 from modos.genomics.index import BinningIndex, Crai, bgzf, parse, parse_index
 from modos.genomics.index.slices import merge_chunks
+from modos.genomics.region import MAX_POSITION
 
 
 def bai(*targets: tuple[dict[int, list[tuple[int, int]]], list[int]]) -> bytes:
@@ -260,3 +261,12 @@ def test_a_large_index_is_parsed_quickly_and_planned_at_once():
     planned = time.perf_counter()
     assert parsed - started < 0.5
     assert planned - parsed < 0.1
+
+
+def test_spans_of_a_crai_are_those_of_the_slices_and_whole_where_a_container_has_several_contigs():
+    index = Crai.parse(
+        b"0\t1\t100\t500\t10\t20\n0\t90\t60\t500\t30\t20\n0\t300\t50\t900\t10\t20\n1\t7\t3\t900\t10\t20\n-1\t0\t1\t990\t1\t2\n"
+    )
+    assert index.spans_in({500}) == {0: (0, 149)}
+    assert index.spans_in({900}) == index.spans_in({500, 900}) == {0: (0, MAX_POSITION), 1: (0, MAX_POSITION)}
+    assert index.spans_in(set()) == {}

@@ -257,6 +257,24 @@ def test_a_redirect_to_what_is_no_address_is_one_line(serve, ask, target):
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("goes_on", [True, False], ids=["pages", "a circle"])
+def test_all_pages_of_uploads_are_listed(serve, monkeypatch, goes_on):
+    """A bucket has more than a page of those that were interrupted; a server that goes in a circle ends the list."""
+
+    def lists(request):
+        number = len(server.asked) if goes_on else 1
+        upload = f"<Key>p/k{number}</Key><UploadId>u{number}</UploadId><Initiated>2026-01-01T00:00:00.000Z</Initiated>"
+        last = f"<IsTruncated>{str(number < 3).lower()}</IsTruncated><NextKeyMarker>p/k{number}</NextKeyMarker>"
+        give(f"<ListMultipartUploadsResult>{last}<Upload>{upload}</Upload></ListMultipartUploadsResult>".encode())(request)
+
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    url, server = serve(lists)
+    storage = S3Storage.from_url("s3://bucket/p", endpoint_url=url, s3_kwargs={"key": "k", "secret": "s"})
+    names = [partial.name for partial in storage.partial_writes()]
+    assert names == ([f"k{n}?uploadId=u{n}" for n in (1, 2, 3)] if goes_on else ["k1?uploadId=u1"])
+    assert len(server.asked) == (3 if goes_on else 2)
+
+
 @pytest.mark.sweep(2)
 @pytest.mark.parametrize("tokens", [["a"], ["a", "b"], [None]])
 def test_an_s3_server_does_not_list_for_ever(serve, monkeypatch, tokens):

@@ -1,0 +1,69 @@
+"""Files that other code opens by a path, and whose bytes are in memory alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class MemoryFiles:
+    """Folder of this process whose files are in memory, and on no disk; it is gone when nobody holds it any more.
+
+    The names in the folder lead to memory of this process; in a child that is
+    forked they lead to the same. Where the system has no such memory
+    (elsewhere than on Linux) they are files that nobody else can read.
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="modos-"))
+        self._descriptors: dict[str, int] = {}
+        self._remove = weakref.finalize(self, _remove, self.path, self._descriptors, os.getpid())
+
+    def create(self, name: str, size: int) -> Path:
+        """Create a file of some bytes, all of them 0; returns its path."""
+        path = self.path / name
+        if hasattr(os, "memfd_create"):
+            descriptor = os.memfd_create(f"modos-{name}"[:200])
+            self._descriptors[name] = descriptor
+            path.symlink_to(f"/proc/self/fd/{descriptor}")
+        else:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            self._descriptors[name] = descriptor
+        os.truncate(descriptor, size)
+        return path
+
+    def write(self, name: str, at: int, data: bytes) -> None:
+        """Write bytes of a file at an offset."""
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._descriptors[name], view, at)
+            view, at = view[done:], at + done
+
+    def put(self, name: str, pieces: Iterable[bytes]) -> Path:
+        """Create a file with all of its bytes; returns its path."""
+        path, at = self.create(name, 0), 0
+        for piece in pieces:
+            self.write(name, at, piece)
+            at += len(piece)
+        return path
+
+    def close(self) -> None:
+        """Let go of the memory, and remove the folder."""
+        self._remove()
+
+    def __enter__(self) -> MemoryFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _remove(path: Path, descriptors: dict[str, int], home: int) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
+    if os.getpid() == home:  # a forked child must not take it from its parent
+        shutil.rmtree(path, ignore_errors=True)
