@@ -94,7 +94,7 @@ FILES_SUFFIX = ".files"  # of the list of the names of the files of a tree, besi
 SHARDS_LIST = "parts"  # name of the list of digests in the folder of an array, where no chunk has it
 STORED_KEY_HEADER = "Modos-Stored-Key"  # of requests that mean the file at a key, and no other of its name
 _HEADER_MARK = 16  # digits of the digest of a header in its name
-_BESIDE_TREE = re.compile(rf"\.zarr(?:\.c4gh)?\.(?:files|header-[0-9a-f]{{{_HEADER_MARK}}})\Z")
+_BESIDE_TREE = re.compile(rf"\.zarr(?:\.c4gh)?\.(?:files|header-[0-9a-f]{{{_HEADER_MARK}}})\Z", re.IGNORECASE)
 _VERSION = re.compile(r"(?<=[^/])~([2-9]|[1-9][0-9]+)\Z")
 INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))
 

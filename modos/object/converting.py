@@ -169,14 +169,16 @@ def _make(
 
 
 def _compare(copy: Path, tree: Path, size: int, progress: Progress | None) -> Comparison | None:
-    """Compare a VCF with its tree; None where it has no records."""
+    """Compare a VCF with its tree, whose lengths of variants are mended; None where it has no records."""
     from modos.trees.vcf_zarr_comparing import compare_records
+    from modos.trees.vcf_zarr_lengths import VariantLengths
     from modos.trees.vcf_zarr_source import iter_lines
 
     source = GenomicFile(StorageSource(open_storage(copy.parent), copy.name))
-    each, last = size / max(source.count(), 1), None
-    for number, compared in enumerate(compare_records(source, iter_lines(tree)), 1):
+    each, last, lengths = size / max(source.count(), 1), None, VariantLengths(tree)
+    for number, compared in enumerate(compare_records(source, iter_lines(tree), lengths), 1):
         last = compared
         if progress and not number % _BATCH:
             progress(int(each * _BATCH))
+    lengths.mend()
     return last

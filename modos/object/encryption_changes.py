@@ -10,12 +10,10 @@ from typing import Any
 from modos.encryption.header import Header, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
-from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import (
     ENCRYPTED_SUFFIX,
     ZARR,
-    header_key,
     is_array_path,
     is_encrypted,
     is_file_path,
@@ -34,6 +32,7 @@ from modos.object.moving import find_pairs
 from modos.object.plain_indexes import add_plain_indexes, plain_index_error
 from modos.object.recipients import Packets, iter_encrypted
 from modos.object.record import FOLDER
+from modos.object.stored_trees import read_tree_header
 from modos.object.transaction import Staged, Transaction
 from modos.object.tree_encryption import DecryptTree, ReplaceTreeHeader, open_tree_files, open_tree_header, seal_tree
 from modos.storage import Storage
@@ -347,7 +346,7 @@ def _open_header(storage: Storage, attributes: Mapping[str, Any], secret: Secret
     if not is_tree_path(path):
         return DecryptedFile(storage, path, secret, record=SealRecord.from_attributes(attributes)).header
     open_tree_header(storage, attributes, secret)
-    return read_stored_header(storage, header_key(attributes))[0]
+    return read_tree_header(storage, attributes)
 
 
 def _reencrypt_tree(

@@ -84,7 +84,10 @@ class MovedFile(FilePairs):
             try:
                 storage.copy(target, source)
             except ConflictError:
-                raise AlreadyExistsError(f"there is a file {target} in {storage.url} already", "choose another name") from None
+                raise AlreadyExistsError(
+                    f"there is a file {target} in {storage.url} already",
+                    "choose another name; if an interrupted change left it, `modos check --fix` removes it",
+                ) from None
             log.wrote(target)
             if storage.stat(target).size != size:
                 raise IntegrityError(f"{storage.url}/{target} is not as large as {source}, of which it was made", "try again")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modos.errors import IntegrityError, NotFoundError
+from modos.encryption.recorded import SealRecord
+from modos.encryption.stored import read_stored_header
+from modos.errors import ChecksumMismatch, DecryptError, IntegrityError, NotFoundError
 from modos.formats import files_name, header_key, is_encrypted, is_tree_path, parts_name, read_roots
 from modos.object.document import Document
 from modos.storage import Readable, Storage
@@ -14,6 +16,11 @@ from modos.storage.part_digests import DigestList
 from modos.storage.processes import forking
 from modos.storage.verified import PartRecord
 from modos.trees.manifest import Manifest
+
+if TYPE_CHECKING:
+    from modos.encryption.header import Header
+
+HINT = "restore it from a copy of the object"
 
 
 def load_manifest(storage: Readable, attributes: Mapping[str, Any]) -> Manifest:
@@ -32,6 +39,30 @@ def list_tree_keys(storage: Storage, attributes: Mapping[str, Any]) -> list[str]
         return [*load_manifest(storage, attributes).keys(), *lists]
     except IntegrityError:
         return [*(info.key for info in storage.iter_files(path)), *lists]
+
+
+def read_tree_header(storage: Storage, attributes: Mapping[str, Any]) -> Header:
+    """Read the header of a tree.
+
+    Raises
+    ------
+    NotFoundError
+        It is gone.
+    DecryptError
+        It is no header.
+    ChecksumMismatch
+        It is not the recorded one, or something follows it.
+    """
+    key = header_key(attributes)
+    name = f"{storage.url}/{key}"
+    try:
+        header, _, info = read_stored_header(storage, key)
+    except DecryptError as error:
+        raise DecryptError(f"{name}: {error.message}", error.hint or HINT) from None
+    SealRecord.from_attributes(attributes).check_header(header, name)
+    if info.size != header.size:
+        raise ChecksumMismatch(f"{name} has {info.size:,} bytes, of which the header is {header.size:,}", HINT)
+    return header
 
 
 class TreeRecords:

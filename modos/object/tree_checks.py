@@ -7,14 +7,12 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import read_stored_header
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, listing
 from modos.formats import files_name, header_key, is_encrypted, parts_name
 from modos.formats.crypt4gh import part_size
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges, join_ranges
-from modos.object.stored_trees import load_manifest
+from modos.object.stored_trees import load_manifest, read_tree_header
 from modos.object.tree_lists import digest_file, find_manifest
 from modos.storage import Storage
 from modos.storage.base import ByteRange, Progress, count_readers
@@ -73,10 +71,7 @@ def _check_tree(
 def _check_header(storage: Storage, element_id: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
     key = header_key(attributes)
     try:
-        header, _, info = read_stored_header(storage, key)
-        SealRecord.from_attributes(attributes).check_header(header, key)
-        if info.size != header.size:
-            yield Finding("size", element_id, f"{key} has {info.size:,} bytes, and the header that it should be {header.size:,}")
+        read_tree_header(storage, attributes)
     except NotFoundError:
         yield Finding("missing", element_id, f"there is no file {key}, the header of {attributes['data_path']}")
     except IntegrityError as error:

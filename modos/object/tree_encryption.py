@@ -15,14 +15,12 @@ from typing import Any
 from modos.encryption import body
 from modos.encryption.header import Opened, digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import place_new
 from modos.errors import AccessError, AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, NotFoundError
 from modos.formats import files_name, header_key, is_encrypted, name_of, parts_name
 from modos.object.changes import Update
-from modos.object.stored_trees import load_manifest
+from modos.object.stored_trees import HINT, load_manifest, read_tree_header
 from modos.storage import Storage
 from modos.storage.base import Place, Progress
 from modos.storage.part_digests import DigestList, list_parts
@@ -258,13 +256,10 @@ def open_tree_header(
     storage: Storage, attributes: Mapping[str, Any], secret: SecretKey, senders: Sequence[PublicKey] | None = None
 ) -> Opened:
     """Read and decrypt the header of a tree, which has to be the recorded one."""
-    key = header_key(attributes)
-    name = f"{storage.url}/{key}"
     try:
-        header, _, _ = read_stored_header(storage, key)
+        header = read_tree_header(storage, attributes)
     except NotFoundError:
-        raise DecryptError(f"{name} is gone, the header of the tree", "restore it from a copy of the object") from None
-    SealRecord.from_attributes(attributes).check_header(header, name)
+        raise DecryptError(f"{storage.url}/{header_key(attributes)} is gone, the header of the tree", HINT) from None
     try:
         return header.decrypt(secret, senders)
     except DecryptError as error:

@@ -251,6 +251,9 @@ class LocalStorage(Storage):
         except OSError:
             with translate_errors(self._root / left[0][0] if left else path):
                 raise
+        finally:
+            if left:
+                self._prune(path.parent)
 
     def read_small(self, files: Iterable[tuple[str, int]]) -> list[bytes]:
         """Read small files, each folder looked at once; see `Storage.read_small`."""

@@ -86,7 +86,7 @@ def write_files(folder: Path, files: Iterable[tuple[str, bytes]], wrote: Callabl
 
 
 def remove_files(folder: int, names: Iterable[str]) -> None:
-    """Remove files of a folder; nothing happens where there is none."""
+    """Remove files of a folder; nothing happens where there is none, or a folder."""
     for name in names:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, IsADirectoryError):
             os.unlink(name, dir_fd=folder)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import tempfile
-import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 Opened = TypeVar("Opened")
 _MOST_TEXTS = 1 << 20
+_copies: dict[tuple[str, str, int], Path] = {}  # of trees, by their place, their root and the process
 
 
 def open_group(store: TreeStore) -> Any:
@@ -82,34 +86,58 @@ def open_spatialdata(store: TreeStore) -> SpatialData:
     """Open a tree as SpatialData.
 
     The package reads the files by itself, now and later. So all of them are
-    compared first; a tree that is not on this machine is copied to a temporary
-    folder, which is removed with what is returned.
+    compared first, and copied to a temporary folder (or get one more name
+    there, where that can be), which is removed as the process ends: what was
+    taken out of the SpatialData reads it for as long as that, and would take
+    chunks that are gone for empty ones.
     """
     _check_kind(store, "SpatialData")
     spatialdata = require("spatialdata", "spatial")
-    if store.files.local_folder:
-        store.read_all()
-        return _open(store, lambda: spatialdata.read_zarr(store.files.local_folder), "SpatialData")
-    folder = tempfile.TemporaryDirectory(prefix="modos-")
-    try:
-        copy = Path(folder.name, "tree.zarr")
-        _copy(store, copy)
-        found = _open(store, lambda: spatialdata.read_zarr(copy), "SpatialData")
-    except BaseException:
-        folder.cleanup()
-        raise
-    weakref.finalize(found, folder.cleanup)
-    return found
+    folder = _keep_copy(store)
+    return _open(store, lambda: spatialdata.read_zarr(folder), "SpatialData")
+
+
+def _keep_copy(store: TreeStore) -> Path:
+    """Copy a tree to a temporary folder that is removed as the process ends; once, however often it is asked for."""
+    place = store.files.url, store.files.root, os.getpid()
+    if place not in _copies:
+        folder = tempfile.mkdtemp(prefix="modos-")
+        atexit.register(_remove_copy, folder, os.getpid())
+        copy = Path(folder, "tree.zarr")
+        try:
+            _copy(store, copy)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        _copies[place] = copy
+    return _copies[place]
+
+
+def _remove_copy(folder: str, process: int) -> None:
+    if os.getpid() == process:  # and not one that was forked off
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(store: TreeStore, folder: Path) -> None:
     def keep(name: str, data: bytes) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            file.write(data)
+        if not _link(store.files.local_folder, name, path):
+            with open(path, "ab") as file:
+                file.write(data)
 
     store.read_all(keep)
+
+
+def _link(source: Path | None, name: str, path: Path) -> bool:
+    """Give a file of a tree on this machine one more name; whether it has that now."""
+    if source is None:
+        return False
+    with suppress(OSError):
+        if not path.exists():
+            os.link(source / name, path)
+        return os.path.samefile(source / name, path)
+    return False
 
 
 def open_xarray(store: TreeStore, group: str | None = None) -> Dataset:

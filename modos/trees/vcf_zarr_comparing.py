@@ -15,6 +15,7 @@ from itertools import groupby, zip_longest
 
 from modos.genomics import GenomicFile
 from modos.genomics.region import Region
+from modos.trees.vcf_zarr_lengths import VariantLengths
 
 _FILTER, _INFO, _FORMAT = 6, 7, 8  # columns
 _NAMES = ("contig", "position", "ID", "REF", "ALT", "QUAL", "FILTER")
@@ -38,12 +39,20 @@ class Comparison:
             self.first = self.first or f"{place}: {difference}"
 
 
-def compare_records(source: GenomicFile, lines: Iterable[str]) -> Iterator[Comparison]:
-    """Compare a file with the lines of its tree, whose contigs may have another order; yields how it is after each record."""
+def compare_records(source: GenomicFile, lines: Iterable[str], lengths: VariantLengths) -> Iterator[Comparison]:
+    """Compare a file with the lines of its tree, whose contigs may have another order; yields how it is after each record.
+
+    Parameters
+    ----------
+    lengths
+        Of the tree; they are compared as well, and to be mended afterwards.
+    """
     found = Comparison()
     for contig, of_tree in groupby(lines, key=lambda line: line.partition("\t")[0]):
-        of_file = (str(record).rstrip("\n") for record in source.fetch(Region(contig)))
-        for one, other in zip_longest(of_file, of_tree):
+        for record, other in zip_longest(source.fetch(Region(contig)), of_tree):
+            one = None if record is None else str(record).rstrip("\n")
+            if other is not None:
+                lengths.compare(None if record is None else record.rlen)
             place = ":".join((one or other or "").split("\t", 2)[:2])
             found.add(place, find_difference(one, other))
             yield found

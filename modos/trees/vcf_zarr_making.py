@@ -14,9 +14,11 @@ from typing import Any
 from modos.errors import InvalidInputError, ModosError
 from modos.storage.base import Progress
 from modos.trees.tree_opening import require
+from modos.trees.vcf_zarr_text import ARRAYS_OF, NUMBER
 
 _COLUMN_CHUNK = 2  # MiB of a field that are held before they are written
 _WIDE = "i4"  # of positions: the index of regions has their type, and ends that may be larger
+_WIDENED = ("variant_position", "variant_length")
 _INTERVAL = 0.2  # seconds
 
 
@@ -48,14 +50,14 @@ def make_vcf_zarr(source: Path, tree: Path, folder: Path, size: int, progress: P
     tell_maker()
     vcf, core = import_module("bio2zarr.vcf"), import_module("bio2zarr.core")
     processes, columns, schema = (workers if workers > 1 else 0), folder / "columns", folder / "schema.json"
-    with _translate_errors(source), _hush():
+    with _translate_errors(source), _hush(), _forget_counter(core):
         with _tell(core, progress, size, _count_records(vcf, source)):
             vcf.explode(columns, [source], column_chunk_size=_COLUMN_CHUNK, worker_processes=processes)
         with open(schema, "w") as file:
             vcf.mkschema(columns, file)
         _widen_positions(schema)
         vcf.encode(columns, tree, schema_path=schema, worker_processes=processes)
-    core.setup_progress_counter(None)  # of which the system is to be rid
+        _keep_numbers(columns, tree)
     if progress:
         progress(size)
 
@@ -63,9 +65,20 @@ def make_vcf_zarr(source: Path, tree: Path, folder: Path, size: int, progress: P
 def _widen_positions(schema: Path) -> None:
     document = json.loads(schema.read_text())
     for field in document["fields"]:
-        if field["name"] == "variant_position":
+        if field["name"] in _WIDENED:
             field["dtype"] = _WIDE
     schema.write_text(json.dumps(document))
+
+
+def _keep_numbers(columns: Path, tree: Path) -> None:
+    """Keep how many values each field has by the header of the source: its array has room for the most that there were."""
+    import zarr
+
+    group = zarr.open_group(tree, mode="r+")
+    for field in json.loads((columns / "metadata.json").read_text())["fields"]:
+        name = f"{ARRAYS_OF.get(field['category'])}{field['name']}"
+        if field["vcf_number"] is not None and name in group:
+            group[name].attrs[NUMBER] = str(field["vcf_number"])
 
 
 def _count_records(vcf: Any, source: Path) -> float:
@@ -104,6 +117,15 @@ def _tell(core: Any, progress: Progress | None, size: int, records: float) -> It
 
 
 @contextmanager
+def _forget_counter(core: Any) -> Iterator[None]:
+    """Rid the system of the counter of bio2zarr, which would complain of it as the process ends."""
+    try:
+        yield
+    finally:
+        core.setup_progress_counter(None)
+
+
+@contextmanager
 def _hush() -> Iterator[None]:
     """Keep what bio2zarr logs, such as guesses at memory, from stderr."""
     logger = logging.getLogger("bio2zarr")
@@ -130,7 +152,13 @@ def _translate_errors(source: Path) -> Iterator[None]:
 
 
 def _refusal(source: Path, error: Exception) -> InvalidInputError:
-    return InvalidInputError(
-        f"bio2zarr cannot convert {source.name}: {type(error).__name__}: {error}".rstrip(": "),
-        "`bcftools view` writes it anew; where its header does not fit its records, mend that",
-    )
+    told = f"bio2zarr cannot convert {source.name}: {type(error).__name__}: {error}".rstrip(": ")
+    return InvalidInputError(told, _advise(error))
+
+
+def _advise(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "it takes only ASCII in FORMAT: write other characters as VCF does (%C3%A9), or keep the file a VCF"
+    if "clashing" in str(error) or "ContainsArray" in type(error).__name__:
+        return "the array of a field would have the name of another: `bcftools annotate --rename-annots` renames a field"
+    return "`bcftools view` writes it anew; where its header does not fit its records, mend that"

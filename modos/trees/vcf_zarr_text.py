@@ -12,10 +12,14 @@ from modos.errors import IntegrityError
 if TYPE_CHECKING:
     import numpy as np
 
+ARRAYS_OF = {"INFO": "variant_", "FORMAT": "call_"}  # what the names of the arrays of fields begin with
+NUMBER = "vcf_number"  # attribute of an array: how many values the header says that a field has
 _QUALITY = "variant_quality"
 _QUALITY_COLUMN = 5
 _MISSING, _FILL = 0x7F800001, 0x7F800002  # bits of the float32 that stand for a missing value, and for no value
 _FIXED_COLUMNS = 8
+_COUNTED = re.compile(r"(##(INFO|FORMAT)=<ID=([^,]+),Number=)([^,]+)(,.*)")
+_FIXED = re.compile(r"[ARG.]|\d{1,9}")
 _DESCRIBED = re.compile(r'(##(?:INFO|FORMAT|FILTER)=<.*?,Description=")(.*)(">)')
 _QUOTE = re.compile(r'((?<!\\)(?:\\\\)*)"')  # that no backslash escapes
 
@@ -31,7 +35,8 @@ def header_of(vcztools: Any, reader: Any) -> str:
     output = io.StringIO()
     with vcztools.VcfWriter(reader, output, encode_threads=1) as writer:
         writer.write_header(no_version=True)
-    *lines, columns = map(_mend_description, output.getvalue().removesuffix("\n").split("\n"))
+    mended = (_mend_number(reader.root, _mend_description(line)) for line in output.getvalue().removesuffix("\n").split("\n"))
+    *lines, columns = mended
     samples = len(reader.sample_ids)
     wanted = _FIXED_COLUMNS + (samples + 1 if samples else 0)
     if not all(line.startswith("##") for line in lines) or not columns.startswith("#CHROM\t") or _count(columns) != wanted:
@@ -46,6 +51,17 @@ def _mend_description(line: str) -> str:
     text = _QUOTE.sub(r'\1\\"', found[2])
     backslashes = len(text) - len(text.rstrip("\\"))
     return found[1] + text + ('"' if backslashes % 2 else "") + found[3]
+
+
+def _mend_number(group: Any, line: str) -> str:
+    """Tell how many values a field has: as its array says, or any number where vcztools says the most that there is room for."""
+    if not (found := _COUNTED.fullmatch(line)) or found[3] == "GT":
+        return line
+    array = group[ARRAYS_OF[found[2]] + found[3]]
+    told = array.attrs.get(NUMBER)
+    if not (isinstance(told, str) and _FIXED.fullmatch(told)):
+        told = "." if found[4].isdecimal() and int(found[4]) > 1 else found[4]
+    return f"{found[1]}{told}{found[5]}"
 
 
 def records_of(vcztools: Any, reader: Any, chunk: Mapping[str, Any]) -> str:

@@ -140,6 +140,25 @@ def test_every_changed_swapped_and_missing_file_is_told(sealed, plain):  # noqa:
     assert sealed.find_problems() == [] and sealed.verify_encryption(ME)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda head: b"",
+        lambda head: head[:40],
+        lambda head: b"x" + head[1:],
+        lambda head: head + b"x",
+        lambda head: bytes(9) + head,
+    ],
+)
+def test_a_damaged_header_is_an_error_that_names_it(sealed, damage):
+    key = header_key(sealed["data/m"])
+    sealed.storage.write(key, damage(sealed.storage.read(key)[0]))
+    for use in (opened, lambda it: it.verify_encryption(ME), lambda it: it.share(ME, SecretKey.random().public)):
+        with pytest.raises(IntegrityError, match=key.rpartition("/")[2]):
+            use(sealed)
+    assert any(key in str(problem) for problem in sealed.find_problems())
+
+
 def test_segments_of_an_older_version_under_the_same_key_do_not_come_back(sealed, plain, tmp_path):  # noqa: F811
     """A rolled-back body opens with the key: the manifest in the commit tells that it is another."""
     path = sealed["data/m"]["data_path"]

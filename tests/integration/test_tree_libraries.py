@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 import zarr
 
 from modos.api import MODO
+from modos.encryption.keys import SecretKey
 from modos.errors import InvalidInputError
 from modos.trees.tree_files import StoredFiles
 from tests.integration.test_trees import contents, stored
@@ -198,6 +200,22 @@ def test_multi_modal_data_are_those_that_were_written(modo):
     assert list(found.mod) == ["rna", "protein"]
     assert_same_cells(found["rna"], make_cells(2))
     assert np.array_equal(found["protein"].X.toarray(), make_cells(3)[:, :7].X.toarray())
+
+
+@pytest.mark.parametrize("how", ["plain", "sealed"])
+def test_a_part_of_spatial_data_outlives_it_and_its_tree(tmp_path, trees, how):
+    """An image that was taken out is read whole, also after the tree has been replaced: nothing is taken for empty chunks."""
+    spatialdata = pytest.importorskip("spatialdata")
+    secret = SecretKey.random() if how == "sealed" else None
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "s", "@type": "DataEntity"}, trees / "spatial.zarr")
+    if secret:
+        modo.encrypt([secret.public])
+    image = modo["data/s"].to_spatialdata(secret_key=secret).images["blobs_image"]
+    gc.collect()
+    modo.remove_element("data/s")
+    expected = spatialdata.read_zarr(trees / "spatial.zarr").images["blobs_image"]
+    assert np.array_equal(image.data.compute(), expected.data.compute()) and expected.data.any()
 
 
 def test_spatial_data_are_those_that_were_written(modo, trees):

@@ -14,6 +14,7 @@ import pytest
 import zarr
 
 from modos.api import MODO
+from modos.encryption.keys import SecretKey
 from modos.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -103,6 +104,13 @@ def test_a_tree_is_stored_untouched_and_opened_in_place(modo, tree):
     assert sorted(name for name, _ in group.members(max_depth=None)) == ["a", "a/small", "large"]
     assert modo.files_of("data/m") == [f"counts.zarr/{name}" for name in sorted(contents(tree), key=str.encode)]
     assert modo.find_problems() == []
+
+
+def test_a_tree_is_one_file_in_lists_however_its_ending_is_written(modo, plain):
+    modo.add_element(ELEMENT | {"data_path": "run/X.ZARR"}, plain)
+    assert [path.name for path in modo.list_files()] == ["X.ZARR"]
+    modo.encrypt([SecretKey.random().public])
+    assert [path.name for path in modo.list_files()] == ["X.ZARR.c4gh"] and modo.find_problems() == []
 
 
 def test_a_zipped_tree_is_unpacked(modo, plain, tmp_path):

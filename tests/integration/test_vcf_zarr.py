@@ -308,8 +308,9 @@ def test_what_is_no_vcf_zarr_is_not_streamed(own, tmp_path):
         own.convert("data/cohort_zarr", id="again")
 
 
-def write_vcf(path, *lines):
-    head = HEADER.replace("##FORMAT=<ID=GT", '##INFO=<ID=CI,Number=2,Type=Integer,Description="x">\n##FORMAT=<ID=GT')
+def write_vcf(path, *lines, header=()):
+    told = "\n".join(['##INFO=<ID=CI,Number=2,Type=Integer,Description="x">', *header])
+    head = HEADER.replace("##FORMAT=<ID=GT", f"{told}\n##FORMAT=<ID=GT")
     (path / "loss.vcf").write_text(head + "".join(f"{line}\tGT\t0/1\t0/0\t1/1\n" for line in lines))
     subprocess.run(["bcftools", "view", "--no-version", "-Oz", "-o", path / "loss.vcf.gz", path / "loss.vcf"], check=True)
     return path / "loss.vcf.gz"
@@ -333,6 +334,61 @@ def test_positions_that_are_small_beside_their_ends_are_converted(tmp_path):
     modo.add_element({"id": "v", "@type": "VariantSet"}, vcf)
     modo.convert("data/v")
     assert modo["data/v_zarr"].count("chr1:80,000-80,001") == 1 and modo["data/v_zarr"].count("chr1:90,001-90,002") == 0
+
+
+def test_regions_find_what_spans_them_by_svlen_as_in_the_source(tmp_path):
+    variants = [(100, "DEL", -5000), (200, "DEL", -30), (400, "DUP", 700), (900, "INS", 4000), (7000, "DEL", -1500)]
+    lines = (f"chr1\t{at}\t.\tA\t<{kind}>\t9\tPASS\tSVLEN={length}" for at, kind, length in variants)
+    vcf = write_vcf(tmp_path, *lines, header=['##INFO=<ID=SVLEN,Number=.,Type=Integer,Description="Length">'])
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "v", "@type": "VariantSet"}, vcf)
+    modo.convert("data/v")
+    for start in range(1, 9000, 97):
+        region = f"chr1:{start}-{start + 40}"
+        found = [[record.pos for record in modo.stream_genomics(name, region)] for name in ("data/v", "data/v_zarr")]
+        assert found[0] == found[1], region
+    index = modo["data/v_zarr"].to_zarr()["region_index"][:]
+    assert index[:, 4].max() == 8500
+
+
+def test_the_header_has_the_numbers_of_values_of_the_source(tmp_path):
+    fields = [("U", "."), ("SVLEN", "."), ("CI", "2"), ("TWO", "2"), ("ONE", "1"), ("PER", "A"), ("ALL", "R")]
+    header = [f'##INFO=<ID={name},Number={number},Type=Integer,Description="{name}">' for name, number in fields if name != "CI"]
+    line = "chr1\t5\t.\tA\tT,G\t9\tPASS\tU=3,4,5;CI=3,4;SVLEN=7;TWO=5,6;ONE=1;PER=3,4;ALL=3,4,5"
+    vcf = write_vcf(tmp_path, line, "chr1\t6\t.\tA\tT\t9\tPASS\tU=3", header=header)
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "v", "@type": "VariantSet"}, vcf)
+    modo.convert("data/v")
+    told = dict(re.findall(r"##INFO=<ID=(\w+),Number=([^,]+)", text_of(modo, "data/v_zarr")))
+    assert dict(fields).items() <= told.items()
+
+
+def test_a_tree_that_tells_no_numbers_says_any_number_where_there_is_room_for_many(tmp_path):
+    from bio2zarr import vcf as maker
+
+    vcf = write_vcf(tmp_path, "chr1\t5\t.\tA\tT\t9\tPASS\tCI=3,4")
+    maker.convert([str(vcf)], str(tmp_path / "other.zarr"))
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "v", "@type": "VariantSet"}, tmp_path / "other.zarr")
+    assert "##INFO=<ID=CI,Number=.,Type=Integer" in text_of(modo, "data/v")
+
+
+@pytest.mark.parametrize(("number", "hint"), [(0, "--rename-annots"), (1, "ASCII")])
+def test_a_refusal_of_bio2zarr_is_one_clear_error(tmp_path, number, hint):
+    lines = ["chr1\t5\t.\tA\tT\t9\tPASS\tlength=3", "chr1\t5\t.\tA\tT\t9\tPASS\t.\tXS:GT\tcaf\u00e9:0/0\tx:0/0\tx:0/0"]
+    header = ['##INFO=<ID=length,Number=1,Type=Integer,Description="x">'] * (number == 0)
+    vcf = tmp_path / "loss.vcf.gz"
+    if number:
+        (tmp_path / "loss.vcf").write_text(f"{HEADER}{lines[1]}\n")
+        subprocess.run(["bcftools", "view", "-Oz", "-o", vcf, tmp_path / "loss.vcf"], check=True)
+    else:
+        write_vcf(tmp_path, lines[0], header=header)
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "v", "@type": "VariantSet"}, vcf)
+    command = [sys.executable, "-m", "modos", "convert", f"{modo.path}/loss.vcf.gz", "--to", "vcf-zarr"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.startswith("error: bio2zarr cannot convert")
+    assert result.stderr.count("\n") == 2 and hint in result.stderr
 
 
 def test_a_taken_id_is_refused_before_anything_is_made(made, monkeypatch):

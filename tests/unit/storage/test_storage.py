@@ -255,6 +255,19 @@ def test_small_files_are_put_read_and_removed_together(storage):
         storage.read_small([("gone/1", 5)])
 
 
+def test_small_files_that_cannot_be_written_leave_no_empty_folders(tmp_path):
+    storage = LocalStorage(tmp_path)
+    with pytest.raises(NotFoundError):
+        storage.put_all([("tree/a/" + "x" * 300, b"1")], lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_among_files_that_are_removed_keeps_none_of_them(storage):
+    storage.put_all(((name, b"x") for name in ("a/1", "a/2/x", "a/3", "a/4")), lambda _: None)
+    storage.delete_all(["a/1", "a/2", "a/3", "a/4"])
+    assert [info.key for info in storage.iter_files()] == ["a/2/x"]
+
+
 def test_a_file_that_is_there_is_left_and_those_before_it_are_told(storage):
     storage.write("a/2", b"mine")
     wrote = []
