@@ -431,10 +431,11 @@ def test_a_process_that_is_killed_half_way_leaves_the_object_whole(own):
     before = state(own)
     code = f"from modos.api import MODO; MODO.open({own.storage.url!r}).convert('data/cohort', id='new')"
     code = (
-        "import os, signal; from modos.trees import staging; put = staging.put_file\n"
-        "def kill(log, key, *rest):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL) if 'call_DP' in key else put(log, key, *rest)\n"
-        f"staging.put_file = kill\n{code}"
+        "import os, signal; from modos.trees import staging; put = staging.put_files\n"
+        "def kill(log, files, *rest):\n"
+        "    made = put(log, files, *rest)\n"
+        "    return os.kill(os.getpid(), signal.SIGKILL) if any('call_DP' in key for key, _ in files) else made\n"
+        f"staging.put_files = kill\n{code}"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True).returncode == -signal.SIGKILL
     own.refresh()
