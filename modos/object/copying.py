@@ -241,6 +241,7 @@ def _send(
         return
     if target.exists(file.key):  # left by an interrupted copy
         if is_whole(source, target, file):
+            target.drop_kept(file.key)  # of a write that was killed after its last step
             if progress:
                 progress(file.size)
             return

@@ -27,7 +27,7 @@ from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Place, Storage, check_key, piece_size
 from modos.storage.local_batches import group_by_folder, name_in_folder, open_folder, read_files, remove_files, write_files
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
-from modos.storage.part_files import PART, Placer, find_kept, part_of, sync_folder, write_durably
+from modos.storage.part_files import PART, Placer, find_done, find_kept, part_of, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
 
 _CHUNK = 1 << 19  # bytes per piece when a file is read as a stream
@@ -352,7 +352,10 @@ class LocalStorage(Storage):
 
     def drop_kept(self, key: str) -> None:
         """Remove what an interrupted write has left; see `Storage.drop_kept`."""
-        while part := find_kept(self._resolve(key), self.now):
+        path = self._resolve(key)
+        for done in find_done(path, self.now):
+            done.unlink(missing_ok=True)
+        while part := find_kept(path, self.now):
             part.unlink()
 
     def patch(

@@ -116,12 +116,24 @@ def _write_all(file: FileIO, data: bytes) -> None:
 
 def find_kept(path: Path, now: Callable[[], float]) -> Path | None:
     """Find the largest of the parts that ended processes have left of a file; `now` is the clock that sets its times."""
-    found = []
+    found = [(status.st_size, part) for part, status in _iter_left(path, now) if modes.may_go_on(status, path.parent)]
+    return max(found)[1] if found else None
+
+
+def find_done(path: Path, now: Callable[[], float]) -> list[Path]:
+    """Find the parts that are a file itself: of processes that ended after they had given it its name."""
     with suppress(OSError):
-        for entry in os.scandir(path.parent):
+        done = os.stat(path, follow_symlinks=False)
+        return [part for part, status in _iter_left(path, now) if os.path.samestat(status, done)]
+    return []
+
+
+def _iter_left(path: Path, now: Callable[[], float]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Iterate over the parts that ended processes have left of a file."""
+    with suppress(OSError):
+        for entry in list(os.scandir(path.parent)):
             match = PART.fullmatch(entry.name)
             if match and entry.name == f".{path.name[:60]}.{match['mark']}{_SUFFIX}":
                 status = entry.stat(follow_symlinks=False)
-                if modes.may_go_on(status, path.parent) and ownership.is_abandoned(match["mark"], now() - status.st_mtime):
-                    found.append((status.st_size, Path(entry.path)))
-    return max(found)[1] if found else None
+                if ownership.is_abandoned(match["mark"], now() - status.st_mtime):
+                    yield Path(entry.path), status

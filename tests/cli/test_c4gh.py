@@ -150,7 +150,7 @@ def test_a_sender_is_asked_for_on_every_way(ex, keys):
     modos("c4gh", "verify", "-s", keys / "her.sec", *by_me, ex)
     modos("c4gh", "verify", "-s", keys / "her.sec", *by_her, ex, code=6)
     told = modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout
-    assert told.count("encrypted by SHA256:") == told.count("your packet was written by SHA256:") == 4
+    assert told.count("encrypted by SHA256:") == told.count("your packet was written by SHA256:") == 5
     modos("c4gh", "decrypt", "-s", keys / "her.sec", *by_her, ex, code=6)
     modos("c4gh", "decrypt", "-s", keys / "her.sec", *by_her, *by_me, ex)
     assert "nothing says who sent it" in modos("stream", "-c", *by_me, ex / "demo2.bam", code=6).stderr

@@ -7,6 +7,8 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -592,3 +594,18 @@ def test_commands_over_http(folder, packed, tmp_path):
         assert done.returncode == 3 and done.stderr.count(b"\n") <= 2
         done = run(["stream", f"{url}/none.cram"], capture_output=True)
         assert done.returncode == 3
+
+
+def test_a_part_that_a_killed_unpacking_left_beside_its_whole_file_goes(packed, folder, tmp_path):
+    """A file is there by its name before the name of its part goes; a part of that name that is another file stays."""
+    out = tmp_path / "out"
+    code = (
+        "import os, signal, sys; from modos.api import MODO; unlink = os.unlink\n"
+        "def kill(path, *rest, **named):\n"
+        "    return os.kill(os.getpid(), signal.SIGKILL) if '/.cohort.bcf.' in str(path) and '.csi' not in str(path) else unlink(path, *rest, **named)\n"
+        f"os.unlink = kill; MODO.open({str(packed)!r}).unpack({str(out)!r})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == -signal.SIGKILL
+    assert (out / "cohort.bcf").exists() and [name for name in contents(out) if name.endswith(".part")]
+    MODO.open(packed).unpack(out)
+    assert contents(out) == contents(folder)

@@ -329,7 +329,7 @@ def test_checking_reads_little_of_each_file(ex, monkeypatch):
     monkeypatch.setattr(storage, "read_part", counting)
     assert ex.find_problems(checksums=False) == []
     sealed = {name: reads for name, reads in counted.items() if name.endswith(".c4gh")}
-    assert len(sealed) == 8 and all(len(reads) == 1 and sum(reads) <= 4096 for reads in sealed.values())
+    assert len(sealed) == 10 and all(len(reads) == 1 and sum(reads) <= 4096 for reads in sealed.values())
 
 
 @pytest.mark.parametrize("index", ["bai.c4gh", "bai"])
