@@ -24,6 +24,7 @@ import requests
 import typer.main
 
 from modos.cli.app import app
+from modos.errors import AccessError
 from modos.object.modo import MODO
 
 pytestmark = pytest.mark.sweep(6)
@@ -411,7 +412,8 @@ def state(folder):
     for path in sorted(folder.iterdir()):
         if path.is_dir() and path.name != "refs":
             modo = MODO.open(path)
-            found[path.name] = [_plain(modo.metadata), sorted(p.name for p in path.iterdir()), _tracks(modo), _recipients(modo)]
+            names = sorted(p.name.partition(".header-")[0] for p in path.iterdir())  # a header is called by its digest
+            found[path.name] = [_plain(modo.metadata), names, _tracks(modo), _recipients(modo)]
         elif path.is_dir():
             found[path.name] = {
                 str(file.relative_to(path)): hashlib.md5(file.read_bytes()).hexdigest()
@@ -437,7 +439,10 @@ def _tracks(modo):
         genome = modo.open_genome()
     except KeyError:
         return None
-    bases = {name: genome[name].seq[:].tobytes() if genome.sequence is not None else None for name in genome.contigs}
+    try:
+        bases = {name: genome[name].seq[:].tobytes() if genome.sequence is not None else None for name in genome.contigs}
+    except AccessError:
+        return "encrypted"
     return (
         bases,
         dict(genome.contigs.aliases),

@@ -477,7 +477,7 @@ def test_an_object_that_its_own_program_made(tmp_path, example, encrypted):
         rna = zarr.open_group(path / "data.zarr", mode="r")["data/rna1"]
         assert np.array_equal(rna["counts"][...], np.arange(1200).reshape(30, 40))
         assert list(rna["genes"][...]) == [f"g{i}" for i in range(40)] and list(rna["json"][...]) == [f"t{i}" for i in range(40)]
-        assert modo.encrypt(secret.public) == ["data/demo1"]
+        assert modo.encrypt(secret.public) == ["data/demo1", "data/rna1", "reference/ref"]
     assert MODO.open(path).find_problems() == []
 
 
