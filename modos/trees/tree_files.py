@@ -75,7 +75,8 @@ class TreeFiles(ABC):
             return [(batch[0], None)] if self.sizes[batch[0]] > SMALL else list(zip(batch, self.read_small(batch), strict=True))
 
         batches = gather_batches(self.names, self.sizes.__getitem__, one_by_one=self._waits)
-        for contents in fetch_ahead(read, batches, _READERS, 2 * _READERS):
+        read_batches = fetch_ahead(read, batches, _READERS, 2 * _READERS) if self._waits else (read(one, None) for one in batches)
+        for contents in read_batches:
             for name, content in contents:
                 yield name, self.iter_bytes(name) if content is None else content
 
