@@ -175,6 +175,11 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _MOST else f"{text[: _MOST * 3 // 4]} ... {text[-_MOST // 4 + 5 :]}"
 
 
+def make_locked_error(what: str) -> AccessError:
+    """Make the error for something encrypted that there is no key for."""
+    return AccessError(f"{what} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)")
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate nearest to a misspelt `word`, if one is near; case does not count."""
     folded = {candidate.casefold(): candidate for candidate in candidates}

@@ -180,6 +180,13 @@ def header_key(attributes: Mapping[str, Any]) -> str:
     return f"{path}.header-{digests[0][:_HEADER_MARK]}" if is_tree_path(path) and digests else str(path)
 
 
+def names_beside_tree(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of what lies beside an element's tree: its lists, and the header of an encrypted one."""
+    path = attributes["data_path"]
+    lists = files_name(path), parts_name(path)
+    return (*lists, header_key(attributes)) if is_encrypted(path) else lists
+
+
 def is_list(key: str) -> bool:
     """Return whether a name is that of a list of digests, or of what lies beside a tree."""
     return key.endswith(PARTS_SUFFIX) or _BESIDE_TREE.search(key) is not None

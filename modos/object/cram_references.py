@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import NotFoundError
-from modos.formats import Metadata, format_of, is_compressed, is_encrypted, plain_name
+from modos.errors import NotFoundError, make_locked_error
+from modos.formats import Metadata, format_of, is_compressed, is_encrypted, name_of, plain_name
 from modos.genomics import GenomicFile
 from modos.genomics.planning import Planner
 from modos.genomics.region import RegionLike, settle
 from modos.genomics.sources import StorageSource
 from modos.object.part_lists import verified_files
-from modos.object.sealed_files import SealedFiles, make_locked_error
+from modos.object.sealed_files import SealedFiles
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -104,7 +104,7 @@ def find_reference(
     wanted = _find_wanted_sequences(planner, key, regions)
     provide(wanted.values(), endpoint, progress)
     if locked and not all(htslib_has(contig.md5) for contig in wanted.values()):
-        raise make_locked_error(storage, locked[0])
+        raise make_locked_error(f"{storage.url}/{name_of(locked[0])}")
     return None
 
 

@@ -195,32 +195,42 @@ def decrypt_elements(
     DecryptError
         The key does not decrypt one of them; nothing is changed.
     """
-    storage, changed, of_arrays = transaction.storage, [], transaction.view.sealed_arrays()
+    changed, of_arrays = [], transaction.view.sealed_arrays()
+    allowed = None if senders is None else tuple(senders)
     for element_id, attributes in _find_elements(transaction, chosen):
-        path = attributes["data_path"]
-        if not is_encrypted(path):
-            continue
-        if is_tree_path(path):
-            files = open_tree_files(storage, attributes, secret, senders)
-            if element_id in of_arrays:
-                transaction.set_arrays(*plan_opening(transaction.view, element_id, files))
-                changed.append(element_id)
-                continue
-            target = transaction.free_key(plain_name(path))
-            transaction.convert_file(element_id, {"data_path": target}, partial(DecryptTree, files=files, target=target))
+        if is_encrypted(attributes["data_path"]):
+            _decrypt_element(transaction, element_id, attributes, secret, allowed, is_arrays=element_id in of_arrays)
             changed.append(element_id)
-            continue
+    return changed
+
+
+def _decrypt_element(
+    transaction: Transaction,
+    element_id: str,
+    attributes: Mapping[str, Any],
+    secret: SecretKey,
+    senders: tuple[PublicKey, ...] | None,
+    *,
+    is_arrays: bool,
+) -> None:
+    """Decrypt the file, the tree or the arrays of an element."""
+    storage, path = transaction.storage, attributes["data_path"]
+    convert: Callable[[Update], Staged]
+    if is_tree_path(path):
+        files = open_tree_files(storage, attributes, secret, senders)
+        if is_arrays:
+            transaction.set_arrays(*plan_opening(transaction.view, element_id, files))
+            return
+        target = transaction.free_key(plain_name(path))
+        convert = partial(DecryptTree, files=files, target=target)
+    else:
         DecryptedFile(storage, path, secret, senders, record=SealRecord.from_attributes(attributes))
         target = transaction.free_key(plain_name(path))
-        beside = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
-        if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
+        pairs = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
+        if senders is not None and (plain := next((source for source, _ in pairs if not is_encrypted(source)), None)):
             raise plain_index_error(storage, plain)
-        allowed = None if senders is None else tuple(senders)
-        transaction.convert_file(
-            element_id, {"data_path": target}, partial(Decrypt, pairs=beside, secret=secret, senders=allowed)
-        )
-        changed.append(element_id)
-    return changed
+        convert = partial(Decrypt, pairs=pairs, secret=secret, senders=senders)
+    transaction.convert_file(element_id, {"data_path": target}, convert)
 
 
 def share_elements(

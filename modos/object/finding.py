@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing, make_locked_error
 from modos.formats import (
     FileFormat,
     Metadata,
@@ -31,7 +31,7 @@ from modos.genomics.sources import ConfirmedSource, FallbackSource, Source, Stor
 from modos.genomics.verification import Recorded
 from modos.object.cram_references import find_reference, list_references
 from modos.object.part_lists import verified_files
-from modos.object.sealed_files import SealedFiles, make_locked_error
+from modos.object.sealed_files import SealedFiles
 from modos.storage import Storage, check_key
 from modos.storage.given import refuse_pipe
 from modos.storage.verified import VerifiedFiles
@@ -172,7 +172,7 @@ def open_genomic_file(
     name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
     if name != key and opened is None:
-        raise make_locked_error(storage, key)
+        raise make_locked_error(f"{storage.url}/{name_of(key)}")
     view = opened.view if opened and name != key else None
     find_gene = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint, opened)
     endpoint = services.endpoint if services else None

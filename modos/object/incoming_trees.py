@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modos.errors import InvalidInputError
-from modos.formats import files_name, is_tree_path, parts_name
+from modos.formats import is_tree_path, names_beside_tree
 from modos.object.changes import Add, Update
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -35,7 +35,7 @@ class NewTree:
 
     def keys(self) -> list[str]:
         """List the keys of its files and of its lists."""
-        return [*(f"{self.key}/{file.name}" for file in self.files), files_name(self.key), parts_name(self.key)]
+        return [*(f"{self.key}/{file.name}" for file in self.files), *names_beside_tree({"data_path": self.key})]
 
     def folders(self) -> list[str]:
         """List the folders of arrays: none."""

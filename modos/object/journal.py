@@ -30,7 +30,15 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.formats import ZARR, files_name, header_key, index_names, is_encrypted, is_tree_path, parts_name, plain_name
+from modos.formats import (
+    ZARR,
+    index_names,
+    is_encrypted,
+    is_tree_path,
+    names_beside_tree,
+    parts_name,
+    plain_name,
+)
 from modos.formats.crypt4gh import part_size
 from modos.object.commits import fence, load, mirror_key
 from modos.object.document import Document
@@ -349,7 +357,7 @@ def own_files(attributes: Mapping[str, Any]) -> set[str]:
     """Return the keys of an element's file, of its indexes of that name, and of its lists."""
     path = attributes["data_path"]
     if is_tree_path(path):
-        return {files_name(path), parts_name(path)}.union([header_key(attributes)] if is_encrypted(path) else ())
+        return set(names_beside_tree(attributes))
     return {path, *index_names(path)}.union([parts_name(path)] if has_list(attributes) else ())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import AccessError
+from modos.errors import make_locked_error
 from modos.formats import Metadata, is_encrypted, name_of, plain_name
 from modos.genomics.planning import Planner
 from modos.object.part_lists import verified_files
@@ -82,12 +82,5 @@ def open_files_of(
     if not is_encrypted(path):
         return verified_files(storage, metadata), path
     if secret is None:
-        raise make_locked_error(storage, path)
+        raise make_locked_error(f"{storage.url}/{name_of(path)}")
     return SealedFiles(storage, lambda: metadata, secret).view, plain_name(path)
-
-
-def make_locked_error(storage: Storage, key: str) -> AccessError:
-    """Make the error for an encrypted file that there is no key for."""
-    return AccessError(
-        f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, IntegrityError, NotFoundError
-from modos.formats import files_name, header_key, is_encrypted, is_tree_path, parts_name, read_roots
+from modos.formats import header_key, is_encrypted, is_tree_path, names_beside_tree, parts_name, read_roots
 from modos.object.document import Document
 from modos.storage import Readable, Storage
 from modos.storage.part_digests import DigestList
@@ -33,12 +33,11 @@ def load_manifest(storage: Readable, attributes: Mapping[str, Any]) -> Manifest:
 
 def list_tree_keys(storage: Storage, attributes: Mapping[str, Any]) -> list[str]:
     """List the keys of the files of a tree and of its lists; where the manifest is damaged, of all that lies in its folder."""
-    path = attributes["data_path"]
-    lists = [files_name(path), parts_name(path), *([header_key(attributes)] if is_encrypted(path) else [])]
+    beside = names_beside_tree(attributes)
     try:
-        return [*load_manifest(storage, attributes).keys(), *lists]
+        return [*load_manifest(storage, attributes).keys(), *beside]
     except IntegrityError:
-        return [*(info.key for info in storage.iter_files(path)), *lists]
+        return [*(info.key for info in storage.iter_files(attributes["data_path"])), *beside]
 
 
 def read_tree_header(storage: Storage, attributes: Mapping[str, Any]) -> Header:
@@ -86,8 +85,8 @@ class TreeRecords:
 
     def find_tree(self, key: str) -> str | None:
         """Find the tree that a file, or a list beside a tree, belongs to."""
-        for path in self._elements:
-            if key.startswith(f"{path}/") or key in self._beside(path):
+        for path, attributes in self._elements.items():
+            if key.startswith(f"{path}/") or key in names_beside_tree(attributes):
                 return path
         return None
 
@@ -96,10 +95,6 @@ class TreeRecords:
         attributes = self._elements[path]
         is_header = is_encrypted(path) and key == header_key(attributes)
         return read_roots(attributes, "header_digests")[0] if is_header else None
-
-    def _beside(self, path: str) -> tuple[str, ...]:
-        lists = files_name(path), parts_name(path)
-        return (*lists, header_key(self._elements[path])) if is_encrypted(path) else lists
 
     def manifest(self, path: str) -> Manifest:
         """Return the manifest of a tree; raise IntegrityError if it is not the recorded one."""
@@ -121,7 +116,7 @@ class TreeRecords:
     def list_keys(self, path: str) -> Iterator[str]:
         """Iterate over the keys of the files of a tree, and of its lists."""
         yield from self.manifest(path).keys()
-        yield from self._beside(path)
+        yield from names_beside_tree(self._elements[path])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._elements)

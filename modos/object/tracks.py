@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Protocol
 
-from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, listing
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing, make_locked_error
 from modos.object import commits
 from modos.object.document import FORMAT_VERSION, GENOME, Document
 from modos.storage import Storage
@@ -254,7 +254,7 @@ def open_genome(
 def _find_sealed(sealed: OpenSealed | None, storage: Storage, name: str, element_id: str, contigs: Contigs) -> Track:
     if sealed:
         return sealed.find_track(name, element_id, contigs)
-    return LockedTrack(name, element_id, contigs, _locked_error(storage, f"the track {name}"))
+    return LockedTrack(name, element_id, contigs, make_locked_error(f"the track {name} in {storage.url}"))
 
 
 def _find_sequence(
@@ -266,12 +266,6 @@ def _find_sequence(
         return sealed.find_sequence(genome_id, contigs)
 
     def refuse() -> NoReturn:
-        raise _locked_error(reader.storage, f"the sequence of {genome_id}")
+        raise make_locked_error(f"the sequence of {genome_id} in {reader.storage.url}")
 
     return refuse
-
-
-def _locked_error(storage: Storage, what: str) -> AccessError:
-    return AccessError(
-        f"{what} in {storage.url} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
-    )

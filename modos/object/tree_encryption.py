@@ -17,8 +17,8 @@ from modos.encryption.header import Opened, digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import place_new
-from modos.errors import AccessError, AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, NotFoundError
-from modos.formats import files_name, header_key, is_encrypted, name_of, parts_name
+from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, NotFoundError, make_locked_error
+from modos.formats import header_key, is_encrypted, name_of, names_beside_tree
 from modos.object.changes import Update
 from modos.object.stored_trees import HINT, load_manifest, read_tree_header
 from modos.storage import Storage
@@ -43,11 +43,13 @@ class _NewFiles:
     replaces: bool = True
 
     def keys(self) -> list[str]:
-        """List the keys of its files and of its lists."""
-        return [*(f"{self.target}/{name}" for name in self._new_names()), files_name(self.target), parts_name(self.target)]
+        """List the keys of its files, and of what lies beside them."""
+        names = Manifest.number_files(1) if is_encrypted(self.target) else self.files.names
+        return [*(f"{self.target}/{name}" for name in names), *names_beside_tree(self._slots())]
 
-    def _new_names(self) -> Sequence[str]:
-        return self.files.names
+    def _slots(self) -> dict[str, Any]:
+        """Return what the element is going to say of where its files are."""
+        return {"data_path": self.target}
 
     def folders(self) -> list[str]:
         """List the folders of arrays: none."""
@@ -76,12 +78,8 @@ class EncryptTree(_NewFiles):
     data_key: bytes = b""
     expected: str | None = None
 
-    def keys(self) -> list[str]:
-        """List the keys of its files, its lists and its header."""
-        return [*super().keys(), header_key({"data_path": self.target, "header_digests": [digest_of(self.head)]})]
-
-    def _new_names(self) -> Sequence[str]:
-        return Manifest.number_files(1)
+    def _slots(self) -> dict[str, Any]:
+        return {"data_path": self.target, "header_digests": [digest_of(self.head)]}
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the encrypted body; returns what the element says of it."""
@@ -246,9 +244,7 @@ def open_tree_files(
     if not is_encrypted(path):
         return StoredFiles(storage, manifest)
     if secret is None:
-        raise AccessError(
-            f"{storage.url}/{name_of(path)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)"
-        )
+        raise make_locked_error(f"{storage.url}/{name_of(path)}")
     return DecryptedFiles(storage, manifest, open_tree_header(storage, attributes, secret, senders))
 
 

@@ -10,8 +10,8 @@ from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFound
 from modos.formats import files_name, is_encrypted, parts_name
 from modos.formats.crypt4gh import part_size
 from modos.storage import Storage
-from modos.storage.base import Progress, count_readers
-from modos.storage.part_digests import PART, DigestList, PartHasher
+from modos.storage.base import Progress, count_readers, report
+from modos.storage.part_digests import PART, DigestList, digest_pieces
 from modos.storage.prefetch import fetch_ahead
 from modos.trees.manifest import Manifest, read_beside, read_digests, read_names, write_names
 
@@ -81,13 +81,8 @@ def _make_again(key: str, listed: bytes, place: TreePlace, progress: Progress | 
 
 def digest_file(storage: Storage, key: str, size: int, progress: Progress | None = None, part: int = PART) -> DigestList:
     """Read a file whose size is known; returns the digests of its parts. NotFoundError where there is none."""
-    digests = PartHasher(part)
-    for at in range(0, size, _PIECE):
-        data, _ = storage.read_part(key, at, min(at + _PIECE, size))
-        digests.update(data)
-        if progress:
-            progress(len(data))
-    return digests.finish()
+    pieces = (storage.read_part(key, at, min(at + _PIECE, size))[0] for at in range(0, size, _PIECE))
+    return digest_pieces(report(pieces, progress), part)
 
 
 def read_list(storage: Storage, name: str) -> bytes | None:

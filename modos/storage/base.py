@@ -297,12 +297,13 @@ class Storage(ABC):
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Iterate over every file below `prefix` (a folder), sorted by key."""
 
-    @abstractmethod
     def find(self, *names: str) -> Iterator[ObjectInfo]:
         """Find the files that have one of some paths (such as `data.zarr/zarr.json`) below the root or any folder.
 
         Below a folder that has one nothing has to be looked for; of a folder that has several the first comes, or all do.
         """
+        ends = tuple(f"/{name}" for name in names)
+        return (info for info in self.iter_files() if info.key in names or info.key.endswith(ends))
 
     @abstractmethod
     def list_folders(self, prefix: str = "") -> list[str]:

@@ -25,7 +25,7 @@ from modos.errors import (
 )
 from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ByteRange, ObjectInfo, Partial, Place, Storage, check_key, piece_size
-from modos.storage.local_batches import group_by_folder, name_in_folder, open_folder, read_files, remove_files, write_files
+from modos.storage.local_batches import group_by_folder, name_in_folder, read_files, remove_files, write_files
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
 from modos.storage.part_files import PART, Placer, find_done, find_kept, part_of, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
@@ -238,11 +238,9 @@ class LocalStorage(Storage):
     def _put_into_folder(self, left: deque[tuple[str, bytes]], wrote: Callable[[str], None]) -> None:
         path = self._resolve(left[0][0])
 
-        def note(name: str) -> None:
-            wrote(left.popleft()[0])
-
         def write() -> None:
-            write_files(Path(os.path.realpath(path.parent)), ((name_in_folder(key), data) for key, data in tuple(left)), note)
+            for _ in write_files(_real(path.parent), [(name_in_folder(key), data) for key, data in left]):
+                wrote(left.popleft()[0])
 
         try:
             modes.make_in_folder(path, self._root, write)
@@ -260,7 +258,7 @@ class LocalStorage(Storage):
         found = []
         for members in group_by_folder(files, itemgetter(0)):
             path = self._resolve(members[0][0], follow=False)
-            with translate_errors(path), open_folder(path.parent) as folder:
+            with translate_errors(path), modes.open_folder(_real(path.parent)) as folder:
                 read = read_files(folder, [(name_in_folder(key), most) for key, most in members])
             pairs = zip(members, read, strict=True)
             found += [self.read_part(key, 0, most)[0] if data is None else data for (key, most), data in pairs]
@@ -390,7 +388,7 @@ class LocalStorage(Storage):
         """Delete files, each folder looked at once; see `Storage.delete_all`."""
         for members in group_by_folder(sorted(keys), str):
             path = self._resolve(members[0], follow=False)
-            with suppress(NotFoundError), translate_errors(path), open_folder(path.parent) as folder:
+            with suppress(NotFoundError), translate_errors(path), modes.open_folder(_real(path.parent)) as folder:
                 remove_files(folder, map(name_in_folder, members))
             self._prune(path.parent)
 
@@ -521,6 +519,10 @@ class LocalStorage(Storage):
 
 def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _info(key: str, stat: os.stat_result, path: Path | str) -> ObjectInfo:

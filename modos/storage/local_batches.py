@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -23,16 +23,6 @@ def group_by_folder(items: Iterable[Item], key_of: Callable[[Item], str]) -> Ite
 def name_in_folder(key: str) -> str:
     """Return the name of a file in its folder; raise InvalidInputError if the key leads elsewhere."""
     return check_key(key).rpartition("/")[2]
-
-
-@contextmanager
-def open_folder(folder: str | Path) -> Iterator[int]:
-    """Open a folder, in which files are opened by their names."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def read_files(folder: int, files: Sequence[tuple[str, int]]) -> list[bytes | None]:
@@ -56,13 +46,8 @@ def _read_file(folder: int, name: str, most: int) -> bytes | None:
         os.close(descriptor)
 
 
-def write_files(folder: Path, files: Iterable[tuple[str, bytes]], wrote: Callable[[str], None]) -> None:
-    """Write new files into a folder, each with the mode that `modes.create_file` gives it.
-
-    Parameters
-    ----------
-    wrote
-        Called with the name of each that was written.
+def write_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+    """Write new files into a folder, each with the mode that `modes.create_file` gives it; yields the name of each that is there.
 
     Raises
     ------
@@ -82,7 +67,7 @@ def write_files(folder: Path, files: Iterable[tuple[str, bytes]], wrote: Callabl
                 raise
             finally:
                 os.close(file)
-            wrote(name)
+            yield name
 
 
 def remove_files(folder: int, names: Iterable[str]) -> None:

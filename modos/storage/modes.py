@@ -56,7 +56,7 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
 def create_in(folder: Path) -> Iterator[tuple[int, Callable[[str], int]]]:
     """Open a folder, and give what creates files in it by their names, each as `create_file` does."""
     by_system = _has_default_acl(folder)
-    with _open_folder(folder) as opened:
+    with open_folder(folder) as opened:
         model = os.stat(opened)
         mode = file_mode(model.st_mode)
 
@@ -158,7 +158,7 @@ def _make_following(path: Path) -> None:
     new = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.new")
     os.mkdir(new, 0o700)
     try:
-        with _open_folder(new) as descriptor:
+        with open_folder(new) as descriptor:
             above = os.stat(path.parent)
             _settle(descriptor, above, above.st_mode & 0o3777)
         os.rename(new, path)
@@ -173,14 +173,15 @@ def _share_with_group(path: Path) -> None:
     above = os.stat(path.parent)
     if above.st_mode & (stat.S_ISGID | stat.S_IWGRP) != stat.S_ISGID | stat.S_IWGRP or _has_default_acl(path.parent):
         return
-    with _open_folder(path) as descriptor:
+    with open_folder(path) as descriptor:
         made = os.stat(descriptor)
         if made.st_gid == above.st_gid:
             _set_mode(descriptor, stat.S_IMODE(made.st_mode) & ~0o070 | above.st_mode & 0o2070, True)
 
 
 @contextmanager
-def _open_folder(folder: Path) -> Iterator[int]:
+def open_folder(folder: Path) -> Iterator[int]:
+    """Open a folder, which is no link, to work with what is in it by names."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield descriptor

@@ -91,6 +91,14 @@ class PartHasher:
         return DigestList(Layout((self.size,), self._part), b"".join([*self._digests, *rest]))
 
 
+def digest_pieces(pieces: Iterable[bytes], part: int = PART) -> DigestList:
+    """Return the list of digests of a file whose bytes come in pieces."""
+    digests = PartHasher(part)
+    for piece in pieces:
+        digests.update(piece)
+    return digests.finish()
+
+
 def begins_list(data: bytes) -> bool:
     """Return whether some bytes are the first of a list of digests."""
     return data.startswith(_MAGIC)

@@ -46,10 +46,6 @@ class ReadOnlyStorage(Storage):
         """List files with their sizes and tags; see `Storage.iter_files`."""
         self._refuse("list")
 
-    def find(self, *names: str) -> Iterator[ObjectInfo]:
-        """Find the files of a path below any folder; see `Storage.find`."""
-        self._refuse("list")
-
     def list_folders(self, prefix: str = "") -> list[str]:
         """List folders; see `Storage.list_folders`."""
         self._refuse("list")

@@ -236,11 +236,6 @@ class S3Storage(Uploads):
                         key, self._require(item, "Size"), self._require(item, "ETag"), _seconds(item.get("LastModified"))
                     )
 
-    def find(self, *names: str) -> Iterator[ObjectInfo]:
-        """Find the files of a path below any folder; see `Storage.find`."""
-        ends = tuple(f"/{name}" for name in names)
-        return (info for info in self.iter_files() if info.key in names or info.key.endswith(ends))
-
     def list_folders(self, prefix: str = "") -> list[str]:
         """List folders; see `Storage.list_folders`."""
         skip = len(self._prefix) + 1 if self._prefix else 0

@@ -138,11 +138,6 @@ class ZippedStorage(ReadOnlyStorage):
         for number in state.directory.list_below(self._name(prefix) if prefix else self._prefix):
             yield state.describe(number, state.directory.names[number][skip:])
 
-    def find(self, *names: str) -> Iterator[ObjectInfo]:
-        """Find the files of a path below any folder; see `Storage.find`."""
-        ends = tuple(f"/{name}" for name in names)
-        return (info for info in self.iter_files() if info.key in names or info.key.endswith(ends))
-
     def list_folders(self, prefix: str = "") -> list[str]:
         """List folders; see `Storage.list_folders`."""
         skip = len(prefix) + 1 if prefix else 0

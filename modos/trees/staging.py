@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.formats import files_name, parts_name
 from modos.storage.base import Progress, Storage, report
-from modos.storage.part_digests import DigestList, PartHasher, list_parts
+from modos.storage.part_digests import DigestList, PartHasher, digest_pieces, list_parts
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.cores import count_cores
 from modos.storage.write_log import WriteLog
@@ -43,7 +44,7 @@ def stage_tree(
 
     batches = gather_batches(files, lambda file: file.size, one_by_one=log.storage.is_remote)
     copied = fetch_ahead(copy, batches, *count_writers(log.storage), wait=True)
-    made = Manifest.make(key, dict(pair for pairs in copied for pair in pairs))
+    made = Manifest.make(key, dict(chain.from_iterable(copied)))
     source.check_unchanged(files)
     write_manifest(log, made)
     log.storage.flush()
@@ -97,10 +98,8 @@ def write_manifest(log: WriteLog, manifest: Manifest) -> None:
 def digest_tree(source: TreeSource, files: Sequence[SourceFile], key: str) -> Manifest:
     """Compute what would be recorded of a tree, without copying it."""
 
-    def read(file: SourceFile, _: threading.Event) -> tuple[str, DigestList]:
-        digests = PartHasher()
-        for piece in source.iter_bytes(file):
-            digests.update(piece)
-        return file.name, digests.finish()
+    def read(batch: list[SourceFile], _: threading.Event) -> list[tuple[str, DigestList]]:
+        return [(file.name, digest_pieces(source.iter_bytes(file))) for file in batch]
 
-    return Manifest.make(key, dict(fetch_ahead(read, files, count_cores(), 4 * count_cores())))
+    read_ahead = fetch_ahead(read, gather_batches(files, lambda file: file.size), count_cores(), 4 * count_cores())
+    return Manifest.make(key, dict(chain.from_iterable(read_ahead)))

@@ -163,10 +163,6 @@ class SourceFiles(TreeFiles):
         """Iterate over the bytes of a file; ConflictError where it is not as it was listed."""
         return self._source.iter_bytes(self._files[name])
 
-    def read_small(self, names: Sequence[str]) -> list[bytes]:
-        """Read small files as a whole; see `TreeFiles.read_small`."""
-        return [b"".join(self.iter_bytes(name)) for name in names]
-
     def check_unchanged(self) -> None:
         """Compare the files of the source with those that were listed; see `TreeFiles.check_unchanged`."""
         self._source.check_unchanged(self._files.values())
