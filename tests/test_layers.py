@@ -31,6 +31,7 @@ INSIDE = {
     "object": [
         {
             "address",
+            "announcing",
             "record",
             "shape",
             "recipients",
@@ -116,7 +117,8 @@ DOORS = {
     "blake3": {"storage"},
     "crypt4gh": {"encryption"},
     "cryptography": {"encryption"},
-    "polars": {"tracks", "reference"},
+    "polars": {"tracks", "reference", "catalog"},
+    "duckdb": {"catalog"},
     "numcodecs": {"tracks", "object"},
     "google_crc32c": {"tracks"},
     "pybigtools": {"tracks"},

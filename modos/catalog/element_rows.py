@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError
@@ -50,9 +51,7 @@ def digest_schema() -> dict[str, Any]:
     """Return the columns of the table of digests and their types of polars."""
     import polars as pl
 
-    return {OBJECT: pl.String, ELEMENT: pl.String} | {
-        name: type for name, type in _slot_types().items() if name in _UNIQUE
-    }
+    return {OBJECT: pl.String, ELEMENT: pl.String} | {name: type for name, type in _slot_types().items() if name in _UNIQUE}
 
 
 def _own_schema() -> dict[str, Any]:
@@ -65,7 +64,7 @@ def _own_schema() -> dict[str, Any]:
 def _slot_types() -> dict[str, Any]:
     import polars as pl
 
-    types = {"integer": pl.Int64, "datetime": pl.Datetime("us")}
+    types: dict[str, Any] = {"integer": pl.Int64, "datetime": pl.Datetime("us")}
     found: dict[str, Any] = {}
     for described in tables()["classes"].values():
         for name, slot in described["slots"].items():
@@ -110,7 +109,12 @@ class Rows:
             An id is no text that can be written.
         """
         for element_id, attributes in metadata.items():
-            own: Row = {OBJECT: key, ELEMENT: "" if element_id == object_id else _check_text(element_id), "revision": revision, "tag": tag}
+            own: Row = {
+                OBJECT: key,
+                ELEMENT: "" if element_id == object_id else _check_text(element_id),
+                "revision": revision,
+                "tag": tag,
+            }
             digests: Row = {}
             other = _fill(own, digests, attributes)
             if element_id == object_id and (object_id != _name_of(key) or "id" not in attributes):
@@ -175,11 +179,12 @@ def _kinds() -> dict[str, Any]:
     """Return how the value of each slot is brought into its column; None comes back for one that does not fit."""
     import polars as pl
 
-    single = {pl.Int64: _integer, pl.Datetime("us"): _time, pl.String: _text}
+    single: dict[Any, Any] = {pl.Int64: _integer, pl.Datetime("us"): _time, pl.String: _text}
+    several: dict[Any, Any] = {pl.Int64: _integers, pl.String: _texts}
     found: dict[str, Any] = {}
     for name, type in _slot_types().items():
         inner = type.inner if isinstance(type, pl.List) else None
-        found[name] = {pl.Int64: _integers, pl.String: _texts}[inner] if inner is not None else single[type]
+        found[name] = several[inner] if inner is not None else single[type]
     return found
 
 
@@ -251,5 +256,5 @@ def _name_of(key: str) -> str:
 def group_by_object(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     """Iterate over the rows of each object of a table that is sorted by them."""
     starts = [0, *(frame[OBJECT].rle().struct.field("len").cum_sum().to_list() if frame.height else [])]
-    for start, end in zip(starts, starts[1:]):
+    for start, end in pairwise(starts):
         yield frame[OBJECT][start], frame[start:end]

@@ -12,7 +12,7 @@ from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, object_of
 from modos.object import commits
 from modos.object.announcing import CATALOG_FOLDER
-from modos.object.document import ROOT_KEY, Document
+from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.prefetch import fetch_ahead

@@ -159,7 +159,7 @@ class View:
         return int(pl.scan_parquet(self.base).select(pl.len()).collect().item()) if self.base else 0
 
     def keep_failed(self, failed: Mapping[str, str]) -> Frames:
-        """Return the rows of objects that cannot be read, as they are here, with what the problem is; one row where there are none."""
+        """Return the rows of objects that cannot be read, as they were, with what the problem is; one row for a new one."""
         import polars as pl
 
         of_failed = pl.col(OBJECT).is_in(list(failed))
