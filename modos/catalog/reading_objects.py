@@ -115,7 +115,7 @@ def read_everything(
     progress
         Is told of each object.
     """
-    found = _read_walked(storage, tags, skip) if storage.has_paths else _read_listed(storage, tags, skip)
+    found = _read_walked(storage, tags, skip) if storage.has_paths else _read_listed(storage.for_many(), tags, skip)
     for one in found:
         if not is_plain(one.key):
             logger.warning("%s is left out: its name has control characters", escape_line(one.key))
