@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from modos.catalog.conditions_on_elements import select_elements
 from modos.catalog.element_rows import ELEMENT, OBJECT
 from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
+from modos.catalog.served_tables import ServedTables, is_server
 from modos.catalog.view import load_view
 from modos.errors import InvalidInputError, NotFoundError
 from modos.object.address import ObjectAddress
+from modos.remote.urls import served_url
 
 if TYPE_CHECKING:
     import duckdb
@@ -66,16 +68,16 @@ class ElementCatalog:
     Attributes
     ----------
     place
-        The root: a folder or `s3://bucket/prefix`.
+        The root: a folder, `s3://bucket/prefix`, or the URL of a modos server.
     """
 
-    def __init__(self, address: ObjectAddress, view: View):
+    def __init__(self, address: ObjectAddress, view: View | ServedTables):
         self.address = address
         self._view = view
 
     @property
     def place(self) -> str:
-        """The root: a folder, or `s3://bucket/prefix`."""
+        """The root: a folder, `s3://bucket/prefix`, or the URL of a modos server."""
         return str(self.address.path)
 
     @property
@@ -90,7 +92,7 @@ class ElementCatalog:
 
     @property
     def is_made(self) -> bool:
-        """Return whether it is kept below its root; else all objects were read."""
+        """Return whether it is kept below its root, or by a server; else all objects were read."""
         return self._view.is_made
 
     @property
@@ -113,9 +115,10 @@ class ElementCatalog:
 
     def refresh(self) -> ElementCatalog:
         """Return the newest version, with what was announced since that was written; nothing is written."""
-        if not self.is_made:
-            return ElementCatalog(self.address, gather(self._view.storage))
-        return ElementCatalog(self.address, look(self._view.storage, self._view).view)
+        view = self._view
+        if isinstance(view, ServedTables):
+            return ElementCatalog(self.address, view.renewed())
+        return ElementCatalog(self.address, look(view.storage, view).view if view.is_made else gather(view.storage, view))
 
     def select(self, class_name: str | None = None, where: str | None = None) -> pl.DataFrame:
         """Select rows of elements; see `modos.catalog.conditions_on_elements`.
@@ -155,7 +158,13 @@ class ElementCatalog:
     def address_of(self, object_key: str) -> ObjectAddress:
         """Return the address of an object of the catalogue; its pickle holds no secrets."""
         place = self.address
-        path = f"{place.path}/{object_key}".rstrip("/") if "://" in self.place else Path(place.path, object_key)
+        path: str | Path
+        if is_server(place.path):
+            path = served_url(self.place, object_key or ".")
+        elif "://" in self.place:
+            path = f"{self.place}/{object_key}".rstrip("/")
+        else:
+            path = Path(place.path, object_key)
         return ObjectAddress(path, place.endpoint, place.services, place.s3_kwargs)
 
     def open(self, object_key: str) -> MODO:
@@ -205,7 +214,8 @@ def open_catalog(
     Parameters
     ----------
     place
-        A folder, or `s3://bucket/prefix`.
+        A folder, `s3://bucket/prefix`, or the URL of a modos server: then what
+        one may read there.
     endpoint, services, s3_kwargs
         As for MODO.
     refresh
@@ -221,6 +231,8 @@ def open_catalog(
         The catalogue is damaged.
     """
     address = ObjectAddress(place, endpoint, services, s3_kwargs)
+    if is_server(place):
+        return ElementCatalog(address, ServedTables(str(place)))
     return ElementCatalog(address, _open_view(address, refresh, progress))
 
 
@@ -257,7 +269,7 @@ def refresh_catalog(
 def _open_view(address: ObjectAddress, refresh: bool, progress: Progress | None) -> View:
     storage = _connect(address)
     view = look(storage).view if refresh else load_view(storage)
-    return view if view.is_made else gather(storage, progress)
+    return view if view.is_made else gather(storage, progress=progress)
 
 
 def _connect(address: ObjectAddress) -> Storage:

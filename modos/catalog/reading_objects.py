@@ -62,7 +62,7 @@ class Found:
                 document.tag or "",
             )
         except IntegrityError as error:
-            rows.add_problem(self.key, error.message)
+            rows.add_problem(self.key, f"damaged: {error.message}")
 
 
 def read_object(storage: Storage, key: str, tag: str = "") -> Found:
@@ -84,7 +84,7 @@ def read_object(storage: Storage, key: str, tag: str = "") -> Found:
         raise
     except ModosError as error:
         logger.warning("%s cannot be read: %s", key, error)
-        return Found(key, problem=error.message)
+        return Found(key, problem=f"{'damaged' if isinstance(error, IntegrityError) else 'unreadable'}: {error.message}")
     return Found(key, is_same=True) if document is known else Found(key, document)
 
 

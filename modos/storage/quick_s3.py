@@ -41,7 +41,7 @@ class QuickS3Storage(S3Storage):
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read a file and its tag; see `Storage.read`."""
-        return self._read(key, {}) or super().read(key)
+        return self._read(key, None) or super().read(key)
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
         """Read a file if its tag has changed; see `Storage.read_changed`."""
@@ -55,7 +55,7 @@ class QuickS3Storage(S3Storage):
             return super().read_changed(key, tag)
         return None if read[1] == tag else read
 
-    def _read(self, key: str, options: dict[str, Any]) -> tuple[bytes, str] | None:
+    def _read(self, key: str, options: Any) -> tuple[bytes, str] | None:
         """Read a file; None where s3fs is to do it."""
         import obstore
         from obstore.exceptions import BaseError, NotModifiedError
@@ -75,9 +75,8 @@ class QuickS3Storage(S3Storage):
 
 def _open_store(storage: S3Storage) -> Any:
     """Open an obstore for a bucket, with the address and the credentials that s3fs has."""
-    from obstore.store import S3Store
-
     from fsspec.asyn import sync
+    from obstore.store import S3Store
 
     filesystem = storage._fs
 
@@ -88,7 +87,7 @@ def _open_store(storage: S3Storage) -> Any:
         return client.meta.endpoint_url, client.meta.region_name, known
 
     url, region, known = sync(filesystem.loop, ask)
-    keys = {"skip_signature": True}
+    keys: dict[str, Any] = {"skip_signature": True}
     if known is not None:
         keys = {"access_key_id": known.access_key, "secret_access_key": known.secret_key}
         keys |= {"session_token": known.token} if known.token else {}
