@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.catalog.conditions_on_elements import select_elements
 from modos.catalog.element_rows import ELEMENT, OBJECT
+from modos.catalog.kept_catalog import iter_metadata
 from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
 from modos.catalog.served_tables import ServedTables, is_server
 from modos.catalog.view import load_view
 from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import ROOT_KEYS
 from modos.object.address import ObjectAddress
 from modos.remote.urls import served_url
 
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modos.catalog.view import View
+    from modos.metadata.graph import Rows
     from modos.object.modo import MODO
     from modos.object.notebook import ElementView
     from modos.storage import Storage
     from modos.storage.base import Progress
+
+
+_MOST_QUERIED = 200_000  # elements of a graph
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,16 @@ class ElementCatalog:
             return ElementCatalog(self.address, view.renewed())
         return ElementCatalog(self.address, look(view.storage, view).view if view.is_made else gather(view.storage, view))
 
-    def select(self, class_name: str | None = None, where: str | None = None) -> pl.DataFrame:
+    def problems(self) -> dict[str, str]:
+        """Return why objects cannot be read, by their keys; their rows are those that they had before."""
+        import polars as pl
+
+        found = self.elements.filter(pl.col("problem").is_not_null()).select(OBJECT, "problem").collect()
+        return dict(found.iter_rows())
+
+    def select(
+        self, class_name: str | None = None, where: str | None = None, *, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Select rows of elements; see `modos.catalog.conditions_on_elements`.
 
         Parameters
@@ -129,6 +144,8 @@ class ElementCatalog:
             Of the elements: `AlignmentSet`; `DataEntity` is any kind of data.
         where
             A condition in SQL: `sex = 'Female' and data_size > 1000`.
+        columns
+            Those to give; all where it is None.
 
         Returns
         -------
@@ -140,7 +157,10 @@ class ElementCatalog:
         InvalidInputError
             There is no such class or column, or the condition cannot be read.
         """
-        return select_elements(self.elements, class_name, where).collect().sort(OBJECT, maintain_order=True)
+        found = select_elements(self.elements, class_name, where)
+        if columns is None:
+            return found.collect().sort(OBJECT, maintain_order=True)
+        return found.select({*columns, OBJECT}).collect().sort(OBJECT, maintain_order=True).select(columns)
 
     def find(self, class_name: str | None = None, where: str | None = None) -> list[FoundElement]:
         """Find elements, which can be opened; as `select`."""
@@ -186,8 +206,54 @@ class ElementCatalog:
         tables = {"elements": self.elements} | ({"digests": self.digests} if "digests" in query.lower() else {})
         return ask(query, {name: _mentioned(table, query) for name, table in tables.items()})
 
+    def query(self, sparql: str, where: str | None = None) -> Rows:
+        """Ask in SPARQL about the metadata of many objects, as `MODO.query` does about those of one.
+
+        Parameters
+        ----------
+        sparql
+            The query; elements are named by the places of their objects and their ids.
+        where
+            Only objects with an element that fulfils this condition.
+
+        Returns
+        -------
+        list of dict
+            Values by the names of the variables.
+
+        Raises
+        ------
+        InvalidInputError
+            A query or condition that cannot be read, or more elements than a graph in memory takes.
+        """
+        return self.answer(sparql, where)[1]
+
+    def answer(self, sparql: str, where: str | None = None) -> tuple[list[str], Rows]:
+        """Return the names of the variables of a query in SPARQL, and its rows; see `query`."""
+        from modos.metadata.graph import build_graph, merge_graphs, select
+
+        keys = self.select(where=where, columns=[OBJECT])[OBJECT].unique().sort().to_list()
+        elements = self.elements.filter(_is_in(keys)).select(OBJECT).collect().height
+        if elements > _MOST_QUERIED:
+            raise InvalidInputError(
+                f"SPARQL is for at most {_MOST_QUERIED:,} elements at once, and these are {elements:,}",
+                "choose objects by a condition (where), or use find or sql",
+            )
+        found = iter_metadata(self._view, keys, lambda key, problem: None)
+        return select(merge_graphs(build_graph(metadata, self._uri_of(key)) for key, metadata in found), sparql)
+
+    def _uri_of(self, object_key: str) -> str:
+        path = self.address_of(object_key).path
+        return path if isinstance(path, str) else Path(path).resolve().as_uri()
+
     def __repr__(self) -> str:
         return f"<ElementCatalog {self.place}>"
+
+
+def _is_in(keys: Sequence[str]) -> pl.Expr:
+    import polars as pl
+
+    return pl.col(OBJECT).is_in(keys)
 
 
 def _mentioned(table: pl.LazyFrame, query: str) -> pl.LazyFrame:
@@ -262,8 +328,20 @@ def refresh_catalog(
         Others write it all the time.
     """
     storage = _connect(ObjectAddress(place, endpoint, services, s3_kwargs))
+    if any(storage.exists(root) for root in ROOT_KEYS):
+        raise InvalidInputError(f"{storage.url} is an object itself", "name the folder that it is in")
     done = None if full else fold(storage)
     return done if done and done.view.is_made else rebuild(storage, progress)
+
+
+def has_objects(place: str, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> bool:
+    """Return whether a place is a server, or a folder in which there may be objects."""
+    if is_server(place):
+        return True
+    storage = ObjectAddress(place, endpoint, None, s3_kwargs).connect().storage
+    if not storage.has_paths:
+        return storage.can_list and bool(storage.list_folders())
+    return os.path.isdir(storage.path) and next(iter(storage.find(*ROOT_KEYS)), None) is not None
 
 
 def _open_view(address: ObjectAddress, refresh: bool, progress: Progress | None) -> View:

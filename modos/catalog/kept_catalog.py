@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.catalog.element_rows import ELEMENT, OBJECT, group_by_object, to_metadata
 from modos.catalog.refreshing import fold, gather, look
+from modos.catalog.served_tables import ServedTables
 from modos.catalog.view import View, load_view
 from modos.errors import AccessError, ModosError
 from modos.storage import Storage
@@ -101,7 +102,7 @@ def list_objects(view: View) -> list[str]:
 
 
 def iter_metadata(
-    view: View, keys: list[str], left_out: Callable[[str, str], object]
+    view: View | ServedTables, keys: list[str], left_out: Callable[[str, str], object]
 ) -> Iterator[tuple[str, dict[str, dict[str, Any]]]]:
     """Iterate over the metadata of some objects, made from their rows; in the order of the keys, which are sorted.
 
