@@ -174,7 +174,8 @@ class View:
         for key in failed.keys() - set(elements[OBJECT]):
             new.add_problem(key, failed[key])
         problem = pl.when(pl.col(ELEMENT) == "").then(pl.col(OBJECT).replace_strict(failed, default=None, return_dtype=pl.String))
-        old = elements.with_columns(problem=problem)
+        tag = pl.when(pl.col(ELEMENT) != "").then(pl.col("tag"))  # without it the object is read again the next time
+        old = elements.with_columns(problem=problem, tag=tag)
         return Frames(old, self.digests.filter(of_failed).collect()).updated(Frames(*new.to_frames()))
 
     def updated(self, new: Frames, seen: frozenset[str] = frozenset()) -> View:
