@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """What was found at a key: a document, or why it cannot be read; neither where there is no object.
+    """Result of reading a key: a document, or why it cannot be read; neither where there is no object.
 
     Parameters
     ----------

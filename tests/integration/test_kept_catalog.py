@@ -286,9 +286,9 @@ def test_a_reader_goes_on_while_tables_are_replaced(place):
 
 
 def test_an_interrupted_first_catalogue_goes_on(place, monkeypatch):
-    from modos.catalog import building, reading_objects
+    from modos.catalog import first_parts, reading_objects
 
-    monkeypatch.setattr(building, "_PART", 4)
+    monkeypatch.setattr(first_parts, "_PART", 4)
     for number in range(8):
         place.create(f"o{number}")
     read, seen = reading_objects.read_object, []

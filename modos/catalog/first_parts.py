@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+from modos.catalog.catalog_view import Frames
 from modos.catalog.element_rows import OBJECT, Rows
 from modos.catalog.reading_objects import Found
 from modos.catalog.snapshots import DIGESTS, ELEMENTS, OLD, to_parquet
-from modos.catalog.view import Frames
 from modos.object.announcing import CATALOG_FOLDER
 from modos.storage import Storage
 
