@@ -54,8 +54,8 @@ class Frames:
 
     def updated(self, new: Frames) -> Frames:
         """Return the rows with those of some objects replaced."""
-        if new.elements.is_empty():
-            return self
+        if new.elements.is_empty() or self.elements.is_empty():
+            return self if new.elements.is_empty() else new
         objects = new.objects
         return Frames(
             _sorted(_update(self.elements.lazy(), new.elements.lazy(), objects)),
