@@ -108,11 +108,19 @@ def _parse_head(data: bytes, tag: str, where: str) -> Head:
 def _parse_snapshot(told: Any) -> Snapshot | None:
     if told is None:
         return None
-    elements, digests = (Table(int(told[name]["size"]), str(told[name]["digest"])) for name in (ELEMENTS, DIGESTS))
-    return Snapshot(_check_id(told["id"]), elements, digests)
+    return Snapshot(_check_id(told["id"]), *(_parse_table(told[name]) for name in (ELEMENTS, DIGESTS)))
+
+
+def _parse_table(told: Any) -> Table:
+    size, digest = told["size"], told["digest"]
+    if type(size) is not int or type(digest) is not str:
+        raise TypeError
+    return Table(size, digest)
 
 
 def _check_id(name: Any) -> str:
+    if type(name) is not str:
+        raise TypeError
     return uuid.UUID(name).hex
 
 

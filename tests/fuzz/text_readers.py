@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import text_answers, text_documents, text_tables, text_typed
+from . import text_answers, text_catalogs, text_documents, text_tables, text_typed
 
-TARGETS = [*text_tables.TARGETS, *text_documents.TARGETS, *text_answers.TARGETS, *text_typed.TARGETS]
+TARGETS = [*text_tables.TARGETS, *text_documents.TARGETS, *text_catalogs.TARGETS, *text_answers.TARGETS, *text_typed.TARGETS]
