@@ -21,6 +21,7 @@ LAYERS = [
     {"tracks", "reference", "trees"},
     {"codes"},
     {"object"},
+    {"plans"},
     {"catalog"},
     {"server", "api"},
     {"demo"},
@@ -116,7 +117,7 @@ DOORS = {
     "blake3": {"storage"},
     "crypt4gh": {"encryption"},
     "cryptography": {"encryption"},
-    "polars": {"tracks", "reference"},
+    "polars": {"tracks", "reference", "plans"},
     "numcodecs": {"tracks", "object"},
     "google_crc32c": {"tracks"},
     "pybigtools": {"tracks"},
@@ -128,7 +129,7 @@ DOORS = {
     "spatialdata": {"trees"},
     "bio2zarr": {"trees"},
     "vcztools": {"trees"},
-    "dask": {"tracks", "trees"},
+    "dask": {"tracks", "trees", "plans"},
 }
 
 

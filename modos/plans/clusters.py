@@ -1,0 +1,82 @@
+"""Run plans on a cluster of Dask, and make collections of Dask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import InvalidInputError, NotFoundError
+from modos.plans.partition import Partition
+from modos.plans.running import Function, Outcome, attempt, raise_failures
+
+if TYPE_CHECKING:
+    from modos.plans.scan_plan import Plan
+
+
+def run_on_cluster(function: Function, plan: Plan, client: Any, group: int) -> Iterator[Outcome]:
+    """Yield the outcomes of the partitions of a plan in their order, as the workers of a cluster have made them.
+
+    A worker that is killed has its partitions read again by others, as Dask
+    does it: up to `distributed.scheduler.allowed-failures` times.
+
+    Parameters
+    ----------
+    client
+        A `dask.distributed.Client`.
+    group
+        Bytes of small partitions that are one task.
+    """
+    groups = list(plan.groups(group, count_threads(client)))
+    futures = client.map(_Attempts(function), groups, pure=False, batch_size=1000)
+    try:
+        for position, partitions in enumerate(groups):
+            future, futures[position] = futures[position], None  # so that the cluster forgets it
+            try:
+                yield from future.result()
+            except Exception as error:
+                yield from (Outcome(partition.name, error=error) for partition in partitions)
+            del future
+            groups[position] = []
+    finally:
+        client.cancel([future for future in futures if future is not None])
+
+
+def count_threads(client: Any) -> int:
+    """Count the threads of the workers of a cluster; 1 while there is none yet."""
+    return sum(client.nthreads().values()) or 1
+
+
+class _Attempts:
+    """Function of a group of partitions: what one function makes of each."""
+
+    def __init__(self, function: Function):
+        self._function = function
+
+    def __call__(self, partitions: Sequence[Partition]) -> list[Outcome]:
+        return [attempt(self._function, partition) for partition in partitions]
+
+
+def make_dask(plan: Plan, delayed: bool, group: int) -> Any:
+    """Make a dask.dataframe.DataFrame, or a list of dask.delayed objects that give tables of Arrow; see `Plan.to_dask`."""
+    try:
+        import dask
+        import dask.dataframe as dd
+    except ImportError:
+        raise InvalidInputError("this takes dask, which is not installed", "pip install 'modos-store[cluster]'") from None
+    if delayed:
+        return [dask.delayed(Partition.to_arrow, pure=False)(partition) for partition in plan]
+    if not len(plan):
+        raise NotFoundError("the plan has no partitions", "see with `describe` what the catalogue has")
+    meta = _read_frame([plan[0]]).iloc[:0]
+    return dd.from_map(_read_frame, list(plan.groups(group)), meta=meta, label="modos-scan")
+
+
+def _read_frame(partitions: Sequence[Partition]) -> Any:
+    """Read some partitions as one pandas.DataFrame; raise PartitionError if one fails."""
+    import pyarrow as pa
+
+    outcomes = [attempt(Partition.to_arrow, partition) for partition in partitions]
+    tables = [outcome.result for outcome in outcomes if outcome.error is None]
+    failures = [(outcome.name, outcome.error) for outcome in outcomes if outcome.error is not None]
+    raise_failures(failures, len(partitions), tables)
+    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
