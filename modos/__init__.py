@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modos.catalog import Catalog
+    from modos.catalog import Catalog, ElementCatalog, open_catalog
     from modos.errors import (
         AccessError,
         AlreadyExistsError,
@@ -50,6 +50,8 @@ _HOMES = {
     "MODO": "object.modo",
     "Region": "genomics.region",
     "Catalog": "catalog",
+    "ElementCatalog": "catalog",
+    "open_catalog": "catalog",
     "GenomicFile": "genomics.file",
     "Genome": "tracks.genome",
     "Track": "tracks.track",
@@ -92,6 +94,7 @@ __all__ = [
     "ChecksumMismatch",
     "ConflictError",
     "DecryptError",
+    "ElementCatalog",
     "Genome",
     "GenomicFile",
     "IntegrityError",
@@ -110,6 +113,7 @@ __all__ = [
     "TransportError",
     "TruncatedStream",
     "__version__",
+    "open_catalog",
     "open_reference",
 ]
 

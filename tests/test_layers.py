@@ -32,6 +32,7 @@ INSIDE = {
     "object": [
         {
             "address",
+            "announcing",
             "record",
             "shape",
             "recipients",
@@ -117,7 +118,8 @@ DOORS = {
     "blake3": {"storage"},
     "crypt4gh": {"encryption"},
     "cryptography": {"encryption"},
-    "polars": {"tracks", "reference", "plans"},
+    "polars": {"tracks", "reference", "plans", "catalog"},
+    "duckdb": {"catalog"},
     "numcodecs": {"tracks", "object"},
     "google_crc32c": {"tracks"},
     "pybigtools": {"tracks"},

@@ -25,6 +25,7 @@ from modos.errors import (
 from modos.formats import ZARR
 from modos.metadata import model
 from modos.object import marks, old_layout
+from modos.object.announcing import announce
 from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damage_error, group_node
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
@@ -148,6 +149,7 @@ def create(storage: Storage, document: Document, check: Callable[[Document], obj
     except ConflictError:
         raise AlreadyExistsError(f"there is a MODO at {storage.url} already", "open it, or choose another path") from None
     write_mirrors(storage, document, document.nodes)
+    announce(storage)
     return document
 
 
@@ -209,6 +211,7 @@ def commit(
                 raise
             continue
         update_mirrors(storage, document, document.changed)
+        announce(storage)
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {attempts} attempts", "try again later")
 

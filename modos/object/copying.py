@@ -27,6 +27,7 @@ from modos.errors import (
 from modos.formats import SHARDS_LIST, ZARR, companion_names, is_file_path, name_of, parts_name
 from modos.object import commits, journal
 from modos.object.address import refuse_file_name
+from modos.object.announcing import announce
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
 from modos.object.sending import (
@@ -208,6 +209,7 @@ def _commit(plan: CopyPlan, change: journal.Journal) -> None:
             document,
             {path for path in document.nodes.keys() | base.nodes.keys() if document.nodes.get(path) != base.nodes.get(path)},
         )
+    announce(target)
 
 
 def _find_replaced(plan: CopyPlan) -> dict[str, str]:

@@ -37,6 +37,7 @@ from modos.formats import (
 )
 from modos.formats.crypt4gh import is_crypt4gh, part_size, refuse_crypt4gh
 from modos.object import commits, encrypted_index, journal, part_lists
+from modos.object.announcing import announce
 from modos.object.document import ROOT_KEY, Document
 from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
@@ -397,6 +398,7 @@ def _remove(storage: Storage, superfluous: list[str]) -> None:
     with journal.keep_record(storage, (), superfluous):
         storage.delete(ROOT_KEY)
         storage.delete(f"{ZARR}/.zmetadata")
+        announce(storage)
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:

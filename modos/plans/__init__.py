@@ -9,8 +9,11 @@ the indexes, `partition` reads one, `running` and `clusters` run all. It imports
 and what is below them, and no catalogue: that is given.
 """
 
+from modos.plans.alleles import allele_counts
+from modos.plans.matrices import track_matrix
+from modos.plans.panels import panel_completeness
 from modos.plans.partition import Partition
 from modos.plans.scan_plan import Plan
 from modos.plans.scanning import scan
 
-__all__ = ["Partition", "Plan", "scan"]
+__all__ = ["Partition", "Plan", "allele_counts", "panel_completeness", "scan", "track_matrix"]

@@ -59,12 +59,12 @@ class _Attempts:
 def make_dask(plan: Plan, delayed: bool, group: int) -> Any:
     """Make a dask.dataframe.DataFrame, or a list of dask.delayed objects that give tables of Arrow; see `Plan.to_dask`."""
     try:
-        import dask
         import dask.dataframe as dd
+        from dask.delayed import delayed as delay
     except ImportError:
         raise InvalidInputError("this takes dask, which is not installed", "pip install 'modos-store[cluster]'") from None
     if delayed:
-        return [dask.delayed(Partition.to_arrow, pure=False)(partition) for partition in plan]
+        return [delay(Partition.to_arrow, pure=False)(partition) for partition in plan]
     if not len(plan):
         raise NotFoundError("the plan has no partitions", "see with `describe` what the catalogue has")
     meta = _read_frame([plan[0]]).iloc[:0]

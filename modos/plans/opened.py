@@ -80,9 +80,7 @@ def open_file(address: ObjectAddress, version: Hashable, path: str, secret_key: 
     """
     secret = find_secret(secret_key)
     modo = open_object(address).modo
-    return _files.get(
-        (_identify(address), version, secret), lambda: modo.file(path, secret_key=secret, workers=_WORKERS)
-    )
+    return _files.get((_identify(address), version, secret), lambda: modo.file(path, secret_key=secret, workers=_WORKERS))
 
 
 def _identify(address: ObjectAddress) -> Hashable:

@@ -89,9 +89,7 @@ def panel_completeness(
     if (genes is None) == (regions is None):
         raise InvalidInputError("give either genes or regions", "regions of a file: regions=Path('panel.bed')")
     targets = _list_regions(regions) if genes is None else list_exons(open_annotation(annotation), genes)
-    plan = scan(
-        catalogue, "coverage", [target.region for target in targets], where=where, secret_key=secret_key, missing=missing
-    )
+    plan = scan(catalogue, "coverage", [target.region for target in targets], where=where, secret_key=secret_key, missing=missing)
     found = plan.map(_MeasureGaps(min_depth), client, workers=workers)
     rows = [
         {"object": row["object"], "element": row["element"], "sample": row["sample"]}

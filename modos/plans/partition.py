@@ -247,9 +247,10 @@ class Partition:
 
 
 def starts_within(record: Any, after: Region) -> bool:
-    """Return whether a record that overlaps what comes after a region starts before that region's end, so that it overlaps both."""
-    contig, start = (record.chrom, record.start) if hasattr(record, "alleles") else (record.reference_name, record.reference_start)
-    return contig == after.contig and start < after.limit
+    """Return whether a record that overlaps what comes after a region starts before the end of that region, and overlaps both."""
+    if hasattr(record, "alleles"):
+        return bool(record.chrom == after.contig and record.start < after.limit)
+    return bool(record.reference_name == after.contig and record.reference_start < after.limit)
 
 
 def resolve_on_track(partition: Partition, track: Track, region: RegionLike) -> Region:

@@ -48,7 +48,7 @@ class Outcome:
 
 
 def attempt(function: Function, partition: Partition) -> Outcome:
-    """Call a function with a partition, again after a while where a server or a connection failed; never raises what it raises."""
+    """Call a function with a partition, again after a while where a connection failed; what it raises is in the outcome."""
     for number in range(_ATTEMPTS):
         try:
             return _call(function, partition)

@@ -25,9 +25,9 @@ _SHOWN = 10
 
 
 class Skipped(NamedTuple):
-    """A region that was left out, as the file has no such contig, nor is there such a gene."""
+    """What was left out, a partition with its regions or an object, and why."""
 
-    partition: str
+    name: str
     reason: str
 
 
@@ -62,7 +62,9 @@ class Plan(Sequence[Partition]):
     Attributes
     ----------
     skipped
-        Regions that the latest run has left out.
+        Regions that the latest run has left out, as files have no such contig.
+    problems
+        Objects that the catalogue could not read: what they have now is not in the plan.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Plan(Sequence[Partition]):
     ):
         self.reading = reading
         self.skipped: list[Skipped] = []
+        self.problems: list[Skipped] = []
         self._files = files
         self._find_address = find_address
         self._places, self._numbers, self._stretches, self._costs = places, numbers, stretches, costs
@@ -109,11 +112,12 @@ class Plan(Sequence[Partition]):
     def __getitem__(self, which: int | slice) -> Partition | Plan:
         """Return a partition by its number, or some of them as a plan."""
         if isinstance(which, slice):
-            return self._choose(range(len(self))[which])
+            return self.choose(range(len(self))[which])
         number, stretch = self._numbers[which], self._places[self._stretches[which]]
         return Partition(self._file(number), stretch.regions, self.reading, stretch.after, self._costs[which])
 
-    def _choose(self, chosen: Iterable[int]) -> Plan:
+    def choose(self, chosen: Iterable[int]) -> Plan:
+        """Return the partitions of some numbers as a plan."""
         found = list(chosen)
         parts = [array(one.typecode, (one[i] for i in found)) for one in (self._numbers, self._stretches, self._costs)]
         return Plan(self._files, self._find_address, self.reading, self._places, *parts)
@@ -142,6 +146,12 @@ class Plan(Sequence[Partition]):
         return Plan, (files, addresses.__getitem__, self.reading, chosen, numbers, stretches, self._costs)
 
     @property
+    def objects(self) -> list[str]:
+        """Key of the object of each partition."""
+        keys = self._files["object"].to_list()
+        return [keys[number] for number in self._numbers]
+
+    @property
     def cost(self) -> int:
         """Bytes to be read, as far as the catalogue and the indexes tell."""
         return sum(self._costs)
@@ -153,12 +163,11 @@ class Plan(Sequence[Partition]):
         texts = [_format(stretch) for stretch in self._places]
         rows = self._files[list(self._numbers)].select("object", "element")
         return rows.with_columns(
-            regions=pl.Series(map(texts.__getitem__, self._stretches), dtype=pl.String), cost=pl.Series(self._costs, dtype=pl.Int64)
+            regions=pl.Series(map(texts.__getitem__, self._stretches), dtype=pl.String),
+            cost=pl.Series(self._costs, dtype=pl.Int64),
         )
 
-    def map(
-        self, function: Function, client: Any = None, *, workers: int | None = None, group: int = GROUP
-    ) -> list[Any]:
+    def map(self, function: Function, client: Any = None, *, workers: int | None = None, group: int = GROUP) -> list[Any]:
         """Call a function with each partition, and return what it returns, in the order of the plan.
 
         Parameters

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from modos.errors import AccessError, InvalidInputError, ModosError, RegionError, did_you_mean
+from modos.errors import AccessError, InvalidInputError, ModosError, RegionError, did_you_mean, listing
 from modos.genomics.region import Region, RegionLike, as_regions, read_regions
 from modos.object.address import ObjectAddress
 from modos.plans.partition import Reading
 from modos.plans.partition_tables import check_columns
-from modos.plans.scan_plan import Plan, Stretch
+from modos.plans.scan_plan import Plan, Skipped, Stretch
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modos.reference.annotations.annotation import Annotation
+
+logger = logging.getLogger(__name__)
 
 FORMATS = {
     "reads": ("BAM", "CRAM"),
@@ -25,7 +27,6 @@ FORMATS = {
     "variants": ("VCF", "BCF"),
     "tracks": ("Zarr",),
 }
-SPLIT = 64 << 20  # bytes of a partition
 _GENOME = 3_100_000_000  # bases of a genome, by which the bytes of a region are estimated
 _GENE = 100_000  # bases of a gene whose place is not known yet
 _LEAST = 64 << 10  # bytes that a region costs, however short it is
@@ -45,10 +46,10 @@ class Catalogue(Protocol):
     def digests(self) -> pl.LazyFrame:
         """Digests of data, by object and element."""
 
-    def select(self, class_: str | None = None, where: str | None = None) -> pl.DataFrame:
+    def select(self, class_name: str | None = None, where: str | None = None) -> pl.DataFrame:
         """Return the rows of a class that meet a condition."""
 
-    def address(self, object_key: str) -> ObjectAddress:
+    def address_of(self, object_key: str) -> ObjectAddress:
         """Return the address of an object."""
 
 
@@ -63,18 +64,52 @@ def scan(
     annotation: Annotation | None = None,
     missing: str = "error",
     secret_key: str | os.PathLike[str] | None = None,
-    split: int | None = SPLIT,
+    split: int | None = None,
+    together: bool | None = None,
 ) -> Plan:
-    """Plan a query over the objects of a catalogue; see `ElementCatalog.scan`."""
+    """Plan a query over the objects of a catalogue; see `modos.catalog.ElementCatalog.scan`."""
     reading = _make_reading(kind, columns, bins, missing, secret_key)
     files = find_files(catalogue, kind, where)
     given = settle_regions(regions, annotation)
-    partitions = _iter_partitions(files, reading, given)
+    together = kind in ("reads", "variants") if together is None else together
+    partitions = _iter_partitions(files, given, together=together)
     if split is not None:
         from modos.plans.splitting import split_large
 
-        partitions = split_large(files, catalogue.address, reading, partitions, split)
-    return Plan.make(files, catalogue.address, reading, partitions)
+        partitions = split_large(files, catalogue.address_of, reading, partitions, split)
+    plan = Plan.make(files, catalogue.address_of, reading, partitions)
+    plan.problems = _find_problems(catalogue.elements)
+    return plan
+
+
+def _find_problems(elements: pl.LazyFrame) -> list[Skipped]:
+    """Find the objects that the catalogue could not read, and why; a warning names them."""
+    import polars as pl
+
+    rows = elements.filter(pl.col("problem").is_not_null()).select("object", "problem").unique().sort("object").collect()
+    found = [Skipped(*row) for row in rows.iter_rows()]
+    if found:
+        logger.warning("the catalogue could not read %s", listing((f"{name} ({reason})" for name, reason in found), 3))
+    return found
+
+
+def list_samples(catalogue: Catalogue, slot: str | None = None) -> pl.DataFrame:
+    """List samples: `object`, `element`, `name` (the id where there is none), and the value of a slot as `group`.
+
+    Raises
+    ------
+    InvalidInputError
+        Samples have no such slot.
+    """
+    import polars as pl
+
+    known = catalogue.elements.collect_schema().names()
+    if slot is not None and slot not in known:
+        near = did_you_mean(slot, known)
+        raise InvalidInputError(f"samples have no slot {slot}", f"did you mean {near}?" if near else None)
+    name = pl.coalesce("name", pl.col("element").str.replace("^sample/", ""))
+    group = pl.lit("all") if slot is None else pl.col(slot)
+    return catalogue.elements.filter(pl.col("class") == "Sample").select("object", "element", name=name, group=group).collect()
 
 
 def _make_reading(
@@ -82,7 +117,9 @@ def _make_reading(
 ) -> Reading:
     if kind not in FORMATS:
         near = did_you_mean(str(kind), FORMATS)
-        raise InvalidInputError(f"{kind} cannot be scanned", f"did you mean {near}?" if near else f"there are {', '.join(FORMATS)}")
+        raise InvalidInputError(
+            f"{kind} cannot be scanned", f"did you mean {near}?" if near else f"there are {', '.join(FORMATS)}"
+        )
     if missing not in ("error", "skip"):
         raise InvalidInputError(f"missing is {missing!r}", "it is 'error' or 'skip'")
     if bins is not None and bins < 1:
@@ -123,7 +160,7 @@ def find_files(catalogue: Catalogue, kind: str, where: str | None) -> pl.DataFra
     own = ["object", "element", "data_path", "data_size", "revision", "tag", "has_sample"]
     files = rows.filter(wanted).select(own).with_row_index("number")
     digests = catalogue.digests.select("object", "element", *_DIGESTS)
-    names = _name_samples(files, catalogue.elements)
+    names = _name_samples(files, catalogue)
     return (
         files.join(digests, on=["object", "element"], how="left")
         .join(names, on="number", how="left")
@@ -133,15 +170,12 @@ def find_files(catalogue: Catalogue, kind: str, where: str | None) -> pl.DataFra
     )
 
 
-def _name_samples(files: pl.LazyFrame, elements: pl.LazyFrame) -> pl.LazyFrame:
+def _name_samples(files: pl.LazyFrame, catalogue: Catalogue) -> pl.LazyFrame:
     """Name the samples that files are linked to: by their names, or ids where they have none."""
     import polars as pl
 
     links = files.select("number", "object", sample="has_sample").explode("sample").drop_nulls("sample")
-    own = pl.col("element").str.replace("^sample/", "")
-    names = elements.filter(pl.col("class") == "Sample").select(
-        "object", pl.col("element").alias("sample"), name=pl.coalesce("name", own)
-    )
+    names = list_samples(catalogue).lazy().select("object", "name", sample="element")
     named = links.join(names, on=["object", "sample"], how="left").with_columns(
         pl.coalesce("name", pl.col("sample").str.replace("^sample/", ""))
     )
@@ -182,11 +216,10 @@ def _find_gene(annotation: Annotation, text: str) -> RegionLike:
 
 
 def _iter_partitions(
-    files: pl.DataFrame, reading: Reading, regions: tuple[RegionLike, ...] | None
+    files: pl.DataFrame, regions: tuple[RegionLike, ...] | None, *, together: bool
 ) -> Iterator[tuple[int, Stretch, int]]:
-    """Yield the number of a file, its regions and what they cost: all together for records, each of which is given once."""
-    together = regions is None or reading.kind in ("reads", "variants")
-    stretches = [Stretch(regions)] if together else [Stretch((region,)) for region in regions or ()]
+    """Yield the number of each file, its regions, one by one or together, and what they cost."""
+    stretches = [Stretch(regions)] if together or regions is None else [Stretch((region,)) for region in regions]
     shares = [_estimate_share(stretch.regions) for stretch in stretches]
     leasts = [_LEAST * len(stretch.regions or ("",)) for stretch in stretches]
     for number, size in enumerate(files["data_size"]):

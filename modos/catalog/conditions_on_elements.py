@@ -1,0 +1,320 @@
+"""Select rows of elements by their class and by a condition in SQL, also on what they are linked to.
+
+A condition is an expression of SQL over the columns of the table of elements,
+as polars reads it (`sex = 'Female' and taxon_id in ('9606', '10090')`). What
+the class of an element does not have is looked for in what it is linked to:
+data take `sex` from their samples. `sample.name` names the link, where the
+element has such a slot of its own. A slot with several values, and several
+samples, are several rows of a join: an element is found if one of them fits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT, OWN, schema
+from modos.errors import InvalidInputError, did_you_mean, listing
+from modos.metadata.model.schema import class_names, describe, slots_of, tables
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LINKED = ("sample", "assay", "data", "reference", "sequence", "object")  # where a slot is looked for, in this order
+_MOST = 4000  # characters of a condition
+_TOKEN = re.compile(
+    r"""(?P<text>'(?:[^']|'')*')|(?P<quoted>"[^"]*")|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)"""
+    r"""|(?P<number>\d[\w.]*)|(?P<blank>\s+)|(?P<sign>[^\s\w'"]+?)"""
+)
+_WORDS = frozenset(
+    ("and", "or", "not", "in", "is", "null", "like", "ilike", "between", "true", "false", "case", "when", "then", "else", "end")
+)
+_FUNCTIONS = frozenset(
+    (
+        "abs",
+        "ceil",
+        "char_length",
+        "coalesce",
+        "ends_with",
+        "floor",
+        "greatest",
+        "ifnull",
+        "least",
+        "left",
+        "length",
+        "lower",
+        "ltrim",
+        "nullif",
+        "octet_length",
+        "right",
+        "round",
+        "rtrim",
+        "starts_with",
+        "strpos",
+        "substr",
+        "substring",
+        "trim",
+        "upper",
+    )
+)
+_OPERATORS = ("=", "<", ">", "!", "in", "not")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Column that a condition asks for.
+
+    Parameters
+    ----------
+    name
+        In the expression.
+    link
+        One of LINKED; empty for the element itself, and where its class has no such slot the first link that has.
+    is_named
+        Whether the link is written in the condition.
+    is_local
+        Whether of a term only what comes after its prefix is meant: `9606` of `NCBITaxon:9606`.
+    """
+
+    name: str
+    slot: str
+    link: str = ""
+    is_named: bool = False
+    is_local: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Condition on rows of elements, and the columns that it asks for."""
+
+    text: str
+    columns: tuple[Column, ...]
+
+    def to_expression(self) -> pl.Expr:
+        """Return it as an expression of polars; InvalidInputError where SQL has no such."""
+        import polars as pl
+
+        try:
+            return pl.sql_expr(self.text)
+        except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
+            raise _bad_condition(str(error)) from None
+
+
+def parse_condition(text: str) -> Condition:
+    """Parse a condition.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no expression of SQL, asks for a column that there is not, or calls what is not known.
+    """
+    if len(text) > _MOST:
+        raise InvalidInputError(f"the condition has {len(text):,} characters", f"write it with at most {_MOST:,}")
+    tokens = [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text)]
+    if "".join(token for _, token in tokens) != text:
+        raise _bad_condition("a quote is not closed" if text.count("'") % 2 or text.count('"') % 2 else "it cannot be read")
+    words = [token for token in tokens if token[0] != "blank"]
+    columns: dict[str, Column] = {}
+    written, at = "", 0
+    for kind, token in tokens:
+        if kind == "quoted" or (kind == "name" and token.lower() not in _WORDS and not _is_call(words, at)):
+            column = _find_column(token.strip('"'), is_local=_means_local(words, at))
+            columns[column.name] = column
+            token = f'"{column.name}"'
+        written, at = written + token, at + (kind != "blank")
+    if not words:
+        raise _bad_condition("it is empty")
+    return Condition(written, tuple(columns.values()))
+
+
+def _is_call(words: Sequence[tuple[str, str]], at: int) -> bool:
+    """Return whether a name is that of a function; InvalidInputError for one that is not known."""
+    if words[at + 1 : at + 2] != [("sign", "(")]:
+        return False
+    if words[at][1].lower() not in _FUNCTIONS:
+        raise InvalidInputError(f"a condition cannot call {words[at][1]}", f"it can call {listing(sorted(_FUNCTIONS), 60)}")
+    return True
+
+
+def _bad_condition(reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"the condition cannot be read: {reason.splitlines()[0][:200] if reason else 'it is no expression of SQL'}",
+        "write it as in SQL: \"sex = 'Female' and data_size > 1000\"; texts are in single quotes",
+    )
+
+
+def _means_local(tokens: Sequence[tuple[str, str]], at: int) -> bool:
+    """Return whether the text that a column is compared with is no URI or CURIE."""
+    after = [token for kind, token in tokens[at + 1 : at + 5] if kind == "text"]
+    before = [token for kind, token in tokens[max(at - 3, 0) : at] if kind == "text"]
+    compared = after[:1] if tokens[at + 1 : at + 2] and tokens[at + 1][1].lower().startswith(_OPERATORS) else before[-1:]
+    return bool(compared) and ":" not in compared[0] and "/" not in compared[0]
+
+
+def _find_column(name: str, is_local: bool) -> Column:
+    link, _, slot = name.rpartition(".")
+    if link:
+        known = _slots_of_group().get(link)
+        if known is None:
+            raise InvalidInputError(f"{name}: an element has no link {link}", f"there are {listing(LINKED)}")
+        if slot not in known:
+            raise _unknown_error(name, slot, known)
+    elif name in OWN or name == "id":
+        return Column(ELEMENT if name == "id" else name, ELEMENT if name == "id" else name)
+    else:
+        known = sorted(name for name in schema() if name != "other")
+        if slot not in known:
+            raise _unknown_error(name, slot, known)
+    is_local = is_local and _is_term(slot)
+    return Column(f"{name}#" if is_local else name, slot, link, bool(link), is_local)
+
+
+def _unknown_error(name: str, slot: str, known: Sequence[str]) -> InvalidInputError:
+    near = did_you_mean(slot, known)
+    return InvalidInputError(f"there is no column {name}", f"did you mean {near}?" if near else f"there are {listing(known, 60)}")
+
+
+@cache
+def _slots_of_group() -> Mapping[str, Sequence[str]]:
+    columns = schema()
+    found: dict[str, set[str]] = {group: set() for group in LINKED}
+    for name in class_names():
+        group = describe(name)["group"] or "object"
+        found[group].update(slot for slot in slots_of(name) if slot in columns)
+    return {group: sorted(slots) for group, slots in found.items()}
+
+
+def _is_term(slot: str) -> bool:
+    return any(
+        slots.get(slot, {"range": ""})["range"] == "uriorcurie" for slots in (c["slots"] for c in tables()["classes"].values())
+    )
+
+
+def select_elements(elements: pl.LazyFrame, class_name: str | None = None, where: str | None = None) -> pl.LazyFrame:
+    """Select rows of elements of a class, or of those that are a kind of it, that fulfil a condition.
+
+    Raises
+    ------
+    SchemaError
+        There is no such class.
+    InvalidInputError
+        The condition cannot be read.
+    """
+    import polars as pl
+
+    rows = elements if class_name is None else elements.filter(pl.col(CLASS).is_in(kinds_of(class_name)))
+    if where is None:
+        return rows.filter(pl.col(CLASS).is_not_null()) if class_name is None else rows
+    condition = parse_condition(where)
+    expression = condition.to_expression()
+    try:
+        if all(column.slot in OWN for column in condition.columns):
+            return _checked(rows.filter(expression))
+        keys = _join_columns(elements, rows, condition.columns).filter(expression).select(OBJECT, ELEMENT).unique().collect()
+    except pl.exceptions.PolarsError as error:
+        raise _bad_condition(str(error)) from None
+    of_them = pl.col(OBJECT).is_in(keys[OBJECT].unique().implode())
+    return rows.filter(of_them).join(keys.lazy(), on=[OBJECT, ELEMENT], how="semi")
+
+
+def _checked(rows: pl.LazyFrame) -> pl.LazyFrame:
+    rows.collect_schema()  # which finds what does not fit
+    return rows
+
+
+def kinds_of(class_name: str) -> list[str]:
+    """List a class and those that are a kind of it: those whose slots include all of its own, in its group."""
+    described = describe(class_name)
+    return [
+        name
+        for name in class_names()
+        if name == class_name
+        or (described["group"] == "data" and class_name == "DataEntity" and describe(name)["group"] == "data")
+    ]
+
+
+def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[Column]) -> pl.LazyFrame:
+    """Return the rows with the columns of a condition: one row for each combination of their values."""
+    import polars as pl
+
+    slots = {column.slot for column in columns if column.slot not in OWN}
+    frame = rows.select(*OWN[:-1], *(pl.col(slot).alias(f"own.{slot}") for slot in slots))
+    links = {column: column.link or _first_link(column.slot) for column in columns if column.slot not in OWN}
+    for link in dict.fromkeys(links.values()):
+        wanted = sorted({column.slot for column, of in links.items() if of == link})
+        is_it = pl.col(ELEMENT) == "" if link == "object" else pl.col(ELEMENT).str.starts_with(f"{link}/")
+        values = elements.filter(is_it).select(
+            OBJECT, pl.col(ELEMENT).alias("to"), *(pl.col(s).alias(f"{link}.{s}") for s in wanted)
+        )
+        edges = rows.select(OBJECT, ELEMENT, to=pl.lit("")) if link == "object" else _edges(elements, link)
+        frame = frame.join(edges.join(values, on=[OBJECT, "to"]).drop("to"), on=[OBJECT, ELEMENT], how="left")
+    frame = frame.with_columns(*(_value_of(column, links[column]) for column in links))
+    for column in links:
+        if isinstance(schema()[column.slot], pl.List):
+            frame = frame.explode(column.name)
+    return frame.with_columns(*(_local_part(column.name) for column in links if column.is_local))
+
+
+def _first_link(slot: str) -> str:
+    return next(link for link in LINKED if slot in _slots_of_group()[link])
+
+
+def _value_of(column: Column, link: str) -> pl.Expr:
+    """Return a column: of the element itself where its class has the slot and no link is named, else of what it is linked to."""
+    import polars as pl
+
+    linked, own = pl.col(f"{link}.{column.slot}"), pl.col(f"own.{column.slot}")
+    having = [name for name in class_names() if column.slot in slots_of(name)]
+    value = linked if column.is_named else pl.when(pl.col(CLASS).is_in(having)).then(own).otherwise(linked)
+    if schema()[column.slot] == pl.Datetime("us"):  # as text, with which it is compared: a date alone where there is no time
+        value = value.dt.to_string("iso").str.replace(" ", "T", literal=True).str.replace(r"(T00:00:00)?(\.0+)?$", "")
+    return value.alias(column.name)
+
+
+def _local_part(name: str) -> pl.Expr:
+    """Return what comes after the prefix of a CURIE, or after the last `_` or `/` of a URI."""
+    import polars as pl
+
+    value = pl.col(name)
+    part = pl.when(value.str.contains("://", literal=True)).then(value.str.extract("([^/#_]+)$"))
+    return part.otherwise(value.str.extract("([^:]+)$")).alias(name)
+
+
+def _edges(elements: pl.LazyFrame, link: str) -> pl.LazyFrame:
+    """Return what elements are linked to in a group: columns object, element, to."""
+    import polars as pl
+
+    def direct(slot: str, group: str = "") -> pl.LazyFrame:
+        of = elements.filter(pl.col(slot).is_not_null(), pl.col(ELEMENT).str.starts_with(group))
+        return of.select(OBJECT, ELEMENT, to=pl.col(slot)).explode("to").drop_nulls()
+
+    def through(first: pl.LazyFrame, second: pl.LazyFrame) -> pl.LazyFrame:
+        return first.join(second.rename({ELEMENT: "to", "to": "end"}), on=[OBJECT, "to"]).select(
+            OBJECT, ELEMENT, to=pl.col("end")
+        )
+
+    def reverse(edges: pl.LazyFrame) -> pl.LazyFrame:
+        return edges.select(OBJECT, pl.col("to").alias(ELEMENT), pl.col(ELEMENT).alias("to"))
+
+    assay_data, assay_sample, data_sample = direct("has_data"), direct("has_sample", "assay/"), direct("has_sample", "data/")
+    reference = direct("has_reference")
+    if link == "sample":
+        by_assay = through(reverse(assay_data), assay_sample).join(data_sample, on=[OBJECT, ELEMENT], how="anti")
+        found = [data_sample, assay_sample, by_assay, through(assay_data, data_sample)]
+    elif link == "assay":
+        found = [reverse(assay_data), reverse(assay_sample), through(reverse(data_sample), reverse(assay_data))]
+    elif link == "reference":
+        found = [
+            reference,
+            through(assay_data, reference),
+            through(reverse(data_sample), reference),
+            reverse(direct("has_sequence")),
+        ]
+    elif link == "data":
+        found = [assay_data, reverse(data_sample), reverse(reference), through(reverse(assay_sample), assay_data)]
+    else:
+        found = [direct("has_sequence"), through(reference, direct("has_sequence"))]
+    return pl.concat(found).unique()

@@ -1,0 +1,350 @@
+"""The catalogue of all elements below a root, as one table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.catalog.conditions_on_elements import select_elements
+from modos.catalog.element_rows import ELEMENT, OBJECT
+from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
+from modos.catalog.view import load_view
+from modos.errors import InvalidInputError, NotFoundError
+from modos.object.address import ObjectAddress
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+    from modos.catalog.view import View
+    from modos.object.modo import MODO
+    from modos.object.notebook import ElementView
+    from modos.plans.scan_plan import Plan
+    from modos.plans.scanning import RegionsGiven
+    from modos.reference.annotations.annotation import Annotation
+    from modos.storage import Storage
+    from modos.storage.base import Progress
+
+SPLIT = 64 << 20  # bytes above which a partition of a plan is split
+
+
+@dataclass(frozen=True)
+class FoundElement:
+    """Element that was found in a catalogue.
+
+    Parameters
+    ----------
+    address
+        Of its object.
+    object
+        Key of that below the root of the catalogue.
+    id
+        Of the element (`data/demo1`); empty for the object itself.
+    attributes
+        Slots of the table that it has.
+    """
+
+    address: ObjectAddress
+    object: str
+    id: str
+    attributes: Mapping[str, Any]
+
+    def open(self) -> ElementView:
+        """Open the element, as `MODO(path)[id]` does."""
+        return self.open_object()[self.id]
+
+    def open_object(self) -> MODO:
+        """Open its object."""
+        from modos.object.modo import MODO
+
+        return MODO.open(self.address.path, self.address.endpoint, self.address.services, self.address.s3_kwargs)
+
+
+class ElementCatalog:
+    """All elements of all objects below a root: one row each.
+
+    A catalogue does not change while it is used; `refresh` gives the newest.
+
+    Attributes
+    ----------
+    place
+        The root: a folder or `s3://bucket/prefix`.
+    """
+
+    def __init__(self, address: ObjectAddress, view: View):
+        self.address = address
+        self._view = view
+
+    @property
+    def place(self) -> str:
+        """The root: a folder, or `s3://bucket/prefix`."""
+        return str(self.address.path)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The modos server that tells where S3 is."""
+        return self.address.endpoint
+
+    @property
+    def s3_kwargs(self) -> dict[str, Any] | None:
+        """Further arguments of s3fs."""
+        return self.address.s3_kwargs
+
+    @property
+    def is_made(self) -> bool:
+        """Return whether it is kept below its root; else all objects were read."""
+        return self._view.is_made
+
+    @property
+    def elements(self) -> pl.LazyFrame:
+        """Rows of all elements, lazily.
+
+        Columns are `object` (key below the root), `element` (id; empty for the
+        object itself), `class`, `revision` (number of commits), `tag` (of the
+        root document), `problem` (why an object cannot be read; its rows are
+        those it had before), and each slot of the schema by its type: texts,
+        int64, times without a zone in UTC, and lists of them; links are full
+        ids. `other` is JSON of what has no column.
+        """
+        return self._view.elements
+
+    @property
+    def digests(self) -> pl.LazyFrame:
+        """Rows of checksums, digests and recipients, for the elements that have some; they are read when they are asked for."""
+        return self._view.digests
+
+    def refresh(self) -> ElementCatalog:
+        """Return the newest version, with what was announced since that was written; nothing is written."""
+        if not self.is_made:
+            return ElementCatalog(self.address, gather(self._view.storage))
+        return ElementCatalog(self.address, look(self._view.storage, self._view).view)
+
+    def select(self, class_name: str | None = None, where: str | None = None) -> pl.DataFrame:
+        """Select rows of elements; see `modos.catalog.conditions_on_elements`.
+
+        Parameters
+        ----------
+        class_name
+            Of the elements: `AlignmentSet`; `DataEntity` is any kind of data.
+        where
+            A condition in SQL: `sex = 'Female' and data_size > 1000`.
+
+        Returns
+        -------
+        polars.DataFrame
+            In the order of the objects.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such class or column, or the condition cannot be read.
+        """
+        return select_elements(self.elements, class_name, where).collect().sort(OBJECT, maintain_order=True)
+
+    def find(self, class_name: str | None = None, where: str | None = None) -> list[FoundElement]:
+        """Find elements, which can be opened; as `select`."""
+        rows = self.select(class_name, where).iter_rows(named=True)
+        return [
+            FoundElement(
+                self.address_of(row[OBJECT]),
+                row[OBJECT],
+                row[ELEMENT],
+                {name: value for name, value in row.items() if value is not None},
+            )
+            for row in rows
+        ]
+
+    def address_of(self, object_key: str) -> ObjectAddress:
+        """Return the address of an object of the catalogue; its pickle holds no secrets."""
+        place = self.address
+        path = f"{place.path}/{object_key}".rstrip("/") if "://" in self.place else Path(place.path, object_key)
+        return ObjectAddress(path, place.endpoint, place.services, place.s3_kwargs)
+
+    def open(self, object_key: str) -> MODO:
+        """Open an object of the catalogue."""
+        return FoundElement(self.address_of(object_key), object_key, "", {}).open_object()
+
+    def scan(
+        self,
+        kind: str,
+        regions: RegionsGiven = None,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        bins: int | None = 1,
+        annotation: Annotation | None = None,
+        missing: str = "error",
+        secret_key: str | os.PathLike[str] | None = None,
+        split: int | None = SPLIT,
+        together: bool | None = None,
+    ) -> Plan:
+        """Plan to read the same regions of many files or tracks: a list of partitions, each of which can be pickled.
+
+        The plan is made of the catalogue alone; files are opened when it is
+        run. Only of those partitions that may have more than `split` bytes
+        the indexes are read now, and they are split by them.
+
+        Parameters
+        ----------
+        kind
+            `reads`, `variants`, `coverage` (depth of reads) or `tracks`.
+        regions
+            `chr1:1,000-2,000` (1-based), a Region (0-based), the name of a
+            gene, or several of them; or a file of regions (a Path, or text
+            that ends in .bed). All of each file where it is None.
+        where
+            Condition on the elements, as for `select`: `sample.sex = 'Female'`.
+        columns
+            Of the tables; all where it is None.
+        bins
+            Of coverage and tracks: number of equal parts of each region, a
+            row each; None for runs of equal values, base by base.
+        annotation
+            Tells where genes are; each object is asked for its own, where it is None.
+        missing
+            What is done where a file has no such contig: `error`, or `skip`,
+            after which `skipped` of the plan tells where that was.
+        secret_key
+            Path of the key that opens encrypted data; each process reads it.
+        split
+            Bytes above which a partition is split; None for no splitting.
+        together
+            Whether all regions of a file are one partition. None for: of
+            reads and variants, so that each record is given once, however
+            many regions it overlaps; of coverage and tracks not.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such kind, class or column; or the condition cannot be read.
+        AccessError
+            A secret key is given in the place of its path.
+        NotFoundError
+            The annotation has no such gene; there is no such file of regions.
+        PartitionError
+            Indexes cannot be read.
+        """
+        from modos.plans.scanning import scan
+
+        return scan(
+            self,
+            kind,
+            regions,
+            where=where,
+            columns=columns,
+            bins=bins,
+            annotation=annotation,
+            missing=missing,
+            secret_key=secret_key,
+            split=split,
+            together=together,
+        )
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Ask in the SQL of DuckDB (extra `sql`): of the tables `elements` and `digests`.
+
+        It reads these two alone: neither files nor the network.
+
+        Raises
+        ------
+        InvalidInputError
+            The query cannot be read; or DuckDB is not installed.
+        """
+        from modos.catalog.asking_duckdb import ask
+
+        tables = {"elements": self.elements} | ({"digests": self.digests} if "digests" in query.lower() else {})
+        return ask(query, {name: _mentioned(table, query) for name, table in tables.items()})
+
+    def __repr__(self) -> str:
+        return f"<ElementCatalog {self.place}>"
+
+
+def _mentioned(table: pl.LazyFrame, query: str) -> pl.LazyFrame:
+    """Return a table without the columns that a query does not mention."""
+    if "*" in query:
+        return table
+    words = query.lower()
+    return table.select(OBJECT, *(name for name in table.collect_schema().names() if name != OBJECT and name in words))
+
+
+def open_catalog(
+    place: str | Path,
+    endpoint: str | None = None,
+    services: Mapping[str, str] | None = None,
+    s3_kwargs: dict[str, Any] | None = None,
+    *,
+    refresh: bool = True,
+    progress: Progress | None = None,
+) -> ElementCatalog:
+    """Open the catalogue of all elements below a folder or an S3 prefix.
+
+    Where none is kept there (`modos catalog refresh` makes one), all objects are read.
+
+    Parameters
+    ----------
+    place
+        A folder, or `s3://bucket/prefix`.
+    endpoint, services, s3_kwargs
+        As for MODO.
+    refresh
+        Read what was announced since the catalogue was written, too.
+    progress
+        Is told of each object that is read, where there is no catalogue.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such place.
+    IntegrityError
+        The catalogue is damaged.
+    """
+    address = ObjectAddress(place, endpoint, services, s3_kwargs)
+    return ElementCatalog(address, _open_view(address, refresh, progress))
+
+
+def refresh_catalog(
+    place: str | Path,
+    endpoint: str | None = None,
+    services: Mapping[str, str] | None = None,
+    s3_kwargs: dict[str, Any] | None = None,
+    *,
+    full: bool = False,
+    progress: Progress | None = None,
+) -> Refreshed:
+    """Write the catalogue below a folder or an S3 prefix: what was announced since, or all where there is none.
+
+    Parameters
+    ----------
+    full
+        Look at every object, also for what nobody has announced.
+    progress
+        Is told of each object that is looked at.
+
+    Raises
+    ------
+    AccessError
+        It cannot be written.
+    ConflictError
+        Others write it all the time.
+    """
+    storage = _connect(ObjectAddress(place, endpoint, services, s3_kwargs))
+    done = None if full else fold(storage)
+    return done if done and done.view.is_made else rebuild(storage, progress)
+
+
+def _open_view(address: ObjectAddress, refresh: bool, progress: Progress | None) -> View:
+    storage = _connect(address)
+    view = look(storage).view if refresh else load_view(storage)
+    return view if view.is_made else gather(storage, progress)
+
+
+def _connect(address: ObjectAddress) -> Storage:
+    storage = address.connect().storage
+    if not storage.can_list:
+        raise InvalidInputError(f"{storage.url} does not list its files", "name a folder, or s3://bucket/prefix")
+    if storage.has_paths and not os.path.isdir(storage.path):
+        raise NotFoundError(f"there is no folder {storage.url}", "check the path")
+    return storage

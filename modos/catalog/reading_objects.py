@@ -1,0 +1,149 @@
+"""Read the root documents of many objects at once, as rows of a catalogue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from modos.catalog.element_rows import Rows
+from modos.errors import BucketNotFoundError, IntegrityError, ModosError, NotFoundError, TransportError
+from modos.errors.escaping import escape_line, is_plain
+from modos.formats import ROOT_KEYS, ZARR, object_of
+from modos.object import commits
+from modos.object.announcing import CATALOG_FOLDER
+from modos.object.document import Document
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.storage.prefetch import fetch_ahead
+
+_WORKERS = 16
+_DEPTH = 8  # folders above an object
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found at a key: a document, or why it cannot be read; neither where there is no object.
+
+    Parameters
+    ----------
+    is_same
+        Whether it still has the tag that was known.
+    """
+
+    key: str
+    document: Document | None = None
+    problem: str = ""
+    is_same: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether there is no object."""
+        return self.document is None and not self.problem and not self.is_same
+
+    def add_to(self, rows: Rows) -> None:
+        """Add it to rows, as an object, as one that cannot be read, or as one that is gone."""
+        if self.document is None:
+            if self.problem:
+                rows.add_problem(self.key, self.problem)
+            elif not self.is_same:
+                rows.add_removed(self.key)
+            return
+        document = self.document
+        try:
+            revision = document.state.get("revision", 0)
+            rows.add(
+                self.key,
+                document.object_id,
+                document.metadata(),
+                revision if type(revision) is int and 0 <= revision < 1 << 32 else 0,
+                document.tag or "",
+            )
+        except IntegrityError as error:
+            rows.add_problem(self.key, error.message)
+
+
+def read_object(storage: Storage, key: str, tag: str = "") -> Found:
+    """Read the root document of an object, if it has another tag than the known one.
+
+    Raises
+    ------
+    TransportError
+        The server cannot be reached: nothing is known.
+    """
+    known = Document({}, tag=tag) if tag else None
+    try:
+        document = commits.load(storage.child(key) if key else storage, known)
+    except BucketNotFoundError:
+        raise
+    except NotFoundError:
+        return Found(key)
+    except TransportError:
+        raise
+    except ModosError as error:
+        logger.warning("%s cannot be read: %s", key, error)
+        return Found(key, problem=error.message)
+    return Found(key, is_same=True) if document is known else Found(key, document)
+
+
+def read_objects(storage: Storage, keys: Iterable[str], tags: Mapping[str, str]) -> Iterator[Found]:
+    """Read objects, several at once; in the order of the keys.
+
+    Parameters
+    ----------
+    tags
+        What is known of some of them.
+    """
+    return fetch_ahead(lambda key, _: read_object(storage, key, tags.get(key, "")), keys, _WORKERS)
+
+
+def read_everything(
+    storage: Storage, tags: Mapping[str, str], skip: Container[str] = (), progress: Progress | None = None
+) -> Iterator[Found]:
+    """Find and read all objects below a root.
+
+    A folder of this machine is walked through. Elsewhere folders are listed by
+    their names alone, and each is taken for an object: where it has no root
+    document, the folders in it are looked at.
+
+    Parameters
+    ----------
+    skip
+        Keys of objects that need not be read.
+    progress
+        Is told of each object.
+    """
+    found = _read_walked(storage, tags, skip) if storage.has_paths else _read_listed(storage, tags, skip)
+    for one in found:
+        if not is_plain(one.key):
+            logger.warning("%s is left out: its name has control characters", escape_line(one.key))
+            continue
+        yield one
+        if progress:
+            progress(1)
+
+
+def _read_walked(storage: Storage, tags: Mapping[str, str], skip: Container[str]) -> Iterator[Found]:
+    keys = dict.fromkeys(object_of(info.key) for info in storage.find(*ROOT_KEYS))
+    return read_objects(storage, (key for key in keys if key not in skip), tags)
+
+
+def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]) -> Iterator[Found]:
+    if ZARR in storage.list_folders():
+        yield read_object(storage, "", tags.get("", ""))
+        return
+    level = [""]
+    for _ in range(_DEPTH):
+        below: list[str] = []
+        for folders in fetch_ahead(lambda key, _: storage.list_folders(key), level, _WORKERS):
+            below += (key for key in folders if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip)
+        level = []
+        for one in read_objects(storage, below, tags):
+            if one.is_gone:
+                level.append(one.key)
+            else:
+                yield one
+        if not level:
+            return

@@ -1,0 +1,200 @@
+"""Snapshots of a catalogue: tables that never change, and a head that says which of them count.
+
+    .modos-catalog/head.json                      the one file that is replaced, by compare-and-swap
+    .modos-catalog/tables/ID/elements.parquet     rows of all objects (a base), or of those that changed since (a delta)
+    .modos-catalog/tables/ID/digests.parquet      what hardly repeats, read when it is asked for
+    .modos-catalog/changed/OBJECT/COMMIT          announcements of commits, see `modos.object.announcing`
+    .modos-catalog/building/ID-elements.parquet   parts of a first base that is being made
+
+Whatever is here can be made again: the root documents of the objects are the truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError
+from modos.object.announcing import CATALOG_FOLDER, HEAD_KEY
+from modos.storage import Storage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FORMAT_VERSION = 1
+ELEMENTS, DIGESTS = "elements", "digests"
+OLD = 86_400.0  # seconds after which nobody writes any more what was begun
+_TABLES = f"{CATALOG_FOLDER}/tables"
+_HINT = "make it anew: `modos catalog refresh --full`"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file of a snapshot: its size in bytes, and BLAKE2b-256 of them in hexadecimal digits."""
+
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Tables that were written together; `id` is their folder."""
+
+    id: str
+    elements: Table
+    digests: Table
+
+
+@dataclass(frozen=True)
+class Head:
+    """What counts: a base, and what changed since; without a base, a first one is being made.
+
+    Parameters
+    ----------
+    previous
+        Folders of tables that counted before, and which somebody may still be reading.
+    tag
+        Of the bytes that it was read from; None where there is none yet.
+    """
+
+    base: Snapshot | None = None
+    delta: Snapshot | None = None
+    previous: tuple[str, ...] = ()
+    tag: str | None = field(default=None, compare=False)
+
+
+def read_head(storage: Storage, known: Head | None = None) -> Head | None:
+    """Read the head of a catalogue; None if there is none.
+
+    Parameters
+    ----------
+    known
+        What was read before; it is returned where nothing has changed.
+
+    Raises
+    ------
+    IntegrityError
+        It is damaged.
+    InvalidInputError
+        A newer modos wrote it.
+    """
+    try:
+        read = storage.read_changed(HEAD_KEY, known.tag) if known is not None and known.tag else storage.read(HEAD_KEY)
+    except NotFoundError:
+        return None
+    return _parse_head(*read, f"{storage.url}/{HEAD_KEY}") if read else known
+
+
+def _parse_head(data: bytes, tag: str, where: str) -> Head:
+    try:
+        told = json.loads(data)
+        version = told["format_version"]
+        if version != FORMAT_VERSION:
+            raise InvalidInputError(
+                f"{where} has format version {str(version)[:20]}, made by a newer modos", "install a newer modos to read it"
+            )
+        return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), tuple(map(_check_id, told["previous"])), tag)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise IntegrityError(f"{where} is damaged: it is not the head of a catalogue", _HINT) from None
+
+
+def _parse_snapshot(told: Any) -> Snapshot | None:
+    if told is None:
+        return None
+    elements, digests = (Table(int(told[name]["size"]), str(told[name]["digest"])) for name in (ELEMENTS, DIGESTS))
+    return Snapshot(_check_id(told["id"]), elements, digests)
+
+
+def _check_id(name: Any) -> str:
+    return uuid.UUID(name).hex
+
+
+def replace_head(storage: Storage, old: Head | None, new: Head) -> Head:
+    """Put a new head in the place of the one that was read; ConflictError if somebody else did.
+
+    The tables that counted before the one that was read are removed.
+    """
+    kept = _ids(old) if old else ()
+    new = replace(new, previous=tuple(one for one in kept if one not in _ids(new)))
+    content = {name: value for name, value in asdict(new).items() if name != "tag"} | {"format_version": FORMAT_VERSION}
+    data = json.dumps(content, indent=1).encode()
+    try:
+        tag = storage.write(HEAD_KEY, data, if_absent=True) if old is None else storage.write(HEAD_KEY, data, if_match=old.tag)
+    except (ConflictError, TransportError):  # the answer may be lost, and what was written be there
+        now = read_head(storage)
+        if now is None or not _ids(new) or _ids(now) != _ids(new):
+            raise
+        tag = now.tag or ""
+    drop_tables(storage, set(old.previous if old else ()) - {*_ids(new), *new.previous})
+    return replace(new, tag=tag)
+
+
+def _ids(head: Head) -> tuple[str, ...]:
+    return tuple(one.id for one in (head.base, head.delta) if one)
+
+
+def drop_tables(storage: Storage, ids: Iterable[str]) -> None:
+    """Remove folders of tables."""
+    storage.delete_all([_key(one, name) for one in ids for name in (ELEMENTS, DIGESTS)])
+
+
+def drop_orphans(storage: Storage, head: Head | None) -> None:
+    """Remove tables that no head has named for a day: of a refresh that was interrupted."""
+    known, now = {*_ids(head), *head.previous} if head else set[str](), storage.now()
+    old = [info for info in storage.iter_files(_TABLES) if info.modified is not None and now - info.modified > OLD]
+    drop_tables(storage, {info.key.split("/")[2] for info in old} - known)
+
+
+def write_snapshot(storage: Storage, elements: pl.LazyFrame, digests: pl.LazyFrame) -> Snapshot:
+    """Write tables to a folder of their own; what is written of them goes where that fails."""
+    made = uuid.uuid4().hex
+    try:
+        return Snapshot(made, *(_write(storage, made, name, table) for name, table in ((ELEMENTS, elements), (DIGESTS, digests))))
+    except BaseException:
+        drop_tables(storage, [made])
+        raise
+
+
+def _write(storage: Storage, made: str, name: str, table: pl.LazyFrame) -> Table:
+    data = to_parquet(table)
+    storage.write(_key(made, name), data, if_absent=True)
+    return Table(len(data), _digest(data))
+
+
+def to_parquet(table: pl.LazyFrame) -> bytes:
+    """Write a table as Parquet."""
+    target = BytesIO()
+    table.collect().write_parquet(target, compression="zstd", row_group_size=1 << 17)
+    return target.getvalue()
+
+
+def read_table(storage: Storage, snapshot: Snapshot, name: str) -> bytes:
+    """Read a table of a snapshot as Parquet, and compare it with what the head says.
+
+    Raises
+    ------
+    NotFoundError
+        It counts no more, and was removed.
+    IntegrityError
+        It is damaged.
+    """
+    key, told = _key(snapshot.id, name), snapshot.elements if name == ELEMENTS else snapshot.digests
+    data, _ = storage.read(key)
+    if len(data) != told.size or _digest(data) != told.digest:
+        raise IntegrityError(f"{storage.url}/{key} is damaged: it is not what was written there", _HINT)
+    return data
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+def _key(made: str, name: str) -> str:
+    return f"{_TABLES}/{made}/{name}.parquet"
