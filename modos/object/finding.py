@@ -316,7 +316,7 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
 def make_gene_finder(
     storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None = None
 ) -> FindGene:
-    """Make what finds genes of the references of a file or track: in GFF3 files of the object that can be read, and in a store."""
+    """Make what finds genes of the references of a file or track: in its GFF3 files, if they can be read, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = list_references(metadata, key)
     paths = [

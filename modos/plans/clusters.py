@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import InvalidInputError, NotFoundError, ProtocolError
 from modos.plans.partition import Partition
 from modos.plans.running import Function, Outcome, attempt, raise_failures
 
 if TYPE_CHECKING:
     from modos.plans.scan_plan import Plan
+
+_BATCHES = 4  # tasks of each thread whose results are fetched together
 
 
 def run_on_cluster(function: Function, plan: Plan, client: Any, group: int) -> Iterator[Outcome]:
@@ -26,19 +29,30 @@ def run_on_cluster(function: Function, plan: Plan, client: Any, group: int) -> I
     group
         Bytes of small partitions that are one task.
     """
-    groups = list(plan.groups(group, count_threads(client)))
-    futures = client.map(_Attempts(function), groups, pure=False, batch_size=1000)
+    threads = count_threads(client)
+    groups = deque(plan.groups(group, threads))
+    futures = deque(client.map(_Attempts(function), groups, pure=False, batch_size=1000))
     try:
-        for position, partitions in enumerate(groups):
-            future, futures[position] = futures[position], None  # so that the cluster forgets it
-            try:
-                yield from future.result()
-            except Exception as error:
-                yield from (Outcome(partition.name, error=error) for partition in partitions)
-            del future
-            groups[position] = []
+        while futures:  # some at once, as each question to the cluster takes a while; what was handed out is forgotten
+            taken = [(futures.popleft(), groups.popleft()) for _ in range(min(len(futures), _BATCHES * threads))]
+            gathered = client.gather([future for future, _ in taken], errors="skip")
+            results = iter(gathered)
+            for future, partitions in taken:
+                yield from _check(next(results), partitions) if future.status == "finished" else _fail(future, partitions)
     finally:
-        client.cancel([future for future in futures if future is not None])
+        client.cancel(list(futures))
+
+
+def _check(outcomes: list[Outcome], partitions: Sequence[Partition]) -> list[Outcome]:
+    """Return the outcomes of partitions; raise ProtocolError where the cluster has mixed them up."""
+    if [outcome.name for outcome in outcomes] != [partition.name for partition in partitions]:
+        raise ProtocolError("the cluster has returned what was made of other partitions", "run the plan again")
+    return outcomes
+
+
+def _fail(future: Any, partitions: Sequence[Partition]) -> Iterator[Outcome]:
+    error = future.exception()
+    return (Outcome(partition.name, error=error) for partition in partitions)
 
 
 def count_threads(client: Any) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import ConflictError, InvalidInputError, ModosError, NotFoundError, listing
 from modos.genomics.region import Region, RegionLike
-from modos.object.address import ObjectAddress
+from modos.object.address import ObjectAddress, is_remote
 from modos.plans.opened import find_secret, open_file, open_object
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class Version:
         if self.revision is not None and self.revision != document.state.get("revision", 0):
             changed.append("revision")
         return [*changed, "root document"] if self.tag is not None and self.tag != document.tag else changed
+
+
+def locate_from_anywhere(address: ObjectAddress) -> ObjectAddress:
+    """Return an address as a process in another folder has to have it."""
+    return address if is_remote(address.path) else replace(address, path=os.path.abspath(address.path))
 
 
 @dataclass(frozen=True, slots=True)

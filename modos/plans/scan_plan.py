@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 from modos.errors import InvalidInputError, listing
 from modos.genomics.region import Region
 from modos.object.address import ObjectAddress
-from modos.plans.partition import Partition, Reading, Regions, ScannedFile, Version
+from modos.plans.partition import Partition, Reading, Regions, ScannedFile, Version, locate_from_anywhere
 from modos.plans.running import Function, Outcome, choose_workers, raise_failures, run_in_threads
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Plan(Sequence[Partition]):
         if known is not None and known[0] == number:
             return known[1]
         row = self._files.row(number, named=True)
-        address, samples = self._find_address(row["object"]), tuple(row["samples"] or ())
+        address, samples = locate_from_anywhere(self._find_address(row["object"])), tuple(row["samples"] or ())
         file = ScannedFile(address, row["object"], row["element"], Version.from_row(row), samples)
         self._latest = number, file
         return file
