@@ -199,6 +199,21 @@ class GenomicFile:
             return sum(run.records for run in self._select(self._resolve_regions(region))[1])
         return sum(1 for _ in self.fetch(region))
 
+    def select(self, region: RegionsLike = None) -> tuple[Opening, Iterator[Run]]:
+        """Select exactly the records of some regions, as they are stored: the header, and runs of whole records.
+
+        Raises
+        ------
+        InvalidInputError
+            A CRAM, whose records have no bytes of their own.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: all records come, or it fails.
+        """
+        if self.format.name not in slicing.FORMATS:
+            raise InvalidInputError(f"the records of {self.name} cannot be had as they are stored", "fetch or write them")
+        opening, runs, _ = self._select(self._resolve_regions(region))
+        return opening, runs
+
     def _resolve_regions(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
         """Resolve regions to the names that the file has for their contigs."""
         regions = as_regions(region)
