@@ -220,6 +220,21 @@ class GenomicFile:
         """Find how many bytes of the file its index names for some regions; None where the index is not to be read."""
         return self._source.measure(regions)
 
+    def select(self, region: RegionsLike = None) -> tuple[Opening, Iterator[Run]]:
+        """Select exactly the records of some regions, as they are stored: the header, and runs of whole records.
+
+        Raises
+        ------
+        InvalidInputError
+            A CRAM, whose records have no bytes of their own.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: all records come, or it fails.
+        """
+        if self.format.name not in slicing.FORMATS:
+            raise InvalidInputError(f"the records of {self.name} cannot be had as they are stored", "fetch or write them")
+        opening, runs, _ = self._select(self._resolve_regions(region))
+        return opening, runs
+
     def _resolve_regions(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
         """Resolve regions to the names that the file has for their contigs."""
         regions = as_regions(region)

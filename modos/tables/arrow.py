@@ -1,0 +1,169 @@
+"""Make Arrow arrays of what was found in bytes; the door to pyarrow (extra `tables`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modos.errors import IntegrityError, InvalidInputError
+from modos.tables.ragged import Bytes, Ints, join_slices, to_offsets
+
+
+def load_pyarrow() -> Any:
+    """Import pyarrow; raise InvalidInputError where it is not installed."""
+    try:
+        return import_module("pyarrow")
+    except ImportError as error:
+        raise InvalidInputError(f"pyarrow is not installed here ({error})", "pip install 'modos-store[tables]'") from None
+
+
+class ArrowTable(ABC):
+    """A table that is yet to be read: as a whole, or by batches."""
+
+    @abstractmethod
+    def open(self) -> tuple[Any, Iterator[Any]]:
+        """Return the pyarrow.Schema, and an iterator of batches (pyarrow.RecordBatch) of it.
+
+        Raises
+        ------
+        IntegrityError, RemoteError
+            The data are not complete, or damaged; also while iterating.
+        """
+
+    def read(self) -> Any:
+        """Read all as a pyarrow.Table; the same errors, and no shorter table."""
+        schema, batches = self.open()
+        return load_pyarrow().Table.from_batches(list(batches), schema)
+
+
+def make_reader(table: ArrowTable) -> Any:
+    """Make a pyarrow.RecordBatchReader of a table; what fails while it is read is raised as it is."""
+    schema, batches = table.open()
+    return load_pyarrow().RecordBatchReader.from_batches(schema, batches)
+
+
+def convert_to_polars(table: Any) -> Any:
+    """Convert a pyarrow.Table to a polars.DataFrame."""
+    import polars as pl
+
+    return pl.from_arrow(table)
+
+
+def convert_to_pandas(table: Any) -> Any:
+    """Convert a pyarrow.Table to a pandas.DataFrame; raise InvalidInputError where pandas is not installed."""
+    try:
+        import_module("pandas")
+    except ImportError as error:
+        raise InvalidInputError(f"pandas is not installed here ({error})", "pip install pandas, or use to_polars()") from None
+    return table.to_pandas()
+
+
+def type_of(kind: str) -> Any:
+    """Return the Arrow type of a kind of columns; see `modos.tables.kinds`."""
+    pa = load_pyarrow()
+    single = {
+        "integer": pa.int64(),
+        "real": pa.float32(),
+        "double": pa.float64(),
+        "text": pa.string(),
+        "flag": pa.bool_(),
+    }
+    return single[kind] if kind in single else pa.list_(single[kind[:-1]])
+
+
+def make_numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None, type: Any = None) -> Any:
+    """Make an array of numbers, null where they are missing."""
+    pa = load_pyarrow()
+    return pa.array(values, type=type, mask=missing)
+
+
+def make_texts(values: Bytes, lengths: Ints, missing: npt.NDArray[np.bool_] | None = None, what: str = "a text") -> Any:
+    """Make an array of texts that follow each other in some bytes, null where they are missing.
+
+    Raises
+    ------
+    IntegrityError
+        They are no UTF-8.
+    """
+    pa = load_pyarrow()
+    offsets = pa.py_buffer(to_offsets(lengths))
+    valid, nulls = None, 0
+    if missing is not None and missing.any():
+        valid, nulls = pa.py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
+    made = pa.StringArray.from_buffers(len(lengths), offsets, pa.py_buffer(values), valid, nulls)
+    if len(values) and values.max() >= 0x80:
+        try:
+            made.validate(full=True)
+        except pa.ArrowInvalid:
+            raise IntegrityError(f"{what} is no UTF-8 text", "leave this column out, or get the file again") from None
+    return made
+
+
+def slice_texts(
+    data: bytes, starts: Ints, lengths: Ints, missing: npt.NDArray[np.bool_] | None = None, what: str = "a text"
+) -> Any:
+    """Make an array of texts at some places of a buffer, null where they are missing."""
+    if missing is not None:
+        lengths = np.where(missing, 0, lengths)
+    return make_texts(join_slices(data, starts, lengths), lengths, missing, what)
+
+
+def make_lists(values: Any, counts: Ints, missing: npt.NDArray[np.bool_] | None = None) -> Any:
+    """Make an array of lists of values that follow each other, null where they are missing."""
+    pa = load_pyarrow()
+    offsets = to_offsets(counts)
+    valid, nulls = None, 0
+    if missing is not None and missing.any():
+        valid, nulls = pa.py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
+    kind = pa.list_(values.type)
+    return pa.Array.from_buffers(kind, len(counts), [valid, pa.py_buffer(offsets)], nulls, children=[values])
+
+
+def take_names(names: Any, numbers: npt.NDArray[Any], what: str) -> Any:
+    """Look names up by their numbers; null for a negative number.
+
+    Raises
+    ------
+    IntegrityError
+        There is no such number.
+    """
+    pa = load_pyarrow()
+    if len(numbers) and numbers.max() >= len(names):
+        raise IntegrityError(f"{what} is damaged: it has the contig number {numbers.max()}, of {len(names)}")
+    return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32(), mask=numbers < 0), names).dictionary_decode()
+
+
+def fill_lists(lists: Any) -> Any:
+    """Replace nulls among lists by empty ones."""
+    pa = load_pyarrow()
+    if not lists.null_count:
+        return lists
+    return pa.ListArray.from_arrays(lists.offsets, lists.values)
+
+
+def make_nulls(count: int, kind: str) -> Any:
+    """Make an array of nulls of a kind."""
+    return load_pyarrow().nulls(count, type_of(kind))
+
+
+def spread(parts: list[tuple[Any, Ints]], count: int) -> Any:
+    """Put values where their numbers say, among `count` that are null elsewhere.
+
+    Parameters
+    ----------
+    parts
+        Arrays of one type, each with the numbers of its values.
+    """
+    pa = load_pyarrow()
+    values = parts[0][0] if len(parts) == 1 else pa.concat_arrays([part for part, _ in parts])
+    rows = parts[0][1] if len(parts) == 1 else np.concatenate([rows for _, rows in parts])
+    if len(rows) == count and (rows == np.arange(count)).all():
+        return values
+    order = np.full(count, -1)
+    order[rows] = np.arange(len(rows))
+    return values.take(pa.array(order, mask=order < 0))
