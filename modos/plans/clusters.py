@@ -11,6 +11,8 @@ from modos.plans.partition import Partition
 from modos.plans.running import Function, Outcome, attempt, raise_failures
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from modos.plans.scan_plan import Plan
 
 _BATCHES = 4  # tasks of each thread whose results are fetched together
@@ -81,16 +83,43 @@ def make_dask(plan: Plan, delayed: bool, group: int) -> Any:
         return [delay(Partition.to_arrow, pure=False)(partition) for partition in plan]
     if not len(plan):
         raise NotFoundError("the plan has no partitions", "see with `describe` what the catalogue has")
-    meta = _read_frame([plan[0]]).iloc[:0]
-    return dd.from_map(_read_frame, list(plan.groups(group)), meta=meta, label="modos-scan")
+    if plan.reading.kind == "reads" and plan.reading.columns is None:
+        raise InvalidInputError(
+            "which tags reads have is known when they are read", "say which columns you want: columns=['rname', 'pos', 'NM']"
+        )
+    first = plan[0].to_arrow()
+    meta = _to_pandas(first.slice(0, 0))
+    return dd.from_map(_ReadFrame(first.schema), list(plan.groups(group)), meta=meta, label="modos-scan")
 
 
-def _read_frame(partitions: Sequence[Partition]) -> Any:
-    """Read some partitions as one pandas.DataFrame; raise PartitionError if one fails."""
+class _ReadFrame:
+    """Function that reads some partitions as one pandas.DataFrame of some columns; raises PartitionError if one fails."""
+
+    def __init__(self, schema: pyarrow.Schema):
+        self._schema = schema
+
+    def __call__(self, partitions: Sequence[Partition]) -> Any:
+        return _to_pandas(_read_together(partitions, self._schema))
+
+
+def _to_pandas(table: pyarrow.Table) -> Any:
+    import pandas as pd
+
+    return table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _read_together(partitions: Sequence[Partition], schema: pyarrow.Schema) -> pyarrow.Table:
+    """Read some partitions as one table; raise InvalidInputError where one has other columns, or of other types."""
     import pyarrow as pa
 
     outcomes = [attempt(Partition.to_arrow, partition) for partition in partitions]
     tables = [outcome.result for outcome in outcomes if outcome.error is None]
     failures = [(outcome.name, outcome.error) for outcome in outcomes if outcome.error is not None]
     raise_failures(failures, len(partitions), tables)
-    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    for outcome in outcomes:
+        if not outcome.result.schema.equals(schema):
+            raise InvalidInputError(
+                f"{outcome.name} has other columns than the first partition, or of other types",
+                "say which columns you want: columns=[...]",
+            )
+    return pa.concat_tables(tables)

@@ -74,6 +74,8 @@ def _add_origin(table: pyarrow.Table, origin: Sequence[str | None]) -> pyarrow.T
 
     for place, (name, value) in enumerate(zip(OWN, origin)):
         column = pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
+        if name in table.column_names:  # the sample of each row
+            column, table = table[name], table.drop_columns([name])
         table = table.add_column(place, name, column)
     return table
 
@@ -180,5 +182,24 @@ def _cut(region: Region, lengths: Mapping[str, int]) -> Iterator[Region]:
 
 
 def _read_records(partition: Partition) -> pyarrow.Table:
-    """Read the records of a partition, without those that another one has."""
-    raise NotImplementedError
+    """Read the records of a partition, without those that another one has; of variants a row for each sample of each record."""
+    from modos.tables.record_tables import RecordTable
+
+    file, after, columns = partition.open_file(), partition.after, partition.reading.columns
+    place = ("chrom", "pos") if file.format.kind == "variants" else ("rname", "pos")
+    added = [name for name in place if after is not None and columns is not None and name not in columns]
+    rows = file.format.kind == "variants" and bool(list_header_samples(file))
+    asked = None if columns is None else [*columns, *added]
+    table = RecordTable(file, partition.regions, asked, sample_rows=rows).read()
+    if after is not None:
+        table = _drop_given(table, place, after)
+    return table.drop_columns(added) if added else table
+
+
+def _drop_given(table: pyarrow.Table, place: tuple[str, str], after: Region) -> pyarrow.Table:
+    """Drop the records that start before the end of a region, which another partition has given."""
+    import pyarrow.compute as pc
+
+    contig, position = (table[name] for name in place)
+    given = pc.and_(pc.equal(contig, after.contig), pc.less_equal(position, after.limit))  # positions are 1-based here
+    return table.filter(pc.invert(pc.fill_null(given, False)))

@@ -136,6 +136,4 @@ def test_what_is_missing_besides_contigs_stays_an_error(own):
 def test_settling_finds_out_before(catalog, files):
     plan = catalog.scan("coverage", ["chr1:1-100", "nochr:1-100"], missing="skip").settle()
     assert len(plan) == 6 and len(plan.skipped) == 6
-    assert plan.to_polars()["bases"].to_list() == [
-        int(brute_depth(files / f"S{n}.bam", "chr1", 0, 100).sum()) for n in range(6)
-    ]
+    assert plan.to_polars()["bases"].to_list() == [int(brute_depth(files / f"S{n}.bam", "chr1", 0, 100).sum()) for n in range(6)]
