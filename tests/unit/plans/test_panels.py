@@ -33,7 +33,7 @@ def store(tmp_path_factory):
     (folder / "g.gff3").write_text("\n".join(rows) + "\n")
     store = open_store(folder / "refs")
     add_files(store, "g", [str(folder / "g.fa")])
-    add_annotation(store, "g.v1", str(folder / "g.gff3"), "g")
+    add_annotation(store, "g.v1", store.assembly("g"), str(folder / "g.gff3"))
     return folder / "refs"
 
 

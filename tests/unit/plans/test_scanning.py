@@ -77,7 +77,7 @@ def test_regions_of_files_and_genes(tmp_path, catalog):
     ("kind", "given", "told"),
     [
         ("read", {}, "did you mean reads"),
-        ("coverage", {"columns": ["mean"]}, "did you mean mean_depth"),
+        ("coverage", {"columns": ["mean"]}, "it has contig, start"),
         ("tracks", {"columns": ["x"]}, "it has track, contig"),
         ("coverage", {"columns": "mean_depth"}, "give a list"),
         ("coverage", {"bins": 0}, "0 bins"),
