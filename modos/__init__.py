@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modos.catalog import Catalog, ElementCatalog, open_catalog
+    from modos.catalog import Catalog, ElementCatalog, open_catalog, refresh_catalog
     from modos.errors import (
         AccessError,
         AlreadyExistsError,
@@ -52,6 +52,7 @@ _HOMES = {
     "Catalog": "catalog",
     "ElementCatalog": "catalog",
     "open_catalog": "catalog",
+    "refresh_catalog": "catalog",
     "GenomicFile": "genomics.file",
     "Genome": "tracks.genome",
     "Track": "tracks.track",
@@ -115,6 +116,7 @@ __all__ = [
     "__version__",
     "open_catalog",
     "open_reference",
+    "refresh_catalog",
 ]
 
 

@@ -105,6 +105,7 @@ DOORS = {
     "minio": {"demo"},
     "moto": {"demo"},
     "s3fs": {"storage"},
+    "obstore": {"storage"},
     "botocore": {"storage"},
     "aiobotocore": {"storage"},
     "aiohttp": {"storage"},

@@ -9,6 +9,6 @@ neither the server, which lists catalogs, nor the command line.
 """
 
 from modos.catalog.catalog import Catalog, list_remote
-from modos.catalog.element_catalog import ElementCatalog, FoundElement, open_catalog
+from modos.catalog.element_catalog import ElementCatalog, FoundElement, open_catalog, refresh_catalog
 
-__all__ = ["Catalog", "ElementCatalog", "FoundElement", "list_remote", "open_catalog"]
+__all__ = ["Catalog", "ElementCatalog", "FoundElement", "list_remote", "open_catalog", "refresh_catalog"]

@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from modos.catalog.searching import parse_search
+from modos.catalog.kept_catalog import KeptCatalog, iter_metadata, list_objects
+from modos.catalog.searching import Term, parse_search
 from modos.catalog.served_trees import ServedTrees, find_named_tree, find_tree
-from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_file_path, object_of
 from modos.object import commits, old_layout
@@ -28,6 +29,7 @@ from modos.storage.processes import forking
 from modos.storage.verified import PartRecord, VerifiedFiles
 
 if TYPE_CHECKING:
+    from modos.catalog.view import View
     from modos.trees.manifest import Manifest
 
 _WORKERS = 16
@@ -63,6 +65,7 @@ class Catalog:
         self._known: dict[str, tuple[str, dict[str, Any]]] = {}
         self._records: dict[str, tuple[dict[str, Any], dict[str, PartRecord]]] = {}
         self._trees = ServedTrees(storage)
+        self._kept = KeptCatalog(storage, max_age)
         self._max_age = max_age
         self._listing: tuple[float, list[tuple[str, str]]] | None = None
         forking.begin(self, Catalog._start)
@@ -76,7 +79,8 @@ class Catalog:
 
     def iter_objects(self) -> Iterator[str]:
         """Iterate over the keys of the objects, sorted; the empty key if the root itself is one."""
-        return (key for key, _ in self._roots())
+        view = self._kept.get()
+        return iter(list_objects(view)) if view else (key for key, _ in self._roots())
 
     def iter_metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Iterate over every object's key and metadata; a damaged object is skipped, with a warning."""
@@ -103,6 +107,9 @@ class Catalog:
             The words ask for a slot that there is not, or cannot be read.
         """
         terms = parse_search(words)
+        if view := self._kept.get():
+            yield from _find_kept(view, terms, wanted, left_out)
+            return
         roots = self._roots()
         present = {key for key, _ in roots}
         self._known = {key: known for key, known in list(self._known.items()) if key in present}
@@ -114,6 +121,10 @@ class Catalog:
                     left_out(key, found)
             elif all(term.is_in(found) for term in terms):
                 yield key, found
+
+    def rows(self) -> View:
+        """Return the newest rows of all elements."""
+        return self._kept.get_rows()
 
     def metadata(self, key: str) -> dict[str, Any]:
         """Return the metadata of one object, from the cache if its root has not changed."""
@@ -285,6 +296,20 @@ class Catalog:
             return [key for key in keys if query in (key, key.rpartition("/")[2])]
         near = difflib.get_close_matches(query.lower(), [key.lower() for key in keys], n=20, cutoff=0.5)
         return [key for key in keys if query.lower() in key.lower() or key.lower() in near]
+
+
+def _find_kept(
+    view: View, terms: list[Term], wanted: Callable[[str], bool], left_out: Callable[[str, ModosError], object]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Find objects as `Catalog.find` does, by what a kept catalogue has of them."""
+
+    def note(key: str, problem: str) -> None:
+        left_out(key, (IntegrityError if problem.startswith("damaged") else ModosError)(problem))
+
+    keys = [key for key in list_objects(view) if wanted(key)]
+    for key, metadata in iter_metadata(view, keys, note):
+        if all(term.is_in(metadata) for term in terms):
+            yield key, metadata
 
 
 def _has_sound_name(key: str) -> bool:

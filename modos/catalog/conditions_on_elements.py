@@ -11,7 +11,7 @@ samples, are several rows of a join: an element is found if one of them fits.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -205,19 +205,32 @@ def select_elements(elements: pl.LazyFrame, class_name: str | None = None, where
     """
     import polars as pl
 
-    rows = elements if class_name is None else elements.filter(pl.col(CLASS).is_in(kinds_of(class_name)))
+    kinds = class_names() if class_name is None else kinds_of(class_name)
+    rows = elements.filter(pl.col(CLASS).is_in(kinds)) if class_name else elements.filter(pl.col(CLASS).is_not_null())
     if where is None:
-        return rows.filter(pl.col(CLASS).is_not_null()) if class_name is None else rows
+        return _without_empty(rows, kinds)
     condition = parse_condition(where)
     expression = condition.to_expression()
     try:
         if all(column.slot in OWN for column in condition.columns):
-            return _checked(rows.filter(expression))
-        keys = _join_columns(elements, rows, condition.columns).filter(expression).select(OBJECT, ELEMENT).unique().collect()
+            return _checked(_without_empty(rows.filter(expression), kinds))
+        keys = (
+            _join_columns(elements, rows, condition.columns, kinds).filter(expression).select(OBJECT, ELEMENT).unique().collect()
+        )
     except pl.exceptions.PolarsError as error:
         raise _bad_condition(str(error)) from None
-    of_them = pl.col(OBJECT).is_in(keys[OBJECT].unique().implode())
-    return rows.filter(of_them).join(keys.lazy(), on=[OBJECT, ELEMENT], how="semi")
+    of_them = rows.filter(
+        pl.col(OBJECT).is_in(keys[OBJECT].unique().implode()), pl.col(ELEMENT).is_in(keys[ELEMENT].unique().implode())
+    )
+    return _without_empty(of_them, kinds).join(keys.lazy(), on=[OBJECT, ELEMENT], how="semi")
+
+
+def _without_empty(rows: pl.LazyFrame, kinds: Sequence[str]) -> pl.LazyFrame:
+    """Return rows of some classes, whose columns that no such class has are not read."""
+    import polars as pl
+
+    having = {slot for kind in kinds for slot in slots_of(kind)} | set(OWN)
+    return rows.with_columns(pl.lit(None, type).alias(name) for name, type in schema().items() if name not in having)
 
 
 def _checked(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -236,22 +249,23 @@ def kinds_of(class_name: str) -> list[str]:
     ]
 
 
-def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[Column]) -> pl.LazyFrame:
+def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[Column], kinds: Sequence[str]) -> pl.LazyFrame:
     """Return the rows with the columns of a condition: one row for each combination of their values."""
     import polars as pl
 
-    slots = {column.slot for column in columns if column.slot not in OWN}
-    frame = rows.select(*OWN[:-1], *(pl.col(slot).alias(f"own.{slot}") for slot in slots))
     links = {column: column.link or _first_link(column.slot) for column in columns if column.slot not in OWN}
-    for link in dict.fromkeys(links.values()):
-        wanted = sorted({column.slot for column, of in links.items() if of == link})
+    slots, groups = {column.slot for column in links}, {describe(kind)["group"] or "" for kind in kinds}
+    frame = rows.select(*OWN[:-1], *(pl.col(slot).alias(f"own.{slot}") for slot in slots))
+    linked = {column for column in links if column.is_named or not all(column.slot in slots_of(kind) for kind in kinds)}
+    for link in dict.fromkeys(links[column] for column in links if column in linked):
+        wanted = sorted({column.slot for column in linked if links[column] == link})
         is_it = pl.col(ELEMENT) == "" if link == "object" else pl.col(ELEMENT).str.starts_with(f"{link}/")
         values = elements.filter(is_it).select(
             OBJECT, pl.col(ELEMENT).alias("to"), *(pl.col(s).alias(f"{link}.{s}") for s in wanted)
         )
-        edges = rows.select(OBJECT, ELEMENT, to=pl.lit("")) if link == "object" else _edges(elements, link)
+        edges = rows.select(OBJECT, ELEMENT, to=pl.lit("")) if link == "object" else _edges(elements, link, groups)
         frame = frame.join(edges.join(values, on=[OBJECT, "to"]).drop("to"), on=[OBJECT, ELEMENT], how="left")
-    frame = frame.with_columns(*(_value_of(column, links[column]) for column in links))
+    frame = frame.with_columns(*(_value_of(column, links[column] if column in linked else None) for column in links))
     for column in links:
         if isinstance(schema()[column.slot], pl.List):
             frame = frame.explode(column.name)
@@ -262,13 +276,14 @@ def _first_link(slot: str) -> str:
     return next(link for link in LINKED if slot in _slots_of_group()[link])
 
 
-def _value_of(column: Column, link: str) -> pl.Expr:
+def _value_of(column: Column, link: str | None) -> pl.Expr:
     """Return a column: of the element itself where its class has the slot and no link is named, else of what it is linked to."""
     import polars as pl
 
-    linked, own = pl.col(f"{link}.{column.slot}"), pl.col(f"own.{column.slot}")
-    having = [name for name in class_names() if column.slot in slots_of(name)]
-    value = linked if column.is_named else pl.when(pl.col(CLASS).is_in(having)).then(own).otherwise(linked)
+    value = pl.col(f"own.{column.slot}")
+    if link is not None:
+        linked, having = pl.col(f"{link}.{column.slot}"), [name for name in class_names() if column.slot in slots_of(name)]
+        value = linked if column.is_named else pl.when(pl.col(CLASS).is_in(having)).then(value).otherwise(linked)
     if schema()[column.slot] == pl.Datetime("us"):  # as text, with which it is compared: a date alone where there is no time
         value = value.dt.to_string("iso").str.replace(" ", "T", literal=True).str.replace(r"(T00:00:00)?(\.0+)?$", "")
     return value.alias(column.name)
@@ -283,38 +298,44 @@ def _local_part(name: str) -> pl.Expr:
     return part.otherwise(value.str.extract("([^:]+)$")).alias(name)
 
 
-def _edges(elements: pl.LazyFrame, link: str) -> pl.LazyFrame:
-    """Return what elements are linked to in a group: columns object, element, to."""
+def _edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl.LazyFrame:
+    """Return what elements of some groups are linked to in a group: columns object, element, to."""
     import polars as pl
 
     def direct(slot: str, group: str = "") -> pl.LazyFrame:
         of = elements.filter(pl.col(slot).is_not_null(), pl.col(ELEMENT).str.starts_with(group))
         return of.select(OBJECT, ELEMENT, to=pl.col(slot)).explode("to").drop_nulls()
 
-    def through(first: pl.LazyFrame, second: pl.LazyFrame) -> pl.LazyFrame:
-        return first.join(second.rename({ELEMENT: "to", "to": "end"}), on=[OBJECT, "to"]).select(
-            OBJECT, ELEMENT, to=pl.col("end")
-        )
-
-    def reverse(edges: pl.LazyFrame) -> pl.LazyFrame:
-        return edges.select(OBJECT, pl.col("to").alias(ELEMENT), pl.col(ELEMENT).alias("to"))
-
     assay_data, assay_sample, data_sample = direct("has_data"), direct("has_sample", "assay/"), direct("has_sample", "data/")
-    reference = direct("has_reference")
-    if link == "sample":
-        by_assay = through(reverse(assay_data), assay_sample).join(data_sample, on=[OBJECT, ELEMENT], how="anti")
-        found = [data_sample, assay_sample, by_assay, through(assay_data, data_sample)]
-    elif link == "assay":
-        found = [reverse(assay_data), reverse(assay_sample), through(reverse(data_sample), reverse(assay_data))]
-    elif link == "reference":
-        found = [
-            reference,
-            through(assay_data, reference),
-            through(reverse(data_sample), reference),
-            reverse(direct("has_sequence")),
-        ]
-    elif link == "data":
-        found = [assay_data, reverse(data_sample), reverse(reference), through(reverse(assay_sample), assay_data)]
-    else:
-        found = [direct("has_sequence"), through(reference, direct("has_sequence"))]
-    return pl.concat(found).unique()
+    reference, sequence = direct("has_reference"), direct("has_sequence")
+    of_assay = _through(_reverse(assay_data), assay_sample).join(data_sample, on=[OBJECT, ELEMENT], how="anti")
+    ways = {
+        ("data", "sample"): (data_sample, of_assay),
+        ("assay", "sample"): (assay_sample, _through(assay_data, data_sample)),
+        ("data", "assay"): (_reverse(assay_data),),
+        ("sample", "assay"): (_reverse(assay_sample), _through(_reverse(data_sample), _reverse(assay_data))),
+        ("data", "reference"): (reference,),
+        ("assay", "reference"): (_through(assay_data, reference),),
+        ("sample", "reference"): (_through(_reverse(data_sample), reference),),
+        ("sequence", "reference"): (_reverse(sequence),),
+        ("assay", "data"): (assay_data,),
+        ("sample", "data"): (_reverse(data_sample), _through(_reverse(assay_sample), assay_data)),
+        ("reference", "data"): (_reverse(reference),),
+        ("reference", "sequence"): (sequence,),
+        ("data", "sequence"): (_through(reference, sequence),),
+    }
+    found = [edges for group in groups for edges in ways.get((group, link), ())]
+    none = pl.LazyFrame(schema={OBJECT: pl.String, ELEMENT: pl.String, "to": pl.String})
+    return pl.concat(found).unique() if len(found) > 1 else found[0] if found else none
+
+
+def _reverse(edges: pl.LazyFrame) -> pl.LazyFrame:
+    import polars as pl
+
+    return edges.select(OBJECT, pl.col("to").alias(ELEMENT), pl.col(ELEMENT).alias("to"))
+
+
+def _through(first: pl.LazyFrame, second: pl.LazyFrame) -> pl.LazyFrame:
+    import polars as pl
+
+    return first.join(second.rename({ELEMENT: "to", "to": "end"}), on=[OBJECT, "to"]).select(OBJECT, ELEMENT, to=pl.col("end"))

@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from modos.catalog.conditions_on_elements import select_elements
 from modos.catalog.element_rows import ELEMENT, OBJECT
+from modos.catalog.kept_catalog import iter_metadata
 from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
+from modos.catalog.served_tables import ServedTables, is_server
 from modos.catalog.view import load_view
 from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import ROOT_KEYS
 from modos.object.address import ObjectAddress
+from modos.remote.urls import served_url
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
     from modos.catalog.view import View
+    from modos.metadata.graph import Rows
     from modos.object.modo import MODO
     from modos.object.notebook import ElementView
     from modos.plans.scan_plan import Plan
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
     from modos.storage.base import Progress
 
 SPLIT = 64 << 20  # bytes above which a partition of a plan is split
+
+
+_MOST_QUERIED = 200_000  # elements of a graph
 
 
 @dataclass(frozen=True)
@@ -71,16 +79,16 @@ class ElementCatalog:
     Attributes
     ----------
     place
-        The root: a folder or `s3://bucket/prefix`.
+        The root: a folder, `s3://bucket/prefix`, or the URL of a modos server.
     """
 
-    def __init__(self, address: ObjectAddress, view: View):
+    def __init__(self, address: ObjectAddress, view: View | ServedTables):
         self.address = address
         self._view = view
 
     @property
     def place(self) -> str:
-        """The root: a folder, or `s3://bucket/prefix`."""
+        """The root: a folder, `s3://bucket/prefix`, or the URL of a modos server."""
         return str(self.address.path)
 
     @property
@@ -95,7 +103,7 @@ class ElementCatalog:
 
     @property
     def is_made(self) -> bool:
-        """Return whether it is kept below its root; else all objects were read."""
+        """Return whether it is kept below its root, or by a server; else all objects were read."""
         return self._view.is_made
 
     @property
@@ -118,11 +126,21 @@ class ElementCatalog:
 
     def refresh(self) -> ElementCatalog:
         """Return the newest version, with what was announced since that was written; nothing is written."""
-        if not self.is_made:
-            return ElementCatalog(self.address, gather(self._view.storage))
-        return ElementCatalog(self.address, look(self._view.storage, self._view).view)
+        view = self._view
+        if isinstance(view, ServedTables):
+            return ElementCatalog(self.address, view.renewed())
+        return ElementCatalog(self.address, look(view.storage, view).view if view.is_made else gather(view.storage, view))
 
-    def select(self, class_name: str | None = None, where: str | None = None) -> pl.DataFrame:
+    def problems(self) -> dict[str, str]:
+        """Return why objects cannot be read, by their keys; their rows are those that they had before."""
+        import polars as pl
+
+        found = self.elements.filter(pl.col("problem").is_not_null()).select(OBJECT, "problem").collect()
+        return dict(found.iter_rows())
+
+    def select(
+        self, class_name: str | None = None, where: str | None = None, *, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Select rows of elements; see `modos.catalog.conditions_on_elements`.
 
         Parameters
@@ -131,6 +149,8 @@ class ElementCatalog:
             Of the elements: `AlignmentSet`; `DataEntity` is any kind of data.
         where
             A condition in SQL: `sex = 'Female' and data_size > 1000`.
+        columns
+            Those to give; all where it is None.
 
         Returns
         -------
@@ -142,7 +162,10 @@ class ElementCatalog:
         InvalidInputError
             There is no such class or column, or the condition cannot be read.
         """
-        return select_elements(self.elements, class_name, where).collect().sort(OBJECT, maintain_order=True)
+        found = select_elements(self.elements, class_name, where)
+        if columns is None:
+            return found.collect().sort(OBJECT, maintain_order=True)
+        return found.select({*columns, OBJECT}).collect().sort(OBJECT, maintain_order=True).select(columns)
 
     def find(self, class_name: str | None = None, where: str | None = None) -> list[FoundElement]:
         """Find elements, which can be opened; as `select`."""
@@ -160,7 +183,13 @@ class ElementCatalog:
     def address_of(self, object_key: str) -> ObjectAddress:
         """Return the address of an object of the catalogue; its pickle holds no secrets."""
         place = self.address
-        path = f"{place.path}/{object_key}".rstrip("/") if "://" in self.place else Path(place.path, object_key)
+        path: str | Path
+        if is_server(place.path):
+            path = served_url(self.place, object_key or ".")
+        elif "://" in self.place:
+            path = f"{self.place}/{object_key}".rstrip("/")
+        else:
+            path = Path(place.path, object_key)
         return ObjectAddress(path, place.endpoint, place.services, place.s3_kwargs)
 
     def open(self, object_key: str) -> MODO:
@@ -258,8 +287,54 @@ class ElementCatalog:
         tables = {"elements": self.elements} | ({"digests": self.digests} if "digests" in query.lower() else {})
         return ask(query, {name: _mentioned(table, query) for name, table in tables.items()})
 
+    def query(self, sparql: str, where: str | None = None) -> Rows:
+        """Ask in SPARQL about the metadata of many objects, as `MODO.query` does about those of one.
+
+        Parameters
+        ----------
+        sparql
+            The query; elements are named by the places of their objects and their ids.
+        where
+            Only objects with an element that fulfils this condition.
+
+        Returns
+        -------
+        list of dict
+            Values by the names of the variables.
+
+        Raises
+        ------
+        InvalidInputError
+            A query or condition that cannot be read, or more elements than a graph in memory takes.
+        """
+        return self.answer(sparql, where)[1]
+
+    def answer(self, sparql: str, where: str | None = None) -> tuple[list[str], Rows]:
+        """Return the names of the variables of a query in SPARQL, and its rows; see `query`."""
+        from modos.metadata.graph import build_graph, merge_graphs, select
+
+        keys = self.select(where=where, columns=[OBJECT])[OBJECT].unique().sort().to_list()
+        elements = self.elements.filter(_is_in(keys)).select(OBJECT).collect().height
+        if elements > _MOST_QUERIED:
+            raise InvalidInputError(
+                f"SPARQL is for at most {_MOST_QUERIED:,} elements at once, and these are {elements:,}",
+                "choose objects by a condition (where), or use find or sql",
+            )
+        found = iter_metadata(self._view, keys, lambda key, problem: None)
+        return select(merge_graphs(build_graph(metadata, self._uri_of(key)) for key, metadata in found), sparql)
+
+    def _uri_of(self, object_key: str) -> str:
+        path = self.address_of(object_key).path
+        return path if isinstance(path, str) else Path(path).resolve().as_uri()
+
     def __repr__(self) -> str:
         return f"<ElementCatalog {self.place}>"
+
+
+def _is_in(keys: Sequence[str]) -> pl.Expr:
+    import polars as pl
+
+    return pl.col(OBJECT).is_in(keys)
 
 
 def _mentioned(table: pl.LazyFrame, query: str) -> pl.LazyFrame:
@@ -286,7 +361,8 @@ def open_catalog(
     Parameters
     ----------
     place
-        A folder, or `s3://bucket/prefix`.
+        A folder, `s3://bucket/prefix`, or the URL of a modos server: then what
+        one may read there.
     endpoint, services, s3_kwargs
         As for MODO.
     refresh
@@ -302,6 +378,8 @@ def open_catalog(
         The catalogue is damaged.
     """
     address = ObjectAddress(place, endpoint, services, s3_kwargs)
+    if is_server(place):
+        return ElementCatalog(address, ServedTables(str(place)))
     return ElementCatalog(address, _open_view(address, refresh, progress))
 
 
@@ -331,14 +409,26 @@ def refresh_catalog(
         Others write it all the time.
     """
     storage = _connect(ObjectAddress(place, endpoint, services, s3_kwargs))
+    if any(storage.exists(root) for root in ROOT_KEYS):
+        raise InvalidInputError(f"{storage.url} is an object itself", "name the folder that it is in")
     done = None if full else fold(storage)
     return done if done and done.view.is_made else rebuild(storage, progress)
+
+
+def has_objects(place: str, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> bool:
+    """Return whether a place is a server, or a folder in which there may be objects."""
+    if is_server(place):
+        return True
+    storage = ObjectAddress(place, endpoint, None, s3_kwargs).connect().storage
+    if not storage.has_paths:
+        return storage.can_list and bool(storage.list_folders())
+    return os.path.isdir(storage.path) and next(iter(storage.find(*ROOT_KEYS)), None) is not None
 
 
 def _open_view(address: ObjectAddress, refresh: bool, progress: Progress | None) -> View:
     storage = _connect(address)
     view = look(storage).view if refresh else load_view(storage)
-    return view if view.is_made else gather(storage, progress)
+    return view if view.is_made else gather(storage, progress=progress)
 
 
 def _connect(address: ObjectAddress) -> Storage:

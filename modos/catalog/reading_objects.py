@@ -62,7 +62,7 @@ class Found:
                 document.tag or "",
             )
         except IntegrityError as error:
-            rows.add_problem(self.key, error.message)
+            rows.add_problem(self.key, f"damaged: {error.message}")
 
 
 def read_object(storage: Storage, key: str, tag: str = "") -> Found:
@@ -84,7 +84,7 @@ def read_object(storage: Storage, key: str, tag: str = "") -> Found:
         raise
     except ModosError as error:
         logger.warning("%s cannot be read: %s", key, error)
-        return Found(key, problem=error.message)
+        return Found(key, problem=f"{'damaged' if isinstance(error, IntegrityError) else 'unreadable'}: {error.message}")
     return Found(key, is_same=True) if document is known else Found(key, document)
 
 
@@ -115,7 +115,7 @@ def read_everything(
     progress
         Is told of each object.
     """
-    found = _read_walked(storage, tags, skip) if storage.has_paths else _read_listed(storage, tags, skip)
+    found = _read_walked(storage, tags, skip) if storage.has_paths else _read_listed(storage.for_many(), tags, skip)
     for one in found:
         if not is_plain(one.key):
             logger.warning("%s is left out: its name has control characters", escape_line(one.key))

@@ -94,14 +94,19 @@ def rebuild(storage: Storage, progress: Progress | None = None) -> Refreshed:
     start = load_view(storage)
     if not start.is_made:
         return _build_first(storage, start, progress)
+    changed = _read_changed(start, progress)
+    done = _commit(start, _frames_of(changed, start))
+    return Refreshed(done, len(changed), sum(bool(one.problem) for one in changed))
+
+
+def _read_changed(known: View, progress: Progress | None) -> list[Found]:
+    """Look at every object; returns those that have changed, and those that are gone."""
     looked, changed = set[str](), list[Found]()
-    for one in read_everything(storage, start.tags, progress=progress):
+    for one in read_everything(known.storage, known.tags, progress=progress):
         looked.add(one.key)
         if not one.is_same:
             changed.append(one)
-    changed += (Found(key) for key in start.tags.keys() - looked)
-    done = _commit(start, _frames_of(changed, start))
-    return Refreshed(done, len(changed), sum(bool(one.problem) for one in changed))
+    return changed + [Found(key) for key in known.tags.keys() - looked]
 
 
 def _build_first(storage: Storage, start: View, progress: Progress | None) -> Refreshed:
@@ -123,11 +128,17 @@ def _build_first(storage: Storage, start: View, progress: Progress | None) -> Re
     return Refreshed(view, count, unreadable)
 
 
-def gather(storage: Storage, progress: Progress | None = None) -> View:
-    """Read all objects where there is no catalogue; nothing is written."""
-    found = (one for one in read_everything(storage, {}, progress=progress) if not one.is_gone)
-    view = View(storage, None, b"", Frames.none().elements, Frames.none())
-    return view.updated(_frames_of(found, view))
+def gather(storage: Storage, known: View | None = None, progress: Progress | None = None) -> View:
+    """Look at every object where there is no catalogue; nothing is written.
+
+    Parameters
+    ----------
+    known
+        What was gathered before; what has not changed is not read again.
+    """
+    view = known or View(storage, None, b"", Frames.none().elements, Frames.none())
+    changed = [one for one in _read_changed(view, progress) if one.key in view.tags or not one.is_gone]
+    return view.updated(_frames_of(changed, view)) if changed else view
 
 
 def _commit(start: View, frames: Frames) -> View:

@@ -152,6 +152,12 @@ class View:
         """Tags of the root documents by the keys of the objects."""
         return _tags(self.elements)
 
+    def count_objects(self) -> int:
+        """Count the objects."""
+        import polars as pl
+
+        return int(self.elements.select(pl.col(OBJECT).n_unique()).collect().item())
+
     def count_base_rows(self) -> int:
         """Count the rows of the base."""
         import polars as pl

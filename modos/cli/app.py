@@ -25,6 +25,8 @@ _COMMANDS = {
     "upgrade": Listed("checks.upgrade", _OBJECTS),
     "pack": Listed("packs.pack", _OBJECTS),
     "unpack": Listed("packs.unpack", _OBJECTS),
+    "find": Listed("find.find", _OBJECTS),
+    "catalog": Listed("find.app", _OBJECTS, "The catalogue of many objects, kept beside them: refresh."),
     "remote": Listed("remote.app", _OBJECTS, "Objects on a server: list, upload, download."),
     "stream": Listed("stream.stream", _DATA),
     "coverage": Listed("stream.coverage", _DATA),

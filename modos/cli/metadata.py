@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modos.cli.completion import complete_object
+from modos.cli.find import WhereOption, open_place
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import say, show, show_json, show_rows
+from modos.cli.output import options, say, show, show_json, show_rows
 
 BaseUri = Annotated[
     str | None,
@@ -20,6 +21,9 @@ BaseUri = Annotated[
         help="Prefix of the elements' URIs, such as https://example.org/ex; by default the object's location.",
     ),
 ]
+if TYPE_CHECKING:
+    from modos.object.modo import MODO
+
 _MAX_QUERY = 1 << 20  # bytes
 
 
@@ -65,13 +69,14 @@ def query(
     sparql: Annotated[str, typer.Argument(metavar="SPARQL", help="The query, or @FILE; @- is stdin.")],
     format: Annotated[str, typer.Option("--format", "-O", help="tsv or json.")] = "tsv",
     base_uri: BaseUri = None,
+    where: WhereOption = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Query the metadata with SPARQL.
+    """Query the metadata of an object, or of all objects of a place, with SPARQL.
 
     modos query data/ex 'SELECT ?s WHERE { ?s a modos:Sample }'
 
-    modos query data/ex @query.rq --format json
+    modos query s3://my-bucket @query.rq --where "data_format = 'CRAM'" --format json
     """
     from modos.errors import InvalidInputError
     from modos.metadata.graph import select
@@ -80,11 +85,30 @@ def query(
         raise InvalidInputError(f"{format} is not a format of results", "there are tsv and json")
     if sparql.startswith("@"):
         sparql = _query_in(sparql[1:])
-    columns, rows = select(open_object(path).knowledge_graph(base_uri), sparql)
+    modo = None if where is not None else _open_if_object(path)
+    if modo is not None:
+        columns, rows = select(modo.knowledge_graph(base_uri), sparql)
+    elif base_uri is not None:
+        raise InvalidInputError(f"--base-uri is for one object, and {path} has several or none", "leave it out")
+    else:
+        columns, rows = open_place(path).answer(sparql, where)
     if json or format == "json":
         show_json(rows)
     else:
         show_rows([columns, *([_cell(row.get(c)) for c in columns] for row in rows)])
+
+
+def _open_if_object(path: str) -> MODO | None:
+    """Open an object; None for a folder, a bucket or a server, which has several."""
+    from modos.catalog.element_catalog import has_objects
+    from modos.errors import NotFoundError
+
+    try:
+        return open_object(path)
+    except NotFoundError:
+        if has_objects(path, **options.where):
+            return None
+        raise
 
 
 def _query_in(path: str) -> str:

@@ -215,6 +215,25 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
         yield _Shown(bar, bar.add_task(escape_line(title), total=total))
 
 
+@contextmanager
+def count_progress(title: str, noun: str) -> Iterator[Callable[[int], None] | None]:
+    """Give a counter of things on a terminal, with their number a second; None elsewhere."""
+    if options.quiet or not options.progress or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn(f"{{task.completed:,.0f}} {noun}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield _Shown(bar, bar.add_task(escape_line(title), total=None))
+
+
 class _Shown:
     """Task of a progress bar: called with the bytes that are done; `expect` tells it how many there will be."""
 

@@ -142,6 +142,20 @@ def _restore_rows(rows: list[dict[str, str | None]], document: bytes, format: st
     return Rows(rows, Result.parse(BytesIO(document), format=format))
 
 
+def merge_graphs(graphs: Iterable[Graph]) -> Graph:
+    """Return one graph of several."""
+    from rdflib import Graph
+
+    merged: Graph | None = None
+    for graph in graphs:
+        if merged is None:
+            merged = graph
+        else:
+            for triple in graph:
+                merged.add(triple)
+    return Graph() if merged is None else merged
+
+
 def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
     """Run a SPARQL query; returns the names of the columns, and a dict for each row.
 

@@ -212,6 +212,24 @@ def fetch_json(
     what: str = "a modos server",
 ) -> Any:
     """GET a JSON document of at most `limit` bytes, or POST one and get the answer; the same errors as `discover`, for `what`."""
+    body = fetch_bytes(url, params, token, post=post, limit=limit, deadline=deadline, what=what)
+    try:
+        return read_json(body)
+    except ValueError:
+        raise ProtocolError(f"{url} is not {what}: its answer is not JSON") from None
+
+
+def fetch_bytes(
+    url: str,
+    params: Mapping[str, str] | None = None,
+    token: str | None = None,
+    *,
+    post: Any = None,
+    limit: int = _MAX_LISTING,
+    deadline: float = _LISTING_DEADLINE,
+    what: str = "a modos server",
+) -> bytes:
+    """GET at most `limit` bytes, or POST JSON and get the answer; the same errors as `discover`, for `what`."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -238,10 +256,7 @@ def fetch_json(
         raise ProtocolError(f"{url} answers with more than {limit >> 20} MiB, which is too much for it")
     if status != 200:
         raise ProtocolError(f"{url} is not {what}: it answers HTTP {status}")
-    try:
-        return read_json(body)
-    except ValueError:
-        raise ProtocolError(f"{url} is not {what}: its answer is not JSON") from None
+    return body
 
 
 def _with_token(request: Any, token: str | None) -> Any:

@@ -19,7 +19,7 @@ from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosEr
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.object.document import ROOT_KEY
 from modos.reference.store import ReferenceStore
-from modos.server import codes, discovery, drs, files, htsget, listing, partial, refget
+from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
@@ -100,6 +100,7 @@ def create_app(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
     )
     app.include_router(listing.create_router(catalog, access, s3))
+    app.include_router(finding.create_router(catalog, access))
     app.include_router(htsget.create_router(catalog, access, public_url))
     app.include_router(partial.create_router(catalog, access))
     app.include_router(files.create_router(catalog, access))

@@ -132,6 +132,12 @@ class S3Storage(Uploads):
         above, _, key = self._prefix.rpartition("/")
         return S3Storage(self._bucket, above, self._filesystem, self._public_filesystem), key
 
+    def for_many(self) -> S3Storage:
+        """Return the same files, read more quickly; see `Storage.for_many`."""
+        from modos.storage.quick_s3 import QuickS3Storage
+
+        return QuickS3Storage.of(self)
+
     def stat(self, key: str) -> ObjectInfo:
         """Return size, tag and time of a file; see `Storage.stat`."""
         answer = self._call("head_object", key)
