@@ -79,6 +79,8 @@ def scan(
         partitions = split_large(files, catalogue.address_of, reading, partitions, split)
     plan = Plan.make(files, catalogue.address_of, reading, partitions)
     plan.problems = _find_problems(catalogue.elements)
+    if not len(plan):
+        logger.warning("no element of the catalogue has %s%s", kind, "" if where is None else f" where {where}")
     return plan
 
 
