@@ -37,6 +37,10 @@ FileArgument = Annotated[
         help="A file of an object, by its name or its element's id, or its URL on an htsget server (http://server/htsget/reads/ID).",
     ),
 ]
+OptionalFile = Annotated[
+    str | None,
+    typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file, help="As for `modos stream`; none with --cohort."),
+]
 RegionOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -145,7 +149,7 @@ def stream(
 
 
 def coverage(
-    file: FileArgument,
+    file: OptionalFile = None,
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     reference: ReferenceOption = None,
@@ -154,15 +158,54 @@ def coverage(
     sender: SenderOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
+    cohort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="All objects of a folder, s3://BUCKET[/PREFIX] or a modos server, in place of a file."
+        ),
+    ] = None,
+    genes: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="With --cohort: the exons of these genes, in place of regions.")
+    ] = None,
+    annotation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --genes: the annotation of the reference store that has the exons.")
+    ] = None,
+    min_depth: Annotated[
+        int, typer.Option("--min-depth", min=1, metavar="N", help="With --cohort: what each base should have.")
+    ] = 20,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="With --cohort: only files that fulfil this, as for `modos find`."),
+    ] = None,
 ) -> None:
     """Show the coverage of regions, or of all contigs, by the reads of a BAM or CRAM: a table, and on a terminal a picture.
 
-    The columns are those of samtools coverage.
+    The columns are those of samtools coverage. With --cohort: which exons of
+    genes, or regions, have bases below a depth, for each file of reads.
 
     modos coverage data/ex/demo1.cram
 
     modos coverage -r chr1:1-20,000 -r chr2 --json data/ex/demo1.cram
+
+    modos coverage --cohort s3://my-bucket --genes BRCA1,BRCA2 --annotation gencode.v47 --min-depth 20
     """
+    if cohort is not None:
+        from modos.cli.cohorts import show_panel
+
+        _check_together(cohort=True, file=file)
+        _check_together(cohort=True, sender=sender)
+        _check_together(cohort=True, reference=reference)
+        _check_together(cohort=True, passphrase_file=passphrase_file)
+        _check_together(genes=genes, region=region or regions_file)
+        show_panel(cohort, genes, _regions(region, regions_file), annotation, min_depth, where, secret_key, as_json, threads)
+        return
+    _check_only_with_cohort(genes=genes, annotation=annotation, where=where)
+    if file is None:
+        from modos.errors import InvalidInputError
+
+        raise InvalidInputError(
+            "neither a file nor a cohort is named", "write OBJECT/FILE, such as data/ex/demo1.cram, or --cohort PLACE"
+        )
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(None, None, None))
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
@@ -208,6 +251,15 @@ def _check_together(**given: object) -> None:
     names = [f"--{name.replace('_', '-').removesuffix('-only')}" for name, value in given.items() if value]
     if len(names) > 1:
         raise InvalidInputError(f"{' and '.join(names)} do not go together", "give one of them")
+
+
+def _check_only_with_cohort(**given: object) -> None:
+    """Refuse options that say something of a cohort where none is named."""
+    from modos.errors import InvalidInputError
+
+    names = [f"--{name}" for name, value in given.items() if value is not None]
+    if names:
+        raise InvalidInputError(f"{' and '.join(names)} goes with --cohort", "name a place with --cohort, or give -r")
 
 
 def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | None:

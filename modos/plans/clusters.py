@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import InvalidInputError, NotFoundError, ProtocolError
 from modos.plans.partition import Partition
 from modos.plans.running import Function, Outcome, attempt, raise_failures
+from modos.tables.arrow import load_pyarrow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -110,7 +111,7 @@ def _to_pandas(table: pyarrow.Table) -> Any:
 
 def _read_together(partitions: Sequence[Partition], schema: pyarrow.Schema) -> pyarrow.Table:
     """Read some partitions as one table; raise InvalidInputError where one has other columns, or of other types."""
-    import pyarrow as pa
+    pa = load_pyarrow()
 
     outcomes = [attempt(Partition.to_arrow, partition) for partition in partitions]
     tables = [outcome.result for outcome in outcomes if outcome.error is None]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.plans.partition import Partition
 from modos.plans.scanning import Catalogue, RegionsGiven, scan, settle_regions
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def track_matrix(
     )
     if not len(plan):
         raise NotFoundError(f"no object has the track {track}", "`select('Array')` of the catalogue shows what they have")
-    tables = plan.map(_read_row, client, workers=workers)
+    tables = plan.map(_Summarise(statistic), client, workers=workers)
     columns = [tables[at : at + len(given)] for at in range(0, len(tables), len(given))]
     names = _name_columns(
         [(file.object, file.element, file.samples) for file in (plan[at].file for at in range(0, len(plan), len(given)))]
@@ -85,8 +87,16 @@ def track_matrix(
     return pl.DataFrame(table | {name: pl.Series(values) for name, values in zip(names, columns)})
 
 
-def _read_row(partition: Any) -> Any:
-    return partition.to_arrow()[partition.reading.columns[0]][0].as_py()
+@dataclass(frozen=True)
+class _Summarise:
+    """Function that gives one statistic of a track in the region of a partition."""
+
+    statistic: str
+
+    def __call__(self, partition: Partition) -> float:
+        (region,) = partition.resolve() or ()
+        number: float = getattr(partition.open_track().summary(region), self.statistic)
+        return number
 
 
 def _name_columns(origins: list[tuple[str, str, tuple[str, ...]]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import InvalidInputError, did_you_mean, listing
 from modos.genomics.region import Region
 from modos.plans.partition import Partition, Reading
+from modos.tables.arrow import load_pyarrow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +71,7 @@ def make_empty_table(reading: Reading) -> pyarrow.Table:
 
 def _add_origin(table: pyarrow.Table, origin: Sequence[str | None]) -> pyarrow.Table:
     """Put the columns in front that say where the rows are from."""
-    import pyarrow as pa
+    pa = load_pyarrow()
 
     for place, (name, value) in enumerate(zip(OWN, origin)):
         column = pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
@@ -98,7 +99,7 @@ def list_header_samples(file: GenomicFile) -> list[str]:
 
 def _to_table(parts: Iterator[Columns], types: Mapping[str, str], columns: Sequence[str] | None) -> pyarrow.Table:
     """Make a table of its parts: for each column an array, or a value that all rows of the part have."""
-    import pyarrow as pa
+    pa = load_pyarrow()
 
     chosen = list(types) if columns is None or not types else list(columns)
     schema = pa.schema({name: types[name] for name in chosen})
@@ -109,7 +110,7 @@ def _to_table(parts: Iterator[Columns], types: Mapping[str, str], columns: Seque
 
 
 def _to_array(values: Any, type: str, rows: int) -> pyarrow.Array:
-    import pyarrow as pa
+    pa = load_pyarrow()
 
     return pa.repeat(pa.scalar(values, type), rows) if isinstance(values, str) else pa.array(values, type)
 

@@ -12,6 +12,7 @@ from modos.genomics.region import Region
 from modos.object.address import ObjectAddress
 from modos.plans.partition import Partition, Reading, Regions, ScannedFile, Version, locate_from_anywhere
 from modos.plans.running import Function, Outcome, choose_workers, raise_failures, run_in_threads
+from modos.tables.arrow import load_pyarrow
 
 if TYPE_CHECKING:
     import polars as pl
@@ -283,7 +284,7 @@ class Plan(Sequence[Partition]):
         PartitionError
             Some failed; `results` has the tables of the others.
         """
-        import pyarrow as pa
+        pa = load_pyarrow()
 
         tables = [table for table in self.map(Partition.to_arrow, client, workers=workers) if table is not None]
         if not tables:

@@ -39,7 +39,9 @@ def at_s3(place, stack):
 @pytest.fixture
 def served(place):
     """A server of which alice may read two of the objects, and root all."""
-    rules = Rules((Rule(frozenset({"user:alice"}), read=("s000", "s002")), Rule(frozenset({"user:root"}), read=("s000", "s001", "s002"))))
+    rules = Rules(
+        (Rule(frozenset({"user:alice"}), read=("s000", "s002")), Rule(frozenset({"user:root"}), read=("s000", "s001", "s002")))
+    )
     app = create_app(open_storage(place), access=Access({ALICE: "alice", ROOT: "root"}, rules))
     with BackgroundServer(app) as server:
         yield server.url
