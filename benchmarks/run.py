@@ -12,6 +12,7 @@ import codes
 import encryption
 import metadata
 import packing
+import plans
 import references
 import regions
 import stack
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "references": references.main,
     "codes": codes.main,
     "packing": packing.main,
+    "plans": plans.main,
     "stack": stack.main,
 }
 

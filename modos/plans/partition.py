@@ -110,7 +110,7 @@ class ScannedFile:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the partitions of a plan are read.
+    """Options by which the partitions of a plan are read.
 
     Parameters
     ----------

@@ -164,7 +164,7 @@ def _iter_values(partition: Partition) -> Iterator[Columns]:
 
 
 def find_runs(values: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the runs of equal values: starts and ends, int64, 0-based and half-open from `start` on, and the value of each."""
+    """Find the runs of equal values: arrays of shape (runs,): starts and ends, int64, 0-based half-open, and values."""
     import numpy as np
 
     before, after = values[:-1], values[1:]

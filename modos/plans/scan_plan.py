@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 GROUP = 8 << 20  # bytes of small partitions that are sent to a cluster together
 _MOST_TOGETHER = 64  # partitions of a group
-_GROUPS_OF_WORKER = 4  # at least, so that none waits for the others for long
+_GROUPS_OF_WORKER = 32  # at least, so that none waits for the others for long
 _SHOWN = 10
 
 
 class Skipped(NamedTuple):
-    """What was left out, a partition with its regions or an object, and why."""
+    """Partition, or object, that was left out, and why."""
 
     name: str
     reason: str

@@ -36,7 +36,7 @@ RegionsGiven = RegionLike | os.PathLike[str] | Iterable[RegionLike] | None
 
 
 class Catalogue(Protocol):
-    """What a plan is made from: a table of the elements of many objects."""
+    """Table of the elements of many objects, which a plan is made from."""
 
     @property
     def elements(self) -> pl.LazyFrame:
@@ -46,7 +46,9 @@ class Catalogue(Protocol):
     def digests(self) -> pl.LazyFrame:
         """Digests of data, by object and element."""
 
-    def select(self, class_name: str | None = None, where: str | None = None) -> pl.DataFrame:
+    def select(
+        self, class_name: str | None = None, where: str | None = None, *, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Return the rows of a class that meet a condition."""
 
     def address_of(self, object_key: str) -> ObjectAddress:
@@ -155,11 +157,11 @@ def find_files(catalogue: Catalogue, kind: str, where: str | None) -> pl.DataFra
     """
     import polars as pl
 
-    rows = catalogue.select(None, where).lazy()
+    own = ["object", "element", "data_path", "data_size", "revision", "tag", "has_sample"]
+    rows = catalogue.select(None, where, columns=[*own, "class", "data_format", "zarr_kind"]).lazy()
     wanted = pl.col("data_format").is_in(FORMATS[kind]) & pl.col("data_path").is_not_null()
     if kind == "tracks":
         wanted &= (pl.col("class") == "Array") & pl.col("zarr_kind").is_null()
-    own = ["object", "element", "data_path", "data_size", "revision", "tag", "has_sample"]
     files = rows.filter(wanted).select(own).with_row_index("number")
     digests = catalogue.digests.select("object", "element", *_DIGESTS)
     names = _name_samples(files, catalogue)

@@ -125,7 +125,7 @@ def test_what_is_left_out_is_none_and_told(catalog, caplog):
 
 
 def test_groups_are_bounded_by_bytes_number_and_workers(catalog):
-    plan = catalog.scan("coverage", [f"chr1:{at}-{at + 1}" for at in range(1, 101)])
+    plan = catalog.scan("coverage", [f"chr1:{at}-{at + 1}" for at in range(1, 401)])
     cost = plan[0].cost
     assert [len(group) for group in plan.groups(3 * cost)] != [] and max(len(g) for g in plan.groups(3 * cost)) <= 4
     assert max(len(group) for group in plan.groups()) == 64
