@@ -29,7 +29,7 @@ from modos.storage.processes import forking
 from modos.storage.verified import PartRecord, VerifiedFiles
 
 if TYPE_CHECKING:
-    from modos.catalog.view import View
+    from modos.catalog.catalog_view import View
     from modos.trees.manifest import Manifest
 
 _WORKERS = 16

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.catalog.catalog_view import load_view
 from modos.catalog.conditions_on_elements import select_elements
 from modos.catalog.element_rows import ELEMENT, OBJECT
 from modos.catalog.kept_catalog import iter_metadata
 from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
 from modos.catalog.served_tables import ServedTables, is_server
-from modos.catalog.view import load_view
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ROOT_KEYS
 from modos.object.address import ObjectAddress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-    from modos.catalog.view import View
+    from modos.catalog.catalog_view import View
     from modos.metadata.graph import Rows
     from modos.object.modo import MODO
     from modos.object.notebook import ElementView

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from modos.catalog.catalog_view import View, load_view
 from modos.catalog.element_rows import ELEMENT, OBJECT, group_by_object, to_metadata
 from modos.catalog.refreshing import fold, gather, look
 from modos.catalog.served_tables import ServedTables
-from modos.catalog.view import View, load_view
 from modos.errors import AccessError, ModosError
 from modos.storage import Storage
 from modos.storage.processes import forking

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """What was found at a key: a document, or why it cannot be read; neither where there is no object.
+    """Result of reading a key: a document, or why it cannot be read; neither where there is no object.
 
     Parameters
     ----------
@@ -131,15 +131,14 @@ def _read_walked(storage: Storage, tags: Mapping[str, str], skip: Container[str]
 
 
 def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]) -> Iterator[Found]:
-    if ZARR in storage.list_folders():
+    folders = storage.list_folders()
+    if ZARR in folders:
         yield read_object(storage, "", tags.get("", ""))
         return
-    level = [""]
+    listed = iter([folders])
     for _ in range(_DEPTH):
-        below: list[str] = []
-        for folders in fetch_ahead(lambda key, _: storage.list_folders(key), level, _WORKERS):
-            below += (key for key in folders if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip)
-        level = []
+        below = [key for keys in listed for key in keys if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip]
+        level = list[str]()
         for one in read_objects(storage, below, tags):
             if one.is_gone:
                 level.append(one.key)
@@ -147,3 +146,4 @@ def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]
                 yield one
         if not level:
             return
+        listed = fetch_ahead(lambda key, _: storage.list_folders(key), level, _WORKERS)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modos.catalog.building import Building
+from modos.catalog.catalog_view import Frames, View, load_view
 from modos.catalog.element_rows import OBJECT, Rows
+from modos.catalog.first_parts import Building
 from modos.catalog.reading_objects import Found, read_everything, read_objects
 from modos.catalog.snapshots import Head, drop_orphans, drop_tables, replace_head, write_snapshot
-from modos.catalog.view import Frames, View, load_view
 from modos.errors import ConflictError
 from modos.object.announcing import list_announcements
 from modos.storage import Storage

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from modos.catalog.catalog_view import View
 from modos.catalog.conditions_on_elements import select_elements
 from modos.catalog.element_rows import ELEMENT, OBJECT
 from modos.catalog.snapshots import to_parquet
-from modos.catalog.view import View
 from modos.errors import InvalidInputError
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Head:
-    """What counts: a base, and what changed since; without a base, a first one is being made.
+    """Head of a catalogue: the base that counts, and what changed since; without a base, a first one is being made.
 
     Parameters
     ----------

@@ -13,8 +13,6 @@ import typer
 from modos.cli.output import count, count_progress, options, say, show, show_json, show_rows
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from modos.catalog.element_catalog import ElementCatalog
 
 app = typer.Typer()
@@ -126,7 +124,7 @@ def _cell(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _write_csv(rows: pl.DataFrame) -> str:
+def _write_csv(rows: Any) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows.columns)
@@ -134,7 +132,7 @@ def _write_csv(rows: pl.DataFrame) -> str:
     return text.getvalue()
 
 
-def _write_parquet(rows: pl.DataFrame, target: Path) -> None:
+def _write_parquet(rows: Any, target: Path) -> None:
     from modos.catalog.snapshots import to_parquet
     from modos.errors import AccessError
     from modos.storage import open_storage
@@ -164,4 +162,5 @@ def refresh(
         done = refresh_catalog(place, **options.where, full=full, progress=advance)
     rows = done.view.count_objects()
     unreadable = f", {count(done.unreadable, 'object')} of which cannot be read" if done.unreadable else ""
-    say(f"the catalogue of {place} has {count(rows, 'object')}: {done.changed:,} were read anew{unreadable}")
+    read = f"{done.changed:,} {'was' if done.changed == 1 else 'were'} read anew"
+    say(f"the catalogue of {place} has {count(rows, 'object')}: {read}{unreadable}")

@@ -101,10 +101,11 @@ def query(
 def _open_if_object(path: str) -> MODO | None:
     """Open an object; None for a folder, a bucket or a server, which has several."""
     from modos.catalog.element_catalog import has_objects
+    from modos.catalog.served_tables import is_server
     from modos.errors import NotFoundError
 
     try:
-        return open_object(path)
+        return None if is_server(path) else open_object(path)
     except NotFoundError:
         if has_objects(path, **options.where):
             return None

@@ -62,6 +62,7 @@ OTHERS = {
 
 # Commands that change or make something, or write data of a form of their own.
 WRITING = {
+    "catalog refresh",
     "enrich",
     "convert",
     "pack",

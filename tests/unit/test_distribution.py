@@ -31,7 +31,9 @@ TEXTS = [
     *(ROOT / "deploy").rglob("*.md"),
 ]
 BRINGS = {
+    "duckdb": "sql",
     "h5py": "genomedata",
+    "obstore": "many",
     "matplotlib": "plot",
     "anndata": "singlecell",
     "mudata": "singlecell",

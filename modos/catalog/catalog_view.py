@@ -54,8 +54,8 @@ class Frames:
 
     def updated(self, new: Frames) -> Frames:
         """Return the rows with those of some objects replaced."""
-        if new.elements.is_empty():
-            return self
+        if new.elements.is_empty() or self.elements.is_empty():
+            return self if new.elements.is_empty() else new
         objects = new.objects
         return Frames(
             _sorted(_update(self.elements.lazy(), new.elements.lazy(), objects)),
@@ -174,7 +174,8 @@ class View:
         for key in failed.keys() - set(elements[OBJECT]):
             new.add_problem(key, failed[key])
         problem = pl.when(pl.col(ELEMENT) == "").then(pl.col(OBJECT).replace_strict(failed, default=None, return_dtype=pl.String))
-        old = elements.with_columns(problem=problem)
+        tag = pl.when(pl.col(ELEMENT) != "").then(pl.col("tag"))  # without it the object is read again the next time
+        old = elements.with_columns(problem=problem, tag=tag)
         return Frames(old, self.digests.filter(of_failed).collect()).updated(Frames(*new.to_frames()))
 
     def updated(self, new: Frames, seen: frozenset[str] = frozenset()) -> View:

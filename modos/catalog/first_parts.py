@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+from modos.catalog.catalog_view import Frames
 from modos.catalog.element_rows import OBJECT, Rows
 from modos.catalog.reading_objects import Found
 from modos.catalog.snapshots import DIGESTS, ELEMENTS, OLD, to_parquet
-from modos.catalog.view import Frames
 from modos.object.announcing import CATALOG_FOLDER
 from modos.storage import Storage
 
@@ -60,8 +60,10 @@ class Building:
         import polars as pl
 
         parts = [*self._frames, Frames(*self._rows.to_frames())]
-        elements, digests = pl.concat([one.elements for one in parts]), pl.concat([one.digests for one in parts])
-        return Frames(elements.sort(OBJECT, maintain_order=True), digests.sort(OBJECT, maintain_order=True))
+        self._frames, self._rows = [], Rows()  # each table is there once
+        tables = [pl.concat([getattr(one, name) for one in parts], rechunk=False) for name in (ELEMENTS, DIGESTS)]
+        del parts
+        return Frames(*(tables.pop(0).sort(OBJECT, maintain_order=True) for _ in (ELEMENTS, DIGESTS)))
 
     def remove(self) -> None:
         """Remove the parts."""
