@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from modos.errors import ConflictError, InvalidInputError
@@ -10,7 +11,7 @@ from modos.tables import arrow
 from modos.tables.bam_records import FIELDS, BamRecords
 from modos.tables.bam_tags import decode_tag, find_tags
 from modos.tables.choosing import choose_of_reads
-from modos.tables.column_kinds import cast_column
+from modos.tables.column_kinds import cast_column, is_text
 from modos.tables.ragged import Block
 
 _ONE_BASED = {b"coordinates": b"1-based, inclusive"}
@@ -121,14 +122,13 @@ class ReadBatches:
 
 
 def _cast_tag(name: str, kind: str, column: Any, wanted: str) -> Any:
-    if kind != wanted and (wanted, kind) not in _FITTING and wanted not in ("text", "texts"):
-        raise InvalidInputError(
-            f"the tag {name} is {kind} in some reads, and not {wanted}", f"name it with its type: {name}:Z is text"
-        )
-    return cast_column(column, kind, wanted)
-
-
-_FITTING = {("double", "integer"), ("double", "real"), ("doubles", "integers"), ("doubles", "reals")}
+    pa = arrow.load_pyarrow()
+    if is_text(wanted) or not is_text(kind):
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a number that would not stay the same
+            return cast_column(column, kind, wanted)
+    raise InvalidInputError(
+        f"the tag {name} is {kind} in some reads, and not {wanted}", f"name it with its type: {name}:Z has all values as text"
+    )
 
 
 def _field_type(name: str) -> Any:

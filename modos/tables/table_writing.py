@@ -19,16 +19,10 @@ from typing import Any, BinaryIO
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.tables import arrow
 
-FORMATS = {"arrow": (".arrow", ".arrows", ".feather"), "parquet": (".parquet",), "tsv": (".tsv",)}
 _CUT = b"\xff\xff\xff\xff\x10\x00\x00\x00"  # the begin of a message without the message: Arrow, "Encapsulated message format"
 _ROW_GROUP = 1 << 17  # rows
 _ROW_GROUP_BYTES = 64 << 20
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
-
-
-def format_named(name: str) -> str | None:
-    """Return the format that a file's name says, or None."""
-    return next((format for format, endings in FORMATS.items() if name.lower().endswith(endings)), None)
 
 
 def write_table(table: arrow.ArrowTable, format: str, file: BinaryIO, *, is_stream: bool = True) -> None:
