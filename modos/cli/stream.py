@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.completion import complete_file, complete_region
-from modos.cli.output import options, progress, show, show_json, show_rows, translate_closed_pipe
+from modos.cli.output import options, progress, show, show_json, show_rows, text_file, translate_closed_pipe
 from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def stream(
             "--output-format",
             "-O",
             metavar="FORMAT",
-            help="sam, bam, cram, vcf or bcf; by default from the ending of FILE, or the file's own; vcf for a VCF Zarr.",
+            help="sam, bam, cram, vcf or bcf, or a table: arrow, parquet or tsv; by default from the ending of FILE, or the "
+            "file's own; vcf for a VCF Zarr.",
         ),
     ] = None,
     reference: ReferenceOption = None,
@@ -111,6 +112,14 @@ def stream(
     ] = None,
     tags: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
     notags: Annotated[str | None, typer.Option(metavar="NAMES", help="All tags of reads but these.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Only these columns of a table: fields (qname,pos or chrom,pos), tags (NM), INFO/KEY, FORMAT/KEY.",
+        ),
+    ] = None,
+    sample_rows: Annotated[bool, typer.Option("--sample-rows", help="A row of a table for each sample of a variant.")] = False,
 ) -> None:
     """Stream a file, or exactly the records of some regions, ready for samtools and bcftools.
 
@@ -120,6 +129,7 @@ def stream(
     """
     from modos.errors import InvalidInputError
     from modos.formats import is_tree_path
+    from modos.tables.table_formats import format_of_table
 
     if as_json and not count:
         raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
@@ -128,12 +138,19 @@ def stream(
     _check_together(raw=raw, count=count, samples=samples)
     for name, names in (("fields", fields), ("tags", tags), ("notags", notags)):
         _check_together(raw=raw, **{name: names is not None})
+    table = None if count or header or raw else format_of_table(output_format, output)
+    if table is None and (columns is not None or sample_rows):
+        raise InvalidInputError("--columns and --sample-rows are for tables", "write one with -O arrow, -O parquet or -O tsv")
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(fields, tags, notags))
     if count:
         with progress("counting", None if regions else genomic.size) as advance:
             number = genomic.report_to(advance).count(regions)
         show_json({"file": genomic.name, "records": number}) if as_json else show(str(number))
+        return
+    if table:
+        with progress("streaming", None if regions else genomic.size) as advance:
+            _write_table(genomic.report_to(advance), table, output, regions, columns, wanted, sample_rows)
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header or is_tree_path(genomic.name) else None
     target = None if raw else _output_format(genomic, output, output_format, text)
@@ -146,6 +163,28 @@ def stream(
                 genomic.report_to(advance).write_raw(descriptor, regions)
             else:
                 genomic.report_to(advance).write(descriptor, regions, target, wanted, threads=threads)
+
+
+def _write_table(
+    genomic: GenomicFile,
+    format: str,
+    output: str,
+    regions: list[RegionLike] | None,
+    columns: str | None,
+    samples: list[str] | None,
+    sample_rows: bool,
+) -> None:
+    from modos.tables.record_tables import RecordTable
+    from modos.tables.table_formats import is_stream
+    from modos.tables.table_writing import write_table
+
+    table = RecordTable(genomic, regions, columns, samples=samples, sample_rows=sample_rows)
+    with _open_output(output, binary=format != "tsv") as descriptor, translate_closed_pipe():
+        if output == "-" and format == "tsv":
+            write_table(table, format, text_file())
+            return
+        with open(descriptor, "wb", closefd=False) as file:
+            write_table(table, format, file, is_stream=is_stream(output))
 
 
 def coverage(
@@ -341,7 +380,7 @@ def _open_output(output: str, *, binary: bool) -> Iterator[int]:
         if binary and sys.stdout.isatty():
             raise InvalidInputError(
                 "these are binary data, not for a terminal",
-                "pipe them into samtools or bcftools, write a file with -o, or text with -O sam or -O vcf",
+                "pipe them into samtools or bcftools, write a file with -o, or text with -O sam, -O vcf or -O tsv",
             )
         with _tell_failures("stdout"):
             yield sys.stdout.fileno()

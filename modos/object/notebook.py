@@ -15,14 +15,11 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     import numpy as np
-    from pandas import DataFrame as PandasFrame
-    from polars import DataFrame
-    from pyarrow import RecordBatchReader, Table
 
     from modos.encryption.keys import SecretKey
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
-    from modos.tables.arrow import ArrowTable
+    from modos.tables.arrow import ArrowTable, DataFrame, PandasFrame, RecordBatchReader, Table
     from modos.trees.tree_opening import AnnData, Dataset, MuData, SpatialData
     from modos.trees.tree_store import TreeStore
 
@@ -210,8 +207,7 @@ class ElementView(Mapping[str, Any]):
         """Read exactly the records of some regions as a polars.DataFrame; options and errors as of `to_arrow`."""
         from modos.tables.arrow import convert_to_polars
 
-        frame: DataFrame = convert_to_polars(self.to_arrow(region, columns, **options))
-        return frame
+        return convert_to_polars(self.to_arrow(region, columns, **options))
 
     def to_pandas(self, region: RegionsLike = None, columns: Iterable[str] | str | None = None, **options: Any) -> PandasFrame:
         """Read exactly the records of some regions as a pandas.DataFrame; options and errors as of `to_arrow`."""

@@ -1,17 +1,27 @@
-"""Make Arrow arrays of what was found in bytes; the door to pyarrow (extra `tables`)."""
+"""Make Arrow arrays and tables, by pyarrow (extra `tables`)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.tables.ragged import Bytes, Ints, join_slices, to_offsets
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+    DataFrame: TypeAlias = polars.DataFrame
+    PandasFrame: TypeAlias = pandas.DataFrame
+    RecordBatchReader: TypeAlias = pyarrow.RecordBatchReader
+    Table: TypeAlias = pyarrow.Table
 
 
 def load_pyarrow() -> Any:
@@ -35,26 +45,28 @@ class ArrowTable(ABC):
             The data are not complete, or damaged; also while iterating.
         """
 
-    def read(self) -> Any:
+    def read(self) -> Table:
         """Read all as a pyarrow.Table; the same errors, and no shorter table."""
         schema, batches = self.open()
         return load_pyarrow().Table.from_batches(list(batches), schema)
 
 
-def make_reader(table: ArrowTable) -> Any:
+def make_reader(table: ArrowTable) -> RecordBatchReader:
     """Make a pyarrow.RecordBatchReader of a table; what fails while it is read is raised as it is."""
     schema, batches = table.open()
     return load_pyarrow().RecordBatchReader.from_batches(schema, batches)
 
 
-def convert_to_polars(table: Any) -> Any:
+def convert_to_polars(table: Table) -> DataFrame:
     """Convert a pyarrow.Table to a polars.DataFrame."""
     import polars as pl
 
-    return pl.from_arrow(table)
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
-def convert_to_pandas(table: Any) -> Any:
+def convert_to_pandas(table: Table) -> PandasFrame:
     """Convert a pyarrow.Table to a pandas.DataFrame; raise InvalidInputError where pandas is not installed."""
     try:
         import_module("pandas")
@@ -64,7 +76,7 @@ def convert_to_pandas(table: Any) -> Any:
 
 
 def type_of(kind: str) -> Any:
-    """Return the Arrow type of a kind of columns; see `modos.tables.kinds`."""
+    """Return the Arrow type of a kind of columns; see `modos.tables.column_kinds`."""
     pa = load_pyarrow()
     single = {
         "integer": pa.int64(),
@@ -151,6 +163,11 @@ def make_nulls(count: int, kind: str) -> Any:
     return load_pyarrow().nulls(count, type_of(kind))
 
 
+def make_empty(count: int, kind: str) -> Any:
+    """Make an array of empty texts or lists."""
+    return load_pyarrow().array(["" if kind == "text" else []] * count, type_of(kind))
+
+
 def spread(parts: list[tuple[Any, Ints]], count: int) -> Any:
     """Put values where their numbers say, among `count` that are null elsewhere.
 
@@ -167,3 +184,14 @@ def spread(parts: list[tuple[Any, Ints]], count: int) -> Any:
     order = np.full(count, -1)
     order[rows] = np.arange(len(rows))
     return values.take(pa.array(order, mask=order < 0))
+
+
+def convert_from_polars(frame: DataFrame) -> Table:
+    """Convert a polars.DataFrame to a pyarrow.Table, with texts of the plain kind."""
+    pa = load_pyarrow()
+    table = pa.table(frame)
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(plain))

@@ -8,7 +8,7 @@ it is not known.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from modos.errors import IntegrityError
 from modos.storage.processes.forking import cached_property
 from modos.tables import arrow
-from modos.tables.ragged import PADDING, Bytes, Ints, join_slices, view_at
+from modos.tables.ragged import Block, Bytes, Ints, join_slices, view_at
 
 FIELDS = ("qname", "flag", "rname", "pos", "mapq", "cigar", "rnext", "pnext", "tlen", "seq", "qual", "end")
 
@@ -47,14 +47,12 @@ _length = struct.Struct("<I").unpack_from
 
 
 class BamRecords:
-    """Some whole records of a BAM that follow each other.
+    """Some records of a BAM.
 
     Parameters
     ----------
-    data
-        The records, in the bytes that a BAM has before it is compressed.
-    starts
-        Where each starts.
+    block
+        They, in the bytes that a BAM has before it is compressed.
     contigs
         Names of the contigs, by their number: an Arrow array of strings.
 
@@ -64,9 +62,8 @@ class BamRecords:
         A record is damaged; also as columns are made.
     """
 
-    def __init__(self, data: bytes, starts: Sequence[int], contigs: Any):
-        self.starts = np.array(starts, np.int64)
-        self.data = data + bytes(PADDING)
+    def __init__(self, block: Block, contigs: Any):
+        self.data, self.starts = block.data, block.bounds[:-1]
         self._contigs = contigs
         fixed = view_at(self.data, f"V{_FIXED.itemsize}", self.starts).view(_FIXED)
         self._fixed = {name: fixed[name] for name in _FIXED.names or ()}
@@ -76,7 +73,12 @@ class BamRecords:
         self._lengths: Ints = self._fixed["bases"].astype(np.int64)
         self._qualities: Ints = self._bases + (self._lengths + 1 >> 1)
         self.tags: Ints = self._qualities + self._lengths
-        if (self._lengths < 0).any() or (self._fixed["name"] == 0).any() or (self.tags > self.ends).any():
+        if (
+            (self.ends != block.bounds[1:]).any()
+            or (self._lengths < 0).any()
+            or (self._fixed["name"] == 0).any()
+            or (self.tags > self.ends).any()
+        ):
             raise damage_error()
 
     def __len__(self) -> int:
@@ -88,7 +90,7 @@ class BamRecords:
 
     @cached_property
     def hidden_cigars(self) -> npt.NDArray[np.intp]:
-        """The numbers of the reads whose CIGAR is in their tag CG, if they have it: more than 65,535 operations."""
+        """The numbers of the reads whose CIGAR is in their tag CG, as it has more than 65,535 operations: shape (n,), int64."""
         (twos,) = np.nonzero(self._fixed["ops"] == 2)
         first, second = (view_at(self.data, "<u4", self._cigars[twos] + at) for at in (0, 4))
         is_hidden = (first == (self._lengths[twos] << 4 | _CLIPPED)) & (second & 15 == _SKIPPED)

@@ -1,7 +1,7 @@
 """Decode the tags of BAM records into Arrow arrays (SAMv1 section 4.2.4).
 
 All records go on to their next tag at once. The kind of a column is one for all
-values that it has, whatever types they are stored in: see `modos.tables.kinds`.
+values that it has, whatever types they are stored in: see `modos.tables.column_kinds`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from modos.errors import IntegrityError
 from modos.tables import arrow
 from modos.tables.bam_records import BamRecords, damage_error
-from modos.tables.kinds import KINDS, cast_column, join_kinds
+from modos.tables.column_kinds import KINDS, cast_column, join_kinds
 from modos.tables.ragged import Ints, find_byte, join_slices, number_within, view_at
 
 _NUMBERS = {ord(code): kind for code, kind in zip("cCsSiIfd", ("i1", "u1", "<i2", "<u2", "<i4", "<u4", "<f4", "<f8"))}

@@ -5,7 +5,7 @@ All records go on to their next value at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ from modos.storage.processes.forking import cached_property
 from modos.tables import arrow
 from modos.tables.bcf_values import SIZES, TEXT, Values, decode_genotypes, decode_values
 from modos.tables.cells import Cells
+from modos.tables.column_kinds import is_list
 from modos.tables.declared import Declarations
-from modos.tables.ragged import PADDING, Ints, view_at
+from modos.tables.ragged import Block, Ints, view_at
 
 _FIXED = np.dtype(
     [
@@ -57,14 +58,12 @@ class _Field(NamedTuple):
 
 
 class BcfRecords:
-    """Some whole records of a BCF that follow each other.
+    """Some records of a BCF.
 
     Parameters
     ----------
-    data
-        The records, in the bytes that a BCF has before it is compressed.
-    starts
-        Where each starts.
+    block
+        They, in the bytes that a BCF has before it is compressed.
     declared
         What the header declares.
     contigs
@@ -76,17 +75,20 @@ class BcfRecords:
         A record is damaged; also as columns are made.
     """
 
-    def __init__(self, data: bytes, starts: Sequence[int], declared: Declarations, contigs: Mapping[str, int]):
-        self.data = data + bytes(PADDING)
+    def __init__(self, block: Block, declared: Declarations, contigs: Mapping[str, int]):
+        self.data, begins = block.data, block.bounds[:-1]
         self._declared, self._contigs = declared, contigs
-        begins = np.array(starts, np.int64)
         fixed = view_at(self.data, f"V{_FIXED.itemsize}", begins).view(_FIXED)
         self._fixed = {name: fixed[name].astype(np.int64) for name in _FIXED.names or ()}
         self._places: Ints = begins + _FIXED.itemsize
         self._middles: Ints = begins + 8 + self._fixed["shared"]
         self._ends: Ints = self._middles + self._fixed["own"]
         self._samples = len(declared.samples)
-        if (self._middles < self._places).any() or (self._fixed["samples"] & 0xFFFFFF > self._samples).any():
+        if (
+            (self._ends != block.bounds[1:]).any()
+            or (self._middles < self._places).any()
+            or (self._fixed["samples"] & 0xFFFFFF > self._samples).any()
+        ):
             raise _damage_error()
 
     def __len__(self) -> int:
@@ -130,9 +132,10 @@ class BcfRecords:
         return arrow.make_lists(texts, np.bincount(rows[is_other], minlength=len(self)))
 
     def _decode_filter(self) -> Any:
-        typed = self._head[1]
-        values = decode_values(self.data, Values(typed.types, typed.counts, typed.places), "integers", "FILTER")
-        return arrow.make_lists(self._name_strings(values.flatten()), typed.counts, typed.counts == 0)
+        field = _Field(np.arange(len(self)), *self._head[1])
+        numbers = self._decode_field(field, "integers", "FILTER")
+        counts = np.where(field.types == 0, 0, field.counts)
+        return arrow.make_lists(self._name_strings(numbers.flatten()), counts, counts == 0)
 
     def _name_strings(self, numbers: Any) -> Any:
         """Look names of filters up by their numbers."""
@@ -249,12 +252,19 @@ class BcfRecords:
         if field is None:
             return arrow.make_nulls(len(self), kind)
         _check_once(field, f"INFO/{key}")
+        return self._decode_field(field, kind, f"INFO/{key}")
+
+    def _decode_field(self, field: _Field, kind: str, name: str) -> Any:
+        """Decode values of records; a key without any is an empty text or list."""
         parts = []
-        for type in np.unique(field.types).tolist():
-            these = field.types == type
+        is_empty = field.counts == 0
+        if is_empty.any() and (kind == "text" or is_list(kind)):
+            parts.append((arrow.make_empty(int(is_empty.sum()), kind), field.rows[is_empty]))
+        for type in np.unique(field.types[~is_empty]).tolist():
+            these = ~is_empty & (field.types == type)
             values = Values(field.types[these], field.counts[these], field.places[these])
-            parts.append((decode_values(self.data, values, kind, f"INFO/{key}"), field.rows[these]))
-        return arrow.spread(parts, len(self))
+            parts.append((decode_values(self.data, values, kind, name), field.rows[these]))
+        return arrow.spread(parts, len(self)) if parts else arrow.make_nulls(len(self), kind)
 
     def decode_format(self, key: str, kind: str, samples: npt.NDArray[np.int64], *, by_record: bool) -> Any:
         """Decode a key of FORMAT into an array of a kind, shape (samples x records,), or (records x samples,) if `by_record`."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from modos.errors import IntegrityError
 from modos.tables import arrow
 from modos.tables.cells import Cells, decode_cells
-from modos.tables.kinds import is_list, kind_of_values
+from modos.tables.column_kinds import is_list, kind_of_values
 from modos.tables.ragged import Ints, join_slices, number_within
 
 TEXT, _REAL = 7, 5

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from modos.errors import IntegrityError
 from modos.tables import arrow
-from modos.tables.kinds import is_list, kind_of_values
+from modos.tables.column_kinds import is_list, kind_of_values
 from modos.tables.ragged import PADDING, Ints, find_byte, join_slices, number_within, view_at
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -31,7 +31,7 @@ class Cells(NamedTuple):
 
     @property
     def is_missing(self) -> npt.NDArray[np.bool_]:
-        """Which are not there, or `.`."""
+        """Which are not there, or `.`: shape (n,), bool."""
         is_dot: npt.NDArray[np.bool_] = (self.lengths == 1) & (view_at(self.data, "u1", self.starts) == ord("."))
         return is_dot | (self.lengths < 0)
 
@@ -73,7 +73,7 @@ def decode_cells(cells: Cells, kind: str, name: str) -> Any:
     """
     if is_list(kind):
         missing = cells.is_missing
-        parts, counts = cells._replace(lengths=np.where(missing, -1, cells.lengths)).compact().split(",")
+        parts, counts = cells._replace(lengths=np.where(missing | (cells.lengths == 0), -1, cells.lengths)).compact().split(",")
         return arrow.make_lists(decode_cells(parts, kind_of_values(kind), name), counts, missing)
     if kind != "text":
         empty = cells.lengths == 0
@@ -89,7 +89,7 @@ def _to_numbers(texts: Any, kind: str, name: str) -> Any:
         return texts.cast(arrow.type_of(kind))
     except pa.ArrowInvalid:
         pattern, number = (_INTEGER, int) if kind == "integer" else (_REAL, float)
-        for text in (text for text in texts.to_pylist() if text is not None and not pattern.fullmatch(text)):
+        for text in (text for text in texts.to_pylist() if text is not None and not pattern.fullmatch(text.strip(" "))):
             raise IntegrityError(
                 f"{name} is {text[:60]!r} in a record, which the header declares as one {kind} number",
                 f"leave the column out, or have its text: {name}:String",

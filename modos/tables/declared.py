@@ -1,4 +1,4 @@
-"""What the header of a VCF or BCF declares of INFO and FORMAT (VCFv4.5 section 1.4, BCFv2.2 section 6.2.1)."""
+"""Read what a VCF or BCF declares of INFO and FORMAT (VCFv4.5 section 1.4, BCFv2.2 section 6.2.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KINDS = {"Integer": "integer", "Float": "real", "Flag": "flag"}  # of others: t
 
 @dataclass(frozen=True)
 class Declarations:
-    """What a header declares.
+    """Declarations of a header.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ within it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,21 @@ Bytes = npt.NDArray[np.uint8]
 
 PADDING = 512
 _WIDE = PADDING  # bytes from which on a text is worth a slice of its own
+
+
+class Block(NamedTuple):
+    """Whole records that follow each other.
+
+    Parameters
+    ----------
+    data
+        Their bytes, and the padding.
+    bounds
+        Where each starts, and where the last one ends: shape (records + 1,).
+    """
+
+    data: bytes
+    bounds: Ints
 
 
 def view_at(data: bytes, dtype: str, places: Ints) -> npt.NDArray[Any]:
@@ -50,7 +65,7 @@ def join_slices(data: bytes, starts: Ints, lengths: Ints) -> Bytes:
 
 
 def to_offsets(lengths: Ints) -> npt.NDArray[np.int32]:
-    """Return where each of some texts begins when they follow each other, and where the last one ends: shape (n + 1,)."""
+    """Return where each of some texts begins when they follow each other, and where the last one ends: shape (n + 1,), int32."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from modos.errors import ConflictError, InvalidInputError
 from modos.tables import arrow
-from modos.tables.bam_records import FIELDS, BamRecords, damage_error
+from modos.tables.bam_records import FIELDS, BamRecords
 from modos.tables.bam_tags import decode_tag, find_tags
 from modos.tables.choosing import choose_of_reads
-from modos.tables.kinds import cast_column
+from modos.tables.column_kinds import cast_column, is_text
+from modos.tables.ragged import Block
 
 _ONE_BASED = {b"coordinates": b"1-based, inclusive"}
 Kinds = Mapping[str, str]
@@ -22,8 +24,6 @@ class ReadBatches:
 
     Parameters
     ----------
-    find_starts
-        Finds where the records of a run start, and where the last one ends.
     contigs
         Names of the contigs, by their number.
     columns
@@ -37,8 +37,7 @@ class ReadBatches:
 
     run_bytes = 4 << 20
 
-    def __init__(self, find_starts: Callable[[bytes], list[int]], contigs: Iterable[str], columns: Iterable[str] | str | None):
-        self._find_starts = find_starts
+    def __init__(self, contigs: Iterable[str], columns: Iterable[str] | str | None):
         self._contigs = arrow.load_pyarrow().array(list(contigs), "string")
         self._wanted = choose_of_reads(columns, FIELDS)
         self._fields = [column.name for column in self._wanted if column.section == "field"]
@@ -52,24 +51,18 @@ class ReadBatches:
             return None
         return {name: kind for name, kind in self._tags.items() if kind}
 
-    def decode(self, data: bytes) -> Decoded:
+    def decode(self, block: Block) -> Decoded:
         """Decode a run: the number of reads, the fields, and the tags with their kinds."""
-        records = self._read(data)
+        records = BamRecords(block, self._contigs)
         return len(records), records.decode(self._fields), self._decode_tags(records)
-
-    def _read(self, data: bytes) -> BamRecords:
-        *starts, end = self._find_starts(data)
-        if end != len(data):
-            raise damage_error()
-        return BamRecords(data, starts, self._contigs)
 
     def kinds_in(self, decoded: Decoded) -> dict[str, str]:
         """Return the kinds of the tags of a decoded run."""
         return {name: kind for name, (kind, _) in decoded[2].items()}
 
-    def find_kinds(self, data: bytes) -> dict[str, str]:
+    def find_kinds(self, block: Block) -> dict[str, str]:
         """Find the kinds of the tags of a run."""
-        return {name: kind for name, (kind, _) in self._decode_tags(self._read(data)).items()}
+        return {name: kind for name, (kind, _) in self._decode_tags(BamRecords(block, self._contigs)).items()}
 
     def _decode_tags(self, records: BamRecords) -> dict[str, tuple[str, Any]]:
         if not self._takes_all and not self._tags:
@@ -129,14 +122,13 @@ class ReadBatches:
 
 
 def _cast_tag(name: str, kind: str, column: Any, wanted: str) -> Any:
-    if kind != wanted and (wanted, kind) not in _FITTING and wanted not in ("text", "texts"):
-        raise InvalidInputError(
-            f"the tag {name} is {kind} in some reads, and not {wanted}", f"name it with its type: {name}:Z is text"
-        )
-    return cast_column(column, kind, wanted)
-
-
-_FITTING = {("double", "integer"), ("double", "real"), ("doubles", "integers"), ("doubles", "reals")}
+    pa = arrow.load_pyarrow()
+    if is_text(wanted) or not is_text(kind):
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a number that would not stay the same
+            return cast_column(column, kind, wanted)
+    raise InvalidInputError(
+        f"the tag {name} is {kind} in some reads, and not {wanted}", f"name it with its type: {name}:Z has all values as text"
+    )
 
 
 def _field_type(name: str) -> Any:

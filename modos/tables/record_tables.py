@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile, RegionsLike, slicing
@@ -25,8 +27,9 @@ from modos.genomics.writer import OutputFormat
 from modos.storage.prefetch import fetch_ahead
 from modos.tables import arrow
 from modos.tables.bcf_records import BcfRecords
+from modos.tables.column_kinds import join_kinds
 from modos.tables.declared import Declarations
-from modos.tables.kinds import join_kinds
+from modos.tables.ragged import PADDING, Block, Ints
 from modos.tables.read_batches import ReadBatches
 from modos.tables.variant_batches import VariantBatches
 from modos.tables.vcf_records import VcfRecords
@@ -36,7 +39,7 @@ _READ = 1 << 20  # bytes taken from a pipe at once
 
 
 class Batches(Protocol):
-    """What makes batches of runs of records."""
+    """Maker of batches of runs of records."""
 
     run_bytes: int
 
@@ -44,13 +47,13 @@ class Batches(Protocol):
     def known(self) -> dict[str, str] | None:
         """The kinds of columns that records could decide; None where only they say it."""
 
-    def decode(self, data: bytes) -> Any:
+    def decode(self, block: Block) -> Any:
         """Decode a run."""
 
     def kinds_in(self, decoded: Any) -> dict[str, str]:
         """Return the kinds of columns that a decoded run has said."""
 
-    def find_kinds(self, data: bytes) -> dict[str, str]:
+    def find_kinds(self, block: Block) -> dict[str, str]:
         """Find the same in a run, without decoding more than that takes."""
 
     def settle(self, kinds: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +112,7 @@ class RecordTable(arrow.ArrowTable):
         if file.format.kind == "reads" and (self._samples is not None or sample_rows):
             raise InvalidInputError(f"{file.name} has reads: samples are for VCF and BCF")
         self._sample_rows = sample_rows
-        self._first: tuple[Batches, Iterator[Run]] | None = self._open()
+        self._first: tuple[Batches, Iterator[Block]] | None = self._open()
 
     def read(self) -> Any:
         """Read all as a pyarrow.Table.
@@ -120,12 +123,11 @@ class RecordTable(arrow.ArrowTable):
             The stream is not complete, or damaged: there is no shorter table.
         """
         pa = arrow.load_pyarrow()
-        batches, runs = self._take()
-        decoded = list(self._decode(batches.decode, batches, runs))
+        batches, blocks = self._take()
+        decoded = list(self._apply(batches.decode, blocks))
         kinds = batches.settle(_join_found(map(batches.kinds_in, decoded)))
         schema = batches.schema(kinds)
-        made = [batches.assemble(one, kinds, schema) for one in decoded]
-        return pa.Table.from_batches(made, schema)
+        return pa.Table.from_batches([batches.assemble(one, kinds, schema) for one in decoded], schema)
 
     def open(self) -> tuple[Any, Iterator[Any]]:
         """Return the schema, and an iterator of batches.
@@ -133,43 +135,43 @@ class RecordTable(arrow.ArrowTable):
         Where only the records say which columns there are, or of what type,
         they are gone through twice.
         """
-        batches, runs = self._take()
+        batches, blocks = self._take()
         kinds = batches.known
         if kinds is None:
-            kinds = _join_found(self._decode(batches.find_kinds, batches, runs))
-            batches, runs = self._open()
-        kinds = batches.settle(kinds)
-        schema = batches.schema(kinds)
-        return schema, self._iter(batches, runs, kinds, schema)
+            kinds = _join_found(self._apply(batches.find_kinds, blocks))
+            batches, blocks = self._open()
+        settled = batches.settle(kinds)
+        schema = batches.schema(settled)
+        return schema, self._apply(lambda block: batches.assemble(batches.decode(block), settled, schema), blocks)
 
-    def _iter(self, batches: Batches, runs: Iterator[Run], kinds: dict[str, str], schema: Any) -> Iterator[Any]:
-        return self._decode(lambda data: batches.assemble(batches.decode(data), kinds, schema), batches, runs)
-
-    def _take(self) -> tuple[Batches, Iterator[Run]]:
+    def _take(self) -> tuple[Batches, Iterator[Block]]:
         """Take what was opened first; open it again the next time."""
         opened, self._first = self._first or self._open(), None
         return opened
 
-    def _open(self) -> tuple[Batches, Iterator[Run]]:
+    def _open(self) -> tuple[Batches, Iterator[Block]]:
+        """Open the records of the regions, from the first one on."""
         name = self._file.format.name
         opening, runs = self._file.select(self._region) if name in slicing.FORMATS else _select_decoded(self._file, self._region)
-        bam_or_own = self._file.format if name in slicing.FORMATS else FORMATS["BAM"]
-        find_starts = layout_of(bam_or_own, opening).starts
+        batches: Batches
         if self._file.format.kind == "reads":
-            return ReadBatches(find_starts, opening.header.contigs, self._columns), runs
-        declared = Declarations.from_header(header_text(opening, self._file.format))
-        if name == "BCF":
-            read: Any = partial(_read_bcf, find_starts, declared, opening.header.target_ids)
+            batches = ReadBatches(opening.header.contigs, self._columns)
         else:
-            read = partial(VcfRecords, samples=len(declared.samples))
-        return VariantBatches(read, declared, self._file.name, self._columns, self._samples, self._sample_rows), runs
+            declared = Declarations.from_header(header_text(opening, self._file.format))
+            if name == "BCF":
+                read: Any = partial(BcfRecords, declared=declared, contigs=opening.header.target_ids)
+            else:
+                read = partial(VcfRecords, samples=len(declared.samples))
+            batches = VariantBatches(read, declared, self._file.name, self._columns, self._samples, self._sample_rows)
+        layout = layout_of(self._file.format if name in slicing.FORMATS else FORMATS["BAM"], opening)
+        return batches, _join_runs(runs, batches.run_bytes, layout.starts)
 
-    def _decode(self, work: Any, batches: Batches, runs: Iterator[Run]) -> Iterator[Any]:
-        def decode(data: bytes, _: threading.Event) -> Any:
+    def _apply(self, work: Callable[[Block], Any], blocks: Iterator[Block]) -> Iterator[Any]:
+        def apply(block: Block, _: threading.Event) -> Any:
             with self._named():
-                return work(data)
+                return work(block)
 
-        return fetch_ahead(decode, _join_runs(runs, batches.run_bytes), _WORKERS, _DEPTH)
+        return fetch_ahead(apply, blocks, _WORKERS, _DEPTH)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -178,13 +180,6 @@ class RecordTable(arrow.ArrowTable):
             yield
         except IntegrityError as error:
             raise type(error)(f"{self._file.name}: {error.message}", error.hint) from None
-
-
-def _read_bcf(
-    find_starts: Callable[[bytes], list[int]], declared: Declarations, contigs: Mapping[str, int], data: bytes
-) -> BcfRecords:
-    *starts, _ = find_starts(data)
-    return BcfRecords(data, starts, declared, contigs)
 
 
 def _join_found(found: Iterable[dict[str, str]]) -> dict[str, str]:
@@ -201,18 +196,21 @@ def _keep(region: Any) -> Any:
     return tuple(region) if not hasattr(region, "contig") else region
 
 
-def _join_runs(runs: Iterable[Run], size: int) -> Iterator[bytes]:
+def _join_runs(runs: Iterable[Run], size: int, find_starts: Callable[[bytes], list[int]]) -> Iterator[Block]:
     """Join runs of records up to a size."""
-    held: list[memoryview] = []
+    held: list[memoryview | bytes] = []
+    starts: list[Ints] = []
     length = 0
     for run in runs:
         held.append(run.data)
+        known = run.starts or find_starts(run.data.tobytes())[:-1]
+        starts.append(np.array(known, np.int64) + (length - run.origin))
         length += len(run.data)
         if length >= size:
-            yield b"".join(held)
-            held, length = [], 0
+            yield Block(b"".join([*held, bytes(PADDING)]), np.append(np.concatenate(starts), length))
+            held, starts, length = [], [], 0
     if length:
-        yield b"".join(held)
+        yield Block(b"".join([*held, bytes(PADDING)]), np.append(np.concatenate(starts), length))
 
 
 def _select_decoded(file: GenomicFile, region: RegionsLike) -> tuple[Opening, Iterator[Run]]:

@@ -13,6 +13,7 @@ from modos.genomics.reader import check_samples
 from modos.tables import arrow
 from modos.tables.choosing import choose_of_variants
 from modos.tables.declared import Declarations
+from modos.tables.ragged import Block
 from modos.tables.vcf_records import FIELDS
 
 Kinds = Mapping[str, str]
@@ -72,7 +73,7 @@ class VariantBatches:
 
     def __init__(
         self,
-        read: Callable[[bytes], VariantRecords],
+        read: Callable[[Block], VariantRecords],
         declared: Declarations,
         name: str,
         columns: Iterable[str] | str | None,
@@ -111,9 +112,9 @@ class VariantBatches:
         """The kinds that records could decide: none, as the header does."""
         return {}
 
-    def decode(self, data: bytes) -> Decoded:
+    def decode(self, block: Block) -> Decoded:
         """Decode a run: the number of records, and the columns; undeclared keys that are wanted with all others are texts."""
-        records = self._read(data)
+        records = self._read(block)
         columns = {column.name: records.decode(column.name) for column in self._wanted if column.section == "field"}
         info = {**self._info, **self._find_more("INFO*", records.info_keys, self._info)}
         format = {**self._format, **(self._find_more("FORMAT*", records.format_keys, self._format) if self._samples else {})}
@@ -127,9 +128,9 @@ class VariantBatches:
     def _find_more(self, section: str, keys: Callable[[], Iterable[str]], known: Kinds) -> dict[str, str]:
         return {key: "text" for key in keys() if key not in known} if section in self._takes else {}
 
-    def find_kinds(self, data: bytes) -> dict[str, str]:
+    def find_kinds(self, block: Block) -> dict[str, str]:
         """Find the undeclared keys of a run."""
-        records = self._read(data)
+        records = self._read(block)
         found = {f"INFO/{key}": kind for key, kind in self._find_more("INFO*", records.info_keys, self._info).items()}
         if self._samples:
             found |= {

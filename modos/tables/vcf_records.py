@@ -12,7 +12,8 @@ from modos.errors import IntegrityError
 from modos.storage.processes.forking import cached_property
 from modos.tables import arrow
 from modos.tables.cells import Cells, decode_cells
-from modos.tables.ragged import PADDING, Ints, find_byte, view_at
+from modos.tables.column_kinds import is_list
+from modos.tables.ragged import PADDING, Block, Ints, find_byte, view_at
 
 FIELDS = ("chrom", "pos", "id", "ref", "alt", "qual", "filter")
 
@@ -22,12 +23,12 @@ _LONG = 2000  # bytes of a line from which on its first tabs are looked for one 
 
 
 class VcfRecords:
-    """Some whole lines of a VCF that follow each other.
+    """Some lines of a VCF.
 
     Parameters
     ----------
-    data
-        The lines, each with its end.
+    block
+        They, each with its end.
     samples
         How many the header has.
 
@@ -37,25 +38,24 @@ class VcfRecords:
         A line is malformed; also as columns are made.
     """
 
-    def __init__(self, data: bytes, samples: int):
-        self.data = data + bytes(PADDING)
+    def __init__(self, block: Block, samples: int):
+        self.data, self._begins = block.data, block.bounds[:-1]
         self._samples = samples
-        newlines = find_byte(data, ord("\n"))
-        self._begins: Ints = np.concatenate(([0], newlines[:-1] + 1)) if len(newlines) else np.empty(0, np.int64)
+        newlines = block.bounds[1:] - 1
         self._ends: Ints = newlines - (view_at(self.data, "u1", np.maximum(newlines - 1, 0)) == ord("\r"))
         self._columns = _FIXED + (1 + samples if samples else 0)
-        self._tabs = self._find_tabs(data)
+        self._tabs = self._find_tabs()
 
     def __len__(self) -> int:
         return len(self._begins)
 
-    def _find_tabs(self, data: bytes) -> npt.NDArray[np.int64]:
+    def _find_tabs(self) -> npt.NDArray[np.int64]:
         """Find the tabs that end the fixed columns: shape (lines, tabs)."""
         wanted = min(self._columns - 1, _FORMAT + 1)
-        if len(data) > _LONG * max(len(self), 1):
-            found = [_first_tabs(data, at, end, wanted) for at, end in zip(self._begins.tolist(), self._ends.tolist())]
+        if len(self.data) > PADDING + _LONG * len(self):
+            found = [_first_tabs(self.data, at, end, wanted) for at, end in zip(self._begins.tolist(), self._ends.tolist())]
             return np.array(found, np.int64).reshape(-1, wanted)
-        tabs = find_byte(data, ord("\t"))
+        tabs = find_byte(self.data, ord("\t"))
         counts = np.searchsorted(tabs, self._ends) - np.searchsorted(tabs, self._begins)
         wrong = np.flatnonzero((counts != self._columns - 1) if self._samples else (counts < wanted))
         if len(wrong):
@@ -86,8 +86,9 @@ class VcfRecords:
         if name == "filter":
             parts, counts = cells.compact().split(";")
             missing = cells.is_missing
-            kept = np.repeat(~missing, counts)
-            return arrow.make_lists(parts.select(kept).to_texts("FILTER"), np.where(missing, 0, counts), missing)
+            parts = parts.select(np.repeat(~missing, counts))
+            names = arrow.slice_texts(parts.data, parts.starts, parts.lengths, what="FILTER of a record")
+            return arrow.make_lists(names, np.where(missing, 0, counts), missing)
         return decode_cells(cells, {"pos": "integer", "id": "text", "qual": "real"}[name], name.upper())
 
     @cached_property
@@ -134,14 +135,14 @@ class VcfRecords:
                 has_key[self.info[key][0]] = True
             return arrow.make_numbers(has_key)
         cells = self.info_cells(key)
-        if kind == "text" and key in self.info:
+        if key in self.info and (kind == "text" or is_list(kind)):
             rows, values = self.info[key]
             cells.lengths[rows] = np.maximum(values.lengths, 0)  # a key without a value is there all the same
         return decode_cells(cells, kind, f"INFO/{key}")
 
     @cached_property
     def formats(self) -> list[tuple[list[str], npt.NDArray[np.intp]]]:
-        """The lists of keys that FORMAT has, each with the numbers of its records."""
+        """The lists of keys that FORMAT has, each with the numbers of its records: shape (n,), int64."""
         if not self._samples:
             return []
         texts = self._column(_FORMAT).to_texts("FORMAT").fill_null("").dictionary_encode()
@@ -233,12 +234,12 @@ class VcfRecords:
 
 
 def _first_tabs(data: bytes, at: int, end: int, count: int) -> list[int]:
-    tabs = []
-    at -= 1
+    tabs: list[int] = []
+    begin, at = at, at - 1
     for _ in range(count):
         at = data.find(b"\t", at + 1, end)
         if at < 0:
-            line = data[:60].decode("utf-8", "replace")
+            line = data[begin : begin + 60].decode("utf-8", "replace")
             raise IntegrityError(f"a line has fewer columns than the header: {line!r}", "mend the file")
         tabs.append(at)
     return tabs

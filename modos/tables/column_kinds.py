@@ -21,6 +21,11 @@ def is_list(kind: str) -> bool:
     return kind in _LISTS
 
 
+def is_text(kind: str) -> bool:
+    """Return whether values of a kind are texts, or lists of these."""
+    return kind in ("text", "texts")
+
+
 def kind_of_values(kind: str) -> str:
     """Return the kind of the values in the lists of a kind."""
     return kind.removesuffix("s")
@@ -47,7 +52,7 @@ def cast_column(column: Any, kind: str, wanted: str) -> Any:
     pa = arrow.load_pyarrow()
     if kind == wanted:
         return column
-    if wanted in ("text", "texts") and kind != "integer":
+    if is_text(wanted) and kind != "integer":
         values = column.to_pylist()
         format = _format_list if wanted == "text" else lambda value: [_format(one) for one in value]
         return pa.array([None if value is None else format(value) for value in values], arrow.type_of(wanted))
