@@ -162,6 +162,8 @@ def find_files(catalogue: Catalogue, kind: str, where: str | None) -> pl.DataFra
     wanted = pl.col("data_format").is_in(FORMATS[kind]) & pl.col("data_path").is_not_null()
     if kind == "tracks":
         wanted &= (pl.col("class") == "Array") & pl.col("zarr_kind").is_null()
+    if kind == "variants":
+        wanted |= (pl.col("zarr_kind") == "VCF-Zarr") & pl.col("data_path").is_not_null()
     files = rows.filter(wanted).select(own).with_row_index("number")
     digests = catalogue.digests.select("object", "element", *_DIGESTS)
     names = _name_samples(files, catalogue)
