@@ -62,8 +62,9 @@ class Building:
         parts = [*self._frames, Frames(*self._rows.to_frames())]
         self._frames, self._rows = [], Rows()  # each table is there once
         tables = [pl.concat([getattr(one, name) for one in parts], rechunk=False) for name in (ELEMENTS, DIGESTS)]
-        del parts
-        return Frames(*(tables.pop(0).sort(OBJECT, maintain_order=True) for _ in (ELEMENTS, DIGESTS)))
+        if not all(table[OBJECT].is_sorted() for table in tables):
+            tables = [table.sort(OBJECT, maintain_order=True) for table in tables]
+        return Frames(*tables)
 
     def remove(self) -> None:
         """Remove the parts."""
