@@ -1,9 +1,13 @@
-"""Make Arrow arrays and tables, by pyarrow (extra `tables`)."""
+"""Make Arrow arrays and tables, by pyarrow (extra `tables`).
+
+Arrays are made of buffers: `pyarrow.array` would import pandas, where that is
+installed.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -88,10 +92,34 @@ def type_of(kind: str) -> Any:
     return single[kind] if kind in single else pa.list_(single[kind[:-1]])
 
 
-def make_numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None, type: Any = None) -> Any:
-    """Make an array of numbers, null where they are missing."""
+def make_numbers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None) -> Any:
+    """Make an array of numbers or booleans, null where they are missing."""
     pa = load_pyarrow()
-    return pa.array(values, type=type, mask=missing)
+    stored = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
+    valid, nulls = _make_mask(missing)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, pa.py_buffer(stored)], nulls)
+
+
+def view_numbers(array: Any, dtype: str) -> npt.NDArray[Any]:
+    """View the numbers of an array without nulls: shape (n,), of the dtype that it has."""
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * np.dtype(dtype).itemsize)
+
+
+def make_strings(texts: Iterable[str | None]) -> Any:
+    """Make an array of texts."""
+    encoded = [None if text is None else text.encode() for text in texts]
+    lengths = np.array([0 if text is None else len(text) for text in encoded], np.int64)
+    missing = np.array([text is None for text in encoded], bool)
+    return make_texts(np.frombuffer(b"".join(text or b"" for text in encoded), np.uint8), lengths, missing)
+
+
+def _make_mask(missing: npt.NDArray[np.bool_] | None) -> tuple[Any, int]:
+    """Make the bitmap of what is valid, where something is missing; returns how much is."""
+    if missing is None or not missing.any():
+        return None, 0
+    return load_pyarrow().py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
 
 
 def make_texts(values: Bytes, lengths: Ints, missing: npt.NDArray[np.bool_] | None = None, what: str = "a text") -> Any:
@@ -104,9 +132,7 @@ def make_texts(values: Bytes, lengths: Ints, missing: npt.NDArray[np.bool_] | No
     """
     pa = load_pyarrow()
     offsets = pa.py_buffer(to_offsets(lengths))
-    valid, nulls = None, 0
-    if missing is not None and missing.any():
-        valid, nulls = pa.py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
+    valid, nulls = _make_mask(missing)
     made = pa.StringArray.from_buffers(len(lengths), offsets, pa.py_buffer(values), valid, nulls)
     if len(values) and values.max() >= 0x80:
         try:
@@ -129,9 +155,7 @@ def make_lists(values: Any, counts: Ints, missing: npt.NDArray[np.bool_] | None 
     """Make an array of lists of values that follow each other, null where they are missing."""
     pa = load_pyarrow()
     offsets = to_offsets(counts)
-    valid, nulls = None, 0
-    if missing is not None and missing.any():
-        valid, nulls = pa.py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
+    valid, nulls = _make_mask(missing)
     kind = pa.list_(values.type)
     return pa.Array.from_buffers(kind, len(counts), [valid, pa.py_buffer(offsets)], nulls, children=[values])
 
@@ -147,7 +171,7 @@ def take_names(names: Any, numbers: npt.NDArray[Any], what: str) -> Any:
     pa = load_pyarrow()
     if len(numbers) and numbers.max() >= len(names):
         raise IntegrityError(f"{what} is damaged: it has the contig number {numbers.max()}, of {len(names)}")
-    return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32(), mask=numbers < 0), names).dictionary_decode()
+    return pa.DictionaryArray.from_arrays(make_numbers(numbers.astype(np.int32), numbers < 0), names).dictionary_decode()
 
 
 def fill_lists(lists: Any) -> Any:
@@ -165,7 +189,8 @@ def make_nulls(count: int, kind: str) -> Any:
 
 def make_empty(count: int, kind: str) -> Any:
     """Make an array of empty texts or lists."""
-    return load_pyarrow().array(["" if kind == "text" else []] * count, type_of(kind))
+    zeros = np.zeros(count, np.int64)
+    return make_strings([""] * count) if kind == "text" else make_lists(make_nulls(0, kind[:-1]), zeros)
 
 
 def spread(parts: list[tuple[Any, Ints]], count: int) -> Any:
@@ -183,13 +208,13 @@ def spread(parts: list[tuple[Any, Ints]], count: int) -> Any:
         return values
     order = np.full(count, -1)
     order[rows] = np.arange(len(rows))
-    return values.take(pa.array(order, mask=order < 0))
+    return values.take(make_numbers(order, order < 0))
 
 
 def convert_from_polars(frame: DataFrame) -> Table:
     """Convert a polars.DataFrame to a pyarrow.Table, with texts of the plain kind."""
     pa = load_pyarrow()
-    table = pa.table(frame)
+    table = frame.to_arrow()
     plain = [
         field.with_type(pa.string()) if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type) else field
         for field in table.schema

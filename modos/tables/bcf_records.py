@@ -105,8 +105,7 @@ class BcfRecords:
             names[number] = name
         if (self._fixed["contig"] < 0).any():
             raise _damage_error()
-        pa = arrow.load_pyarrow()
-        return arrow.take_names(pa.array(names, pa.string()), self._fixed["contig"], "a record")
+        return arrow.take_names(arrow.make_strings(names), self._fixed["contig"], "a record")
 
     def _decode_pos(self) -> Any:
         return arrow.make_numbers(self._fixed["pos"] + 1)
@@ -139,13 +138,12 @@ class BcfRecords:
 
     def _name_strings(self, numbers: Any) -> Any:
         """Look names of filters up by their numbers."""
-        pa = arrow.load_pyarrow()
-        found = numbers.to_numpy(zero_copy_only=False)
+        found = arrow.view_numbers(numbers, "i8")
         known = np.array(sorted(self._declared.strings), np.int64)
         if not np.isin(found, known).all():
             raise _damage_error()
-        names = pa.array([self._declared.strings[number] for number in known.tolist()], pa.string())
-        return names.take(pa.array(np.searchsorted(known, found)))
+        names = arrow.make_strings(self._declared.strings[number] for number in known.tolist())
+        return names.take(arrow.make_numbers(np.searchsorted(known, found)))
 
     def _cells(self, typed: _Typed) -> Cells:
         return Cells(self.data, typed.places, np.where(typed.counts == 0, -1, typed.counts))

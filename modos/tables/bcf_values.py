@@ -87,7 +87,7 @@ def _make_lists(
     lengths = np.bincount(of[~ends], minlength=len(counts))
     is_one_missing = (lengths == 1) & (np.bincount(of[~ends & missing], minlength=len(counts)) == 1)
     kept = ~ends & ~is_one_missing[of]
-    listed = arrow.make_numbers(numbers[kept], missing[kept], arrow.type_of(kind_of_values(kind)))
+    listed = arrow.make_numbers(numbers[kept], missing[kept]).cast(arrow.type_of(kind_of_values(kind)))
     is_missing = is_one_missing | (lengths == 0)
     return arrow.make_lists(listed, np.where(is_missing, 0, lengths), is_missing)
 
@@ -105,12 +105,11 @@ def _make_single(
     found, is_missing = np.zeros(len(counts), numbers.dtype), np.ones(len(counts), bool)
     is_value = ~ends & ~missing
     found[of[is_value]], is_missing[of[is_value]] = numbers[is_value], False
-    return arrow.make_numbers(found, is_missing, arrow.type_of(kind))
+    return arrow.make_numbers(found, is_missing).cast(arrow.type_of(kind))
 
 
 def decode_genotypes(data: bytes, values: Values, kind: str, name: str) -> Any:
     """Decode genotypes into texts as a VCF has them (`0|1`); null for `.` alone."""
-    pa = arrow.load_pyarrow()
     type, count = int(values.types[0]), int(values.counts[0])
     if type not in _INTEGERS or not count:
         return decode_values(data, values, kind, name)
@@ -126,8 +125,8 @@ def decode_genotypes(data: bytes, values: Values, kind: str, name: str) -> Any:
     else:
         unique, order = np.unique(cells.view(f"V{size}"), return_inverse=True)
         alleles = unique.view(_INTEGERS[type]).reshape(-1, count)
-    texts = pa.array([_format_genotype(genotype) for genotype in alleles.tolist()], pa.string())
-    return texts.take(pa.array(order.astype(np.int32)))
+    texts = arrow.make_strings(map(_format_genotype, alleles.tolist()))
+    return texts.take(arrow.make_numbers(order.astype(np.int32)))
 
 
 def _format_genotype(alleles: list[int]) -> str | None:

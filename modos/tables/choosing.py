@@ -128,6 +128,6 @@ def unknown_column_error(name: str, known: Sequence[str], what: str, more: str =
     """Return the error for a column that there is not."""
     near = did_you_mean(name, known)
     return InvalidInputError(
-        f"{what} have no column {name}",
+        f"there is no column {name} of {what}",
         (f"did you mean {near}? " if near else "") + f"columns are {listing(known, 30)}" + (f", {more}" if more else ""),
     )

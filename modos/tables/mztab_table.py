@@ -101,14 +101,14 @@ class MzTabTable(arrow.ArrowTable):
 
     def open(self) -> tuple[Any, Iterator[Any]]:
         """Return the schema, and an iterator of batches."""
-        table = arrow.load_pyarrow().table(self._values)
+        table = arrow.load_pyarrow().Table.from_arrays(list(self._values.values()), list(self._values))
         return table.schema, iter(table.to_batches(_ROWS))
 
 
 def _parse(texts: list[str]) -> Any:
     """Make an array of integers, numbers or texts, whichever all values are first."""
     pa = arrow.load_pyarrow()
-    values = pa.array([None if text == "null" else text for text in texts], pa.string())
+    values = arrow.make_strings(None if text == "null" else text for text in texts)
     for kind in (pa.int64(), pa.float64()):
         try:
             return values.cast(kind) if values.null_count < len(values) else values

@@ -38,7 +38,7 @@ class ReadBatches:
     run_bytes = 4 << 20
 
     def __init__(self, contigs: Iterable[str], columns: Iterable[str] | str | None):
-        self._contigs = arrow.load_pyarrow().array(list(contigs), "string")
+        self._contigs = arrow.make_strings(contigs)
         self._wanted = choose_of_reads(columns, FIELDS)
         self._fields = [column.name for column in self._wanted if column.section == "field"]
         self._tags = {column.name: column.kind for column in self._wanted if column.section == "tag"}

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,9 +22,9 @@ from modos.genomics import GenomicFile, RegionsLike, slicing
 from modos.genomics.index import Opening, open_stream
 from modos.genomics.index.layout import layout_of
 from modos.genomics.index.vcf_header import header_text
-from modos.genomics.pipes import forget_end, open_pipe
 from modos.genomics.slicing import Run
-from modos.genomics.writer import OutputFormat
+from modos.genomics.writer import OutputFormat, RecordWriter
+from modos.storage.memory_files import open_memory
 from modos.storage.prefetch import fetch_ahead
 from modos.tables import arrow
 from modos.tables.bcf_records import BcfRecords
@@ -35,7 +36,9 @@ from modos.tables.variant_batches import VariantBatches
 from modos.tables.vcf_records import VcfRecords
 
 _WORKERS, _DEPTH = 2, 3
-_READ = 1 << 20  # bytes taken from a pipe at once
+_BAM = FORMATS["BAM"]
+_DECODED = 4 << 20  # bytes of records that are decoded at once
+_FIRST_RECORDS, _MOST_RECORDS = 100, 20_000  # of these
 
 
 class Batches(Protocol):
@@ -163,7 +166,7 @@ class RecordTable(arrow.ArrowTable):
             else:
                 read = partial(VcfRecords, samples=len(declared.samples))
             batches = VariantBatches(read, declared, self._file.name, self._columns, self._samples, self._sample_rows)
-        layout = layout_of(self._file.format if name in slicing.FORMATS else FORMATS["BAM"], opening)
+        layout = layout_of(self._file.format if name in slicing.FORMATS else _BAM, opening)
         return batches, _join_runs(runs, batches.run_bytes, layout.starts)
 
     def _apply(self, work: Callable[[Block], Any], blocks: Iterator[Block]) -> Iterator[Any]:
@@ -215,36 +218,29 @@ def _join_runs(runs: Iterable[Run], size: int, find_starts: Callable[[bytes], li
 
 def _select_decoded(file: GenomicFile, region: RegionsLike) -> tuple[Opening, Iterator[Run]]:
     """Select the records of a CRAM as those of a BAM, which htslib makes of them in memory."""
-    bam = FORMATS["BAM"]
-    opening = open_stream(bam, _iter_written(file, region))
-    return opening, slicing.select(opening, bam, None)
+    records, header = file.fetch(region), file.header
+    with open_memory() as memory:
+        opening = _write_bam(header, (), memory)
+    return opening, _iter_decoded(records, header)
 
 
-def _iter_written(file: GenomicFile, region: RegionsLike) -> Iterator[bytes]:
-    """Yield what a thread writes of a file as BAM; raise what it raises."""
-    read_end, write_end = open_pipe()
-    failed: list[BaseException] = []
+def _iter_decoded(records: Iterator[Any], header: Any) -> Iterator[Run]:
+    """Yield runs of records, some at a time; pysam closes a file only once all is written, and lets no thread read meanwhile."""
+    count = _FIRST_RECORDS
+    with open_memory() as memory:
+        while some := list(islice(records, count)):
+            size = 0
+            for run in slicing.select(_write_bam(header, some, memory), _BAM, None):
+                size += len(run.data)
+                yield run
+            count = min(max(count * _DECODED // max(size, 1), 1), _MOST_RECORDS)
 
-    def write() -> None:
-        try:
-            file.write(write_end, region, OutputFormat("BAM", compressed=False))
-        except BrokenPipeError:
-            pass  # nobody reads on
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            forget_end(write_end)
-            os.close(write_end)
 
-    thread = threading.Thread(target=write, name="modos-table", daemon=True)
-    thread.start()
-    try:
-        while data := os.read(read_end, _READ):
-            yield data
-        thread.join()
-        if failed:
-            raise failed[0]
-    finally:
-        forget_end(read_end)
-        os.close(read_end)
-        thread.join()
+def _write_bam(header: Any, records: Iterable[Any], memory: int) -> Opening:
+    """Write records into a file in memory, and read the header back."""
+    os.ftruncate(memory, 0)
+    os.lseek(memory, 0, os.SEEK_SET)
+    writer = RecordWriter(header, OutputFormat("BAM", compressed=False), memory)
+    writer.write(records)
+    writer.close()
+    return open_stream(_BAM, iter([os.pread(memory, os.fstat(memory).st_size, 0)]))

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.tables import arrow
 
@@ -159,8 +161,9 @@ def _to_lines(columns: list[Any], rows: int) -> memoryview | bytes:
     pc = import_module("pyarrow.compute")
     if not columns or not rows:
         return b""
-    texts = [_to_texts(column).fill_null(".") for column in columns]
-    lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*texts, "\t") if len(texts) > 1 else texts[0], "", "\n")
+    missing, nothing, tab, end = arrow.make_strings((".", "", "\t", "\n"))
+    texts = [_to_texts(column).fill_null(missing) for column in columns]
+    lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*texts, tab) if len(texts) > 1 else texts[0], nothing, end)
     _, offsets, data = lines.buffers()
     bounds = memoryview(offsets).cast("i")
     return memoryview(data)[bounds[lines.offset] : bounds[lines.offset + len(lines)]]
@@ -171,11 +174,12 @@ def _to_texts(column: Any) -> Any:
     pa = arrow.load_pyarrow()
     pc = import_module("pyarrow.compute")
     if pa.types.is_list(column.type):
-        values = _to_texts(column.flatten()).fill_null(".")
-        counts = pc.list_value_length(column).fill_null(0)
-        lists = arrow.make_lists(values, counts.to_numpy(zero_copy_only=False))
-        joined = pc.binary_join(lists, ",")
-        return pc.if_else(pc.equal(counts, 0), pa.scalar(None, pa.string()), joined)
+        missing, comma, null = arrow.make_strings((".", ",", None))
+        (zero,) = arrow.make_numbers(np.zeros(1, np.int32))
+        counts = pc.list_value_length(column).fill_null(zero)
+        values = _to_texts(column.flatten()).fill_null(missing)
+        joined = pc.binary_join(arrow.make_lists(values, arrow.view_numbers(counts, "i4").astype(np.int64)), comma)
+        return pc.if_else(pc.equal(counts, zero), null, joined)
     if not pa.types.is_string(column.type):
         return column.cast(pa.string())
     for plain, escaped in _ESCAPES:

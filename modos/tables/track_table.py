@@ -82,13 +82,11 @@ class TrackTable(arrow.ArrowTable):
         pa = arrow.load_pyarrow()
         starts, ends, values = stretches
         columns = {
-            "contig": pa.DictionaryArray.from_arrays(
-                pa.array(np.zeros(len(starts), np.int32)), pa.array([contig])
-            ).dictionary_decode(),
-            "start": pa.array(starts),
-            "end": pa.array(ends),
+            "contig": arrow.take_names(arrow.make_strings([contig]), np.zeros(len(starts), np.int32), "a track"),
+            "start": arrow.make_numbers(starts),
+            "end": arrow.make_numbers(ends),
         }
-        columns |= {track.name: pa.array(row, mask=np.isnan(row)) for track, row in zip(self._tracks, values)}
+        columns |= {track.name: arrow.make_numbers(row, np.isnan(row)) for track, row in zip(self._tracks, values)}
         return pa.RecordBatch.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
 
 

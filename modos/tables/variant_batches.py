@@ -210,12 +210,11 @@ class VariantBatches:
                 parts = [column.slice(number * count, count) for column in values]
                 arrays.append(pa.StructArray.from_arrays(parts, fields=fields))
             return pa.RecordBatch.from_arrays(arrays, schema=schema)
-        rows = pa.array(np.repeat(np.arange(count), len(self._samples)))
-        names = pa.DictionaryArray.from_arrays(
-            pa.array(np.tile(np.arange(len(self._samples), dtype=np.int32), count)), pa.array(self._samples, pa.string())
-        )
+        rows = arrow.make_numbers(np.repeat(np.arange(count), len(self._samples)))
+        numbers = np.tile(np.arange(len(self._samples), dtype=np.int32), count)
+        names = arrow.take_names(arrow.make_strings(self._samples), numbers, "a record")
         long = [column.take(rows) for column in arrays]
-        return pa.RecordBatch.from_arrays([*long, names.dictionary_decode(), *values], schema=schema)
+        return pa.RecordBatch.from_arrays([*long, names, *values], schema=schema)
 
 
 def _field_type(name: str) -> Any:

@@ -145,8 +145,9 @@ class VcfRecords:
         """The lists of keys that FORMAT has, each with the numbers of its records: shape (n,), int64."""
         if not self._samples:
             return []
-        texts = self._column(_FORMAT).to_texts("FORMAT").fill_null("").dictionary_encode()
-        return [(key.split(":") if key else [], which) for key, which in _group(texts)]
+        cells = self._column(_FORMAT)
+        texts = arrow.slice_texts(self.data, cells.starts, cells.lengths, what="FORMAT of a record").dictionary_encode()
+        return [(key.split(":") if key not in ("", ".") else [], which) for key, which in _group(texts)]
 
     def format_keys(self) -> list[str]:
         """Return all keys of FORMAT."""
@@ -247,7 +248,7 @@ def _first_tabs(data: bytes, at: int, end: int, count: int) -> list[int]:
 
 def _group(texts: Any) -> list[tuple[str, npt.NDArray[np.intp]]]:
     """Return each text of an encoded array with the numbers of those that have it, in the order of the first ones."""
-    codes = texts.indices.to_numpy(zero_copy_only=False)
+    codes = arrow.view_numbers(texts.indices, "i4")
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(texts.dictionary) + 1))
     return [(key, order[low:high]) for key, low, high in zip(texts.dictionary.to_pylist(), bounds, bounds[1:])]

@@ -49,7 +49,7 @@ def test_features_of_a_region_come_once_by_their_place(modo):
 
 def test_what_there_is_not(modo):
     view = modo["reference/mini"]
-    with pytest.raises(InvalidInputError, match="a gene have no column nam"):
+    with pytest.raises(InvalidInputError, match="no column nam of a gene"):
         view.to_arrow(columns=["nam"], section="gene")
     with pytest.raises(NotFoundError, match="no contig chr9"):
         view.to_arrow("chr9", section="gene")

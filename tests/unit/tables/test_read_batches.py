@@ -211,7 +211,7 @@ def test_a_tag_that_a_read_has_twice_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message", "hint"),
     [
-        (["qnam"], "reads have no column qnam", "did you mean qname"),
+        (["qnam"], "no column qnam of reads", "did you mean qname"),
         (["pos", "pos"], "named twice", "once"),
         ([], "no column is named", "leave columns out"),
         (["XX:Q"], "no tag with a type", "types are A, i, f"),
