@@ -29,11 +29,8 @@ if TYPE_CHECKING:
     from modos.object.notebook import ElementView
     from modos.plans.scan_plan import Plan
     from modos.plans.scanning import RegionsGiven
-    from modos.reference.annotations.annotation import Annotation
     from modos.storage import Storage
     from modos.storage.base import Progress
-
-SPLIT = 64 << 20  # bytes above which a partition of a plan is split
 
 
 _MOST_QUERIED = 200_000  # elements of a graph
@@ -196,81 +193,16 @@ class ElementCatalog:
         """Open an object of the catalogue."""
         return FoundElement(self.address_of(object_key), object_key, "", {}).open_object()
 
-    def scan(
-        self,
-        kind: str,
-        regions: RegionsGiven = None,
-        *,
-        where: str | None = None,
-        columns: Sequence[str] | None = None,
-        bins: int | None = 1,
-        annotation: Annotation | None = None,
-        missing: str = "error",
-        secret_key: str | os.PathLike[str] | None = None,
-        split: int | None = SPLIT,
-        together: bool | None = None,
-    ) -> Plan:
-        """Plan to read the same regions of many files or tracks: a list of partitions, each of which can be pickled.
+    def scan(self, kind: str, regions: RegionsGiven = None, **options: Any) -> Plan:
+        """Plan to read the same regions of many files or tracks of the objects; see `modos.plans.scan` for options and errors.
 
-        The plan is made of the catalogue alone; files are opened when it is
-        run. Only of those partitions that may have more than `split` bytes
-        the indexes are read now, and they are split by them.
+        ::
 
-        Parameters
-        ----------
-        kind
-            `reads`, `variants`, `coverage` (depth of reads) or `tracks`.
-        regions
-            `chr1:1,000-2,000` (1-based), a Region (0-based), the name of a
-            gene, or several of them; or a file of regions (a Path, or text
-            that ends in .bed). All of each file where it is None.
-        where
-            Condition on the elements, as for `select`: `sample.sex = 'Female'`.
-        columns
-            Of the tables; all where it is None.
-        bins
-            Of coverage and tracks: number of equal parts of each region, a
-            row each; None for runs of equal values, base by base.
-        annotation
-            Tells where genes are; each object is asked for its own, where it is None.
-        missing
-            What is done where a file has no such contig: `error`, or `skip`,
-            after which `skipped` of the plan tells where that was.
-        secret_key
-            Path of the key that opens encrypted data; each process reads it.
-        split
-            Bytes above which a partition is split; None for no splitting.
-        together
-            Whether all regions of a file are one partition. None for: of
-            reads and variants, so that each record is given once, however
-            many regions it overlaps; of coverage and tracks not.
-
-        Raises
-        ------
-        InvalidInputError
-            There is no such kind, class or column; or the condition cannot be read.
-        AccessError
-            A secret key is given in the place of its path.
-        NotFoundError
-            The annotation has no such gene; there is no such file of regions.
-        PartitionError
-            Indexes cannot be read.
+            catalog.scan("coverage", "chr1:1-20,000", where="sample.sex = 'Female'").to_polars()
         """
         from modos.plans.scanning import scan
 
-        return scan(
-            self,
-            kind,
-            regions,
-            where=where,
-            columns=columns,
-            bins=bins,
-            annotation=annotation,
-            missing=missing,
-            secret_key=secret_key,
-            split=split,
-            together=together,
-        )
+        return scan(self, kind, regions, **options)
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Ask in the SQL of DuckDB (extra `sql`): of the tables `elements` and `digests`.

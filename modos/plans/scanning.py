@@ -27,6 +27,7 @@ FORMATS = {
     "variants": ("VCF", "BCF"),
     "tracks": ("Zarr",),
 }
+SPLIT = 64 << 20  # bytes above which a partition is split
 _GENOME = 3_100_000_000  # bases of a genome, by which the bytes of a region are estimated
 _GENE = 100_000  # bases of a gene whose place is not known yet
 _LEAST = 64 << 10  # bytes that a region costs, however short it is
@@ -66,10 +67,57 @@ def scan(
     annotation: Annotation | None = None,
     missing: str = "error",
     secret_key: str | os.PathLike[str] | None = None,
-    split: int | None = None,
+    split: int | None = SPLIT,
     together: bool | None = None,
 ) -> Plan:
-    """Plan a query over the objects of a catalogue; see `modos.catalog.ElementCatalog.scan`."""
+    """Plan to read the same regions of many files or tracks: a list of partitions, each of which can be pickled.
+
+    The plan is made of the catalogue alone; files are opened when it is
+    run. Only of those partitions that may have more than `split` bytes
+    the indexes are read now, and they are split by them.
+
+    Parameters
+    ----------
+    catalogue
+        Of `open_catalog`, whose method `scan` is this.
+    kind
+        `reads`, `variants`, `coverage` (depth of reads) or `tracks`.
+    regions
+        `chr1:1,000-2,000` (1-based), a Region (0-based), the name of a
+        gene, or several of them; or a file of regions (a Path, or text
+        that ends in .bed). All of each file where it is None.
+    where
+        Condition on the elements, as for `select`: `sample.sex = 'Female'`.
+    columns
+        Of the tables; all where it is None.
+    bins
+        Of coverage and tracks: number of equal parts of each region, a
+        row each; None for runs of equal values, base by base.
+    annotation
+        Tells where genes are; each object is asked for its own, where it is None.
+    missing
+        What is done where a file has no such contig: `error`, or `skip`,
+        after which `skipped` of the plan tells where that was.
+    secret_key
+        Path of the key that opens encrypted data; each process reads it.
+    split
+        Bytes above which a partition is split; None for no splitting.
+    together
+        Whether all regions of a file are one partition. None for: of
+        reads and variants, so that each record is given once, however
+        many regions it overlaps; of coverage and tracks not.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such kind, class or column; or the condition cannot be read.
+    AccessError
+        A secret key is given in the place of its path.
+    NotFoundError
+        The annotation has no such gene; there is no such file of regions.
+    PartitionError
+        Indexes cannot be read.
+    """
     reading = _make_reading(kind, columns, bins, missing, secret_key)
     files = find_files(catalogue, kind, where)
     given = settle_regions(regions, annotation)
