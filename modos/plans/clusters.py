@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, NotFoundError, ProtocolError
 from modos.plans.partition import Partition
+from modos.plans.partition_tables import list_columns, make_empty_table
 from modos.plans.running import Function, Outcome, attempt, raise_failures
 from modos.tables.arrow import load_pyarrow
 
@@ -88,8 +89,8 @@ def make_dask(plan: Plan, delayed: bool, group: int) -> Any:
         raise InvalidInputError(
             "which tags reads have is known when they are read", "say which columns you want: columns=['rname', 'pos', 'NM']"
         )
-    first = plan[0].to_arrow()
-    meta = _to_pandas(first.slice(0, 0))
+    first = make_empty_table(plan.reading) if list_columns(plan.reading) else plan[0].to_arrow().slice(0, 0)
+    meta = _to_pandas(first)
     return dd.from_map(_ReadFrame(first.schema), list(plan.groups(group)), meta=meta, label="modos-scan")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from modos.errors import InvalidInputError, listing
@@ -324,7 +325,7 @@ class Plan(Sequence[Partition]):
         plan = Plan.make(
             self._files,
             self._find_address,
-            self.reading,
+            replace(self.reading, skips_missing=False),
             (
                 (number, Stretch(partition.regions, partition.after), cost)
                 for number, partition, cost in zip(self._numbers, rest, self._costs)

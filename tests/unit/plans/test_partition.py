@@ -137,3 +137,8 @@ def test_settling_finds_out_before(catalog, files):
     plan = catalog.scan("coverage", ["chr1:1-100", "nochr:1-100"], missing="skip").settle()
     assert len(plan) == 6 and len(plan.skipped) == 6
     assert plan.to_polars()["bases"].to_list() == [int(brute_depth(files / f"S{n}.bam", "chr1", 0, 100).sum()) for n in range(6)]
+
+
+def test_what_was_settled_is_an_error_where_it_is_missing_later(catalog):
+    plan = catalog.scan("coverage", ["chr1:1-100", "nochr:1-100"], missing="skip").settle()
+    assert not plan[0].reading.skips_missing
