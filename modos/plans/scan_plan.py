@@ -284,6 +284,8 @@ class Plan(Sequence[Partition]):
         ------
         PartitionError
             Some failed; `results` has the tables of the others.
+        InvalidInputError
+            Files have columns of one name and of different types.
         """
         pa = load_pyarrow()
 
@@ -292,7 +294,12 @@ class Plan(Sequence[Partition]):
             from modos.plans.partition_tables import make_empty_table
 
             return make_empty_table(self.reading)
-        return pa.concat_tables(tables, promote_options="permissive")
+        try:
+            return pa.concat_tables(tables, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise InvalidInputError(
+                f"the files have columns of one name and of different types: {error}", "say which columns you want: columns=[...]"
+            ) from None
 
     def to_polars(self, *, client: Any = None, workers: int | None = None) -> pl.DataFrame:
         """Read all partitions as one polars.DataFrame; see `to_arrow`."""

@@ -8,6 +8,7 @@ import pytest
 
 from modos import Region, open_catalog
 from modos.api import MODO
+from modos.errors import InvalidInputError
 from modos.plans import track_matrix
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
@@ -130,3 +131,29 @@ def test_a_matrix_of_genes(catalog, genes, monkeypatch):
     matrix = track_matrix(catalog, "signal", ["ABC1"])
     assert matrix["region"].to_list() == ["ABC1"]
     assert matrix.drop("region").equals(track_matrix(catalog, "signal", ["chr1:1001-3000"]).drop("region"))
+
+
+def tagged(place, name, tag):
+    """An object with one read that has a tag."""
+    import pysam
+
+    header = {"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": "chr1", "LN": 1000}]}
+    path = place.parent / f"{name}.bam"
+    place.mkdir(exist_ok=True)
+    with pysam.AlignmentFile(path, "wb", header=header) as out:
+        read = pysam.AlignedSegment.fromstring(f"r\t0\tchr1\t11\t60\t4M\t*\t0\t0\tACGT\t!!!!\t{tag}", out.header)
+        out.write(read)
+    pysam.index(str(path))
+    MODO.create(place / name).add_element({"id": "data/reads", "@type": "AlignmentSet"}, path)
+
+
+def test_columns_that_some_files_have_and_columns_of_different_types(tmp_path):
+    place = tmp_path / "c"
+    for name, tag in (("a", "XA:i:5"), ("b", "XB:Z:t")):
+        tagged(place, name, tag)
+    table = open_catalog(place).scan("reads", "chr1").to_polars()
+    assert table.select("object", "XA", "XB").rows() == [("a", 5, None), ("b", None, "t")]
+    tagged(place, "d", "XA:Z:text")
+    with pytest.raises(InvalidInputError, match="different types"):
+        open_catalog(place).scan("reads", "chr1").to_arrow()
+    assert open_catalog(place).scan("reads", "chr1", columns=["pos"]).to_arrow().num_rows == 3
