@@ -13,6 +13,7 @@ import codes
 import encryption
 import metadata
 import packing
+import plans
 import references
 import regions
 import stack
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "references": references.main,
     "codes": codes.main,
     "packing": packing.main,
+    "plans": plans.main,
     "stack": stack.main,
 }
 

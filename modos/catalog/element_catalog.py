@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from modos.metadata.graph import Rows
     from modos.object.modo import MODO
     from modos.object.notebook import ElementView
+    from modos.plans.scan_plan import Plan
+    from modos.plans.scanning import RegionsGiven
     from modos.storage import Storage
     from modos.storage.base import Progress
 
@@ -190,6 +192,17 @@ class ElementCatalog:
     def open(self, object_key: str) -> MODO:
         """Open an object of the catalogue."""
         return FoundElement(self.address_of(object_key), object_key, "", {}).open_object()
+
+    def scan(self, kind: str, regions: RegionsGiven = None, **options: Any) -> Plan:
+        """Plan to read the same regions of many files or tracks of the objects; see `modos.plans.scan` for options and errors.
+
+        ::
+
+            catalog.scan("coverage", "chr1:1-20,000", where="sample.sex = 'Female'").to_polars()
+        """
+        from modos.plans.scanning import scan
+
+        return scan(self, kind, regions, **options)
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Ask in the SQL of DuckDB (extra `sql`): of the tables `elements` and `digests`.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.completion import complete_file, complete_region
-from modos.cli.output import options, progress, show, show_json, show_rows, translate_closed_pipe
+from modos.cli.output import options, progress, show, show_json, show_rows, text_file, translate_closed_pipe
 from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ FileArgument = Annotated[
         autocompletion=complete_file,
         help="A file of an object, by its name or its element's id, or its URL on an htsget server (http://server/htsget/reads/ID).",
     ),
+]
+OptionalFile = Annotated[
+    str | None,
+    typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file, help="As for `modos stream`; none with --cohort."),
 ]
 RegionOption = Annotated[
     list[str] | None,
@@ -80,7 +84,8 @@ def stream(
             "--output-format",
             "-O",
             metavar="FORMAT",
-            help="sam, bam, cram, vcf or bcf; by default from the ending of FILE, or the file's own; vcf for a VCF Zarr.",
+            help="sam, bam, cram, vcf or bcf, or a table: arrow, parquet or tsv; by default from the ending of FILE, or the "
+            "file's own; vcf for a VCF Zarr.",
         ),
     ] = None,
     reference: ReferenceOption = None,
@@ -107,6 +112,14 @@ def stream(
     ] = None,
     tags: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
     notags: Annotated[str | None, typer.Option(metavar="NAMES", help="All tags of reads but these.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Only these columns of a table: fields (qname,pos or chrom,pos), tags (NM), INFO/KEY, FORMAT/KEY.",
+        ),
+    ] = None,
+    sample_rows: Annotated[bool, typer.Option("--sample-rows", help="A row of a table for each sample of a variant.")] = False,
 ) -> None:
     """Stream a file, or exactly the records of some regions, ready for samtools and bcftools.
 
@@ -116,6 +129,7 @@ def stream(
     """
     from modos.errors import InvalidInputError
     from modos.formats import is_tree_path
+    from modos.tables.table_formats import format_of_table
 
     if as_json and not count:
         raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
@@ -124,12 +138,19 @@ def stream(
     _check_together(raw=raw, count=count, samples=samples)
     for name, names in (("fields", fields), ("tags", tags), ("notags", notags)):
         _check_together(raw=raw, **{name: names is not None})
+    table = None if count or header or raw else format_of_table(output_format, output)
+    if table is None and (columns is not None or sample_rows):
+        raise InvalidInputError("--columns and --sample-rows are for tables", "write one with -O arrow, -O parquet or -O tsv")
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(fields, tags, notags))
     if count:
         with progress("counting", None if regions else genomic.size) as advance:
             number = genomic.report_to(advance).count(regions)
         show_json({"file": genomic.name, "records": number}) if as_json else show(str(number))
+        return
+    if table:
+        with progress("streaming", None if regions else genomic.size) as advance:
+            _write_table(genomic.report_to(advance), table, output, regions, columns, wanted, sample_rows)
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header or is_tree_path(genomic.name) else None
     target = None if raw else _output_format(genomic, output, output_format, text)
@@ -144,8 +165,30 @@ def stream(
                 genomic.report_to(advance).write(descriptor, regions, target, wanted, threads=threads)
 
 
+def _write_table(
+    genomic: GenomicFile,
+    format: str,
+    output: str,
+    regions: list[RegionLike] | None,
+    columns: str | None,
+    samples: list[str] | None,
+    sample_rows: bool,
+) -> None:
+    from modos.tables.record_tables import RecordTable
+    from modos.tables.table_formats import is_stream
+    from modos.tables.table_writing import write_table
+
+    table = RecordTable(genomic, regions, columns, samples=samples, sample_rows=sample_rows)
+    with _open_output(output, binary=format != "tsv") as descriptor, translate_closed_pipe():
+        if output == "-" and format == "tsv":
+            write_table(table, format, text_file())
+            return
+        with open(descriptor, "wb", closefd=False) as file:
+            write_table(table, format, file, is_stream=is_stream(output))
+
+
 def coverage(
-    file: FileArgument,
+    file: OptionalFile = None,
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     reference: ReferenceOption = None,
@@ -154,15 +197,54 @@ def coverage(
     sender: SenderOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
+    cohort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="All objects of a folder, s3://BUCKET[/PREFIX] or a modos server, in place of a file."
+        ),
+    ] = None,
+    genes: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="With --cohort: the exons of these genes, in place of regions.")
+    ] = None,
+    annotation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --genes: the annotation of the reference store that has the exons.")
+    ] = None,
+    min_depth: Annotated[
+        int, typer.Option("--min-depth", min=1, metavar="N", help="With --cohort: what each base should have.")
+    ] = 20,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="With --cohort: only files that fulfil this, as for `modos find`."),
+    ] = None,
 ) -> None:
     """Show the coverage of regions, or of all contigs, by the reads of a BAM or CRAM: a table, and on a terminal a picture.
 
-    The columns are those of samtools coverage.
+    The columns are those of samtools coverage. With --cohort: which exons of
+    genes, or regions, have bases below a depth, for each file of reads.
 
     modos coverage data/ex/demo1.cram
 
     modos coverage -r chr1:1-20,000 -r chr2 --json data/ex/demo1.cram
+
+    modos coverage --cohort s3://my-bucket --genes BRCA1,BRCA2 --annotation gencode.v47 --min-depth 20
     """
+    if cohort is not None:
+        from modos.cli.cohorts import show_panel
+
+        _check_together(cohort=True, file=file)
+        _check_together(cohort=True, sender=sender)
+        _check_together(cohort=True, reference=reference)
+        _check_together(cohort=True, passphrase_file=passphrase_file)
+        _check_together(genes=genes, region=region or regions_file)
+        show_panel(cohort, genes, _regions(region, regions_file), annotation, min_depth, where, secret_key, as_json, threads)
+        return
+    _check_only_with_cohort(genes=genes, annotation=annotation, where=where)
+    if file is None:
+        from modos.errors import InvalidInputError
+
+        raise InvalidInputError(
+            "neither a file nor a cohort is named", "write OBJECT/FILE, such as data/ex/demo1.cram, or --cohort PLACE"
+        )
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(None, None, None))
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
@@ -208,6 +290,15 @@ def _check_together(**given: object) -> None:
     names = [f"--{name.replace('_', '-').removesuffix('-only')}" for name, value in given.items() if value]
     if len(names) > 1:
         raise InvalidInputError(f"{' and '.join(names)} do not go together", "give one of them")
+
+
+def _check_only_with_cohort(**given: object) -> None:
+    """Refuse options that say something of a cohort where none is named."""
+    from modos.errors import InvalidInputError
+
+    names = [f"--{name}" for name, value in given.items() if value is not None]
+    if names:
+        raise InvalidInputError(f"{' and '.join(names)} goes with --cohort", "name a place with --cohort, or give -r")
 
 
 def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | None:
@@ -289,7 +380,7 @@ def _open_output(output: str, *, binary: bool) -> Iterator[int]:
         if binary and sys.stdout.isatty():
             raise InvalidInputError(
                 "these are binary data, not for a terminal",
-                "pipe them into samtools or bcftools, write a file with -o, or text with -O sam or -O vcf",
+                "pipe them into samtools or bcftools, write a file with -o, or text with -O sam, -O vcf or -O tsv",
             )
         with _tell_failures("stdout"):
             yield sys.stdout.fileno()

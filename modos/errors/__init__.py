@@ -22,6 +22,7 @@ the command line ends with.
         ChecksumMismatch
         TruncatedStream
         DecryptError
+      PartitionError                   that of its failures, or 1
 
 In: a message and a hint, with whatever names and values they quote. Out: an
 exception whose text is safe to show. It imports `escaping` alone.
@@ -30,7 +31,8 @@ exception whose text is safe to show. It imports `escaping` alone.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from modos.errors.escaping import escape_line
 
@@ -168,6 +170,30 @@ class DecryptError(IntegrityError):
     """Encrypted data that do not open with the key at hand."""
 
     kind = "decrypt"
+
+
+class PartitionError(ModosError):
+    """Some partitions of a plan that failed, after they were tried again.
+
+    Parameters
+    ----------
+    results
+        What came back, in the order of the plan: None in the place of a
+        partition that failed; or what a reduction had made of the others.
+    failures
+        The names of the partitions that failed, each with its error.
+    """
+
+    kind = "partition"
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, results: Any = (), failures: Sequence[tuple[str, BaseException]] = ()
+    ):
+        super().__init__(message, hint)
+        self.results = results
+        self.failures = list(failures)
+        codes = {getattr(error, "exit_code", 1) for _, error in self.failures}
+        self.exit_code = codes.pop() if len(codes) == 1 else 1
 
 
 def _shorten(text: str) -> str:

@@ -81,7 +81,7 @@ class Blanking:
 
     def apply_to_runs(self, runs: Iterable[Run]) -> Iterator[Run]:
         """Apply the selection to runs of reads of a BAM; see `apply`."""
-        return (run._replace(data=memoryview(self.apply(bytes(run.data)))) for run in runs)
+        return (Run(memoryview(self.apply(bytes(run.data))), run.records) for run in runs)
 
     def _parts(self, data: bytes) -> Iterator[bytes]:
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +25,7 @@ from modos.genomics.reader import (
     translate_text_errors,
     without_end,
 )
-from modos.genomics.region import Region, RegionLike, Regions, as_regions, settle
+from modos.genomics.region import UNMAPPED, Region, RegionLike, Regions, as_regions, settle, unknown_contig_error
 from modos.genomics.slicing import Parts, Run
 from modos.genomics.sources import Source, Stream
 from modos.genomics.verification import check_blocks
@@ -198,6 +199,41 @@ class GenomicFile:
         if self.format.name in slicing.FORMATS:
             return sum(run.records for run in self._select(self._resolve_regions(region))[1])
         return sum(1 for _ in self.fetch(region))
+
+    def resolve(self, region: RegionsLike) -> Regions | None:
+        """Resolve regions, also names of genes, to places of the file: in its order, those that meet united; None for all of it.
+
+        Raises
+        ------
+        NotFoundError
+            Neither the header nor the index has the contig, and no annotation has such a gene.
+        """
+        regions = self._resolve_regions(region)
+        return None if regions is None else self._attempt(regions, partial(_settle_known, self._source.contigs()))
+
+    def find_contigs(self) -> list[Region]:
+        """Find all that the file can have records on: the contigs of header and index and, of reads, `*`."""
+        found = [Region(name) for name in self._source.contigs()]
+        return [*found, Region(UNMAPPED)] if self.format.kind == "reads" else found
+
+    def find_size(self, regions: Regions) -> int | None:
+        """Find how many bytes of the file its index names for some regions; None where the index is not to be read."""
+        return self._source.measure(regions)
+
+    def select(self, region: RegionsLike = None) -> tuple[Opening, Iterator[Run]]:
+        """Select exactly the records of some regions, as they are stored: the header, and runs of whole records.
+
+        Raises
+        ------
+        InvalidInputError
+            A CRAM, whose records have no bytes of their own.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: all records come, or it fails.
+        """
+        if self.format.name not in slicing.FORMATS:
+            raise InvalidInputError(f"the records of {self.name} cannot be had as they are stored", "fetch or write them")
+        opening, runs, _ = self._select(self._resolve_regions(region))
+        return opening, runs
 
     def _resolve_regions(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
         """Resolve regions to the names that the file has for their contigs."""
@@ -507,6 +543,15 @@ class GenomicFile:
             if self.name in error.message:
                 raise
             raise type(error)(f"{self.name}: {error.message}", error.hint) from None
+
+
+def _settle_known(contigs: tuple[str, ...], regions: tuple[RegionLike, ...] | None) -> Regions:
+    """Settle regions on some contigs; raise NotFoundError for one of another contig, if any is known."""
+    settled = settle(regions or (), contigs or None)
+    unknown = [region.contig for region in settled if contigs and region.contig not in (*contigs, UNMAPPED)]
+    if unknown:
+        raise unknown_contig_error(unknown[0], contigs)
+    return settled
 
 
 def _length(contig: Mapping[str, str]) -> int | None:

@@ -35,7 +35,7 @@ from modos.genomics.index.crai import SEVERAL, Crai
 from modos.genomics.index.fit import check_contigs, check_contigs_covered, is_empty
 from modos.genomics.index.parse import MAX_INDEX
 from modos.genomics.index.plan import find_containers
-from modos.genomics.region import MAX_POSITION, UNMAPPED, RegionLike, Regions, settle
+from modos.genomics.region import MAX_POSITION, UNMAPPED, Region, RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Readable
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
@@ -204,6 +204,16 @@ class Planner:
         if SEVERAL in spans:
             return dict.fromkeys(target_ids, (0, MAX_POSITION))
         return {name: spans[number] for name, number in target_ids.items() if number in spans}
+
+    def measure(self, key: str, regions: Iterable[Region]) -> int:
+        """Return the bytes of a file that its index names for some regions. The errors are those of `plan`."""
+        format = streamable_format(key)
+        file, index = self._find_indexed(format, key)
+        if isinstance(index, Crai):
+            starts = find_containers(file.header, index, regions)
+            return sum((index.end_of(start) or file.info.size) - start for start in starts)
+        chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, index, regions)
+        return sum((end >> 16) - (start >> 16) for start, end in chunks)
 
     def find_chunks(self, key: str, regions: Iterable[RegionLike] | None, size: int) -> tuple[ObjectInfo, list[Chunk]]:
         """Find the file, and where it has the records of some regions, or all; for a BAM. The errors are those of `plan`.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from isal import isal_zlib
@@ -34,10 +34,18 @@ Parts = list[bytes | memoryview]  # to be written one after the other
 
 
 class Run(NamedTuple):
-    """Whole records that follow each other."""
+    """Whole records that follow each other.
+
+    Parameters
+    ----------
+    starts
+        Where each record starts, after `origin`; none where that is not known.
+    """
 
     data: memoryview
     records: int
+    starts: Sequence[int] = ()
+    origin: int = 0
 
 
 def select(
@@ -172,12 +180,15 @@ class _Walk:
             raise IntegrityError(f"a record is larger than {MAX_RECORD >> 20} MiB: the file is damaged")
         view, used = memoryview(data), starts[-1]
         if self._takes_all:
-            return used, [Run(view[:used], len(starts) - 1)] if used else []
+            return used, [Run(view[:used], len(starts) - 1, starts[:-1])] if used else []
         stretches: list[tuple[int, int]] = []
         number = 0
         while number < len(starts) - 1 and not self.is_done:
             number = self._walk_contig(data, starts, number, stretches)
-        return used, [Run(view[starts[first] : starts[beyond]], beyond - first) for first, beyond in stretches]
+        return used, [
+            Run(view[starts[first] : starts[beyond]], beyond - first, starts[first:beyond], starts[first])
+            for first, beyond in stretches
+        ]
 
     def _walk_contig(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
         """Go on to the end of a contig, or of the data; adds the stretches of records to keep, by their numbers."""

@@ -63,6 +63,9 @@ class Source(Protocol):
     def contigs(self) -> tuple[str, ...]:
         """Return the contigs of the header and, if it is known, of the index; none if there is no such file."""
 
+    def measure(self, regions: Sequence[Region]) -> int | None:
+        """Return the bytes of the file that its index names for some regions; None where the index cannot be read."""
+
 
 class ConfirmedSource:
     """A source that is asked only as long as its file is the one that is meant.
@@ -95,6 +98,11 @@ class ConfirmedSource:
         """List its contigs."""
         self._confirm()
         return self._source.contigs()
+
+    def measure(self, regions: Sequence[Region]) -> int | None:
+        """Return the bytes that its index names."""
+        self._confirm()
+        return self._source.measure(regions)
 
 
 class StorageSource:
@@ -161,6 +169,10 @@ class StorageSource:
         """List the contigs of the header and the index."""
         return self._planner.contigs(self._key)
 
+    def measure(self, regions: Sequence[Region]) -> int | None:
+        """Return the bytes that the index names."""
+        return self._planner.measure(self._key, regions)
+
     def _iter(self, plan: Plan) -> Iterator[bytes]:
         return iter_plan(self._storage, plan, self._workers)
 
@@ -210,11 +222,22 @@ class FallbackSource:
 
     def contigs(self) -> tuple[str, ...]:
         """List the contigs of the stored file, or else those that the server names."""
-        stored, served = (self._first, self._other) if isinstance(self._first, StorageSource) else (self._other, self._first)
+        stored, served = self._sort()
         try:
             return stored.contigs()
         except (AccessError, RemoteError):
             return served.contigs()
+
+    def measure(self, regions: Sequence[Region]) -> int | None:
+        """Return the bytes that the index of the stored file names; None where that is not to be read."""
+        try:
+            return self._sort()[0].measure(regions)
+        except (AccessError, RemoteError):
+            return None
+
+    def _sort(self) -> tuple[Source, Source]:
+        """Return the storage, then the server."""
+        return (self._first, self._other) if isinstance(self._first, StorageSource) else (self._other, self._first)
 
     def _fall_back(self, error: ModosError) -> Source:
         logger.info("%s is read from %s: %s", self._first.name, self._other.name, error)

@@ -174,7 +174,7 @@ def open_genomic_file(
     if name != key and opened is None:
         raise make_locked_error(f"{storage.url}/{name_of(key)}")
     view = opened.view if opened and name != key else None
-    find_gene = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint, opened)
+    find_gene = make_gene_finder(storage, metadata, key, services.endpoint if services else endpoint, opened)
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
@@ -203,7 +203,7 @@ def open_variants(
     source: Source, storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None
 ) -> GenomicFile:
     """Open variants that are not in one file, where contigs and genes have the names that they have for a file."""
-    find_gene = _gene_finder(storage, metadata, key, endpoint, opened)
+    find_gene = make_gene_finder(storage, metadata, key, endpoint, opened)
     return GenomicFile(source, find_aliases=_find_aliases(metadata, key, endpoint), find_gene=find_gene)
 
 
@@ -313,8 +313,10 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
     return find
 
 
-def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None) -> FindGene:
-    """Return what finds genes of a file's references: in GFF3 files of the object, if they can be read, and in a store."""
+def make_gene_finder(
+    storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None = None
+) -> FindGene:
+    """Make what finds genes of the references of a file or track: in its GFF3 files, if they can be read, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = list_references(metadata, key)
     paths = [

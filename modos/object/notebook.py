@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
+    from modos.tables.arrow import ArrowTable, DataFrame, PandasFrame, RecordBatchReader, Table
     from modos.trees.tree_opening import AnnData, Dataset, MuData, SpatialData
     from modos.trees.tree_store import TreeStore
 
+    OpenTable = Callable[..., ArrowTable]
     OpenBytes = Callable[[SecretKey | str | Path | None, str | None], BufferedReader]  # secret key, passphrase
     OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
 
@@ -47,6 +49,8 @@ class ElementView(Mapping[str, Any]):
         Gives the arrays of the object that the element is kept as.
     open_bytes
         Gives the bytes of the element's file.
+    open_table
+        Gives the element as a table.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class ElementView(Mapping[str, Any]):
         open_tree: OpenTree | None = None,
         open_arrays: Callable[[], Any] | None = None,
         open_bytes: OpenBytes | None = None,
+        open_table: OpenTable | None = None,
     ):
         self.id = id
         self._attributes = attributes
@@ -64,6 +69,7 @@ class ElementView(Mapping[str, Any]):
         self._open_tree = open_tree
         self._open_arrays = open_arrays
         self._open_bytes = open_bytes
+        self._open_table = open_table
 
     @property
     def file_name(self) -> str | None:
@@ -120,6 +126,99 @@ class ElementView(Mapping[str, Any]):
     def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
         """Compute the depth of reads over a region: shape (bins,), float64, or (bases,), int64; see `GenomicFile.coverage`."""
         return self.file.coverage(region, bins)
+
+    def to_arrow(
+        self,
+        region: RegionsLike = None,
+        columns: Iterable[str] | str | None = None,
+        *,
+        samples: Iterable[str] | str | None = None,
+        sample_rows: bool = False,
+        section: str | None = None,
+        reference_filename: str | Path | None = None,
+        secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> Table:
+        """Read exactly the records of some regions as a pyarrow.Table (extra `tables`).
+
+        Reads have the fields of SAM and their tags as columns; variants those
+        of VCF, `INFO/KEY`, and a struct of FORMAT for each sample; `pos`,
+        `pnext` and `end` are 1-based and inclusive. Tracks and features have
+        `start` (0-based) and `end`, half-open. See the page on tables.
+
+        Parameters
+        ----------
+        region
+            As `fetch` takes it; None for all.
+        columns
+            Their names, in their order; only these are decoded. All where it is None.
+        samples
+            The samples of a VCF or BCF, in the order of their columns; `rows`
+            for all, each as a row of its own.
+        sample_rows
+            Whether each sample of a record is a row, with its name in `sample`.
+        section
+            Which part: of an mzTab `MTD`, `PRT`, `PSM` and so on; of a
+            reference genome `gene`, `transcript`, `exon`, ... of its
+            annotation, in place of its tracks.
+        reference_filename
+            FASTA to decode a CRAM with; found as `stream_genomics` finds it where it is None.
+        secret_key
+            The key, or its file, that encrypted data are decrypted with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+
+        Raises
+        ------
+        InvalidInputError
+            There is no such column; it has no records; pyarrow is not installed.
+        NotFoundError
+            There is no such contig, sample or section.
+        AccessError
+            It is encrypted, and there is no key.
+        IntegrityError, RemoteError
+            It is damaged, or does not come whole: there is no shorter table.
+        """
+        return self._table(
+            region=region,
+            columns=columns,
+            samples=samples,
+            sample_rows=sample_rows,
+            section=section,
+            reference_filename=reference_filename,
+            secret_key=secret_key,
+            passphrase=passphrase,
+        ).read()
+
+    def iter_arrow(
+        self, region: RegionsLike = None, columns: Iterable[str] | str | None = None, **options: Any
+    ) -> RecordBatchReader:
+        """Read exactly the records of some regions as batches, in bounded memory: a pyarrow.RecordBatchReader.
+
+        Options and errors as of `to_arrow`, the errors also while iterating.
+        The reader has its `schema` from the first; where tags of reads are
+        wanted whose types nothing tells, the records are gone through twice.
+        """
+        from modos.tables.arrow import make_reader
+
+        return make_reader(self._table(region=region, columns=columns, **options))
+
+    def to_polars(self, region: RegionsLike = None, columns: Iterable[str] | str | None = None, **options: Any) -> DataFrame:
+        """Read exactly the records of some regions as a polars.DataFrame; options and errors as of `to_arrow`."""
+        from modos.tables.arrow import convert_to_polars
+
+        return convert_to_polars(self.to_arrow(region, columns, **options))
+
+    def to_pandas(self, region: RegionsLike = None, columns: Iterable[str] | str | None = None, **options: Any) -> PandasFrame:
+        """Read exactly the records of some regions as a pandas.DataFrame; options and errors as of `to_arrow`."""
+        from modos.tables.arrow import convert_to_pandas
+
+        return convert_to_pandas(self.to_arrow(region, columns, **options))
+
+    def _table(self, **options: Any) -> ArrowTable:
+        if self._open_table is None:
+            raise InvalidInputError(f"{self.id} cannot be read as a table", "open its object")
+        return self._open_table(**options)
 
     @property
     def store(self) -> TreeStore:

@@ -250,19 +250,21 @@ class GenomicFiles:
                 ...
         """
         from modos.object.notebook import ElementView
+        from modos.object.tabulating import TableOpener
 
         document = self._object.document
         element_id = document.find(element)
         attributes = document.element(element_id)
         content = _content_at(document, attributes.get("data_path", ""))
-        storage = self._object.storage
+        storage, open_file = self._object.storage, _FileOpener(self, self._object, content)
         return ElementView(
             element_id,
             attributes,
-            _FileOpener(self, self._object, content),
+            open_file,
             _TreeOpener(storage, attributes),
             _ArraysOpener(storage, document, attributes.get("data_path", "")),
             _BytesOpener(storage, attributes),
+            TableOpener(storage, document, element_id, open_file, self._object.address.endpoint),
         )
 
 
@@ -326,9 +328,9 @@ class _FileOpener:
         self._object = open_object
         self._content = content
 
-    def __call__(self, key: str) -> GenomicFile:
+    def __call__(self, key: str, reference_filename: str | Path | None = None, **keys: Any) -> GenomicFile:
         _Unchanged(self._object, key, self._content).confirm()
-        return self._files.file(key)
+        return self._files.file(key, reference_filename, **keys)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen_element, (self._object.address, self._content)

@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -60,6 +61,23 @@ class MemoryFiles:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def open_memory() -> Iterator[int]:
+    """Open a file without a name that is in memory; gives the descriptor.
+
+    Where the system has no such memory it is a file that nobody else can open.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("modos")
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.TemporaryFile(prefix="modos-") as file:
+            yield file.fileno()
 
 
 def _remove(path: Path, descriptors: dict[str, int], home: int) -> None:

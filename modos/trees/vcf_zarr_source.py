@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics.index.bgzf import compress
-from modos.genomics.region import RegionLike, Regions, settle, unknown_contig_error
+from modos.genomics.region import Region, RegionLike, Regions, settle, unknown_contig_error
 from modos.genomics.sources import Stream
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.forking import cached_property
@@ -75,6 +75,9 @@ class VcfZarrSource:
     def contigs(self) -> tuple[str, ...]:
         """Return the contigs of the header."""
         return self._contigs
+
+    def measure(self, regions: Sequence[Region]) -> None:
+        """Return None: its chunks are not looked up for that."""
 
     @cached_property
     def _contigs(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ TEXTS = [
     *(ROOT / "deploy").rglob("*.md"),
 ]
 BRINGS = {
+    "distributed": "cluster",
     "duckdb": "sql",
     "h5py": "genomedata",
     "obstore": "many",

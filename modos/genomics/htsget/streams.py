@@ -139,6 +139,9 @@ class HtsgetSource:
         except NotFoundError:
             return ()
 
+    def measure(self, regions: Sequence[Region]) -> None:
+        """Return None: a server does not show its index."""
+
 
 def _resolve_region(text: str, asked: Region, contigs: Iterable[str]) -> Region:
     try:
