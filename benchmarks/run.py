@@ -17,6 +17,7 @@ import regions
 import stack
 import startup
 import streaming
+import tables
 import tracks
 import trees
 import verification
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "checks": checks.main,
     "verification": verification.main,
     "metadata": metadata.main,
+    "tables": tables.main,
     "tracks": tracks.main,
     "trees": trees.main,
     "references": references.main,
