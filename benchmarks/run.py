@@ -19,6 +19,7 @@ import regions
 import stack
 import startup
 import streaming
+import tables
 import tracks
 import trees
 import verification
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "verification": verification.main,
     "metadata": metadata.main,
     "catalog": catalog.main,
+    "tables": tables.main,
     "tracks": tracks.main,
     "trees": trees.main,
     "references": references.main,

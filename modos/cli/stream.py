@@ -127,9 +127,9 @@ def stream(
 
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
+    from modos.cli.table_formats import format_of_table
     from modos.errors import InvalidInputError
     from modos.formats import is_tree_path
-    from modos.tables.table_formats import format_of_table
 
     if as_json and not count:
         raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
@@ -174,8 +174,8 @@ def _write_table(
     samples: list[str] | None,
     sample_rows: bool,
 ) -> None:
+    from modos.cli.table_formats import is_stream
     from modos.tables.record_tables import RecordTable
-    from modos.tables.table_formats import is_stream
     from modos.tables.table_writing import write_table
 
     table = RecordTable(genomic, regions, columns, samples=samples, sample_rows=sample_rows)

@@ -58,11 +58,12 @@ class TableOpener:
         path = attributes.get("data_path") or ""
         format = format_of(plain_name(path)) if path else None
         is_reference = self.element_id.startswith("reference/")
+        is_array = is_array_path(path) or self.element_id in tracks.sealed_tracks(self.document)
         is_mztab = format is not None and format.name == "mzTab"
         if samples is not None or sample_rows:
-            _refuse(is_array_path(path) or is_mztab or is_reference, f"{self.element_id} has no samples")
+            _refuse(is_array or is_mztab or is_reference, f"{self.element_id} has no samples")
         _refuse(section is not None and not (is_mztab or is_reference), f"{self.element_id} has no sections")
-        if is_reference or is_array_path(path):
+        if is_reference or is_array:
             secret = _as_secret(secret_key, passphrase)
             if section is not None:
                 return self._open_annotation(section, region, columns, secret)
