@@ -18,7 +18,6 @@ from modos.storage.base import Progress
 from modos.storage.prefetch import fetch_ahead
 
 _WORKERS = 16
-_DEPTH = 8  # folders above an object
 
 logger = logging.getLogger(__name__)
 
@@ -132,10 +131,12 @@ def _read_walked(storage: Storage, tags: Mapping[str, str], skip: Container[str]
 
 def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]) -> Iterator[Found]:
     if ZARR in storage.list_folders():
-        yield read_object(storage, "", tags.get("", ""))
-        return
+        root = read_object(storage, "", tags.get("", ""))
+        if not root.is_gone:
+            yield root
+            return
     level = [""]
-    for _ in range(_DEPTH):
+    while level:
         below: list[str] = []
         for folders in fetch_ahead(lambda key, _: storage.list_folders(key), level, _WORKERS):
             below += (key for key in folders if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip)
@@ -145,5 +146,3 @@ def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]
                 level.append(one.key)
             else:
                 yield one
-        if not level:
-            return
