@@ -95,7 +95,7 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
 
 def _parse_head(data: bytes, tag: str, where: str) -> Head:
     try:
-        told = json.loads(data) if len(data) <= _MOST_HEAD else None
+        told = json.loads(data if len(data) <= _MOST_HEAD else b"")
         version = told["format_version"]
         if version != FORMAT_VERSION:
             raise InvalidInputError(

@@ -2,7 +2,8 @@
 
 A commit puts one small file below the catalogue's folder, after it was made:
 `changed/OBJECT/COMMIT`, where OBJECT is written as a part of a URL, and as
-several folders where it is longer than the name of a file may be. Whoever refreshes the catalogue reads the objects that are named so, and removes the
+several folders where it is longer than the name of a file may be. Whoever
+refreshes the catalogue reads the objects that are named so, and removes the
 files. It is the best that can be done: where somebody may not write there, the
 change is found when all objects are looked at.
 """
