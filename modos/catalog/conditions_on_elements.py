@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LINKED = ("sample", "assay", "data", "reference", "sequence", "object")  # where a slot is looked for, in this order
 _MOST = 4000  # characters of a condition
+_MOST_ROWS = 50_000_000  # of a join: 2 GB
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')|(?P<quoted>"[^"]*")|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)"""
     r"""|(?P<number>\d[\w.]*)|(?P<blank>\s+)|(?P<sign>[()=<>!,.+*/%|-])"""
@@ -314,10 +315,25 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
         assert edges is not None
         frame = frame.join(edges.join(values, on=[OBJECT, "to"]).drop("to"), on=[OBJECT, ELEMENT], how="left")
     frame = frame.with_columns(*(_value_of(column, links[column] if column in linked else None) for column in links))
-    for column in links:
-        if isinstance(schema()[column.slot], pl.List):
-            frame = frame.explode(column.name)
+    several = [column.name for column in links if isinstance(schema()[column.slot], pl.List)]
+    if len(several) > 1:
+        _refuse_many(frame, several)
+    for name in several:
+        frame = frame.explode(name)
     return frame.with_columns(*(_local_part(column.name) for column in links if column.is_local))
+
+
+def _refuse_many(frame: pl.LazyFrame, names: Sequence[str]) -> None:
+    """Refuse columns whose values have more combinations than fit into memory: one object may have lists of any length."""
+    import polars as pl
+
+    combinations = pl.lit(1.0)
+    for name in names:
+        combinations *= pl.col(name).list.len().fill_null(1).clip(1)
+    if (count := frame.select(combinations.sum()).collect().item()) > _MOST_ROWS:
+        raise InvalidInputError(
+            f"the condition asks for {count:,.0f} combinations of the values of {listing(names)}", "ask for one of them at a time"
+        )
 
 
 def _find_link(elements: pl.LazyFrame, column: Column, groups: Collection[str], kinds: Sequence[str]) -> str:

@@ -290,3 +290,13 @@ def test_the_columns_that_are_asked_for():
         ("taxon_id#", "taxon_id", "", True),
         ("taxon_id", "taxon_id", "", False),
     }
+
+
+def test_lists_of_any_length_do_not_fill_the_memory():
+    """One object with two long lists has 10^10 combinations of their values; each other row counts one."""
+    rows, long = Rows(), [f"NCBITaxon:{n}" for n in range(100_000)]
+    rows.add("o", "o", {"o": {"@type": "MODO"}, "sample/s": {"@type": "Sample", "collector": long, "taxon_id": long}}, 1, "")
+    elements = rows.to_frames()[0].lazy()
+    with pytest.raises(InvalidInputError, match="10,000,000,001 combinations of the values of collector, taxon_id"):
+        select_elements(elements, None, "collector = 'x' or taxon_id = 'NCBITaxon:7'")
+    assert select_elements(elements, None, "taxon_id = '7'").collect().height == 1
