@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import catalog
 import checks
 import codes
 import encryption
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "checks": checks.main,
     "verification": verification.main,
     "metadata": metadata.main,
+    "catalog": catalog.main,
     "tracks": tracks.main,
     "trees": trees.main,
     "references": references.main,

@@ -54,8 +54,8 @@ class Frames:
 
     def updated(self, new: Frames) -> Frames:
         """Return the rows with those of some objects replaced."""
-        if new.elements.is_empty():
-            return self
+        if new.elements.is_empty() or self.elements.is_empty():
+            return self if new.elements.is_empty() else new
         objects = new.objects
         return Frames(
             _sorted(_update(self.elements.lazy(), new.elements.lazy(), objects)),
@@ -100,9 +100,15 @@ class View:
         """Rows of all elements, lazily."""
         import polars as pl
 
-        base = pl.scan_parquet(self.base) if self.base else pl.DataFrame(schema=schema()).lazy()
         changed = self.changed_elements
-        return _update(base, changed.lazy(), changed[OBJECT].unique()).filter(~pl.col("problem").eq_missing(REMOVED))
+        rows = _update(self._base_elements, changed.lazy(), changed[OBJECT].unique())
+        return rows.filter(~pl.col("problem").eq_missing(REMOVED))
+
+    @property
+    def _base_elements(self) -> pl.LazyFrame:
+        import polars as pl
+
+        return pl.scan_parquet(self.base) if self.base else pl.DataFrame(schema=schema()).lazy()
 
     @cached_property
     def changed_elements(self) -> pl.DataFrame:
@@ -118,17 +124,25 @@ class View:
         ConflictError
             This version counts no more, and its digests are gone.
         """
-        import polars as pl
-
-        base = self._read_digests(self.head.base if self.head else None)
-        table = pl.scan_parquet(base) if base else pl.DataFrame(schema=digest_schema()).lazy()
-        changed = self.changed_digests
-        return _update(table, changed.lazy(), self.changed_elements[OBJECT].unique())
+        return _update(self._base_digests, self.changes.digests.lazy(), self.changed_elements[OBJECT].unique())
 
     @cached_property
-    def changed_digests(self) -> pl.DataFrame:
-        """Rows of digests of the objects that changed since the base."""
-        return self.changes.digests
+    def _base_digests(self) -> pl.LazyFrame:
+        import polars as pl
+
+        data = self._read_digests(self.head.base if self.head else None)
+        return pl.scan_parquet(data) if data else pl.DataFrame(schema=digest_schema()).lazy()
+
+    def merge(self) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """Return the rows of all elements and of all digests in the order of the objects, to be written as a base."""
+        import polars as pl
+
+        changes, there = self.changes, ~pl.col("problem").eq_missing(REMOVED)
+        others = ~pl.col(OBJECT).is_in(changes.objects.implode())
+        return (
+            self._base_elements.filter(others).merge_sorted(changes.elements.lazy().filter(there), OBJECT),
+            self._base_digests.filter(others).merge_sorted(changes.digests.lazy(), OBJECT),
+        )
 
     @cached_property
     def changes(self) -> Frames:

@@ -58,8 +58,11 @@ class Building:
         import polars as pl
 
         parts = [*self._frames, Frames(*self._rows.to_frames())]
-        elements, digests = pl.concat([one.elements for one in parts]), pl.concat([one.digests for one in parts])
-        return Frames(elements.sort(OBJECT, maintain_order=True), digests.sort(OBJECT, maintain_order=True))
+        self._frames, self._rows = [], Rows()  # each table is there once
+        tables = [pl.concat([getattr(one, name) for one in parts], rechunk=False) for name in (ELEMENTS, DIGESTS)]
+        if not all(table[OBJECT].is_sorted() for table in tables):
+            tables = [table.sort(OBJECT, maintain_order=True) for table in tables]
+        return Frames(*tables)
 
     def remove(self) -> None:
         """Remove the parts."""

@@ -130,19 +130,21 @@ def _read_walked(storage: Storage, tags: Mapping[str, str], skip: Container[str]
 
 
 def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]) -> Iterator[Found]:
-    if ZARR in storage.list_folders():
+    folders = storage.list_folders()
+    if ZARR in folders:
         root = read_object(storage, "", tags.get("", ""))
         if not root.is_gone:
             yield root
             return
-    level = [""]
-    while level:
-        below: list[str] = []
-        for folders in fetch_ahead(lambda key, _: storage.list_folders(key), level, _WORKERS):
-            below += (key for key in folders if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip)
-        level = []
+    listed = iter([folders])
+    while True:
+        below = [key for keys in listed for key in keys if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip]
+        level = list[str]()
         for one in read_objects(storage, below, tags):
             if one.is_gone:
                 level.append(one.key)
             else:
                 yield one
+        if not level:
+            return
+        listed = fetch_ahead(lambda key, _: storage.list_folders(key), level, _WORKERS)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from modos.catalog.catalog_view import Frames, View, load_view
-from modos.catalog.element_rows import OBJECT, Rows
+from modos.catalog.element_rows import Rows
 from modos.catalog.first_parts import Building
 from modos.catalog.reading_objects import Found, read_everything, read_objects
 from modos.catalog.snapshots import Head, drop_orphans, drop_tables, forget, replace_head, write_snapshot
@@ -195,7 +195,7 @@ def _write(view: View, *, anew: bool = False) -> View:
     storage, head, changes = view.storage, view.head, view.changes
     rows = view.count_base_rows()
     if anew or changes.elements.height > max(_MOST_CHANGED, rows // _BASE_SHARE):
-        made = write_snapshot(storage, *(table.sort(OBJECT, maintain_order=True) for table in (view.elements, view.digests)))
+        made = write_snapshot(storage, *view.merge())
         new = Head(made)
     else:
         made = write_snapshot(storage, changes.elements.lazy(), changes.digests.lazy())

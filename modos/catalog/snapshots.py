@@ -178,9 +178,9 @@ def _write(storage: Storage, made: str, name: str, table: pl.LazyFrame) -> Table
 
 
 def to_parquet(table: pl.LazyFrame) -> bytes:
-    """Write a table as Parquet."""
+    """Write a table as Parquet, in pieces."""
     target = BytesIO()
-    table.collect().write_parquet(target, compression="zstd", row_group_size=1 << 17)
+    table.sink_parquet(target, compression="zstd", row_group_size=1 << 17, engine="streaming")
     return target.getvalue()
 
 
