@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modos.catalog.element_rows import ELEMENT, OBJECT, REMOVED, Rows, digest_schema, schema
-from modos.catalog.snapshots import DIGESTS, ELEMENTS, Head, Snapshot, read_head, read_table
+from modos.catalog.snapshots import DIGESTS, ELEMENTS, Head, Snapshot, missing_error, read_head, read_table
 from modos.errors import ConflictError, NotFoundError
 from modos.storage.processes.forking import cached_property
 
@@ -208,10 +208,11 @@ def load_view(storage: Storage, known: View | None = None) -> View:
     Raises
     ------
     IntegrityError
-        It is damaged.
+        It is damaged, or tables that it names are gone.
     ConflictError
         Others replace it faster than it is read.
     """
+    before: Head | None = None
     for _ in range(_ATTEMPTS):
         head = read_head(storage, known.head if known else None)
         if known is not None and head is known.head:
@@ -219,7 +220,9 @@ def load_view(storage: Storage, known: View | None = None) -> View:
         try:
             return _load_tables(storage, head, known)
         except NotFoundError:  # replaced twice meanwhile
-            continue
+            if head == before:
+                raise missing_error(storage) from None
+            before = head
     raise ConflictError(f"the catalogue of {storage.url} is replaced by others all the time", "try again later")
 
 

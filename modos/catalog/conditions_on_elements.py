@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
 LINKED = ("sample", "assay", "data", "reference", "sequence", "object")  # where a slot is looked for, in this order
 _MOST = 4000  # characters of a condition
+_MOST_ROWS = 50_000_000  # of a join: 2 GB
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')|(?P<quoted>"[^"]*")|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)"""
-    r"""|(?P<number>\d[\w.]*)|(?P<blank>\s+)|(?P<sign>[^\s\w'"]+?)"""
+    r"""|(?P<number>\d[\w.]*)|(?P<blank>\s+)|(?P<sign>[()=<>!,.+*/%|-])"""
 )
+_COMMENTS = ("--", "/*")  # polars skips what is in them, also the quotes
 _WORDS = frozenset(
     ("and", "or", "not", "in", "is", "null", "like", "ilike", "between", "true", "false", "case", "when", "then", "else", "end")
 )
@@ -60,7 +63,8 @@ _FUNCTIONS = frozenset(
         "upper",
     )
 )
-_OPERATORS = ("=", "<", ">", "!", "in", "not")
+_COMPARING = frozenset("=<>!")
+_SOME_TIME = re.compile(r"\d{4}(-\d\d)?")  # a year, or a month, with which times can be compared as texts
 
 
 @dataclass(frozen=True)
@@ -115,19 +119,27 @@ def parse_condition(text: str) -> Condition:
         raise InvalidInputError(f"the condition has {len(text):,} characters", f"write it with at most {_MOST:,}")
     tokens = [(match.lastgroup or "", match[0]) for match in _TOKEN.finditer(text)]
     if "".join(token for _, token in tokens) != text:
-        raise _bad_condition("a quote is not closed" if text.count("'") % 2 or text.count('"') % 2 else "it cannot be read")
+        raise _bad_condition(
+            "a quote is not closed" if text.count("'") % 2 or text.count('"') % 2 else "it has what is no part of a condition"
+        )
     words = [token for token in tokens if token[0] != "blank"]
-    columns: dict[str, Column] = {}
-    written, at = "", 0
-    for kind, token in tokens:
-        if kind == "quoted" or (kind == "name" and token.lower() not in _WORDS and not _is_call(words, at)):
-            column = _find_column(token.strip('"'), is_local=_means_local(words, at))
-            columns[column.name] = column
-            token = f'"{column.name}"'
-        written, at = written + token, at + (kind != "blank")
     if not words:
         raise _bad_condition("it is empty")
-    return Condition(written, tuple(columns.values()))
+    if any(mark in "".join(token if kind == "sign" else " " for kind, token in tokens) for mark in _COMMENTS):
+        raise _bad_condition("it has a comment")
+    columns: dict[str, Column] = {}
+    written = [token for _, token in tokens]
+    places = [at for at, (kind, _) in enumerate(tokens) if kind != "blank"]
+    for at, (kind, token) in enumerate(words):
+        if kind == "quoted" or (kind == "name" and token.lower() not in _WORDS and not _is_call(words, at)):
+            compared = _find_compared(words, at)
+            column = _find_column(token.strip('"'), [words[other][1] for other in compared])
+            columns[column.name] = column
+            written[places[at]] = f'"{column.name}"'
+            if _is_time(column.slot):
+                for other in compared:
+                    written[places[other]] = _write_time(column.name, words[other][1])
+    return Condition("".join(written), tuple(columns.values()))
 
 
 def _is_call(words: Sequence[tuple[str, str]], at: int) -> bool:
@@ -146,15 +158,57 @@ def _bad_condition(reason: str) -> InvalidInputError:
     )
 
 
-def _means_local(tokens: Sequence[tuple[str, str]], at: int) -> bool:
-    """Return whether the text that a column is compared with is no URI or CURIE."""
-    after = [token for kind, token in tokens[at + 1 : at + 5] if kind == "text"]
-    before = [token for kind, token in tokens[max(at - 3, 0) : at] if kind == "text"]
-    compared = after[:1] if tokens[at + 1 : at + 2] and tokens[at + 1][1].lower().startswith(_OPERATORS) else before[-1:]
-    return bool(compared) and ":" not in compared[0] and "/" not in compared[0]
+def _find_compared(words: Sequence[tuple[str, str]], at: int) -> list[int]:
+    """Find the texts that a column is compared with, by `=`, `<` and the like, `in` and `between`; not by `like`."""
+    kinds, lower = [kind for kind, _ in words], [word.lower() for _, word in words]
+    before, after = at - 1, at + 1
+    while before >= 0 and lower[before] in _COMPARING:
+        before -= 1
+    while after < len(words) and lower[after] in _COMPARING:
+        after += 1
+    found = [before] if 0 <= before < at - 1 else []
+    found += [after] if after > at + 1 else []
+    after += lower[after : after + 1] == ["not"]
+    if lower[after : after + 2] == ["in", "("]:
+        end = lower.index(")", after) if ")" in lower[after:] else len(words)
+        found += range(after + 2, end)
+    elif lower[after : after + 1] == ["between"]:
+        found += (after + 1, after + 3)
+    return [one for one in found if kinds[one : one + 1] == ["text"]]
 
 
-def _find_column(name: str, is_local: bool) -> Column:
+def _means_local(name: str, texts: Sequence[str]) -> bool:
+    """Return whether the texts that a column of terms is compared with are no URIs or CURIEs."""
+    local = {":" not in text and "/" not in text for text in texts}
+    if len(local) > 1:
+        raise InvalidInputError(
+            f"{name} is compared with terms with a prefix and with others without one", "write all with it, or all without it"
+        )
+    return local == {True}
+
+
+def _is_time(slot: str) -> bool:
+    import polars as pl
+
+    return bool(schema()[slot] == pl.Datetime("us"))
+
+
+def _write_time(name: str, quoted: str) -> str:
+    """Write a time as the columns of times are compared: by UTC, and a date alone where there is no time."""
+    text = quoted[1:-1]
+    try:
+        time = datetime.fromisoformat(text)
+        time = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    except (ValueError, OverflowError):
+        if _SOME_TIME.fullmatch(text):
+            return quoted
+        raise InvalidInputError(
+            f"{name} is compared with {quoted[:60]}, which is no time", "write it as '2025-01-15', or '2025-01-15T10:00:00'"
+        ) from None
+    return f"'{time.isoformat().removesuffix('T00:00:00')}'"
+
+
+def _find_column(name: str, compared: Sequence[str]) -> Column:
     link, _, slot = name.rpartition(".")
     if link:
         known = _slots_of_group().get(link)
@@ -168,7 +222,7 @@ def _find_column(name: str, is_local: bool) -> Column:
         known = sorted(name for name in schema() if name != "other")
         if slot not in known:
             raise _unknown_error(name, slot, known)
-    is_local = is_local and _is_term(slot)
+    is_local = _is_term(slot) and _means_local(name, compared)
     return Column(f"{name}#" if is_local else name, slot, link, bool(link), is_local)
 
 
@@ -201,7 +255,7 @@ def select_elements(elements: pl.LazyFrame, class_name: str | None = None, where
     SchemaError
         There is no such class.
     InvalidInputError
-        The condition cannot be read.
+        The condition cannot be read, or asks for what the class neither has nor is linked to.
     """
     import polars as pl
 
@@ -211,13 +265,10 @@ def select_elements(elements: pl.LazyFrame, class_name: str | None = None, where
         return _without_empty(rows, kinds)
     condition = parse_condition(where)
     expression = condition.to_expression()
+    joined = _join_columns(elements, rows, condition.columns, kinds)
     try:
-        if all(column.slot in OWN for column in condition.columns):
-            return _checked(_without_empty(rows.filter(expression), kinds))
-        keys = (
-            _join_columns(elements, rows, condition.columns, kinds).filter(expression).select(OBJECT, ELEMENT).unique().collect()
-        )
-    except pl.exceptions.PolarsError as error:
+        keys = joined.filter(expression).select(OBJECT, ELEMENT).unique().collect()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _bad_condition(str(error)) from None
     of_them = rows.filter(
         pl.col(OBJECT).is_in(keys[OBJECT].unique().implode()), pl.col(ELEMENT).is_in(keys[ELEMENT].unique().implode())
@@ -231,11 +282,6 @@ def _without_empty(rows: pl.LazyFrame, kinds: Sequence[str]) -> pl.LazyFrame:
 
     having = {slot for kind in kinds for slot in slots_of(kind)} | set(OWN)
     return rows.with_columns(pl.lit(None, type).alias(name) for name, type in schema().items() if name not in having)
-
-
-def _checked(rows: pl.LazyFrame) -> pl.LazyFrame:
-    rows.collect_schema()  # which finds what does not fit
-    return rows
 
 
 def kinds_of(class_name: str) -> list[str]:
@@ -253,27 +299,52 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
     """Return the rows with the columns of a condition: one row for each combination of their values."""
     import polars as pl
 
-    links = {column: column.link or _first_link(column.slot) for column in columns if column.slot not in OWN}
-    slots, groups = {column.slot for column in links}, {describe(kind)["group"] or "" for kind in kinds}
-    frame = rows.select(*OWN[:-1], *(pl.col(slot).alias(f"own.{slot}") for slot in slots))
-    linked = {column for column in links if column.is_named or not all(column.slot in slots_of(kind) for kind in kinds)}
+    groups = {describe(kind)["group"] or "" for kind in kinds}
+    own = {OBJECT, ELEMENT, CLASS, *(column.slot for column in columns if column.slot in OWN)}
+    asked = [column for column in columns if column.slot not in OWN]
+    linked = {column for column in asked if column.is_named or not all(column.slot in slots_of(kind) for kind in kinds)}
+    links = {column: _find_link(elements, column, groups, kinds) if column in linked else "" for column in asked}
+    frame = rows.select(*own, *(pl.col(slot).alias(f"own.{slot}") for slot in {column.slot for column in links}))
     for link in dict.fromkeys(links[column] for column in links if column in linked):
         wanted = sorted({column.slot for column in linked if links[column] == link})
         is_it = pl.col(ELEMENT) == "" if link == "object" else pl.col(ELEMENT).str.starts_with(f"{link}/")
         values = elements.filter(is_it).select(
             OBJECT, pl.col(ELEMENT).alias("to"), *(pl.col(s).alias(f"{link}.{s}") for s in wanted)
         )
-        edges = rows.select(OBJECT, ELEMENT, to=pl.lit("")) if link == "object" else _edges(elements, link, groups)
+        edges = _edges(elements, link, groups)
+        assert edges is not None
         frame = frame.join(edges.join(values, on=[OBJECT, "to"]).drop("to"), on=[OBJECT, ELEMENT], how="left")
     frame = frame.with_columns(*(_value_of(column, links[column] if column in linked else None) for column in links))
-    for column in links:
-        if isinstance(schema()[column.slot], pl.List):
-            frame = frame.explode(column.name)
+    several = [column.name for column in links if isinstance(schema()[column.slot], pl.List)]
+    if len(several) > 1:
+        _refuse_many(frame, several)
+    for name in several:
+        frame = frame.explode(name)
     return frame.with_columns(*(_local_part(column.name) for column in links if column.is_local))
 
 
-def _first_link(slot: str) -> str:
-    return next(link for link in LINKED if slot in _slots_of_group()[link])
+def _refuse_many(frame: pl.LazyFrame, names: Sequence[str]) -> None:
+    """Refuse columns whose values have more combinations than fit into memory: one object may have lists of any length."""
+    import polars as pl
+
+    combinations = pl.lit(1.0)
+    for name in names:
+        combinations *= pl.col(name).list.len().fill_null(1).clip(1)
+    if (count := frame.select(combinations.sum()).collect().item()) > _MOST_ROWS:
+        raise InvalidInputError(
+            f"the condition asks for {count:,.0f} combinations of the values of {listing(names)}", "ask for one of them at a time"
+        )
+
+
+def _find_link(elements: pl.LazyFrame, column: Column, groups: Collection[str], kinds: Sequence[str]) -> str:
+    """Find the link of a column: the named one, or the first one of which some of the groups have a way to the slot."""
+    for link in [column.link] if column.is_named else LINKED:
+        if column.slot in _slots_of_group()[link] and _edges(elements, link, groups) is not None:
+            return link
+    raise InvalidInputError(
+        f"{kinds[0]} has no {column.name.rstrip('#')}, and no link to what has it",
+        "ask for another class, or for no class",
+    )
 
 
 def _value_of(column: Column, link: str | None) -> pl.Expr:
@@ -298,9 +369,12 @@ def _local_part(name: str) -> pl.Expr:
     return part.otherwise(value.str.extract("([^:]+)$")).alias(name)
 
 
-def _edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl.LazyFrame:
-    """Return what elements of some groups are linked to in a group: columns object, element, to."""
+def _edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl.LazyFrame | None:
+    """Return what elements of some groups are linked to in a group: columns object, element, to; None without a way to it."""
     import polars as pl
+
+    if link == "object":
+        return elements.select(OBJECT, ELEMENT, to=pl.lit(""))
 
     def direct(slot: str, group: str = "") -> pl.LazyFrame:
         of = elements.filter(pl.col(slot).is_not_null(), pl.col(ELEMENT).str.starts_with(group))
@@ -325,8 +399,7 @@ def _edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl.Laz
         ("data", "sequence"): (_through(reference, sequence),),
     }
     found = [edges for group in groups for edges in ways.get((group, link), ())]
-    none = pl.LazyFrame(schema={OBJECT: pl.String, ELEMENT: pl.String, "to": pl.String})
-    return pl.concat(found).unique() if len(found) > 1 else found[0] if found else none
+    return pl.concat(found).unique() if len(found) > 1 else found[0] if found else None
 
 
 def _reverse(edges: pl.LazyFrame) -> pl.LazyFrame:

@@ -14,7 +14,7 @@ from modos.catalog.element_rows import ELEMENT, OBJECT
 from modos.catalog.kept_catalog import iter_metadata
 from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
 from modos.catalog.served_tables import ServedTables, is_server
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import ROOT_KEYS
 from modos.object.address import ObjectAddress
 from modos.remote.urls import served_url
@@ -159,6 +159,8 @@ class ElementCatalog:
         InvalidInputError
             There is no such class or column, or the condition cannot be read.
         """
+        if columns is not None:
+            _check_columns(self.elements, columns)
         found = select_elements(self.elements, class_name, where)
         if columns is None:
             return found.collect().sort(OBJECT, maintain_order=True)
@@ -217,7 +219,7 @@ class ElementCatalog:
         from modos.catalog.asking_duckdb import ask
 
         tables = {"elements": self.elements} | ({"digests": self.digests} if "digests" in query.lower() else {})
-        return ask(query, {name: _mentioned(table, query) for name, table in tables.items()})
+        return ask(query, tables)
 
     def query(self, sparql: str, where: str | None = None) -> Rows:
         """Ask in SPARQL about the metadata of many objects, as `MODO.query` does about those of one.
@@ -269,12 +271,16 @@ def _is_in(keys: Sequence[str]) -> pl.Expr:
     return pl.col(OBJECT).is_in(keys)
 
 
-def _mentioned(table: pl.LazyFrame, query: str) -> pl.LazyFrame:
-    """Return a table without the columns that a query does not mention."""
-    if "*" in query:
-        return table
-    words = query.lower()
-    return table.select(OBJECT, *(name for name in table.collect_schema().names() if name != OBJECT and name in words))
+def _check_columns(table: pl.LazyFrame, columns: Sequence[str]) -> None:
+    known = table.collect_schema().names()
+    for at, name in enumerate(columns):
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise InvalidInputError(
+                f"there is no column {name}", f"did you mean {near}?" if near else f"there are {listing(known, 60)}"
+            )
+        if name in columns[:at]:
+            raise InvalidInputError(f"the column {name} is named twice", "name it once")
 
 
 def open_catalog(

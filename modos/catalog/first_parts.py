@@ -7,11 +7,9 @@ import uuid
 from modos.catalog.catalog_view import Frames
 from modos.catalog.element_rows import OBJECT, Rows
 from modos.catalog.reading_objects import Found
-from modos.catalog.snapshots import DIGESTS, ELEMENTS, OLD, to_parquet
-from modos.object.announcing import CATALOG_FOLDER
+from modos.catalog.snapshots import BUILDING, DIGESTS, ELEMENTS, OLD, to_parquet
 from modos.storage import Storage
 
-_FOLDER = f"{CATALOG_FOLDER}/building"
 _PART = 1 << 16  # rows of a part
 
 
@@ -32,7 +30,7 @@ class Building:
         import polars as pl
 
         now = self._storage.now()
-        for info in list(self._storage.iter_files(_FOLDER)):
+        for info in list(self._storage.iter_files(BUILDING)):
             if info.modified is None or now - info.modified > OLD:
                 self._storage.delete(info.key)
             elif info.key.endswith(f"-{ELEMENTS}.parquet"):
@@ -49,7 +47,7 @@ class Building:
         if len(self._rows.elements) < _PART:
             return
         frames = Frames(*self._rows.to_frames())
-        part = f"{_FOLDER}/{uuid.uuid4().hex}"
+        part = f"{BUILDING}/{uuid.uuid4().hex}"
         for name, table in ((DIGESTS, frames.digests), (ELEMENTS, frames.elements)):  # elements tell that both are there
             self._storage.write(f"{part}-{name}.parquet", to_parquet(table.lazy()))
         self._frames.append(frames)
@@ -68,4 +66,4 @@ class Building:
 
     def remove(self) -> None:
         """Remove the parts."""
-        self._storage.delete_all([info.key for info in self._storage.iter_files(_FOLDER)])
+        self._storage.delete_all([info.key for info in self._storage.iter_files(BUILDING)])

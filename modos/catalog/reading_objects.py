@@ -18,7 +18,6 @@ from modos.storage.base import Progress
 from modos.storage.prefetch import fetch_ahead
 
 _WORKERS = 16
-_DEPTH = 8  # folders above an object
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +132,12 @@ def _read_walked(storage: Storage, tags: Mapping[str, str], skip: Container[str]
 def _read_listed(storage: Storage, tags: Mapping[str, str], skip: Container[str]) -> Iterator[Found]:
     folders = storage.list_folders()
     if ZARR in folders:
-        yield read_object(storage, "", tags.get("", ""))
-        return
+        root = read_object(storage, "", tags.get("", ""))
+        if not root.is_gone:
+            yield root
+            return
     listed = iter([folders])
-    for _ in range(_DEPTH):
+    while True:
         below = [key for keys in listed for key in keys if key.rpartition("/")[2] != CATALOG_FOLDER and key not in skip]
         level = list[str]()
         for one in read_objects(storage, below, tags):

@@ -8,6 +8,7 @@ head that has its rows is there. Whoever loses begins anew.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -15,15 +16,18 @@ from modos.catalog.catalog_view import Frames, View, load_view
 from modos.catalog.element_rows import Rows
 from modos.catalog.first_parts import Building
 from modos.catalog.reading_objects import Found, read_everything, read_objects
-from modos.catalog.snapshots import Head, drop_orphans, drop_tables, replace_head, write_snapshot
-from modos.errors import ConflictError
-from modos.object.announcing import list_announcements
-from modos.storage import Storage
+from modos.catalog.snapshots import Head, drop_orphans, drop_tables, forget, replace_head, write_snapshot
+from modos.errors import ConflictError, IntegrityError, InvalidInputError
+from modos.errors.escaping import is_plain
+from modos.object.announcing import CATALOG_FOLDER, list_announcements
+from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 
 _ATTEMPTS = 20
 _MOST_CHANGED = 1 << 14  # rows of what changed, above which they become part of the base, unless that is far larger
 _BASE_SHARE = 8
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,17 @@ def look(storage: Storage, known: View | None = None) -> Refreshed:
     new = {key: names for key, names in announced.items() if not view.seen.issuperset(names)}
     if not new:
         return Refreshed(view)
-    found = list(read_objects(storage, new, {}))
+    found = list(read_objects(storage, filter(_is_sound, new), {}))
     seen = frozenset(name for names in new.values() for name in names)
     return Refreshed(view.updated(_frames_of(found, view), seen), len(found), sum(bool(one.problem) for one in found))
+
+
+def _is_sound(key: str) -> bool:
+    """Return whether an object can have a key: somebody may have announced anything."""
+    try:
+        return is_plain(key) and CATALOG_FOLDER not in check_key(key).split("/")
+    except (InvalidInputError, UnicodeError):
+        return False
 
 
 def fold(storage: Storage) -> Refreshed:
@@ -79,7 +91,8 @@ def fold(storage: Storage) -> Refreshed:
 def rebuild(storage: Storage, progress: Progress | None = None) -> Refreshed:
     """Look at every object, and write the catalogue anew, or for the first time.
 
-    A first one that was interrupted goes on where it stopped.
+    A first one that was interrupted goes on where it stopped; one that is
+    damaged is made for the first time again.
 
     Parameters
     ----------
@@ -91,7 +104,12 @@ def rebuild(storage: Storage, progress: Progress | None = None) -> Refreshed:
     ConflictError
         Others write all the time.
     """
-    start = load_view(storage)
+    try:
+        start = load_view(storage)
+    except IntegrityError as error:
+        logger.warning("%s; it is made anew", error.message)
+        forget(storage)
+        start = load_view(storage)
     if not start.is_made:
         return _build_first(storage, start, progress)
     changed = _read_changed(start, progress)
@@ -100,13 +118,18 @@ def rebuild(storage: Storage, progress: Progress | None = None) -> Refreshed:
 
 
 def _read_changed(known: View, progress: Progress | None) -> list[Found]:
-    """Look at every object; returns those that have changed, and those that are gone."""
+    """Look at every object; returns those that have changed, and those that are gone.
+
+    What is not found any more is asked for: it may be in a folder that cannot be listed.
+    """
     looked, changed = set[str](), list[Found]()
     for one in read_everything(known.storage, known.tags, progress=progress):
         looked.add(one.key)
         if not one.is_same:
             changed.append(one)
-    return changed + [Found(key) for key in known.tags.keys() - looked]
+    return changed + [
+        one for one in read_objects(known.storage, sorted(known.tags.keys() - looked), known.tags) if not one.is_same
+    ]
 
 
 def _build_first(storage: Storage, start: View, progress: Progress | None) -> Refreshed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modos.catalog.element_rows import digest_schema, schema
+from modos.catalog.snapshots import read_columns
 from modos.errors import ProtocolError
 from modos.remote.services import check_url, fetch_bytes, token_for
 from modos.remote.urls import SERVED
@@ -58,7 +60,12 @@ class ServedTables:
 
         url = f"{self._url}/tables/{table}"
         content = fetch_bytes(url, token=token_for(url, None), limit=_MAX_TABLE)
+        found, expected = read_columns(content), schema() if table == "elements" else digest_schema()
+        if any(found.get(name) != type for name, type in expected.items()):
+            raise ProtocolError(
+                f"{self._url} is not a modos server of this version: it gives no table of {table} with the columns of one"
+            )
         try:
-            return pl.read_parquet(content).lazy()
-        except (pl.exceptions.PolarsError, OSError):
-            raise ProtocolError(f"{self._url} is not a modos server: it gives no table of elements") from None
+            return pl.read_parquet(content, columns=list(expected)).lazy()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            raise ProtocolError(f"{self._url} is not a modos server: its table of {table} cannot be read") from None

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from modos.catalog.element_rows import digest_schema, schema
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError
 from modos.object.announcing import CATALOG_FOLDER, HEAD_KEY
 from modos.storage import Storage
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 ELEMENTS, DIGESTS = "elements", "digests"
 OLD = 86_400.0  # seconds after which nobody writes any more what was begun
+BUILDING = f"{CATALOG_FOLDER}/building"
 _TABLES = f"{CATALOG_FOLDER}/tables"
+_MOST_HEAD = 1 << 20  # bytes
 _HINT = "make it anew: `modos catalog refresh --full`"
 
 
@@ -92,14 +95,14 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
 
 def _parse_head(data: bytes, tag: str, where: str) -> Head:
     try:
-        told = json.loads(data)
+        told = json.loads(data if len(data) <= _MOST_HEAD else b"")
         version = told["format_version"]
         if version != FORMAT_VERSION:
             raise InvalidInputError(
                 f"{where} has format version {str(version)[:20]}, made by a newer modos", "install a newer modos to read it"
             )
         return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), tuple(map(_check_id, told["previous"])), tag)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise IntegrityError(f"{where} is damaged: it is not the head of a catalogue", _HINT) from None
@@ -146,6 +149,12 @@ def replace_head(storage: Storage, old: Head | None, new: Head) -> Head:
 
 def _ids(head: Head) -> tuple[str, ...]:
     return tuple(one.id for one in (head.base, head.delta) if one)
+
+
+def forget(storage: Storage) -> None:
+    """Begin a catalogue anew where it is damaged; raise ConflictError if somebody else does."""
+    storage.delete_all([info.key for info in storage.iter_files(BUILDING)])
+    replace_head(storage, Head(tag=storage.read(HEAD_KEY)[1]), Head())
 
 
 def drop_tables(storage: Storage, ids: Iterable[str]) -> None:
@@ -197,7 +206,24 @@ def read_table(storage: Storage, snapshot: Snapshot, name: str) -> bytes:
     data, _ = storage.read(key)
     if len(data) != told.size or _digest(data) != told.digest:
         raise IntegrityError(f"{storage.url}/{key} is damaged: it is not what was written there", _HINT)
+    if read_columns(data) != (schema() if name == ELEMENTS else digest_schema()):
+        raise IntegrityError(f"{storage.url}/{key} has other columns than this modos writes", _HINT)
     return data
+
+
+def missing_error(storage: Storage) -> IntegrityError:
+    """Return the error for a head that names tables which are gone."""
+    return IntegrityError(f"{storage.url}/{HEAD_KEY} is damaged: it names tables that are gone", _HINT)
+
+
+def read_columns(data: bytes) -> dict[str, Any]:
+    """Read the names and types of the columns of a table as Parquet; none where it is no such."""
+    import polars as pl
+
+    try:
+        return dict(pl.read_parquet_schema(BytesIO(data)))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return {}
 
 
 def _digest(data: bytes) -> str:

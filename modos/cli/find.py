@@ -63,7 +63,7 @@ def find(
         raise InvalidInputError("--json, --csv and --parquet exclude each other", "give one of them")
     catalog = open_place(place)
     names = columns.split(",") if columns else None if json or parquet else list(_COLUMNS)
-    rows = catalog.select(class_name, where, columns=names and _check_columns(catalog, names))
+    rows = catalog.select(class_name, where, columns=names)
     if parquet is not None:
         _write_parquet(rows, parquet)
     elif json:
@@ -99,19 +99,6 @@ def open_place(place: str | None) -> ElementCatalog:
 
         say(f"warning: {count(len(problems), 'object')} cannot be read: {listing(problems)}")
     return catalog
-
-
-def _check_columns(catalog: ElementCatalog, names: Any) -> list[str]:
-    from modos.errors import InvalidInputError, did_you_mean, listing
-
-    known = catalog.elements.collect_schema().names()
-    for name in names:
-        if name not in known:
-            near = did_you_mean(name, known)
-            raise InvalidInputError(
-                f"there is no column {name}", f"did you mean {near}?" if near else f"there are {listing(known, 60)}"
-            )
-    return list(names)
 
 
 def _with_url(catalog: ElementCatalog, row: dict[str, Any]) -> dict[str, Any]:

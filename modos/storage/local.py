@@ -101,7 +101,8 @@ class LocalStorage(Storage):
 
     def as_file(self) -> tuple[LocalStorage, str] | None:
         """Return the storage above this one, and the key of the root in it; see `Storage.as_file`."""
-        return LocalStorage(self._root.parent), self._root.name
+        root = self._root if self._root.name not in ("", "..") else Path(os.path.abspath(self._root))
+        return (LocalStorage(root.parent), root.name) if root.name else None
 
     def presign(self, key: str, expires: int) -> str | None:
         """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
@@ -455,7 +456,7 @@ class LocalStorage(Storage):
 
     def find(self, *names: str) -> Iterator[ObjectInfo]:
         """Find the files of a path below any folder; see `Storage.find`."""
-        for folder, folders, _ in os.walk(self._root):
+        for folder, folders, _ in os.walk(self._root, onerror=_warn_of_folder):
             for path in (Path(folder, name) for name in names):
                 with suppress(OSError, NotFoundError):
                     yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
@@ -523,6 +524,11 @@ def _content_tag(data: bytes) -> str:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
+
+
+def _warn_of_folder(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        logger.warning("what is in %s is left out: %s", error.filename, error.strerror)
 
 
 def _info(key: str, stat: os.stat_result, path: Path | str) -> ObjectInfo:

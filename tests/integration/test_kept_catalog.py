@@ -14,6 +14,7 @@ import requests
 
 import modos
 from modos.api import MODO
+from modos.catalog.catalog import Catalog
 from modos.catalog.element_rows import to_metadata
 from modos.catalog.refreshing import fold, gather, look, rebuild
 from modos.catalog.snapshots import read_head
@@ -188,9 +189,138 @@ def test_a_damaged_catalogue_is_said_and_made_anew(place):
     place.storage.write(f"{CATALOG}/head.json", b'{"format_version": 2}')
     with pytest.raises(InvalidInputError, match="newer modos"):
         modos.open_catalog(place.root, **place.options)
+    with pytest.raises(InvalidInputError, match="newer modos"):
+        modos.refresh_catalog(place.root, full=True, **place.options)
     assert {info.key for info in place.storage.iter_files("a")}  # and the objects are what they were
-    place.storage.delete(f"{CATALOG}/head.json")
-    assert shown(rebuild(place.storage).view) == truth(place, "a")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{",
+        b"",
+        b'{"format_version": 1, "base": {"id": 5}, "delta": null, "previous": []}',
+        b'{"format_version": 1, "base": null, "delta": null, "previous": [5]}',
+        b'{"format_version": 1, "base": {"id": "' + b"a" * 32 + b'", "elements": {"size": 1e999, "digest": ""}}}',
+        b'{"format_version": 1, "base": null, "delta": null, "previous": []' + b" " * (1 << 20) + b"}",
+        None,
+    ],
+)
+def test_a_damaged_catalogue_is_made_anew_as_its_hint_says(place, damage):
+    """Of `None` the tables are gone: the head is one of a backup."""
+    place.create("a")
+    head = rebuild(place.storage).view.head
+    if damage is None:
+        place.storage.delete_all([info.key for info in place.storage.iter_files(f"{CATALOG}/tables")])
+    else:
+        place.storage.write(f"{CATALOG}/head.json", damage)
+    with pytest.raises(IntegrityError, match="is damaged") as caught:
+        modos.open_catalog(place.root, **place.options)
+    assert "modos catalog refresh --full" in caught.value.hint
+    place.create("b")
+    modos.refresh_catalog(place.root, full=True, **place.options)
+    view = look(place.storage).view
+    assert shown(view) == truth(place, "a", "b") and view.head.base != head.base
+
+
+def test_a_table_of_other_columns_is_an_error(place):
+    """Somebody wrote it, with its digest in the head; a server lists the objects all the same."""
+    import hashlib
+    import json
+
+    from modos.catalog.snapshots import to_parquet
+
+    place.create("a")
+    head = rebuild(place.storage).view.head
+    told = json.loads(place.storage.read(f"{CATALOG}/head.json")[0])
+    for table in (look(place.storage).view.elements.drop("sex").collect(), pl.DataFrame({"object": [1]})):
+        data = to_parquet(table.lazy())
+        place.storage.write(f"{CATALOG}/tables/{head.base.id}/elements.parquet", data)
+        told["base"]["elements"] = {"size": len(data), "digest": hashlib.blake2b(data, digest_size=32).hexdigest()}
+        place.storage.write(f"{CATALOG}/head.json", json.dumps(told).encode())
+        with pytest.raises(IntegrityError, match="other columns"):
+            modos.open_catalog(place.root, **place.options)
+        assert list(Catalog(place.storage).iter_objects()) == ["a"]
+    modos.refresh_catalog(place.root, full=True, **place.options)
+    assert shown(look(place.storage).view) == truth(place, "a")
+
+
+def test_whatever_an_object_is_called(place):
+    """Each is listed, found by its key, opened, and followed when it changes."""
+    keys = [
+        "sp ace",
+        "h#ash",
+        "q?m",
+        "p%2Fc",
+        "plus+",
+        "quo'te",
+        'dq"x',
+        "ü",
+        "日本" * 20,
+        "/".join("abcdefghijk"),
+        "L" * 190 + "/x",
+    ]
+    for key in keys:
+        place.create(key)
+    place.storage.write("data.zarr/notes.txt", b"no object")
+    assert shown(gather(place.storage)) == truth(place, *keys)
+    modos.refresh_catalog(place.root, **place.options)
+    catalog = modos.open_catalog(place.root, **place.options)
+    for key in keys:
+        where = "object = '" + key.replace("'", "''") + "'"
+        assert {found.object for found in catalog.find(where=where)} == {key}
+        place.open(key).add_element({"id": "t", "@type": "Sample"})
+        assert catalog.open(key).metadata == truth(place, key)[key]
+    assert set(list_announcements(place.storage)) == set(keys)
+    assert shown(look(place.storage).view) == truth(place, *keys)
+
+
+def test_announcements_of_what_cannot_be_an_object(place):
+    place.create("a")
+    rebuild(place.storage)
+    before = shown(look(place.storage).view)
+    for name in ("..%2F..%2Fother", "%2Fa", "a%00b", "a%0Ab", "%FF", "nothing", ".modos-catalog%2Fx", "a%2F%2Fb"):
+        place.storage.write(f"{CATALOG}/changed/{name}/1", b"")
+    assert shown(look(place.storage).view) == before
+    assert shown(fold(place.storage).view) == before and not list_announcements(place.storage)
+
+
+def test_objects_of_relative_paths_are_announced(tmp_path, monkeypatch):
+    """From wherever somebody works, the catalogue above is told once."""
+    place = Place(str(tmp_path / "many"))
+    place.create("a")
+    place.create("sub/b")
+    rebuild(place.storage)
+    for folder, path, key in (
+        ("", "a", "a"),
+        ("sub", "b", "sub/b"),
+        ("sub", "../a", "a"),
+        ("a", ".", "a"),
+        ("sub/b", "../../a", "a"),
+    ):
+        monkeypatch.chdir(tmp_path / "many" / folder)
+        MODO.open(path).update_element("sample/s", {"name": f"{folder} {path}"})
+        assert {name: len(files) for name, files in list_announcements(place.storage).items()} == {key: 1}
+        fold(place.storage)
+
+
+def test_what_is_in_a_folder_that_cannot_be_listed_keeps_its_rows(place, monkeypatch, caplog):
+    """It is not taken for gone: neither where its key is found no more, nor where it cannot be read."""
+    if place.options:
+        pytest.skip("a listing of S3 fails as a whole")
+    place.create("a")
+    place.create("closed/b")
+    rebuild(place.storage)
+    before, scandir = truth(place, "a", "closed/b"), os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert rebuild(place.storage).changed == 0
+    assert shown(look(place.storage).view) == before and "closed is left out: Permission denied" in caplog.text
 
 
 def test_many_write_while_many_refresh_and_read(place):
@@ -361,6 +491,37 @@ def test_sql_reads_the_tables_alone(place, tmp_path):
             catalog.sql(query).fetchall()
         assert "\n" not in caught.value.message
     assert set(os.listdir(tmp_path)) <= {"secret.csv", "many"}
+
+
+def test_sql_takes_all_columns_that_a_query_takes(tmp_path):
+    """Columns that a query does not name are left out where, and only where, it does not take them."""
+    Place(str(tmp_path)).create("a", name="first")
+    catalog = modos.open_catalog(tmp_path)
+    everything = catalog.elements.collect()
+    for query in (
+        "from elements",
+        "table elements",
+        "select * from elements",
+        "select columns('.*') from elements",
+        "with t as (from elements) from t",
+        "pivot (from elements) on class using count(tag)",
+    ):
+        assert len(catalog.sql(query).columns) >= len(everything.columns) - 1, query
+    assert len(catalog.sql("select e from elements e").fetchall()[0][0]) == len(everything.columns)
+    assert len(catalog.sql("select elements as e from elements").fetchall()[0][0]) == len(everything.columns)
+    assert catalog.sql("select count(*) from (describe elements)").fetchall() == [(len(everything.columns),)]
+    assert catalog.sql("select name as n, 'it''s' from elements where element = '' order by n").fetchall() == [("first", "it's")]
+    assert catalog.sql("select count(*), sum(data_size) as bytes from elements order by bytes").fetchall() == [
+        (everything.height, None)
+    ]
+
+
+def test_columns_that_there_are_not(tmp_path):
+    Place(str(tmp_path)).create("a")
+    catalog = modos.open_catalog(tmp_path)
+    for columns, said in ((["sx"], "did you mean sex"), (["sex", "sex"], "named twice")):
+        with pytest.raises(InvalidInputError, match=said):
+            catalog.select("Sample", columns=columns)
 
 
 def test_sparql_over_many_objects(place):

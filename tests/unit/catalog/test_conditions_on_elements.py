@@ -157,6 +157,33 @@ CASES = [
     ),
     ("DataEntity", "creation_date >= '2025-01-01'", DATA, lambda a, o: o["creation_date"] >= "2025", ("object",)),
     ("MODO", "creation_date = '2024-05-01'", ("MODO",), lambda a: a["creation_date"] == "2024-05-01", ()),
+    ("MODO", "creation_date = '2024-05-01T00:00:00'", ("MODO",), lambda a: a["creation_date"] == "2024-05-01", ()),
+    ("MODO", "'2025-01-15T12:00+02:00' <= creation_date", ("MODO",), lambda a: a["creation_date"] > "2025", ()),
+    ("MODO", "creation_date in ('2024-05-01 00:00', '2023')", ("MODO",), lambda a: a["creation_date"] == "2024-05-01", ()),
+    ("MODO", "creation_date between '2025-01' and '20250115T100000'", ("MODO",), lambda a: a["creation_date"] > "2025", ()),
+    ("MODO", "creation_date like '2024-%'", ("MODO",), lambda a: a["creation_date"] < "2025", ()),
+    (
+        "DataEntity",
+        "sex = 'Male' and taxon_id like 'NCBITaxon%'",
+        DATA,
+        lambda a, s: s.get("sex") == "Male" and any(t.startswith("NCBI") for t in s.get("taxon_id", ())),
+        ("sample",),
+    ),
+    (
+        "DataEntity",
+        "taxon_id not like '9606%'",
+        DATA,
+        lambda a, s: bool(s.get("taxon_id")),
+        ("sample",),
+    ),
+    ("DataEntity", "taxon_id in ('9606', '1')", DATA, lambda a, s: "9606" in map(local, s.get("taxon_id", ())), ("sample",)),
+    (
+        "DataEntity",
+        "sex = 'Male' and other is null and data_size > 10",
+        DATA,
+        lambda a, s: s.get("sex") == "Male" and a["data_size"] > 10,
+        ("sample",),
+    ),
     (None, "element = 'data/d1' and object < 'o05'", DATA, None, ()),
     (
         "DataEntity",
@@ -200,17 +227,52 @@ def test_all_of_a_class(objects, elements):
         ("read_csv('/etc/passwd') = 'x'", "cannot call read_csv"),
         ("regexp_like(sex, 'a')", "cannot call"),
         ("exists (select 1)", "cannot call exists"),
-        ("sex = 'F'; drop", "no column drop"),
+        ("sex = 'F'; drop", "cannot be read"),
         ("(" * 3000, "cannot be read"),
         ("sex = 'a' or " * 400 + "sex = 'b'", "characters"),
         ("sex = $1", "cannot be read"),
         ("\x00", "cannot be read"),
+        ("taxon_id in ('NCBITaxon:9606', '10090')", "with a prefix and with others without"),
+        ("creation_date > 'yesterday'", "which is no time"),
+        ("sex = 'x' /* ' */ or data_path = 'x' /* ' */", "a comment"),
+        ("sex = 'x' -- ' or sex = 'y'\n or sex = ' ", "a comment"),
+        ("$$'$$ <> object or object = $$'$$", "cannot be read"),
+        ("not object", "cannot be read"),
+        ("abs(object) > 1", "cannot be read"),
+        ("revision = '1'", "cannot be read"),
+        ("1", "cannot be read"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(elements, where, said):
     with pytest.raises(InvalidInputError) as caught:
         select_elements(elements, None, where).collect()
     assert said in str(caught.value) and "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("class_name", "where"), [("MODO", "sex = 'Male'"), ("ReferenceGenome", "sex is null"), ("Sample", "sequence.name = 'a'")]
+)
+def test_what_a_class_is_not_linked_to_is_an_error(elements, class_name, where):
+    with pytest.raises(InvalidInputError, match=f"{class_name} has no .* and no link to what has it"):
+        select_elements(elements, class_name, where)
+
+
+def test_a_slot_is_looked_for_where_there_is_a_way(objects):
+    """Sequences are linked to references, which have a taxon, and not to samples, which have one, too."""
+    rows = Rows()
+    rows.add(
+        "o",
+        "o",
+        {
+            "o": {"@type": "MODO", "id": "o"},
+            "sequence/1": {"@type": "ReferenceSequence"},
+            "reference/r": {"@type": "ReferenceGenome", "has_sequence": ["sequence/1"], "taxon_id": ["NCBITaxon:9606"]},
+        },
+        1,
+        "",
+    )
+    found = select_elements(rows.to_frames()[0].lazy(), "ReferenceSequence", "taxon_id = '9606'").collect()
+    assert found["element"].to_list() == ["sequence/1"]
 
 
 def test_an_unknown_class(elements):
@@ -228,3 +290,13 @@ def test_the_columns_that_are_asked_for():
         ("taxon_id#", "taxon_id", "", True),
         ("taxon_id", "taxon_id", "", False),
     }
+
+
+def test_lists_of_any_length_do_not_fill_the_memory():
+    """One object with two long lists has 10^10 combinations of their values; each other row counts one."""
+    rows, long = Rows(), [f"NCBITaxon:{n}" for n in range(100_000)]
+    rows.add("o", "o", {"o": {"@type": "MODO"}, "sample/s": {"@type": "Sample", "collector": long, "taxon_id": long}}, 1, "")
+    elements = rows.to_frames()[0].lazy()
+    with pytest.raises(InvalidInputError, match="10,000,000,001 combinations of the values of collector, taxon_id"):
+        select_elements(elements, None, "collector = 'x' or taxon_id = 'NCBITaxon:7'")
+    assert select_elements(elements, None, "taxon_id = '7'").collect().height == 1
