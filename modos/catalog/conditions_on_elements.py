@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
+from modos.catalog.element_links import MOST_ROWS, find_edges, has_way, refuse_many
 from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT, OWN, schema
 from modos.errors import InvalidInputError, did_you_mean, listing
 from modos.metadata.model.schema import class_names, describe, slots_of, tables
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LINKED = ("sample", "assay", "data", "reference", "sequence", "object")  # where a slot is looked for, in this order
 _MOST = 4000  # characters of a condition
-_MOST_ROWS = 50_000_000  # of a join: 2 GB
 _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*')|(?P<quoted>"[^"]*")|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)"""
     r"""|(?P<number>\d[\w.]*)|(?P<blank>\s+)|(?P<sign>[()=<>!,.+*/%|-])"""
@@ -303,7 +303,7 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
     own = {OBJECT, ELEMENT, CLASS, *(column.slot for column in columns if column.slot in OWN)}
     asked = [column for column in columns if column.slot not in OWN]
     linked = {column for column in asked if column.is_named or not all(column.slot in slots_of(kind) for kind in kinds)}
-    links = {column: _find_link(elements, column, groups, kinds) if column in linked else "" for column in asked}
+    links = {column: _find_link(column, groups, kinds) if column in linked else "" for column in asked}
     frame = rows.select(*own, *(pl.col(slot).alias(f"own.{slot}") for slot in {column.slot for column in links}))
     for link in dict.fromkeys(links[column] for column in links if column in linked):
         wanted = sorted({column.slot for column in linked if links[column] == link})
@@ -311,9 +311,9 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
         values = elements.filter(is_it).select(
             OBJECT, pl.col(ELEMENT).alias("to"), *(pl.col(s).alias(f"{link}.{s}") for s in wanted)
         )
-        edges = _edges(elements, link, groups)
-        assert edges is not None
-        frame = frame.join(edges.join(values, on=[OBJECT, "to"]).drop("to"), on=[OBJECT, ELEMENT], how="left")
+        linked_rows = find_edges(elements, link, groups).join(values, on=[OBJECT, "to"]).drop("to")
+        refuse_many(frame.select(OBJECT, ELEMENT), linked_rows, (OBJECT, ELEMENT))
+        frame = frame.join(linked_rows, on=[OBJECT, ELEMENT], how="left")
     frame = frame.with_columns(*(_value_of(column, links[column] if column in linked else None) for column in links))
     several = [column.name for column in links if isinstance(schema()[column.slot], pl.List)]
     if len(several) > 1:
@@ -330,16 +330,16 @@ def _refuse_many(frame: pl.LazyFrame, names: Sequence[str]) -> None:
     combinations = pl.lit(1.0)
     for name in names:
         combinations *= pl.col(name).list.len().fill_null(1).clip(1)
-    if (count := frame.select(combinations.sum()).collect().item()) > _MOST_ROWS:
+    if (count := frame.select(combinations.sum()).collect().item()) > MOST_ROWS:
         raise InvalidInputError(
             f"the condition asks for {count:,.0f} combinations of the values of {listing(names)}", "ask for one of them at a time"
         )
 
 
-def _find_link(elements: pl.LazyFrame, column: Column, groups: Collection[str], kinds: Sequence[str]) -> str:
+def _find_link(column: Column, groups: Collection[str], kinds: Sequence[str]) -> str:
     """Find the link of a column: the named one, or the first one of which some of the groups have a way to the slot."""
     for link in [column.link] if column.is_named else LINKED:
-        if column.slot in _slots_of_group()[link] and _edges(elements, link, groups) is not None:
+        if column.slot in _slots_of_group()[link] and has_way(link, groups):
             return link
     raise InvalidInputError(
         f"{kinds[0]} has no {column.name.rstrip('#')}, and no link to what has it",
@@ -367,48 +367,3 @@ def _local_part(name: str) -> pl.Expr:
     value = pl.col(name)
     part = pl.when(value.str.contains("://", literal=True)).then(value.str.extract("([^/#_]+)$"))
     return part.otherwise(value.str.extract("([^:]+)$")).alias(name)
-
-
-def _edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl.LazyFrame | None:
-    """Return what elements of some groups are linked to in a group: columns object, element, to; None without a way to it."""
-    import polars as pl
-
-    if link == "object":
-        return elements.select(OBJECT, ELEMENT, to=pl.lit(""))
-
-    def direct(slot: str, group: str = "") -> pl.LazyFrame:
-        of = elements.filter(pl.col(slot).is_not_null(), pl.col(ELEMENT).str.starts_with(group))
-        return of.select(OBJECT, ELEMENT, to=pl.col(slot)).explode("to").drop_nulls()
-
-    assay_data, assay_sample, data_sample = direct("has_data"), direct("has_sample", "assay/"), direct("has_sample", "data/")
-    reference, sequence = direct("has_reference"), direct("has_sequence")
-    of_assay = _through(_reverse(assay_data), assay_sample).join(data_sample, on=[OBJECT, ELEMENT], how="anti")
-    ways = {
-        ("data", "sample"): (data_sample, of_assay),
-        ("assay", "sample"): (assay_sample, _through(assay_data, data_sample)),
-        ("data", "assay"): (_reverse(assay_data),),
-        ("sample", "assay"): (_reverse(assay_sample), _through(_reverse(data_sample), _reverse(assay_data))),
-        ("data", "reference"): (reference,),
-        ("assay", "reference"): (_through(assay_data, reference),),
-        ("sample", "reference"): (_through(_reverse(data_sample), reference),),
-        ("sequence", "reference"): (_reverse(sequence),),
-        ("assay", "data"): (assay_data,),
-        ("sample", "data"): (_reverse(data_sample), _through(_reverse(assay_sample), assay_data)),
-        ("reference", "data"): (_reverse(reference),),
-        ("reference", "sequence"): (sequence,),
-        ("data", "sequence"): (_through(reference, sequence),),
-    }
-    found = [edges for group in groups for edges in ways.get((group, link), ())]
-    return pl.concat(found).unique() if len(found) > 1 else found[0] if found else None
-
-
-def _reverse(edges: pl.LazyFrame) -> pl.LazyFrame:
-    import polars as pl
-
-    return edges.select(OBJECT, pl.col("to").alias(ELEMENT), pl.col(ELEMENT).alias("to"))
-
-
-def _through(first: pl.LazyFrame, second: pl.LazyFrame) -> pl.LazyFrame:
-    import polars as pl
-
-    return first.join(second.rename({ELEMENT: "to", "to": "end"}), on=[OBJECT, "to"]).select(OBJECT, ELEMENT, to=pl.col("end"))

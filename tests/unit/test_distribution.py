@@ -35,6 +35,7 @@ BRINGS = {
     "duckdb": "sql",
     "h5py": "genomedata",
     "obstore": "many",
+    "pyarrow": "tables",
     "matplotlib": "plot",
     "anndata": "singlecell",
     "mudata": "singlecell",

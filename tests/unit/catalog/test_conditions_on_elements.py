@@ -300,3 +300,37 @@ def test_lists_of_any_length_do_not_fill_the_memory():
     with pytest.raises(InvalidInputError, match="10,000,000,001 combinations of the values of collector, taxon_id"):
         select_elements(elements, None, "collector = 'x' or taxon_id = 'NCBITaxon:7'")
     assert select_elements(elements, None, "taxon_id = '7'").collect().height == 1
+
+
+@pytest.mark.parametrize("where", ["sex = 'Male'", "sample.sex = 'Male' and assay.name = 'x'"])
+def test_links_that_multiply_are_refused_before_they_fill_the_memory(where):
+    many = 9000
+    metadata = {
+        "o": {"@type": "MODO", "id": "o"},
+        "data/d": {"@type": "AlignmentSet", "data_path": "d.bam", "has_sample": [f"sample/s{n}" for n in range(many)]},
+        "assay/a": {
+            "@type": "Assay",
+            "has_data": [f"data/x{n}" for n in range(many)],
+            "has_sample": [f"sample/s{n}" for n in range(many)],
+        },
+        **{f"data/x{n}": {"@type": "AlignmentSet", "data_path": f"{n}.bam"} for n in range(many)},
+        **{f"sample/s{n}": {"@type": "Sample", "sex": "Male"} for n in range(many)},
+    }
+    rows = Rows()
+    rows.add("o", "o", metadata, 1, "")
+    with pytest.raises(InvalidInputError, match="links"):
+        select_elements(rows.to_frames()[0].lazy(), "AlignmentSet", where).collect()
+
+
+def test_data_that_name_their_samples_are_not_multiplied():
+    many = 9000
+    samples = [f"sample/s{n}" for n in range(many)]
+    metadata = {
+        "o": {"@type": "MODO", "id": "o"},
+        "assay/a": {"@type": "Assay", "has_data": [f"data/x{n}" for n in range(many)], "has_sample": samples},
+        **{f"data/x{n}": {"@type": "AlignmentSet", "data_path": f"{n}.bam", "has_sample": [f"sample/s{n}"]} for n in range(many)},
+        **{one: {"@type": "Sample", "sex": "Male" if number % 3 else "Female"} for number, one in enumerate(samples)},
+    }
+    rows = Rows()
+    rows.add("o", "o", metadata, 1, "")
+    assert select_elements(rows.to_frames()[0].lazy(), "AlignmentSet", "sex = 'Female'").collect().height == many / 3
