@@ -305,14 +305,16 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
     linked = {column for column in asked if column.is_named or not all(column.slot in slots_of(kind) for kind in kinds)}
     links = {column: _find_link(column, groups, kinds) if column in linked else "" for column in asked}
     frame = rows.select(*own, *(pl.col(slot).alias(f"own.{slot}") for slot in {column.slot for column in links}))
-    for link in dict.fromkeys(links[column] for column in links if column in linked):
+    for number, link in enumerate(dict.fromkeys(links[column] for column in links if column in linked)):
         wanted = sorted({column.slot for column in linked if links[column] == link})
         is_it = pl.col(ELEMENT) == "" if link == "object" else pl.col(ELEMENT).str.starts_with(f"{link}/")
         values = elements.filter(is_it).select(
             OBJECT, pl.col(ELEMENT).alias("to"), *(pl.col(s).alias(f"{link}.{s}") for s in wanted)
         )
         linked_rows = find_edges(elements, link, groups).join(values, on=[OBJECT, "to"]).drop("to")
-        refuse_many(frame.select(OBJECT, ELEMENT), linked_rows, (OBJECT, ELEMENT))
+        if number:  # those of one link are as many as it has
+            frame, linked_rows = frame.collect().lazy(), linked_rows.collect().lazy()
+            refuse_many(frame.select(OBJECT, ELEMENT).collect(), linked_rows.collect(), (OBJECT, ELEMENT))
         frame = frame.join(linked_rows, on=[OBJECT, ELEMENT], how="left")
     frame = frame.with_columns(*(_value_of(column, links[column] if column in linked else None) for column in links))
     several = [column.name for column in links if isinstance(schema()[column.slot], pl.List)]
