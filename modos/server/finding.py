@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from modos.catalog.catalog import Catalog
 from modos.catalog.row_pages import find_page, write_allowed
 from modos.server.auth import Access, caller_of
-from modos.server.listing import MOST, After
+from modos.server.listing import MOST
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE, Caller
 
@@ -22,6 +22,7 @@ Where = Annotated[
 Class = Annotated[
     str | None, Query(alias="class", max_length=100, description="The class of the elements; DataEntity is any kind of data.")
 ]
+After = Annotated[str | None, Query(max_length=4000, description="Begin after this: the `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="At most so many rows; `next` says where the next page begins.")]
 
 
