@@ -356,8 +356,13 @@ def _load_senders(files: list[Path] | None) -> list[PublicKey] | None:
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:
     """Return the format to write: the one that is named, else what the file's name says, else the file's own."""
-    from modos.genomics.writer import OutputFormat
+    from modos.cli.table_formats import FORMATS
+    from modos.errors import InvalidInputError
+    from modos.genomics.writer import RECORD_FORMATS, OutputFormat
 
+    if name is not None and name.upper() not in RECORD_FORMATS:
+        known = ", ".join((*RECORD_FORMATS, *FORMATS)).lower()
+        raise InvalidInputError(f"{name} is not a format to write", f"choose {known}")
     by_name = OutputFormat.from_path(output)
     if name is None and by_name:
         return by_name

@@ -13,7 +13,7 @@ from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.formats import RecordKind
 from modos.genomics.pipes import is_closed_pipe
 
-_KINDS: dict[str, RecordKind] = {"SAM": "reads", "BAM": "reads", "CRAM": "reads", "VCF": "variants", "BCF": "variants"}
+RECORD_FORMATS: dict[str, RecordKind] = {"SAM": "reads", "BAM": "reads", "CRAM": "reads", "VCF": "variants", "BCF": "variants"}
 _ENDINGS = {
     ".sam": ("SAM", False),
     ".bam": ("BAM", True),
@@ -50,8 +50,8 @@ class OutputFormat:
     @classmethod
     def from_name(cls, name: str, *, compressed: bool) -> OutputFormat:
         """Return the format of a name; raise InvalidInputError if there is none."""
-        if name.upper() not in _KINDS:
-            raise InvalidInputError(f"{name} is not a format to write", f"choose {', '.join(_KINDS).lower()}")
+        if name.upper() not in RECORD_FORMATS:
+            raise InvalidInputError(f"{name} is not a format to write", f"choose {', '.join(RECORD_FORMATS).lower()}")
         return cls(name.upper(), compressed)
 
     @classmethod
@@ -63,7 +63,7 @@ class OutputFormat:
     @property
     def kind(self) -> RecordKind:
         """Kind of its records."""
-        return _KINDS[self.name]
+        return RECORD_FORMATS[self.name]
 
     @property
     def is_text(self) -> bool:
