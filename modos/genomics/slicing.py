@@ -75,10 +75,11 @@ def select(
     layout = layout_of(format, opening)
     walk = _Walk(layout, regions, after)
     skip, rest = opening.header.end & 0xFFFF, b""
-    for data in fetch_ahead(_inflate, block_batches(opening.records), threads):
+    for blocks in fetch_ahead(_inflate, block_batches(opening.records), threads):
         if walk.is_done:
             continue  # the stream is still to be seen complete
-        data, skip = (rest + data)[skip:], max(skip - len(rest) - len(data), 0)
+        data = b"".join((rest, *blocks))
+        data, skip = data[skip:], max(skip - len(data), 0)
         used, runs = walk.walk(data := layout.clean(data, whole=regions is None))
         rest = data[used:]
         yield from runs
@@ -128,9 +129,9 @@ def fill_blocks(runs: Iterable[Run]) -> Iterator[bytes]:
         yield held
 
 
-def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> bytes:
+def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> list[bytes]:
     offset, blocks = batch
-    return b"".join(inflate_block(block, offset) for block in blocks)
+    return [inflate_block(block, offset) for block in blocks]
 
 
 def block_batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from modos.errors import IntegrityError
 from modos.storage.processes.forking import cached_property
 from modos.tables import arrow
-from modos.tables.ragged import Block, Bytes, Ints, join_slices, view_at
+from modos.tables.ragged import Block, Bytes, Ints, join_slices, join_wide, view_at
 
 FIELDS = ("qname", "flag", "rname", "pos", "mapq", "cigar", "rnext", "pnext", "tlen", "seq", "qual", "end")
 
@@ -157,7 +158,7 @@ class BamRecords:
 
     def _decode_seq(self) -> Any:
         packed = self._lengths + 1 >> 1
-        bases = _PAIRS[join_slices(self.data, self._bases, packed)].view(np.uint8)
+        bases = _unpack_bases(join_slices(self.data, self._bases, packed))
         if (self._lengths & 1).any():
             ends = 2 * np.cumsum(packed)
             kept = np.ones(len(bases), bool)
@@ -194,8 +195,39 @@ def _to_positions(stored: npt.NDArray[np.int32]) -> Any:
     return arrow.make_numbers(stored.astype(np.int64) + 1, stored < 0)
 
 
+def _unpack_bases(packed: Bytes) -> Bytes:
+    """Return the letters of packed bases: uint8, shape (2 * bytes,)."""
+    even = np.append(packed, np.uint8(0)) if len(packed) & 1 else packed
+    return np.take(_make_fours(), even.view(np.uint16)).view(np.uint8)[: 2 * len(packed)]
+
+
+@cache
+def _make_fours() -> npt.NDArray[np.uint32]:
+    """Make the letters of four bases, by two bytes of them."""
+    both = np.arange(1 << 16, dtype=np.uint16).view(np.uint8)
+    return _PAIRS[both].view(np.uint32)
+
+
 def _format_operations(operations: npt.NDArray[np.uint32]) -> tuple[Bytes, Ints]:
     """Format the operations of CIGARs as text: all bytes, and how many each operation has."""
+    if not len(operations):
+        return np.empty(0, np.uint8), np.empty(0, np.int64)
+    wide, sizes = _short_operations()
+    if operations.max() >= len(wide):
+        return _format_any(operations)
+    lengths = sizes[operations]
+    return join_wide(wide[operations], lengths), lengths
+
+
+@cache
+def _short_operations() -> tuple[npt.NDArray[np.void], Ints]:
+    """Format all operations of less than 4,096 bases: texts of 5 bytes, and how many of these each has."""
+    texts, sizes = _format_any(np.arange(4096 << 4, dtype=np.uint32))
+    padded = np.append(texts, np.zeros(5, np.uint8)).tobytes()
+    return view_at(padded, "V5", np.cumsum(sizes) - sizes), sizes
+
+
+def _format_any(operations: npt.NDArray[np.uint32]) -> tuple[Bytes, Ints]:
     lengths = operations >> 4
     sizes = np.ones(len(operations), np.int64)
     for power in range(1, 10):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+Buffer = bytes | memoryview
 
 PADDING = 512
 _WIDE = PADDING  # bytes from which on a text is worth a slice of its own
@@ -30,11 +31,11 @@ class Block(NamedTuple):
         Where each starts, and where the last one ends: shape (records + 1,).
     """
 
-    data: bytes
+    data: Buffer
     bounds: Ints
 
 
-def view_at(data: bytes, dtype: str, places: Ints) -> npt.NDArray[Any]:
+def view_at(data: Buffer, dtype: str, places: Ints) -> npt.NDArray[Any]:
     """Return the numbers of a type at some places, aligned or not: shape (n,).
 
     Parameters
@@ -47,7 +48,7 @@ def view_at(data: bytes, dtype: str, places: Ints) -> npt.NDArray[Any]:
     return found
 
 
-def join_slices(data: bytes, starts: Ints, lengths: Ints) -> Bytes:
+def join_slices(data: Buffer, starts: Ints, lengths: Ints) -> Bytes:
     """Return the bytes of all slices, one after the other: uint8, shape (sum of lengths,)."""
     if not len(starts):
         return np.empty(0, np.uint8)
@@ -60,8 +61,19 @@ def join_slices(data: bytes, starts: Ints, lengths: Ints) -> Bytes:
     wide = view_at(data, f"V{longest}", starts).view(np.uint8)
     if total == longest * len(starts):
         return wide
-    kept: Bytes = wide.reshape(-1, longest)[np.arange(longest) < lengths[:, None]]
-    return kept
+    return join_wide(wide.view(f"V{longest}"), lengths)
+
+
+def join_wide(wide: npt.NDArray[np.void], lengths: Ints) -> Bytes:
+    """Return the first bytes of each of some texts of one width, one after the other: uint8, shape (sum of lengths,).
+
+    Each is written whole, in order, so that the next one covers what is beyond
+    its length.
+    """
+    ends = np.cumsum(lengths)
+    joined = np.empty(int(ends[-1]) + wide.itemsize, np.uint8)
+    np.ndarray((len(joined) - wide.itemsize + 1,), wide.dtype, joined, 0, (1,))[ends - lengths] = wide
+    return joined[: ends[-1]]
 
 
 def to_offsets(lengths: Ints) -> npt.NDArray[np.int32]:
@@ -73,7 +85,7 @@ def to_offsets(lengths: Ints) -> npt.NDArray[np.int32]:
     return offsets.astype(np.int32)
 
 
-def find_byte(data: bytes | Bytes, byte: int) -> Ints:
+def find_byte(data: Buffer | Bytes, byte: int) -> Ints:
     """Return all places of a byte."""
     return np.flatnonzero(np.frombuffer(data, np.uint8) == byte)
 

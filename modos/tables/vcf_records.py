@@ -230,7 +230,7 @@ class VcfRecords:
         return marks + 1, np.concatenate((marks[:, 1:], self._ends[:, None]), axis=1)
 
     def _refuse(self, number: int) -> IntegrityError:
-        line = self.data[self._begins[number] : self._begins[number] + 60].split(b"\n")[0].decode("utf-8", "replace")
+        line = bytes(self.data[self._begins[number] : self._begins[number] + 60]).split(b"\n")[0].decode("utf-8", "replace")
         return IntegrityError(f"a line does not have the {self._columns} columns of the header: {line!r}", "mend the file")
 
 
