@@ -205,7 +205,8 @@ def _join_runs(runs: Iterable[Run], size: int, find_starts: Callable[[bytes], li
     starts: list[Ints] = []
     length = 0
     for run in runs:
-        held.append(run.data)
+        is_small = len(run.data) * 8 < memoryview(run.data.obj).nbytes  # what it is part of would be kept with it
+        held.append(run.data.tobytes() if is_small else run.data)
         known = run.starts or find_starts(run.data.tobytes())[:-1]
         starts.append(np.array(known, np.int64) + (length - run.origin))
         length += len(run.data)
