@@ -1,4 +1,4 @@
-"""Links between the elements of an object, as rows of a table: by their slots, backwards, and through another element."""
+"""Follow the links between elements of an object: by their slots, backwards, and through another element."""
 
 from __future__ import annotations
 

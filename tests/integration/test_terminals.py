@@ -97,6 +97,17 @@ COMMANDS = {
         [f"{HERE}/files/x"],
         ["ex", SAMPLE],
     ],
+    "find": [
+        ["."],
+        [".", "--json"],
+        [".", "--csv", "--class", "Sample"],
+        [".", "--where", f"name = '{NAME}'"],
+        [".", "--where", NAME],
+        [".", "--class", NAME],
+        [".", "--columns", NAME],
+        [f"no{NAME}"],
+    ],
+    "catalog refresh": [["."], [f"no{NAME}"]],
     "query": [
         ["ex", "SELECT ?o WHERE {?s ?p ?o}"],
         ["ex", "SELECT ?o WHERE {?s ?p ?o}", "-O", "json"],
