@@ -112,10 +112,12 @@ def _cell(value: Any) -> str:
 
 
 def _write_csv(rows: Any) -> str:
+    from modos.errors.escaping import escape_line
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows.columns)
-    writer.writerows(map(_cell, row) for row in rows.iter_rows())
+    writer.writerows(map(escape_line, map(_cell, row)) for row in rows.iter_rows())  # a cell stays in its line
     return text.getvalue()
 
 

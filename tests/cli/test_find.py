@@ -49,7 +49,10 @@ def test_the_forms_of_the_answer(lab, tmp_path, kept):
     found = list(
         csv.reader(io.StringIO(run("find", lab, "--class", "Sample", "--csv", "--columns", "object,name,collector").stdout))
     )
-    assert found[:2] == [["object", "name", "collector"], ["o0", 'a "name", with\ta tab', "Ann,Bob"]]
+    assert found[:2] == [
+        ["object", "name", "collector"],
+        ["o0", 'a "name", with\\u0009a tab', "Ann,Bob"],
+    ]  # as in the table; JSON has it as it is
     run("find", lab, "--parquet", tmp_path / "all.parquet")
     assert pl.read_parquet(tmp_path / "all.parquet").filter(pl.col("class") == "Sample")["sex"].to_list() == [
         "Female",
