@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 OBJECT, ELEMENT, CLASS = "object", "element", "class"
 REMOVED = "removed"  # problem of an object that is gone, among what changed
 OWN = (OBJECT, ELEMENT, CLASS, "revision", "tag", "problem", "other")  # columns that are no slots
+_CHUNK = 4096  # rows that become a table at once
 _MOST = 1 << 63
 _MOST_TEXT = 1 << 20  # characters of a text in a column of its own
 _UNIQUE = frozenset(
@@ -75,17 +76,17 @@ def _slot_types() -> dict[str, Any]:
 
 
 class Rows:
-    """Rows of some objects, gathered.
-
-    Attributes
-    ----------
-    elements, digests
-        Rows of the two tables, by column.
-    """
+    """Rows of some objects, gathered; some thousands at a time become tables, as objects of Python are slow to keep."""
 
     def __init__(self) -> None:
-        self.elements: list[Row] = []
-        self.digests: list[Row] = []
+        self._elements: list[Row] = []
+        self._digests: list[Row] = []
+        self._made: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+
+    @property
+    def count(self) -> int:
+        """Number of the rows of elements."""
+        return len(self._elements) + sum(elements.height for elements, _ in self._made)
 
     def add(self, key: str, object_id: str, metadata: Metadata, revision: int, tag: str) -> None:
         """Add an object.
@@ -121,28 +122,37 @@ class Rows:
                 other["id"] = [object_id, "id" in attributes]
             if other:
                 own["other"] = json.dumps(other)
-            self.elements.append(own)
+            self._elements.append(own)
             if digests:
-                self.digests.append({OBJECT: key, ELEMENT: own[ELEMENT]} | digests)
+                self._digests.append({OBJECT: key, ELEMENT: own[ELEMENT]} | digests)
+        if len(self._elements) >= _CHUNK:
+            self._make_frames()
 
     def add_problem(self, key: str, problem: str, tag: str = "") -> None:
         """Add an object that cannot be read, and why."""
-        self.elements.append({OBJECT: key, ELEMENT: "", "tag": tag, "problem": problem})
+        self._elements.append({OBJECT: key, ELEMENT: "", "tag": tag, "problem": problem})
 
     def add_removed(self, key: str) -> None:
         """Add the mark of an object that is gone."""
-        self.elements.append({OBJECT: key, ELEMENT: "", "problem": REMOVED})
+        self._elements.append({OBJECT: key, ELEMENT: "", "problem": REMOVED})
 
     def to_frames(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return both tables, sorted by object; the order of an object's elements stays."""
-        return _frame(self.elements, schema()), _frame(self.digests, digest_schema())
+        import polars as pl
+
+        self._make_frames()
+        elements, digests = (pl.concat(frames).sort(OBJECT, maintain_order=True) for frames in zip(*self._made))
+        return elements, digests
+
+    def _make_frames(self) -> None:
+        self._made.append((_frame(self._elements, schema()), _frame(self._digests, digest_schema())))
+        self._elements, self._digests = [], []
 
 
 def _frame(rows: Sequence[Row], types: Mapping[str, Any]) -> pl.DataFrame:
     import polars as pl
 
-    frame = pl.DataFrame({name: pl.Series([row.get(name) for row in rows], dtype=type) for name, type in types.items()})
-    return frame.sort(OBJECT, maintain_order=True)
+    return pl.DataFrame({name: pl.Series([row.get(name) for row in rows], dtype=type) for name, type in types.items()})
 
 
 def _check_text(text: str) -> str:

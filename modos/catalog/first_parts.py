@@ -44,7 +44,7 @@ class Building:
     def add(self, found: Found) -> None:
         """Add an object; a part is written when there are enough rows."""
         found.add_to(self._rows)
-        if len(self._rows.elements) < _PART:
+        if self._rows.count < _PART:
             return
         frames = Frames(*self._rows.to_frames())
         part = f"{BUILDING}/{uuid.uuid4().hex}"

@@ -9,7 +9,7 @@ head that has its rows is there. Whoever loses begins anew.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from modos.catalog.catalog_view import Frames, View, load_view
@@ -112,24 +112,36 @@ def rebuild(storage: Storage, progress: Progress | None = None) -> Refreshed:
         start = load_view(storage)
     if not start.is_made:
         return _build_first(storage, start, progress)
-    changed = _read_changed(start, progress)
-    done = _commit(start, _frames_of(changed, start))
-    return Refreshed(done, len(changed), sum(bool(one.problem) for one in changed))
+    tally = _Tally()
+    frames = _frames_of(tally.count(_read_changed(start, progress)), start)
+    return Refreshed(_commit(start, frames), tally.changed, tally.unreadable)
 
 
-def _read_changed(known: View, progress: Progress | None) -> list[Found]:
-    """Look at every object; returns those that have changed, and those that are gone.
+def _read_changed(known: View, progress: Progress | None) -> Iterator[Found]:
+    """Look at every object; yields those that have changed, and those that are gone.
 
     What is not found any more is asked for: it may be in a folder that cannot be listed.
     """
-    looked, changed = set[str](), list[Found]()
+    looked = set[str]()
     for one in read_everything(known.storage, known.tags, progress=progress):
         looked.add(one.key)
         if not one.is_same:
-            changed.append(one)
-    return changed + [
-        one for one in read_objects(known.storage, sorted(known.tags.keys() - looked), known.tags) if not one.is_same
-    ]
+            yield one
+    missed = sorted(known.tags.keys() - looked)
+    yield from (one for one in read_objects(known.storage, missed, known.tags) if not one.is_same)
+
+
+class _Tally:
+    """Numbers of objects that pass, and of those that cannot be read."""
+
+    changed = unreadable = 0
+
+    def count(self, found: Iterable[Found]) -> Iterator[Found]:
+        """Pass objects on."""
+        for one in found:
+            self.changed += 1
+            self.unreadable += bool(one.problem)
+            yield one
 
 
 def _build_first(storage: Storage, start: View, progress: Progress | None) -> Refreshed:
@@ -160,8 +172,8 @@ def gather(storage: Storage, known: View | None = None, progress: Progress | Non
         What was gathered before; what has not changed is not read again.
     """
     view = known or View(storage, None, b"", Frames.none().elements, Frames.none())
-    changed = [one for one in _read_changed(view, progress) if one.key in view.tags or not one.is_gone]
-    return view.updated(_frames_of(changed, view)) if changed else view
+    changed = (one for one in _read_changed(view, progress) if one.key in view.tags or not one.is_gone)
+    return view.updated(_frames_of(changed, view))
 
 
 def _commit(start: View, frames: Frames) -> View:
