@@ -183,14 +183,14 @@ class View:
         import polars as pl
 
         of_failed = pl.col(OBJECT).is_in(list(failed))
-        elements = self.elements.filter(of_failed).collect()
+        elements, digests = (_sorted(table.filter(of_failed)) for table in (self.elements, self.digests))
         new = Rows()
         for key in failed.keys() - set(elements[OBJECT]):
             new.add_problem(key, failed[key])
         problem = pl.when(pl.col(ELEMENT) == "").then(pl.col(OBJECT).replace_strict(failed, default=None, return_dtype=pl.String))
         tag = pl.when(pl.col(ELEMENT) != "").then(pl.col("tag"))  # without it the object is read again the next time
         old = elements.with_columns(problem=problem, tag=tag)
-        return Frames(old, self.digests.filter(of_failed).collect()).updated(Frames(*new.to_frames()))
+        return Frames(old, digests).updated(Frames(*new.to_frames()))
 
     def updated(self, new: Frames, seen: frozenset[str] = frozenset()) -> View:
         """Return this version with the rows of some objects replaced, and further announcements followed."""

@@ -313,8 +313,9 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
         )
         linked_rows = find_edges(elements, link, groups).join(values, on=[OBJECT, "to"]).drop("to")
         if number:  # those of one link are as many as it has
-            frame, linked_rows = frame.collect().lazy(), linked_rows.collect().lazy()
-            refuse_many(frame.select(OBJECT, ELEMENT).collect(), linked_rows.collect(), (OBJECT, ELEMENT))
+            left, right = frame.collect(), linked_rows.collect()
+            refuse_many(left, right, (OBJECT, ELEMENT))
+            frame, linked_rows = left.lazy(), right.lazy()
         frame = frame.join(linked_rows, on=[OBJECT, ELEMENT], how="left")
     frame = frame.with_columns(*(_value_of(column, links[column] if column in linked else None) for column in links))
     several = [column.name for column in links if isinstance(schema()[column.slot], pl.List)]

@@ -77,8 +77,8 @@ class KeptCatalog:
 
     def _look(self, known: View | None) -> View:
         """Read the newest version, and what was announced where there is one."""
-        view = load_view(self._storage, known)
-        return look(self._storage, known).view if view.is_made else view
+        view = known if known is not None and known.is_made else load_view(self._storage, known)
+        return look(self._storage, view).view if view.is_made else view
 
     def _write_soon(self) -> None:
         if time.monotonic() >= self._next_write and self._writing.acquire(blocking=False):

@@ -153,14 +153,12 @@ def _build_first(storage: Storage, start: View, progress: Progress | None) -> Re
     known = building.objects()
     if progress:
         progress(len(known))
-    count, unreadable = len(known), 0
-    for one in read_everything(storage, {}, known, progress):
-        if not one.is_gone:
-            building.add(one)
-            count, unreadable = count + 1, unreadable + bool(one.problem)
+    tally = _Tally()
+    for one in tally.count(one for one in read_everything(storage, {}, known, progress) if not one.is_gone):
+        building.add(one)
     view = _commit(start, building.frames())
     building.remove()
-    return Refreshed(view, count, unreadable)
+    return Refreshed(view, len(known) + tally.changed, tally.unreadable)
 
 
 def gather(storage: Storage, known: View | None = None, progress: Progress | None = None) -> View:
@@ -231,7 +229,8 @@ def _frames_of(found: Iterable[Found], view: View) -> Frames:
             failed[one.key] = one.problem
         else:
             one.add_to(rows)
-    return Frames(*rows.to_frames()).updated(view.keep_failed(failed)) if failed else Frames(*rows.to_frames())
+    made = Frames(*rows.to_frames())
+    return made.updated(view.keep_failed(failed)) if failed else made
 
 
 def _busy_error(storage: Storage) -> ConflictError:
