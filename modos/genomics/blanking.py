@@ -8,7 +8,7 @@ wanted could not be written are N.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError
@@ -37,10 +37,13 @@ class Blanking:
     ----------
     query
         The fields and tags that are wanted.
+    kept
+        The fields to keep in place of those of the query, also none; None for those.
     """
 
-    def __init__(self, query: Query):
-        self._kept = tuple(not query.fields or name in query.fields for name in FIELDS)
+    def __init__(self, query: Query, kept: Collection[str] | None = None):
+        wanted = kept if kept is not None else query.fields or FIELDS
+        self._kept = tuple(name in wanted for name in FIELDS)
         self._takes_all = query.tags is None
         self._wanted, self._unwanted = ({tag.encode() for tag in tags or ()} for tags in (query.tags, query.notags))
 
@@ -151,7 +154,7 @@ class Blanking:
         """Return the wanted tags, unchanged; the one that has the CIGAR goes with that."""
         wanted, unwanted, takes_all = self._wanted, self._unwanted, self._takes_all
         parts, first = [], at
-        for tag, start, following in _iter_tags(data, at, end):
+        for tag, start, following in iter_tags(data, at, end):
             if not (
                 self._kept[_CIGAR] if is_tagged and tag == _REAL_CIGAR else (takes_all or tag in wanted) and tag not in unwanted
             ):
@@ -206,7 +209,7 @@ def _tags_of(record: Any) -> list[str]:
         raise IntegrityError("a read is damaged: its fields do not fit into it") from None
 
 
-def _iter_tags(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def iter_tags(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Iterate over the tags of a read: name, start and end; raise ValueError if they do not fill it."""
     while at < end:
         kind = data[at + 2]
@@ -228,7 +231,7 @@ def _has_cigar(data: bytes, at: int, end: int) -> bool:
     """Return whether a tag has the CIGAR (htslib, bam_tag2cigar)."""
     return any(
         tag == _REAL_CIGAR and data[start + 2 : start + 4] == b"BI" and _number(data, start + 4)[0] >= 2
-        for tag, start, _ in _iter_tags(data, at, end)
+        for tag, start, _ in iter_tags(data, at, end)
     )
 
 

@@ -1,0 +1,78 @@
+"""Cut what names other samples out of the header of reads (SAMv1 section 1.3)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from typing import NamedTuple
+
+from modos.errors import IntegrityError
+
+_PREFIX = struct.Struct("<4sI")  # magic and length of the text
+_TELLING = (b"CL:", b"DS:")  # fields of @PG that may name files and samples
+
+
+class Groups(NamedTuple):
+    """The read groups that may be given.
+
+    Parameters
+    ----------
+    names
+        Their IDs.
+    is_all
+        Whether the header has no others.
+    """
+
+    names: frozenset[bytes]
+    is_all: bool
+
+
+def find_groups(header: bytes, samples: Collection[str]) -> Groups:
+    """Find the read groups of some samples in the header of a BAM."""
+    wanted = {sample.encode() for sample in samples}
+    allowed, others = set(), set()
+    for line in _lines(_split(header)[0]):
+        if line.startswith(b"@RG\t"):
+            fields = _fields(line)
+            (allowed if fields.get(b"SM") in wanted else others).add(fields.get(b"ID", b""))
+    return Groups(frozenset(allowed - others), not others)
+
+
+def cut_header(header: bytes, groups: Groups) -> bytes:
+    """Return the header of a BAM without the other read groups.
+
+    Comments go then, and of the programs command lines and descriptions,
+    which may name files and samples.
+    """
+    text, rest = _split(header)
+    if groups.is_all:
+        return header
+    kept = []
+    for line in _lines(text):
+        if line.startswith(b"@CO") or (line.startswith(b"@RG") and _fields(line).get(b"ID") not in groups.names):
+            continue
+        if line.startswith(b"@PG\t"):
+            line = b"\t".join(field for field in line.split(b"\t") if not field.startswith(_TELLING))
+        kept.append(line)
+    cut = b"".join(line + b"\n" for line in kept)
+    return _PREFIX.pack(b"BAM\1", len(cut)) + cut + rest
+
+
+def _split(header: bytes) -> tuple[bytes, bytes]:
+    """Split the header of a BAM into its text and the list of contigs."""
+    _, length = _PREFIX.unpack_from(header)
+    end = _PREFIX.size + length
+    if end > len(header):
+        raise IntegrityError("the header of the BAM is damaged: its text does not fit into it")
+    return header[_PREFIX.size : end].rstrip(b"\0"), header[end:]
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line.rstrip(b"\r") for line in text.split(b"\n") if line.strip(b"\r")]
+
+
+def _fields(line: bytes) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for field in line.split(b"\t")[1:]:
+        found.setdefault(field[:2], field[3:])
+    return found
