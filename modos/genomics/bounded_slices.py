@@ -28,6 +28,7 @@ from modos.genomics.exact.permitted import Places
 from modos.genomics.exact.raw_parts import PART, Stretch, find_stretches
 from modos.genomics.exact.read_editor import Order, ReadEditor
 from modos.genomics.exact.read_header import cut_header, find_groups
+from modos.genomics.exact.variants import has_sample, prepare_variants
 from modos.genomics.exact.weaving import Edit, Edited, weave
 from modos.genomics.file import FindReference
 from modos.genomics.htsget.protocol import HtsgetError
@@ -185,8 +186,8 @@ def _prepare(job: _Job, given: FileFormat, opening: Opening, meant: Regions | No
     if given != _BAM:
         if job.query and job.query.is_partial:
             raise InvalidInputError(f"{job.key} has variants: fields and tags are those of reads")
-        from modos.genomics.exact.variants import prepare_variants
-
+        if not has_sample(given, opening, bounds):
+            raise no_sample_error(job.key)
         return prepare_variants(given, opening, bounds, meant)
     numbers = opening.header.target_ids
     header = opening.header_bytes

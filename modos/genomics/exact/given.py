@@ -18,9 +18,7 @@ def combine(bounds: Bounds, query: Query | None) -> Blanking | None:
     """Combine what may be given with what is wanted; None where nothing is left out."""
     wanted = query or Query()
     kept = tuple(
-        name
-        for name in FIELDS
-        if (not bounds.fields or name in bounds.fields) and (not wanted.fields or name in wanted.fields)
+        name for name in FIELDS if (not bounds.fields or name in bounds.fields) and (not wanted.fields or name in wanted.fields)
     )
     notags = {*bounds.notags, *wanted.notags}
     lists = [frozenset(tags) for tags in (bounds.tags, wanted.tags) if tags is not None]

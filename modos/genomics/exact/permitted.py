@@ -30,9 +30,7 @@ class Places:
         settled = settle(regions)
         self.has_unplaced = any(region.contig == UNMAPPED for region in settled)
         self._numbers = numbers
-        spans = sorted(
-            (numbers[region.contig], region.start, region.limit) for region in settled if region.contig in numbers
-        )
+        spans = sorted((numbers[region.contig], region.start, region.limit) for region in settled if region.contig in numbers)
         self._begins = [(number << _SHIFT) + start for number, start, _ in spans]
         self._ends = [(number << _SHIFT) + end for number, _, end in spans]
         self._begin_array, self._end_array = (np.array(keys, np.int64) for keys in (self._begins, self._ends))
@@ -72,4 +70,4 @@ class Places:
         at = np.searchsorted(self._end_array, keys + firsts, "right")
         found = at < len(self._ends)
         begins = self._begin_array[np.minimum(at, len(self._ends) - 1)]
-        return found & (begins < keys + np.maximum(ends, firsts + 1)) & (contigs >= 0) & (ends >= 0)
+        return found & (begins < keys + ends) & (contigs >= 0)

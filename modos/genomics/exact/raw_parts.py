@@ -46,7 +46,18 @@ def find_stretches(
             raw += looks.classify([start for start, _ in chunks[first:beyond]])
             first = beyond
     for is_raw, numbers in groupby(range(len(chunks)), raw.__getitem__):
-        yield Stretch([chunks[number] for number in numbers], is_raw)
+        yield Stretch(_join([chunks[number] for number in numbers]), is_raw)
+
+
+def _join(chunks: list[Chunk]) -> list[Chunk]:
+    """Join the chunks that meet."""
+    joined = chunks[:1]
+    for start, end in chunks[1:]:
+        if joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 class _Looks:

@@ -111,7 +111,7 @@ class ReadEditor:
         if self._groups is not None:
             self._select_groups(batch.data, tags.named(self._group), kept)
         changes = self._mask(batch.data, fields, begins, tags_at, ends, tags, kept) if self._is_masking else {}
-        parts = _join(kept, begins, ends, changes)
+        parts = join_parts(kept, begins, ends, changes)
         if self._blanking:
             parts = [self._blanking.apply(b"".join(p if isinstance(p, bytes) else batch.data[p[0] : p[1]] for p in parts))]
         return Edited(parts, int(kept.sum()), places)
@@ -238,7 +238,7 @@ class Order:
             self._last = (contig, last)
 
 
-def _join(kept: Array, begins: Array, ends: Array, changes: dict[int, bytes]) -> list[Part]:
+def join_parts(kept: Array, begins: Array, ends: Array, changes: dict[int, bytes]) -> list[Part]:
     """Join the records that stay, and stand beside each other, to one part."""
     whole = kept.copy()
     whole[list(changes)] = False

@@ -25,9 +25,7 @@ class Edited(NamedTuple):
 Edit = Callable[[Batch], Edited]
 
 
-def weave(
-    batches: Iterable[Batch], edit: Edit, follow: Callable[[Edited], None], threads: int
-) -> Iterator[bytes]:
+def weave(batches: Iterable[Batch], edit: Edit, follow: Callable[[Edited], None], threads: int) -> Iterator[bytes]:
     """Yield BGZF of batches as they are edited, without an end marker.
 
     Parameters
@@ -128,4 +126,3 @@ class _Weaver:
         if self._size:
             self._out.append(b"".join(self._loose))
         self._loose, self._size = [], 0
-

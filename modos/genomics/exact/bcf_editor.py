@@ -1,0 +1,221 @@
+"""Edit the records of a BCF: those of some regions, without what locates elsewhere, other samples, and other keys."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from modos.errors import IntegrityError
+from modos.genomics.exact.bcf_record import Record, Value, type_integers
+from modos.genomics.exact.blocks import Batch
+from modos.genomics.exact.permitted import Places
+from modos.genomics.exact.read_editor import find_places, gather, join_parts
+from modos.genomics.exact.variant_info import OF_EXTENT, Rules, count_alleles
+from modos.genomics.exact.variant_places import LOCATING, PHASE_SETS, Site, is_phase_within, mask_site
+from modos.genomics.exact.weaving import Edited
+
+Array = npt.NDArray[Any]
+
+_FIXED = np.dtype(
+    {
+        "names": ["shared", "individual", "contig", "position", "bases", "samples"],
+        "formats": ["<u4", "<u4", "<i4", "<i4", "<i4", "<u4"],
+        "offsets": [0, 4, 8, 12, 16, 28],
+        "itemsize": 32,
+    }
+)
+_SHARED = 24  # bytes of the shared part that every record has
+_MISSING_CALL = 1  # values below this: no allele, or no more of them
+_MISSING_BYTES = {1: b"\x80", 2: b"\x00\x80", 3: b"\x00\x00\x00\x80"}
+_END_BYTES = {1: b"\x81", 2: b"\x01\x80", 3: b"\x01\x00\x00\x80"}
+_TEXT = 7
+
+
+class BcfEditor:
+    """Says of batches of records what becomes of them.
+
+    Parameters
+    ----------
+    contigs
+        The names of contigs by their numbers.
+    keys
+        The keys of INFO and FORMAT by their numbers.
+    samples
+        How many the header has.
+    regions
+        The variants to give overlap these; None for all.
+    allowed
+        What points outside of these is taken away; None for nothing.
+    rules
+        What of each record is given.
+    """
+
+    def __init__(
+        self,
+        contigs: Mapping[int, str],
+        keys: Mapping[int, bytes],
+        samples: int,
+        regions: Places | None,
+        allowed: Places | None,
+        rules: Rules,
+    ):
+        self._contigs, self._keys, self._samples = contigs, keys, samples
+        self._regions, self._allowed, self._rules = regions, allowed, rules
+        self._last = max(contigs, default=-1)
+        names = set(keys.values())
+        self._has_locating = bool(names & (LOCATING | PHASE_SETS))
+
+    def edit(self, batch: Batch) -> Edited:
+        """Edit a batch.
+
+        Raises
+        ------
+        IntegrityError
+            A record is damaged, or they are not sorted.
+        """
+        try:
+            return self._edit(batch)
+        except (ValueError, IndexError, KeyError, OverflowError, struct.error):
+            _refuse()
+
+    def _edit(self, batch: Batch) -> Edited:
+        starts = np.array(batch.starts, np.int64)
+        if len(starts) < 2:
+            return Edited([], 0, [])
+        begins, ends = starts[:-1], starts[1:]
+        if (ends - begins < _FIXED.itemsize).any():
+            _refuse()
+        fields = gather(batch.data, _FIXED, begins)
+        positions = fields["position"].astype(np.int64)
+        formats, samples = fields["samples"] >> 24, fields["samples"] & 0xFFFFFF
+        is_damaged = (
+            (fields["shared"] < _SHARED)
+            | (fields["contig"] < 0)
+            | (fields["contig"] > self._last)
+            | (positions < -1)
+            | ((formats > 0) & (samples != self._samples))
+        )
+        if is_damaged.any():
+            _refuse()
+        kept = np.ones(len(begins), bool)
+        if self._regions is not None:
+            reaches = positions + np.maximum(fields["bases"], 0)
+            kept = self._regions.find_overlapping(fields["contig"], positions, reaches)
+        changes: dict[int, bytes] = {}
+        for number in np.flatnonzero(kept & self._find_candidates(batch.data, begins, fields["shared"])).tolist():
+            data = batch.data[begins[number] : ends[number]]
+            changed = self._rewrite(data)
+            if changed != data:
+                changes[number] = changed
+        places = find_places(fields["contig"], fields["position"])
+        return Edited(join_parts(kept, begins, ends, changes), int(kept.sum()), places)
+
+    def _find_candidates(self, data: bytes, begins: Array, shared: Array) -> Array:
+        """Find the records that are to be taken apart: all, or those with a bracket that may be one of a breakend."""
+        if not self._rules.is_free or (self._allowed is not None and self._has_locating):
+            return np.ones(len(begins), bool)
+        if self._allowed is None:
+            return np.zeros(len(begins), bool)
+        bytes_at = np.frombuffer(data, np.uint8)
+        brackets = np.flatnonzero((bytes_at == ord("[")) | (bytes_at == ord("]")))
+        first, beyond = (np.searchsorted(brackets, begins + edge) for edge in (_FIXED.itemsize, 8 + shared.astype(np.int64)))
+        return first < beyond
+
+    def _rewrite(self, data: bytes) -> bytes:
+        record, rules = Record.parse(data), self._rules
+        if not record.alleles:
+            raise ValueError
+        before = len(record.info)
+        if self._allowed is not None:
+            self._mask(record, self._allowed)
+        record.info = [value for value in record.info if rules.gives(self._keys[value.key])]
+        if len(record.info) < before and not self._has_extent(record, data):
+            record.bases = len(record.alleles[0])
+        if rules.samples is not None:
+            for value in record.formats:
+                size = value.size
+                value.data = b"".join([value.data[number * size : number * size + size] for number in rules.samples])
+            record.samples = len(rules.samples)
+            self._count_anew(record)
+        if rules.formats is not None:
+            record.formats = [value for value in record.formats if self._keys[value.key] in rules.formats]
+        return record.to_bytes()
+
+    def _has_extent(self, record: Record, data: bytes) -> bool:
+        """Return whether the keys that say how far the record reaches are still there."""
+        left = {self._keys[value.key] for value in record.info}
+        return all(self._keys[value.key] in left for value in Record.parse(data).info if self._keys[value.key] in OF_EXTENT)
+
+    def _mask(self, record: Record, allowed: Places) -> None:
+        values = {self._keys[value.key]: value for value in record.info}
+        contig = self._contigs[record.contig]
+
+        def read(key: bytes) -> bytes | None:
+            return values[key].text() if key in values else None
+
+        reference, *others = record.alleles
+        alleles, dropped = mask_site(Site(contig, record.position, reference, others, read), values.keys(), allowed)
+        record.alleles = [reference, *alleles]
+        record.info = [value for value in record.info if self._keys[value.key] not in dropped]
+        for value in record.formats:
+            if self._keys[value.key] in PHASE_SETS:
+                _mask_phases(value, self._keys[value.key], record.samples, contig, allowed)
+
+    def _count_anew(self, record: Record) -> None:
+        """Count the alleles of the samples that are left, where the record has the counts of all."""
+        names = {value.key: self._keys[value.key] for value in record.info}
+        if not any(map(self._rules.counts_anew, names.values())):
+            return
+        calls = next((value for value in record.formats if self._keys[value.key] == b"GT"), None)
+        counts, total = count_alleles(_read_calls(calls, record.samples), len(record.alleles) - 1) if calls else ([], 0)
+        numbers = {b"AC": counts, b"AN": [total] if calls else []}
+        anew = []
+        for value in record.info:
+            name = names[value.key]
+            if not self._rules.counts_anew(name):
+                anew.append(value)
+            elif numbers[name]:
+                anew.append(Value(value.key, _key_bytes(value) + type_integers(numbers[name]), 0, 0, b""))
+        record.info = anew
+
+
+def _key_bytes(value: Value) -> bytes:
+    """Return the bytes of the key of a value."""
+    return value.head[: 1 + {1: 1, 2: 2, 3: 4}[value.head[0] & 15]]
+
+
+def _read_calls(value: Value, samples: int) -> list[list[int]]:
+    size = value.size
+    return [
+        [(number >> 1) - 1 for number in value.integers(value.data[at : at + size]) if number >> 1 >= _MISSING_CALL]
+        for at in range(0, samples * size, size or 1)
+    ]
+
+
+def _mask_phases(value: Value, key: bytes, samples: int, contig: str, allowed: Places) -> None:
+    """Take away the phase sets that are named by a position outside."""
+    size, parts = value.size, []
+    for number in range(samples):
+        data = value.data[number * size : (number + 1) * size]
+        if value.type == _TEXT:
+            text = data.rstrip(b"\0")
+            parts.append(data if is_phase_within(key, text, contig, allowed) else b".".ljust(size, b"\0"))
+        elif value.type in _MISSING_BYTES:
+            width = len(_MISSING_BYTES[value.type])
+            least = int.from_bytes(_END_BYTES[value.type], "little", signed=True)
+            numbers = [n for n in value.integers(data) if n > least + 6]
+            is_within = all(is_phase_within(key, b"%d" % n, contig, allowed) for n in numbers)
+            parts.append(data if is_within else _MISSING_BYTES[value.type] + _END_BYTES[value.type] * (size // width - 1))
+        elif value.type == 0 or not value.count:
+            parts.append(data)
+        else:
+            raise ValueError
+    value.data = b"".join(parts)
+
+
+def _refuse() -> NoReturn:
+    raise IntegrityError("a record of the BCF is damaged: its fields do not fit into it", "the file is damaged: get it again")
