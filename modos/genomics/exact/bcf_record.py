@@ -82,7 +82,7 @@ class Record:
         for _ in range(alleles):
             type, count, begin = _read_type(data, at, end)
             at = begin + _SIZES[type] * count
-            if type != _TEXT and count or at > end:
+            if (type != _TEXT and count) or at > end:
                 raise ValueError
             found.append(data[begin:at])
         filter_at = at

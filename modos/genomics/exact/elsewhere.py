@@ -63,7 +63,8 @@ def mask_read(data: bytes, start: int, tags: list[Tag], end: int, places: Places
     if loses_mate:
         fields[7], fields[9:12] = flag & ~_PROPER_PAIR, (-1, -1, 0)
     is_changed = loses_mate and (next_target, next_position, length) != (-1, -1, 0)
-    body, first = [], start + _FIXED.size
+    body: list[bytes] = []
+    first = start + _FIXED.size
     kept = _Alignments(data, tags, places, target, is_blind)
     for name, at, following in tags:
         text = name.decode("latin-1")

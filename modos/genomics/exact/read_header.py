@@ -30,7 +30,8 @@ class Groups(NamedTuple):
 def find_groups(header: bytes, samples: Collection[str]) -> Groups:
     """Find the read groups of some samples in the header of a BAM."""
     wanted = {sample.encode() for sample in samples}
-    allowed, others = set(), set()
+    allowed: set[bytes] = set()
+    others: set[bytes] = set()
     for line in _lines(_split(header)[0]):
         if line.startswith(b"@RG\t"):
             fields = _fields(line)

@@ -92,7 +92,7 @@ def walk_tags(data: Array, starts: Array, ends: Array, wanted: Array) -> Tags:
 def _find_lengths(data: Array, at: Array, ends: Array, zeros: Array) -> Array:
     """Find the bytes of the value of the tag of each read."""
     kinds = data[at + 2]
-    lengths = _SIZES[kinds]
+    lengths: Array = _SIZES[kinds]
     if not (other := lengths == 0).any():
         return lengths
     texts = (kinds == _Z) | (kinds == _H)

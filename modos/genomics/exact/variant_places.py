@@ -1,4 +1,4 @@
-"""Take from a variant what locates outside of some regions: mates of breakends, second ends, phase sets (VCFv4.5 sections 3 to 5).
+"""Take from a variant what locates outside of some regions (VCFv4.5 sections 3 to 5).
 
 A breakend whose mate is outside becomes a single one: `N[chr2:123[` becomes `N.`.
 `END` of the record stays; where CHR2 names another contig, callers write the
@@ -38,7 +38,7 @@ _FORMER = re.compile(rb"([^,|]+?):([0-9]{1,18})[:_]")
 
 
 class Site(NamedTuple):
-    """A variant: its contig, position (0-based), bases of the reference, other alleles, and the text of an INFO key, None without it."""
+    """A variant; its position is 0-based, `alleles` are those beside the reference, `read` gives the text of an INFO key."""
 
     contig: str
     position: int
