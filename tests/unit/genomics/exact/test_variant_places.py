@@ -1,0 +1,126 @@
+"""Of variants nothing that locates outside of what is allowed, and nothing of other samples, is given; all else is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modos.genomics.bounded_slices import cut_file
+from modos.genomics.bounding import Bounds
+from modos.genomics.htsget.protocol import HtsgetError
+from modos.genomics.planning import Planner
+from modos.genomics.region import Region, settle
+from modos.storage import open_storage
+from tests.support.hard_files import run
+from tests.support.masking_oracle import lies_in, spans_of
+from tests.support.sampling import most
+from tests.support.variant_oracle import CONTIGS, SAMPLES, mask_line, write_telling_variants
+
+SITE_KEYS = {"END", "SVTYPE", "CHR2", "POS2", "MATEID", "DB"}
+
+
+@pytest.fixture(scope="module", params=["vcf", "bcf"])
+def path(request, tmp_path_factory):
+    return write_telling_variants(
+        tmp_path_factory.mktemp("telling") / f"a.{request.param}{'.gz' * (request.param == 'vcf')}", request.param
+    )
+
+
+regions = st.builds(
+    lambda contig, start, width: Region(contig, min(start, CONTIGS[contig] - 1), min(start, CONTIGS[contig] - 1) + width),
+    st.sampled_from(list(CONTIGS)),
+    st.integers(0, 60_000),
+    st.sampled_from([1, 50, 400, 5_000, 30_000]),
+)
+
+
+def cut(path, wanted, bounds):
+    storage = open_storage(str(path.parent))
+    return cut_file(storage, Planner(storage), path.name, wanted, bounds)
+
+
+def view(path, *arguments):
+    """Lines of a file as bcftools writes them, without the header."""
+    return run("bcftools", "view", "-H", *arguments, path).decode().splitlines()
+
+
+def lines_of(path, made):
+    out = path.with_name("out" + "".join(path.suffixes))
+    out.write_bytes(b"".join(made.pieces))
+    return view(out)
+
+
+def overlapping(path, regions):
+    table = path.with_name("regions.tsv")
+    table.write_text("".join(f"{region.contig}\t{region.start + 1}\t{region.end}\n" for region in regions))
+    return view(path, "-R", table) if regions else []
+
+
+@settings(max_examples=most(80, 15), deadline=None)
+@given(allowed=st.lists(regions, min_size=1, max_size=8), wanted=st.none() | st.lists(regions, min_size=1, max_size=4))
+def test_each_variant_is_what_the_slow_masker_makes_of_it(path, allowed, wanted):
+    bounds = Bounds(settle(allowed, list(CONTIGS)))
+    made = cut(path, None if wanted is None else settle(wanted, list(CONTIGS)), bounds)
+    found = lines_of(path, made)
+    spans = spans_of(bounds.regions)
+    assert found == [mask_line(line, spans) for line in overlapping(path, made.regions)]
+    assert made.records == len(found)
+    for contig, position in re.findall(r"[\[\]]([^\[\]\t]+):(\d+)[\[\]]", "\n".join(found)):
+        assert lies_in(spans, contig, int(position) - 1, int(position))
+
+
+@pytest.mark.parametrize("samples", [("alice",), ("bob", "dave"), ("carol",), ("dave", "eve", "alice")])
+def test_samples_are_cut_as_bcftools_cuts_them(path, samples):
+    kept = [name for name in SAMPLES if name in samples]
+    made = cut(path, None, Bounds(samples=frozenset(samples), info=frozenset(("AC", "AN", "DP", "NOTE")), is_masking=False))
+    found = lines_of(path, made)
+    given = view(path, "-s", ",".join(kept))
+    assert len(found) == len(given)
+    for mine, theirs in zip(found, given):
+        mine, theirs = mine.split("\t"), theirs.split("\t")
+        assert mine[:7] + mine[8:] == theirs[:7] + theirs[8:]
+        mine, theirs = (dict(e.partition("=")[::2] for e in line[7].split(";") if e != ".") for line in (mine, theirs))
+        assert mine == {key: value for key, value in theirs.items() if key in ("AC", "AN", "DP", "NOTE") and key in mine}
+        assert {"DP", "NOTE"} & theirs.keys() == {"DP", "NOTE"} & mine.keys()
+
+
+def test_by_default_only_what_is_of_the_site_stays_beside_the_counts(path):
+    found = lines_of(path, cut(path, None, Bounds(samples=frozenset(("bob",)))))
+    keys = {entry.partition("=")[0] for line in found for entry in line.split("\t")[7].split(";")}
+    assert keys - {"."} == SITE_KEYS | {"AC", "AN"}
+
+
+def test_the_header_names_no_other_sample(path):
+    made = cut(path, None, Bounds(samples=frozenset(("alice",))))
+    out = path.with_name("out" + "".join(path.suffixes))
+    out.write_bytes(b"".join(made.pieces))
+    header = run("bcftools", "view", "-h", "--no-version", out).decode()
+    assert header.rstrip().endswith("FORMAT\talice")
+    assert not re.search(r"\b(bob|carol|dave)\b", header)
+    assert "##SAMPLE=<ID=alice" in header and "ID=END" in header
+
+
+def test_all_samples_of_a_file_take_nothing_away(path):
+    made = cut(path, None, Bounds(samples=frozenset((*SAMPLES, "eve"))))
+    assert lines_of(path, made) == view(path)
+
+
+def test_keys_are_those_that_may_be_given(path):
+    found = lines_of(path, cut(path, None, Bounds(info=frozenset(("DP", "AF")), formats=frozenset(("GT", "PS")))))
+    given = view(path)
+    assert len(found) == len(given)
+    for mine, theirs in zip(found, given):
+        mine, theirs = mine.split("\t"), theirs.split("\t")
+        assert mine[7] == (";".join(e for e in theirs[7].split(";") if e.partition("=")[0] in ("DP", "AF")) or ".")
+        at = [n for n, key in enumerate(theirs[8].split(":")) if key in ("GT", "PS")]
+        assert mine[8] == (":".join(theirs[8].split(":")[n] for n in at) or ".")
+        expected = [":".join(c.split(":")[n] for n in at if n < len(c.split(":"))) or "." for c in theirs[9:]]
+        assert [c.rstrip(":.") for c in mine[9:]] == [c.rstrip(":.") for c in expected]
+
+
+def test_a_file_without_a_sample_that_may_be_given_is_refused(path):
+    with pytest.raises(HtsgetError, match="no sample"):
+        cut(path, None, Bounds(samples=frozenset(("eve",))))
