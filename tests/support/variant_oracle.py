@@ -98,8 +98,8 @@ def _make_line(rng: random.Random, contig: str, position: int, number: int, samp
     return "\t".join([contig, str(position), f"v{number}", "A", alternative, ".", "PASS", text, ":".join(keys), *columns]) + "\n"
 
 
-def mask_line(line: str, spans: Spans) -> str:
-    """Change a line to what may be told of it, as the documentation of the masking has it."""
+def mask_line(line: str, spans: Spans, wanted: Spans) -> str | None:
+    """Change a line to what may be told of it, as the documentation of the masking has it; None for nothing."""
     columns = line.rstrip("\n").split("\t")
     alternatives = columns[4].split(",")
     masked = [_mask_allele(one, spans) for one in alternatives]
@@ -113,7 +113,10 @@ def mask_line(line: str, spans: Spans) -> str:
         is_within = contig == columns[0] if place is None else lies_in(spans, contig, int(place) - 1, int(place))
         if not is_within:
             for key in ("CHR2", "POS2", *(("END",) if contig != columns[0] else ())):
-                info.pop(key, None)
+                if info.pop(key, None) and key == "END":
+                    start = int(columns[1]) - 1
+                    if not lies_in(wanted, columns[0], start, start + len(columns[3])):
+                        return None
     columns[7] = ";".join(f"{key}={value}" if value else key for key, value in info.items()) or "."
     keys = columns[8].split(":")
     for number in range(9, len(columns)):

@@ -112,7 +112,8 @@ class BcfEditor:
             if changed != data:
                 changes[number] = changed
         places = find_places(fields["contig"], fields["position"])
-        return Edited(join_parts(kept, begins, ends, changes), int(kept.sum()), places)
+        records = int(kept.sum()) - list(changes.values()).count(b"")
+        return Edited(join_parts(kept, begins, ends, changes), records, places)
 
     def _find_candidates(self, data: bytes, begins: Array, shared: Array) -> Array:
         """Find the records that are to be taken apart: all, or those with a bracket that may be one of a breakend."""
@@ -131,7 +132,9 @@ class BcfEditor:
             raise ValueError
         before = len(record.info)
         if self._allowed is not None:
-            self._mask(record, self._allowed)
+            is_whole = self._mask(record, self._allowed)
+            if not is_whole and not self._still_overlaps(record):
+                return b""
         record.info = [value for value in record.info if rules.gives(self._keys[value.key])]
         if len(record.info) < before and not self._has_extent(record, data):
             record.bases = len(record.alleles[0])
@@ -150,7 +153,13 @@ class BcfEditor:
         left = {self._keys[value.key] for value in record.info}
         return all(self._keys[value.key] in left for value in Record.parse(data).info if self._keys[value.key] in OF_EXTENT)
 
-    def _mask(self, record: Record, allowed: Places) -> None:
+    def _still_overlaps(self, record: Record) -> bool:
+        """Return whether a record that lost its END, which was of another contig, overlaps the regions without it."""
+        start = record.position
+        return self._regions is None or self._regions.overlaps(record.contig, max(start, 0), start + len(record.alleles[0]))
+
+    def _mask(self, record: Record, allowed: Places) -> bool:
+        """Take away what locates elsewhere; return whether END, where there is one, stays."""
         values = {self._keys[value.key]: value for value in record.info}
         contig = self._contigs[record.contig]
 
@@ -164,6 +173,7 @@ class BcfEditor:
         for value in record.formats:
             if self._keys[value.key] in PHASE_SETS:
                 _mask_phases(value, self._keys[value.key], record.samples, contig, allowed)
+        return b"END" not in dropped
 
     def _count_anew(self, record: Record) -> None:
         """Count the alleles of the samples that are left, where the record has the counts of all."""

@@ -2,7 +2,8 @@
 
 A breakend whose mate is outside becomes a single one: `N[chr2:123[` becomes `N.`.
 `END` of the record stays; where CHR2 names another contig, callers write the
-place on that one in it, and it goes with CHR2. Names of partners (MATEID) stay
+place on that one in it, and it goes with CHR2; a record that would overlap the
+regions by that alone is not given. Names of partners (MATEID) stay
 only where all breakends of the record have their mates inside. The IDs of
 records and of events stay: what a caller hides in a name cannot be known.
 """
