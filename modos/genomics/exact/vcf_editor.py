@@ -139,6 +139,15 @@ class VcfEditor:
         changed = b"\t".join(columns) + end
         return None if changed == text else changed
 
+    def _still_overlaps(
+        self, columns: list[bytes], before: list[tuple[bytes, bytes]], info: list[tuple[bytes, bytes]], contig: str
+    ) -> bool:
+        """Return whether a line overlaps the regions still, if it lost its END, which was of another contig."""
+        if self._regions is None or {b"END"} & {key for key, _ in before} == {b"END"} & {key for key, _ in info}:
+            return True
+        start = int(columns[1]) - 1
+        return self._regions.overlaps(self._regions.number(contig), max(start, 0), start + len(columns[3]))
+
     @staticmethod
     def _mask(columns: list[bytes], info: list[tuple[bytes, bytes]], contig: str, allowed: Places) -> list[tuple[bytes, bytes]]:
         values = {key: entry.partition(b"=")[2] for key, entry in info}
