@@ -156,8 +156,9 @@ def cut_file(
     cut = Slice(given.name, meant)
     info, opening = _open_header(job)
     header, edit = _prepare(job, given, opening, meant)
-    is_empty = header_only or meant == ()
-    body = iter(()) if is_empty else _iter_body(job, cut, info, opening, given, edit)
+    body: Iterator[bytes] = iter(())
+    if not header_only and meant != ():
+        body = _decode(job, cut, opening, edit) if info is None else _cut(job, cut, info, opening, edit)
     cut.pieces = _iter_pieces(job, header, body)
     return cut
 
@@ -229,31 +230,40 @@ def _iter_pieces(job: _Job, header: bytes, body: Iterator[bytes]) -> Generator[b
     yield BGZF_EOF
 
 
-def _iter_body(
-    job: _Job, cut: Slice, info: ObjectInfo | None, opening: Opening, given: FileFormat, edit: Edit
-) -> Iterator[bytes]:
-    """Yield the records in BGZF blocks."""
-    follow = _follow(Order().follow, cut)
-    layout = layout_of(given, opening)
-    if info is None:
+def _decode(job: _Job, cut: Slice, opening: Opening, edit: Edit) -> Iterator[bytes]:
+    """Return an iterator over the reads of a CRAM in BGZF blocks."""
+    job.planner.plan(job.key, cut.regions)  # for its errors, before anything is given out
+    layout, follow = layout_of(_BAM, opening), _follow(Order().follow, cut)
+
+    def run() -> Iterator[bytes]:
         reads = decode_reads(job.storage, job.planner, job.key, cut.regions, job.reference)
-        yield from _edit(job, open_stream(_BAM, reads), layout, given, edit, follow)
-        return
+        yield from _edit(job, open_stream(_BAM, reads), layout, _BAM, edit, follow)
+
+    return run()
+
+
+def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) -> Iterator[bytes]:
+    """Return an iterator over the records in BGZF blocks."""
     found, chunks = job.planner.find_chunks(job.key, cut.regions, PART if job.is_free else 1 << 62)
     if found.etag != info.etag:
         raise ConflictError(f"{job.key} was changed meanwhile", "ask anew")
-    stretches = [Stretch(chunks, False)] if chunks else []
-    if job.is_free:
-        stretches = list(find_stretches(job.storage, info, layout, chunks, cut.regions))
-        if any(stretch.is_raw for stretch in stretches):
-            cut.records = None
-    for stretch in stretches:
-        plan, header = job.planner.plan_chunks(job.key, stretch.chunks, info.etag or "")
-        pieces = iter_plan(job.storage, plan, job.workers)
-        if stretch.is_raw:
-            yield from pieces
-        else:
-            yield from _edit(job, Opening(replace(header, end=0), b"", pieces), layout, given, edit, follow)
+    layout, follow = layout_of(job.format, opening), _follow(Order().follow, cut)
+
+    def run() -> Iterator[bytes]:
+        stretches = [Stretch(chunks, False)] if chunks else []
+        if job.is_free:
+            stretches = list(find_stretches(job.storage, info, layout, chunks, cut.regions))
+            if any(stretch.is_raw for stretch in stretches):
+                cut.records = None
+        for stretch in stretches:
+            plan, header = job.planner.plan_chunks(job.key, stretch.chunks, info.etag or "")
+            pieces = iter_plan(job.storage, plan, job.workers)
+            if stretch.is_raw:
+                yield from pieces
+            else:
+                yield from _edit(job, Opening(replace(header, end=0), b"", pieces), layout, job.format, edit, follow)
+
+    return run()
 
 
 def _follow(order: Callable[[Edited], None], cut: Slice) -> Callable[[Edited], None]:
