@@ -14,7 +14,7 @@ from modos.genomics.exact.bcf_record import Record, Value, type_integers
 from modos.genomics.exact.blocks import Batch
 from modos.genomics.exact.permitted import Places
 from modos.genomics.exact.read_editor import find_places, gather, join_parts
-from modos.genomics.exact.variant_info import OF_EXTENT, Rules, count_alleles
+from modos.genomics.exact.variant_info import OF_EXTENT, Rules
 from modos.genomics.exact.variant_places import LOCATING, PHASE_SETS, Site, is_phase_within, mask_site
 from modos.genomics.exact.weaving import Edited
 
@@ -29,7 +29,6 @@ _FIXED = np.dtype(
     }
 )
 _SHARED = 24  # bytes of the shared part that every record has
-_MISSING_CALL = 1  # values below this: no allele, or no more of them
 _MISSING_BYTES = {1: b"\x80", 2: b"\x00\x80", 3: b"\x00\x00\x00\x80"}
 _END_BYTES = {1: b"\x81", 2: b"\x01\x80", 3: b"\x01\x00\x00\x80"}
 _TEXT = 7
@@ -67,6 +66,8 @@ class BcfEditor:
         self._regions, self._allowed, self._rules = regions, allowed, rules
         self._last = max(contigs, default=-1)
         names = set(keys.values())
+        self._numbers = None if rules.samples is None else np.array(rules.samples, np.int64)
+        self._has_extent = bool(names & OF_EXTENT)
         self._has_locating = bool(names & (LOCATING | PHASE_SETS))
 
     def edit(self, batch: Batch) -> Edited:
@@ -130,28 +131,41 @@ class BcfEditor:
         record, rules = Record.parse(data), self._rules
         if not record.alleles:
             raise ValueError
-        before = len(record.info)
+        extent = self._find_extent(record) if self._has_extent else []
         if self._allowed is not None:
             is_whole = self._mask(record, self._allowed)
             if not is_whole and not self._still_overlaps(record):
                 return b""
         record.info = [value for value in record.info if rules.gives(self._keys[value.key])]
-        if len(record.info) < before and not self._has_extent(record, data):
-            record.bases = len(record.alleles[0])
-        if rules.samples is not None:
+        if self._numbers is not None:
             for value in record.formats:
-                size = value.size
-                value.data = b"".join([value.data[number * size : number * size + size] for number in rules.samples])
-            record.samples = len(rules.samples)
+                value.data = _select_samples(value, self._numbers)
+            record.samples = len(self._numbers)
             self._count_anew(record)
         if rules.formats is not None:
             record.formats = [value for value in record.formats if self._keys[value.key] in rules.formats]
+        if extent and self._find_extent(record) != extent:
+            record.bases = self._measure_reach(record)
         return record.to_bytes()
 
-    def _has_extent(self, record: Record, data: bytes) -> bool:
-        """Return whether the keys that say how far the record reaches are still there."""
-        left = {self._keys[value.key] for value in record.info}
-        return all(self._keys[value.key] in left for value in Record.parse(data).info if self._keys[value.key] in OF_EXTENT)
+    def _find_extent(self, record: Record) -> list[tuple[bytes, bytes]]:
+        """Find what says how far the record reaches, beside its bases: the keys, and their values as they are stored."""
+        names = ((self._keys[value.key], value) for value in (*record.info, *record.formats))
+        return [(name, value.head[-1:] + value.data) for name, value in names if name in OF_EXTENT]
+
+    def _measure_reach(self, record: Record) -> int:
+        """Return the bases of the reference that a record reaches by what is left of it."""
+        found = [len(record.alleles[0])]
+        is_symbolic = any(allele.startswith(b"<") and not allele.startswith(b"<INS") for allele in record.alleles[1:])
+        for value in (*record.info, *record.formats):
+            name = self._keys[value.key]
+            if name == b"END" and (text := value.text()) is not None:
+                found.append(int(text) - record.position)
+            elif name == b"SVLEN" and is_symbolic:
+                found += map(abs, value.known())
+            elif name == b"LEN" and value in record.formats:
+                found += value.known()
+        return max(found)
 
     def _still_overlaps(self, record: Record) -> bool:
         """Return whether a record that lost its END, which was of another contig, overlaps the regions without it."""
@@ -181,7 +195,7 @@ class BcfEditor:
         if not any(map(self._rules.counts_anew, names.values())):
             return
         calls = next((value for value in record.formats if self._keys[value.key] == b"GT"), None)
-        counts, total = count_alleles(_read_calls(calls, record.samples), len(record.alleles) - 1) if calls else ([], 0)
+        counts, total = _count_calls(calls, len(record.alleles) - 1) if calls else ([], 0)
         numbers = {b"AC": counts, b"AN": [total] if calls else []}
         anew = []
         for value in record.info:
@@ -198,12 +212,17 @@ def _key_bytes(value: Value) -> bytes:
     return value.head[: 1 + {1: 1, 2: 2, 3: 4}[value.head[0] & 15]]
 
 
-def _read_calls(value: Value, samples: int) -> list[list[int]]:
-    size = value.size
-    return [
-        [(number >> 1) - 1 for number in value.integers(value.data[at : at + size]) if number >> 1 >= _MISSING_CALL]
-        for at in range(0, samples * size, size or 1)
-    ]
+def _select_samples(value: Value, numbers: Array) -> bytes:
+    return np.frombuffer(value.data, f"V{value.size}")[numbers].tobytes() if value.size else b""
+
+
+def _count_calls(value: Value, alleles: int) -> tuple[list[int], int]:
+    """Count the alleles of genotypes: how often each beside the reference is called, and how many calls there are."""
+    called = (value.to_array() >> 1) - 1
+    counts = np.bincount(called[called >= 0], minlength=alleles + 1)
+    if len(counts) > alleles + 1:
+        raise ValueError
+    return counts[1:].tolist(), int(counts.sum())
 
 
 def _mask_phases(value: Value, key: bytes, samples: int, contig: str, allowed: Places) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 _HEAD = struct.Struct("<IIiiifII")  # lengths, contig, position, bases of the reference, quality, counts
 _SIZES = {0: 0, 1: 1, 2: 2, 3: 4, 5: 4, 7: 1}
@@ -43,6 +47,18 @@ class Value:
         if self.type not in _INTEGERS:
             raise ValueError
         return struct.unpack(f"<{self.count}{_INTEGERS[self.type]}", self.data if data is None else data)
+
+    def to_array(self) -> npt.NDArray[Any]:
+        """Return the numbers of all samples, int64, shape (samples * count,); ValueError if they are none."""
+        if self.type not in _INTEGERS:
+            raise ValueError
+        return np.frombuffer(self.data, f"<i{_SIZES[self.type]}").astype(np.int64)
+
+    def known(self) -> list[int]:
+        """Return the numbers of all samples that are not missing; none for what has no numbers."""
+        if self.type not in _INTEGERS:
+            return []
+        return [number for number in self.to_array().tolist() if number > _MISSING[self.type] + 7]
 
     def text(self) -> bytes | None:
         """Return a text or a single number as text; None for others."""

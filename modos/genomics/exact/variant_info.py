@@ -16,7 +16,7 @@ from modos.genomics.bounding import Bounds
 from modos.genomics.exact.variant_places import LOCATING
 
 COUNTS = (b"AC", b"AN")
-OF_EXTENT = (b"END", b"SVLEN")  # what a record reaches
+OF_EXTENT = frozenset((b"END", b"SVLEN", b"LEN"))  # keys of INFO and FORMAT that say what a record reaches
 _OF_SITE = (
     "END SVTYPE SVLEN SVCLAIM IMPRECISE CIPOS CIEND CILEN HOMLEN HOMSEQ EVENT EVENTTYPE MEINFO NOVEL INSSEQ INSLEN TYPE LEN",
     "CIGAR RUS RN RUC RB RUL STRANDS CT SVANN AA DB H2 H3 1000G VALIDATED RS RSPOS dbSNPBuildID SSR SAO VC GENEINFO",

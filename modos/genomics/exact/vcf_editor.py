@@ -206,9 +206,12 @@ def _select_formats(columns: list[bytes], formats: frozenset[bytes]) -> None:
     if len(kept) == len(keys):
         return
     columns[8] = b":".join(keys[at] for at in kept) or _MISSING
+    if kept == [0]:
+        columns[9:] = [column.partition(b":")[0] for column in columns[9:]]
+        return
     for column in range(9, len(columns)):
-        values = columns[column].split(b":")
-        columns[column] = b":".join(values[at] for at in kept if at < len(values)) or _MISSING
+        values = columns[column].split(b":", kept[-1] + 1) if kept else []
+        columns[column] = b":".join([values[at] for at in kept if at < len(values)]) or _MISSING
 
 
 def _refuse(data: bytes, at: int) -> NoReturn:
