@@ -206,6 +206,7 @@ def _prepare(job: _Job, given: FileFormat, opening: Opening, meant: Regions | No
         None if groups is None else groups.names,
         gives_ungrouped=groups is not None and groups.is_all,
         blanking=combine(bounds, job.query),
+        is_sorted=meant is not None and job.format != _CRAM,
         is_blind=is_blind(bounds),
     )
     return header, editor.edit

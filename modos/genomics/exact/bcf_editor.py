@@ -112,7 +112,7 @@ class BcfEditor:
             changed = self._rewrite(data)
             if changed != data:
                 changes[number] = changed
-        places = find_places(fields["contig"], fields["position"])
+        places = find_places(fields["contig"], fields["position"]) if self._regions is not None else []
         records = int(kept.sum()) - list(changes.values()).count(b"")
         return Edited(join_parts(kept, begins, ends, changes), records, places)
 

@@ -50,6 +50,8 @@ class ReadEditor:
         What points outside of these is taken away; None for nothing.
     groups
         The read groups whose reads are given; None for all.
+    is_sorted
+        Whether they must be, as an index found them.
     is_blind
         Whether the place of reads is not to be told.
     gives_ungrouped
@@ -67,10 +69,12 @@ class ReadEditor:
         *,
         gives_ungrouped: bool = False,
         blanking: Blanking | None = None,
+        is_sorted: bool = True,
         is_blind: bool = False,
     ):
         self._contigs = contigs
         self._regions, self._allowed, self._groups = regions, allowed, groups
+        self._is_sorted = is_sorted
         self._gives_ungrouped, self._blanking, self._is_blind = gives_ungrouped, blanking, is_blind
         self._is_masking = allowed is not None or is_blind
         self._locating, self._of_mate = table_of(LOCATING), table_of(MATE_TAGS)
@@ -102,7 +106,7 @@ class ReadEditor:
         if (ends - begins < _FIXED.itemsize).any():
             _refuse()
         fields = gather(batch.data, _FIXED, begins)
-        places = find_places(fields["target"], fields["position"])
+        places = find_places(fields["target"], fields["position"]) if self._is_sorted else []
         tags_at, reaches = self._measure(data, fields, begins, ends)
         kept = self._select(fields, reaches)
         numbers = np.flatnonzero(kept)

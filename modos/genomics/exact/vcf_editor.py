@@ -66,7 +66,7 @@ class VcfEditor:
             name, position = line[1], int(line[2]) - 1
             if name != last[0]:
                 places.append((self._decode(name), position, position))
-            elif position < last[1]:
+            elif position < last[1] and self._regions is not None:
                 raise unsorted_error()
             last = (name, position)
             places[-1] = (*places[-1][:2], position)
@@ -91,7 +91,7 @@ class VcfEditor:
                     first = -1
         if first >= 0:
             parts.append((first, starts[-1]))
-        return Edited(parts, count, places)
+        return Edited(parts, count, places if self._regions is not None else [])
 
     def _overlaps(self, data: bytes, at: int, contig: int | str, position: int) -> bool:
         regions = self._regions

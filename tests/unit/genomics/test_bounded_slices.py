@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import tracemalloc
 
 import pytest
 
@@ -13,11 +14,12 @@ from modos.genomics.bounded_slices import cut_file
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import HtsgetError
 from modos.genomics.htsget.query import Query
+from modos.genomics.index.bgzf import inflate_block
 from modos.genomics.planning import Planner
 from modos.genomics.region import Region, settle
 from modos.genomics.slicing import block_batches
 from modos.storage import open_storage
-from tests.support.hard_files import CASES, WITHOUT_CONTIGS, File, some_regions
+from tests.support.hard_files import CASES, WITHOUT_CONTIGS, File, index_reads, some_regions, write_reads
 
 pytestmark = pytest.mark.sweep(60)
 
@@ -153,3 +155,38 @@ def test_a_truncated_file_is_an_error(file, tmp_path, keep):
                 Bounds(notags=("XX",)) if file.format.kind == "reads" else Bounds(info=frozenset()),
             ).pieces
         )
+
+
+@pytest.mark.sweep(20)
+@pytest.mark.parametrize("part", [1, 3_000, 20_000])
+def test_parts_that_pass_without_a_look_have_the_same_records(file, tmp_path, monkeypatch, part):
+    monkeypatch.setattr("modos.genomics.bounded_slices.PART", part)
+    for regions in some_sets(file, 10, seed=11):
+        assert records(file, tmp_path, cut(file, regions)) == file.filtered(file.path, *regions), regions
+
+
+def test_most_of_a_wide_region_passes_without_a_look(tmp_path, monkeypatch):
+    monkeypatch.setattr("modos.genomics.bounded_slices.PART", 5_000)
+    made = cut(CASES["bam-reblocked"](tmp_path), (Region("chr1", 100_000, 900_000),))
+    looked_at = []
+    monkeypatch.setattr("modos.genomics.exact.blocks.inflate_block", lambda *block: looked_at.append(1) or inflate_block(*block))
+    blocks = sum(len(batch) for _, batch in block_batches(iter([b"".join(made.pieces)])))
+    assert made.records is None
+    assert len(looked_at) < blocks / 2
+
+
+def test_memory_does_not_grow_with_the_region(tmp_path):
+    """Of a file many times as large no more is held."""
+    peaks = []
+    for count in (20_000, 200_000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        path = write_reads(folder / "a.bam", {"chr1": 50_000_000}, count, unplaced=0)
+        file = index_reads(path)
+        made = cut(file, None, Bounds((Region("chr1", 10, None),)))
+        tracemalloc.start()
+        for _ in made.pieces:
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < max(2 * peaks[0], 60 << 20)
