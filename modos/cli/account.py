@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -65,9 +66,17 @@ def whoami(json: Json = False) -> None:
         return
     groups = f" ({', '.join(caller['groups'])})" if caller.get("groups") else ""
     places = {action: ", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write")}
-    show_lines(
-        (f"{caller.get('name') or 'nobody in particular'}{groups}", f"reads: {places['read']}", f"writes: {places['write']}")
-    )
+    bounded = (f"reads a part of {', '.join(one['read']) or 'all'}: {_list_bounds(one)}" for one in caller.get("bounded", ()))
+    name = caller.get("name") or "nobody in particular"
+    show_lines((f"{name}{groups}", f"reads: {places['read']}", *bounded, f"writes: {places['write']}"))
+
+
+def _list_bounds(rule: Mapping[str, Any]) -> str:
+    """List the bounds of a right in one line."""
+    from modos.errors import listing
+
+    given = {name: value for name, value in rule.items() if name not in ("read", "metadata") and isinstance(value, list)}
+    return "; ".join(f"{name} {listing(map(str, value)) or 'none'}" for name, value in given.items()) or "see --json"
 
 
 def logout() -> None:

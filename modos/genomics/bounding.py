@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from modos.genomics.region import MAX_POSITION, UNMAPPED, Region, Regions, settle
 
@@ -38,16 +40,28 @@ class Bounds:
     def cut(self, wanted: Iterable[Region] | None) -> Regions | None:
         """Return what of some regions, or of a whole file where they are None, lies within; None for the whole file."""
         if self.regions is None or wanted is None:
-            rest = self.regions if wanted is None else wanted
-            return None if rest is None else settle(rest)
-        return settle(part for one in wanted for allowed in self.regions if (part := _intersect(one, allowed)))
+            return self._settled if wanted is None else settle(wanted)
+        return settle(part for one in wanted for part in self._parts_within(one))
 
+    @cached_property
+    def _settled(self) -> Regions | None:
+        return None if self.regions is None else settle(self.regions)
 
-def _intersect(one: Region, other: Region) -> Region | None:
-    """Return what two regions share; None if that is nothing."""
-    if one.contig != other.contig:
-        return None
-    if one.contig == UNMAPPED:
-        return one
-    start, end = max(one.start, other.start), min(one.limit, other.limit)
-    return Region(one.contig, start, None if end == MAX_POSITION else end) if start < end else None
+    @cached_property
+    def _by_contig(self) -> dict[str, tuple[list[int], list[int]]]:
+        """First bases and ends of the regions of each contig, which are apart and in order."""
+        found: dict[str, tuple[list[int], list[int]]] = {}
+        for region in self._settled or ():
+            starts, limits = found.setdefault(region.contig, ([], []))
+            starts.append(region.start)
+            limits.append(region.limit)
+        return found
+
+    def _parts_within(self, wanted: Region) -> Iterator[Region]:
+        starts, limits = self._by_contig.get(wanted.contig, ((), ()))
+        if wanted.contig == UNMAPPED and starts:
+            yield wanted
+            return
+        for number in range(bisect_right(limits, wanted.start), bisect_left(starts, wanted.limit)):
+            start, end = max(wanted.start, starts[number]), min(wanted.limit, limits[number])
+            yield Region(wanted.contig, start, None if end == MAX_POSITION else end)

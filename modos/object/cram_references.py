@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import NotFoundError, make_locked_error
+from modos.errors import AccessError, NotFoundError, make_locked_error
 from modos.formats import Metadata, format_of, is_compressed, is_encrypted, name_of, plain_name
 from modos.genomics import GenomicFile
 from modos.genomics.planning import Planner
@@ -71,7 +71,7 @@ def find_reference(
     locked: list[str] = []
     for reference in list_references(metadata, key):
         fasta = reference.get("data_path")
-        if not fasta or not _may_be_fasta(fasta) or not storage.exists(fasta):
+        if not fasta or not _may_be_fasta(fasta) or not _is_there(storage, fasta):
             continue
         if is_encrypted(fasta):
             if opened is not None:
@@ -108,6 +108,14 @@ def find_reference(
     return None
 
 
+def _is_there(storage: Storage, path: str) -> bool:
+    """Return whether a file is there to be read: somebody may have parts of reads, which need no reference, and not of this."""
+    try:
+        return storage.exists(path)
+    except AccessError:
+        return False
+
+
 def _may_be_fasta(path: str) -> bool:
     format = format_of(plain_name(path))
     return format is None or format.name == "FASTA"
@@ -142,7 +150,10 @@ def _find_contigs(
     from modos.reference.assembly import StoredContig
 
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
-    lengths = {region.contig: region.limit for region in file.whole_contigs()}
+    try:
+        lengths = {region.contig: region.limit for region in file.whole_contigs()}
+    except AccessError:  # a server gives parts of it, which need no reference
+        return {}, {}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}
     spans: dict[str, tuple[int, int]] = {}
     if regions is not None:

@@ -188,10 +188,12 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
 
 
 def fetch_caller(endpoint: str, token: str | None) -> dict[str, Any]:
-    """Ask a server who the caller is: a name, groups, and the places to read and write; the same errors as `discover`."""
+    """Ask a server who the caller is: a name, groups, and places to read and write, also in part; errors as of `discover`."""
     caller: dict[str, Any] = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
     places = caller if isinstance(caller, dict) else {"read": None}
-    if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
+    bounded = places.get("bounded", [])
+    is_sound = isinstance(bounded, list) and all(isinstance(one, dict) and is_texts(one.get("read")) for one in bounded)
+    if not is_sound or not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
         raise ProtocolError(f"{endpoint} is not a modos server: it does not say who asks")
     return caller
 

@@ -19,7 +19,7 @@ from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosEr
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.object.document import ROOT_KEY
 from modos.reference.store import ReferenceStore
-from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget
+from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget, slices
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
@@ -103,6 +103,7 @@ def create_app(
     app.include_router(finding.create_router(catalog, access))
     app.include_router(htsget.create_router(catalog, access, public_url))
     app.include_router(partial.create_router(catalog, access))
+    app.include_router(slices.create_router(catalog, access))
     app.include_router(files.create_router(catalog, access))
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))

@@ -3,64 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modos.errors import AccessError, InvalidInputError
+from modos.errors import ModosError
+from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
+from modos.server.access_file import RuleFile
+from modos.server.panels import FindGenes, no_genes
 from modos.server.provider import Provider
-from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
-from modos.storage.given import is_pipe, read_given
+from modos.server.rules import ANYONE, AccessFile, Action, Caller, Oidc, Rules, covers
+from modos.storage.given import is_pipe
 
-SHORTEST = 16  # characters of a token
 _LONGEST = 16_384
-_MAX_TOKENS = 16 << 20  # bytes of a file
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
-_OPEN_TO_PAGES = ("/htsget/", "/files/", "/refget/", "/references/")
+_OPEN_TO_PAGES = ("/htsget/", "/slices/", "/files/", "/refget/", "/references/")
 _CALLER = "modos.caller"
 
-
-def read_tokens(path: str | Path) -> dict[str, str]:
-    """Read the tokens of a file and their owners: `NAME TOKEN` or `TOKEN` a line; lines that start with `#` are skipped.
-
-    Raises
-    ------
-    NotFoundError
-        No such file.
-    AccessError
-        Others can read it.
-    InvalidInputError
-        It has no token, or one that is short or has blanks in it.
-    """
-    try:
-        text = read_given(path, _MAX_TOKENS).decode("ascii")
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{path} is not a token file", "write one token a line, in plain letters") from None
-    if not is_pipe(path) and os.stat(path).st_mode & 0o077:
-        raise AccessError(f"others can read the token file {path}", f"chmod 600 {path}")
-    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise InvalidInputError(f"{path} has no token", "write one a line, such as `openssl rand -hex 32` gives")
-    if not all(
-        len(words) <= 2 and len(words[-1]) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", words[-1]) for words in lines
-    ):
-        raise InvalidInputError(
-            f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
-            "make one with `openssl rand -hex 32`",
-        )
-    names = {words[-1]: words[0] if len(words) == 2 else "token" for words in lines}
-    if len(names) < len(lines):
-        raise InvalidInputError(f"{path} has a token twice", "give everybody another one")
-    return names
+logger = logging.getLogger(__name__)
 
 
 class Access:
@@ -75,20 +44,61 @@ class Access:
         there are tokens or a provider by those who have one.
     oidc
         The provider whose tokens are taken as well.
+    is_partial
+        Whether a request that reaches out of somebody's bounds gets what is within.
     """
 
-    def __init__(self, tokens: Mapping[str, str] | None = None, rules: Rules | None = None, oidc: Oidc | None = None):
-        self._names = {_digest(token): name for token, name in (tokens or {}).items()}
-        self._provider = Provider(oidc) if oidc else None
-        self.oidc = oidc
+    def __init__(
+        self,
+        tokens: Mapping[str, str] | None = None,
+        rules: Rules | None = None,
+        oidc: Oidc | None = None,
+        *,
+        is_partial: bool = False,
+    ):
+        self._file: RuleFile | None = None
+        self._provider: Provider | None = None
+        self.oidc: Oidc | None = None
+        self._apply(tokens or {}, AccessFile(rules or Rules(()), oidc, partial=is_partial))
         self._rules = rules
-        self._is_closed = bool(self._names or oidc)
+
+    def _apply(self, tokens: Mapping[str, str], found: AccessFile) -> None:
+        self._names = {_digest(token): name for token, name in tokens.items()}
+        if found.oidc != self.oidc:
+            self._provider = Provider(found.oidc) if found.oidc else None
+        self.oidc = found.oidc
+        self._rules = found.rules
+        self.is_partial = found.partial
+        self._is_closed = bool(self._names or found.oidc)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Access:
-        """Read an access file; its errors are those of `read_access` and `read_tokens`."""
-        found = read_access(path)
-        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
+    def from_file(cls, path: str | Path, find_genes: FindGenes = no_genes) -> Access:
+        """Read an access file, and read it again when it has changed, see `refresh`.
+
+        The errors are those of `read_access`, to which `find_genes` goes, and `read_tokens`.
+        """
+        file, access = RuleFile(Path(path), find_genes), cls()
+        access._apply(*file.read())
+        if not is_pipe(path):
+            access._file = file
+        return access
+
+    def is_stale(self) -> bool:
+        """Return whether the access file, or a file that it names, has changed; it is looked at once a second."""
+        return self._file is not None and self._file.is_changed()
+
+    def refresh(self) -> None:
+        """Read the access file again.
+
+        One that cannot be used any more is noted in the log, and what it said before holds.
+        """
+        assert self._file is not None
+        try:
+            self._apply(*self._file.read())
+        except ModosError as error:
+            logger.error("the rules of before hold: %s", error)
+        else:
+            logger.warning("%s has changed and is read again", self._file.path)
 
     async def prepare(self, authorization: str) -> None:
         """Fetch the keys of the provider, where a header `Authorization` needs them."""
@@ -132,13 +142,13 @@ class Access:
         return self._is_closed
 
     def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
-        """Return the places where somebody may do something; the empty one is everything."""
+        """Return the places where somebody may do something, without bounds; the empty one is everything."""
         if self._rules is not None:
             return self._rules.places(caller, action)
         return () if action == "write" or (self._is_closed and caller == ANYONE) else ("",)
 
     def allows(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> bool:
-        """Return whether somebody may do something with a key and all that is below it.
+        """Return whether somebody may do something with a key and all that is below it, without bounds.
 
         Parameters
         ----------
@@ -158,9 +168,52 @@ class Access:
             raise HtsgetError("PermissionDenied", "a bearer token is needed")
         raise HtsgetError("PermissionDenied", f"{caller.name} may not {action} {key or 'this'}")
 
+    def may_have_file(self, caller: Caller, file_id: str) -> bool:
+        """Return whether somebody may read within bounds a file whose key is an id with an ending."""
+        bounded = self._rules.bounded(caller) if self._rules is not None else ()
+        return any(
+            (covers(place, file_id) and place != file_id) or place.startswith(f"{file_id}.")
+            for rule in bounded
+            for place in rule.read
+        )
+
+    def admit(self, caller: Caller, key: str) -> tuple[Bounds, ...]:
+        """Return the bounds within which somebody may read a key: side by side, none where there are no bounds.
+
+        Whoever asks for this has to keep to them; `check` refuses whose right has bounds.
+
+        Raises
+        ------
+        HtsgetError
+            They may not read it at all, see `check`.
+        """
+        if self._rules is not None and not self.allows(caller, "read", key):
+            bounds = self._rules.bounds(caller, key)
+            if bounds:
+                return bounds
+        self.check(caller, "read", key)
+        return ()
+
+    def shows(self, caller: Caller, key: str) -> bool:
+        """Return whether somebody may know that there is an object at a key."""
+        bounded = self._rules.bounds(caller, key) if self._rules is not None else ()
+        return self.allows(caller, "read", key) or bool(bounded)
+
+    def shows_metadata(self, caller: Caller, key: str) -> bool:
+        """Return whether somebody may read the metadata of an object at a key."""
+        bounded = self._rules.bounded(caller) if self._rules is not None else ()
+        return self.allows(caller, "read", key) or any(
+            rule.shows_metadata and any(covers(place, key) for place in rule.read) for rule in bounded
+        )
+
+    def bounded_places(self, caller: Caller) -> list[dict[str, Any]]:
+        """Describe the places where somebody may read within bounds; regions as texts, 1-based inclusive."""
+        bounded = self._rules.bounded(caller) if self._rules is not None else ()
+        return [{"read": list(rule.read), "metadata": rule.shows_metadata, **_describe(rule.bounds)} for rule in bounded]
+
     def check_any(self, caller: Caller) -> None:
         """Raise HtsgetError if somebody may read nothing here: what holds no data of a person is for all others."""
-        if not self.places(caller, "read"):
+        if not self.places(caller, "read") and not self.bounded_places(caller):
             raise HtsgetError("PermissionDenied", "nothing here may be read" if caller.name else "a bearer token is needed")
 
 
@@ -173,6 +226,8 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""
+        if scope["type"] == "http" and self._access.is_stale():
+            await run_in_threadpool(self._access.refresh)
         if scope["type"] == "http" and self._access.identifies:
             authorization = Headers(scope=scope).get("Authorization")
             if authorization:
@@ -183,6 +238,18 @@ class Authentication:
                     await refusal(error)(scope, receive, send)
                     return
         await self._app(scope, receive, send)
+
+
+def _describe(bounds: Bounds | None) -> dict[str, Any]:
+    """Describe bounds as they stand in an access file."""
+    assert bounds is not None
+    found: dict[str, Any] = {name: list(getattr(bounds, name)) for name in ("fields", "notags") if getattr(bounds, name)}
+    found |= {name: sorted(given) for name in ("samples", "info", "formats") if (given := getattr(bounds, name)) is not None}
+    if bounds.tags is not None:
+        found["tags"] = list(bounds.tags)
+    if bounds.regions is not None:
+        found["regions"] = list(map(str, bounds.regions))
+    return found
 
 
 def caller_of(request: Request) -> Caller:

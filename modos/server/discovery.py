@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from modos.errors import InvalidInputError, RemoteError
 from modos.genomics.htsget.protocol import HtsgetError
+from modos.server import slices
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE, Caller
 from modos.storage import Storage, check_key
 
+MADE_HEADER = "Modos-Made"  # of an answer to a gateway: the modos server answers itself
 _TICKET = re.compile(r"/htsget/(reads|variants)/(?P<key>.+)")
 _MAX_WANTED = 64 << 10  # bytes of a request for credentials
 
@@ -63,25 +65,33 @@ def create_router(
     def tell_caller(request: Request) -> dict[str, Any]:
         """Tell who asks, and where they may read and write; the empty place is everything."""
         caller = caller_of(request)
+        bounded = access.bounded_places(caller)
         return {
             "name": caller.name or None,
             "groups": sorted(caller.groups),
             "read": sorted(access.places(caller, "read")),
             "write": sorted(access.places(caller, "write")),
-        }
+        } | ({"bounded": bounded} if bounded else {})
 
     @router.get("/authorize", include_in_schema=False)
-    def authorize(request: Request) -> dict[str, str]:
-        """Return whether a gateway is to pass on the request that it describes, whose parameters come as well."""
+    def authorize(request: Request, response: Response) -> dict[str, str]:
+        """Return whether a gateway is to pass on the request that it describes, whose parameters come as well.
+
+        A header says if the answer has to be made here, and not by another htsget server.
+        """
         try:
-            path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
+            uri = urlsplit(request.headers.get("X-Forwarded-Uri", ""))
+            path, asked = unquote(uri.path), dict(parse_qsl(uri.query))
         except ValueError:
-            path = ""
+            path, asked = "", {}
         match = _TICKET.fullmatch(path)
         if not match or "%" in path:
             raise HtsgetError("NotFound", "there is nothing here")
         if match["key"] != "service-info":
-            access.check(caller_of(request), "read", check_key(match["key"]), below=True)
+            caller, key = caller_of(request), check_key(match["key"])
+            slices.admit_to_id(access, caller, key)
+            if not access.allows(caller, "read", key, below=True) or slices.wants_exact(request.headers, asked):
+                response.headers[MADE_HEADER] = "1"
         return {"status": "ok"}
 
     @router.post(

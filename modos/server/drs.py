@@ -48,6 +48,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
             key = catalog.find_file(key)
         except NotFoundError:
             raise NotFoundError(f"there is no DRS object {drs_id}") from None
+        access.check(caller_of(request), "read", key)
         object_key, path = catalog.find_object(key)
         for attributes in catalog.metadata(object_key).values():
             if attributes.get("data_path") == path:

@@ -18,6 +18,7 @@ from modos.server.sending import PIECE, Pieces, iter_file
 from modos.storage import check_key
 
 _CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/(c(/\d+)+|{SHARDS_LIST})")  # of an array of an element
+_ROOT = re.compile(rf"(?:(?P<object>.+)/)?(?:{'|'.join(map(re.escape, ROOT_KEYS))})")
 EXPIRES = 3600  # seconds that an address is good for
 
 
@@ -54,9 +55,15 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             check_key(key)
         except InvalidInputError:
             raise NotFoundError(f"there is no file {key}") from None
-        access.check(caller_of(request), "read", key)
+        caller = caller_of(request)
+        root = _ROOT.fullmatch(key)
+        is_shown = root is not None and access.shows_metadata(caller, root["object"] or "")
+        if not is_shown:
+            access.check(caller, "read", key)
         try:
             stored = find_stored(key, exact=STORED_KEY_HEADER in request.headers)
+            if not is_shown:
+                access.check(caller, "read", stored)
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
         except NotFoundError:
             raise NotFoundError(f"there is no file {key}") from None

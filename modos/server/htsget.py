@@ -11,26 +11,23 @@ from starlette.concurrency import run_in_threadpool
 
 from modos import __version__
 from modos.catalog.catalog import Catalog
-from modos.errors import ConflictError, InvalidInputError, NotFoundError
-from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, find_keys, is_encrypted, streamable_format
+from modos.errors import ConflictError
+from modos.formats import BGZF_EOF, STORED_KEY_HEADER, RecordKind, streamable_format
 from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment
 from modos.genomics.planning import Planner
-from modos.server import partial
+from modos.server import partial, slices
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.comparable import ComparableRanges
-from modos.storage import ByteRange, check_key
+from modos.server.finding_files import PREFERENCE, check_format
+from modos.storage import ByteRange
 
 EXPIRES = 3600  # seconds that a signed URL is good for
 MAX_BLOCK = 1 << 30  # bytes
 MAX_REQUEST = 4 << 20  # bytes
 INLINE = 256 << 10  # bytes of a file that come with the ticket
-_PREFERENCE: dict[RecordKind, tuple[str, str]] = {
-    "reads": ("BAM", "CRAM"),
-    "variants": ("VCF", "BCF"),
-}  # htsget.md: the default is the first
 
 
 def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
@@ -38,15 +35,14 @@ def create_router(catalog: Catalog, access: Access, public_url: str | None) -> A
     router = APIRouter(prefix="/htsget")
     planner = Planner(catalog.files, revalidate=True)
 
-    def tickets(request: Request, file_id: str) -> _Tickets:
-        try:
-            check_key(file_id)
-        except InvalidInputError:
-            raise NotFoundError(f"there are no files of the id {file_id}") from None
-        access.check(caller_of(request), "read", file_id, below=True)
-        return _Tickets(catalog, planner, request, public_url)
+    made = slices.Slices(catalog, access, planner)
 
-    for kind in _PREFERENCE:
+    def tickets(request: Request, file_id: str) -> _Tickets:
+        slices.check_id(file_id)
+        slices.admit_to_id(access, caller_of(request), file_id)
+        return _Tickets(catalog, planner, made, request, public_url)
+
+    for kind in PREFERENCE:
         _add_endpoints(router, kind, tickets)
     return router
 
@@ -64,9 +60,10 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
             "htsget": {
                 "datatype": kind,
-                "formats": list(_PREFERENCE[kind]),
+                "formats": list(PREFERENCE[kind]),
                 "fieldsParameterEffective": kind == "reads",
                 "tagsParametersEffective": kind == "reads",
+                "exactParameterEffective": True,
             },
         }
 
@@ -78,8 +75,10 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
     @router.post(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket for several regions")
     async def post_ticket(file_id: str, request: Request) -> Response:
         """Return a ticket for a file or some regions of it."""
-        if request.scope["query_string"]:
-            raise HtsgetError("InvalidInput", "a POST request has no parameters in its address")
+        if not set(request.query_params) <= slices.WAYS or (request.scope["query_string"] and not request.query_params):
+            raise HtsgetError(
+                "InvalidInput", f"a POST request has no parameters in its address but {' and '.join(sorted(slices.WAYS))}"
+            )
         asked = tickets(request, file_id)
         query = Query.from_body(await read_body(request, MAX_REQUEST), kind)
         return await run_in_threadpool(_answer, asked, kind, file_id, query)
@@ -92,16 +91,21 @@ def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> 
 class _Tickets:
     """Makes tickets that the client of a request can use."""
 
-    def __init__(self, catalog: Catalog, planner: Planner, request: Request, public_url: str | None):
+    def __init__(self, catalog: Catalog, planner: Planner, made: slices.Slices, request: Request, public_url: str | None):
         self._catalog = catalog
         self._planner = planner
+        self._made = made
+        self._request = request
         self._base_url = public_url or str(request.base_url).rstrip("/")
-        self._exact = STORED_KEY_HEADER in request.headers
         self._authorization = request.headers.get("Authorization")
 
     def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Make the ticket: one stream, with every record once and in the file's order."""
-        key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
+        planned = self._made.plan(self._request, kind, file_id, query, query.regions or None)
+        if planned.is_bounded or (query.regions and slices.wants_exact(self._request.headers, self._request.query_params)):
+            return self._make_exact(kind, file_id, query, planned)
+        key = planned.key
+        check_format(key, query.format)
         if partial.is_made(query, streamable_format(key).name):
             return Ticket("BAM", tuple(self._make_blocks(key, query)))
         if query.header_only:
@@ -109,6 +113,13 @@ class _Tickets:
         else:
             plan, block_class = self._planner.plan(key, query.regions or None, inline=INLINE), None
         return Ticket(plan.format.name, tuple(self._blocks(key, plan.segments, block_class)))
+
+    def _make_exact(self, kind: RecordKind, file_id: str, query: Query, planned: slices.Planned) -> Ticket:
+        """Make the ticket of an exact slice, which is looked up and made when it is fetched."""
+        format_name = self._made.check(planned, query)
+        headers = self._credentials | ({STORED_KEY_HEADER: "1"} if STORED_KEY_HEADER in self._request.headers else {})
+        url = slices.address(self._base_url, kind, file_id, query, None if planned.is_whole else planned.regions)
+        return Ticket(format_name, (Block(url, headers, HEADER_CLASS if query.header_only else None),), planned.allowed)
 
     def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
         """Yield blocks of the segments, adjacent inline ones united."""
@@ -154,43 +165,3 @@ class _Tickets:
     def _credentials(self) -> dict[str, str]:
         """Return the headers that a client has to send to this server."""
         return {"Authorization": self._authorization} if self._authorization else {}
-
-
-def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool = False) -> str:
-    """Find the key of the data file that an id stands for, by its key or its name, without its ending.
-
-    Only files that an object names as its data are found.
-
-    Parameters
-    ----------
-    exact
-        Whether the id is of a key, and not of a name.
-
-    Raises
-    ------
-    NotFoundError
-        There is none.
-    HtsgetError
-        There is one, but not in the format asked for; or several are called so.
-    """
-    try:
-        object_key, stem = catalog.find_object(file_id)
-    except (NotFoundError, InvalidInputError):
-        raise NotFoundError(f"there are no {kind} of the id {file_id}") from None
-    known = {path for path in catalog.data_paths(object_key) if not is_encrypted(path)}
-    prefix = f"{object_key}/" if object_key else ""
-    found: dict[str, str] = {}
-    for name in reversed(_PREFERENCE[kind]):
-        for suffix in FORMATS[name].suffixes:
-            keys = [stem + suffix] if exact else find_keys(known, stem + suffix)
-            if len(keys) > 1:
-                raise HtsgetError("InvalidInput", f"{file_id} could be {' or '.join(keys)}")
-            if keys and keys[0] in known:
-                found[name] = prefix + keys[0]
-    if not found:
-        raise NotFoundError(f"there are no {kind} of the id {file_id}")
-    if format_name is None:
-        return found[next(name for name in _PREFERENCE[kind] if name in found)]
-    if format_name not in found:
-        raise HtsgetError("UnsupportedFormat", f"{file_id} is there as {' and '.join(found)} only")
-    return found[format_name]

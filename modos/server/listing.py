@@ -12,7 +12,7 @@ from modos.catalog.catalog import Catalog
 from modos.errors import IntegrityError, ModosError
 from modos.server.auth import Access, caller_of
 from modos.server.parameters import check_parameters
-from modos.server.rules import ANYONE
+from modos.server.rules import ANYONE, Caller
 
 MOST = 10_000  # objects of a page
 Limit = Annotated[int | None, Query(ge=1, le=MOST, description="At most so many; `next` says where the next page begins.")]
@@ -32,17 +32,17 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
     """Create the endpoints over a catalogue."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
 
-    def selection(request: Request, after: str | None) -> Callable[[str], bool]:
-        """Return a filter for the keys that somebody may read, of those after one."""
+    def selection(request: Request, after: str | None, shown: Callable[[Caller, str], bool]) -> Callable[[str], bool]:
+        """Return a filter for the keys of objects of which something is shown, of those after one."""
         caller = caller_of(request)
-        if caller == ANYONE and not access.places(caller, "read"):
-            access.check(caller, "read", "")
-        return lambda key: (after is None or key > after) and access.allows(caller, "read", key)
+        if caller == ANYONE:
+            access.check_any(caller)
+        return lambda key: (after is None or key > after) and shown(caller, key)
 
     @router.get("/list")
     def list_objects(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
         """List the objects; with a search, those that match and can be read."""
-        wanted, left = selection(request, after), _LeftOut()
+        wanted, left = selection(request, after, access.shows_metadata if search else access.shows), _LeftOut()
         keys = (key for key, _ in catalog.find(search, wanted, left.note)) if search else filter(wanted, catalog.iter_objects())
         return left.add_to(_page(keys, limit, lambda key: key, catalog.url), catalog)
 
@@ -52,7 +52,7 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
         left = _LeftOut()
         return left.add_to(
             _page(
-                catalog.find(search, selection(request, after), left.note),
+                catalog.find(search, selection(request, after, access.shows_metadata), left.note),
                 limit,
                 lambda found: found[0],
                 lambda found: {"path": catalog.url(found[0]), "meta": found[1]},
@@ -69,7 +69,7 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
         after: After = None,
     ) -> dict[str, Any]:
         """Find the objects of a name (`query`), or of a similar one (`fuzzy=true`)."""
-        keys = filter(selection(request, after), catalog.search(query, fuzzy))
+        keys = filter(selection(request, after, access.shows), catalog.search(query, fuzzy))
         return _page(
             keys, limit, lambda key: key, lambda key: {key.rpartition("/")[2]: {"s3_endpoint": s3, "modo_path": catalog.url(key)}}
         )

@@ -91,6 +91,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         """Return the records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
         access.check(caller_of(request), "read", _check(key))
         key = _find_bam(catalog, key)
+        access.check(caller_of(request), "read", key)
         lists = {"fields": fields, "tags": tags, "notags": notags}
         query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
         try:

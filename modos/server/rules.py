@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from modos.errors import InvalidInputError
+from modos.genomics.bounding import Bounds
+from modos.genomics.region import settle
+from modos.server.panels import PANEL_KEYS, FindGenes, Panels, no_genes, read_bounds
+from modos.server.toml_tables import check_keys, read_flag, read_text, read_texts
 from modos.storage import check_key
 from modos.storage.given import read_given
 
@@ -35,11 +39,20 @@ class Rule:
 
     A place is a key below what is served, and all that is below it; the empty
     one is everything.
+
+    Parameters
+    ----------
+    bounds
+        What of the reads and variants there may be read, exactly that; all where it is None.
+    shows_metadata
+        Whether the metadata may be read, where there are bounds.
     """
 
     who: frozenset[str]
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
+    bounds: Bounds | None = None
+    shows_metadata: bool = True
 
     def concerns(self, caller: Caller) -> bool:
         """Return whether a caller is one of its people."""
@@ -47,7 +60,9 @@ class Rule:
         return bool(self.who & (names | {f"user:{caller.name}"} if caller.name else names))
 
     def places(self, action: Action) -> tuple[str, ...]:
-        """Return the places where the action is allowed."""
+        """Return the places where the action is allowed, without bounds."""
+        if self.bounds is not None:
+            return ()
         return self.write if action == "write" else self.read + self.write
 
 
@@ -56,10 +71,43 @@ class Rules:
     """All rules: what no rule allows is not allowed."""
 
     rules: tuple[Rule, ...]
+    _united: dict[tuple[int, ...], tuple[Bounds, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
-        """Return the places where somebody may do something."""
+        """Return the places where somebody may do something, without bounds."""
         return tuple(dict.fromkeys(place for rule in self.rules if rule.concerns(caller) for place in rule.places(action)))
+
+    def bounded(self, caller: Caller) -> tuple[Rule, ...]:
+        """Return the rules by which somebody may read something within bounds."""
+        return tuple(rule for rule in self.rules if rule.bounds is not None and rule.concerns(caller))
+
+    def bounds(self, caller: Caller, key: str) -> tuple[Bounds, ...]:
+        """Return the bounds within which somebody may read a key: those of several rules side by side.
+
+        Rules that differ in nothing but their regions are taken together.
+        """
+        found = tuple(
+            number
+            for number, rule in enumerate(self.rules)
+            if rule.bounds is not None and rule.concerns(caller) and any(covers(place, key) for place in rule.read)
+        )
+        if found not in self._united:
+            self._united[found] = self._unite(found)
+        return self._united[found]
+
+    def _unite(self, numbers: Iterable[int]) -> tuple[Bounds, ...]:
+        alike: dict[Bounds, list[Bounds]] = {}
+        for bounds in (self.rules[number].bounds for number in numbers):
+            if bounds is not None:
+                alike.setdefault(replace(bounds, regions=None), []).append(bounds)
+        return tuple(map(_unite, alike.values()))
+
+
+def _unite(bounds: Sequence[Bounds]) -> Bounds:
+    """Return the bounds that have the regions of all, which differ in nothing else."""
+    regions = [one.regions for one in bounds]
+    united = None if None in regions else settle(region for part in regions for region in part or ())
+    return replace(bounds[0], regions=united)
 
 
 @dataclass(frozen=True)
@@ -88,15 +136,30 @@ class Oidc:
 
 @dataclass(frozen=True)
 class AccessFile:
-    """Contents of an access file."""
+    """Contents of an access file.
+
+    Parameters
+    ----------
+    partial
+        Whether a request that reaches out of somebody's bounds gets what is within; it is refused else.
+    files
+        The other files that it names and that were read.
+    """
 
     rules: Rules
     oidc: Oidc | None = None
     tokens: Path | None = None
+    partial: bool = False
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
 
-def read_access(path: str | Path) -> AccessFile:
+def read_access(path: str | Path, find_genes: FindGenes = no_genes) -> AccessFile:
     """Read an access file.
+
+    Parameters
+    ----------
+    find_genes
+        Finds the places of genes in an annotation by its name, for panels.
 
     Raises
     ------
@@ -110,30 +173,43 @@ def read_access(path: str | Path) -> AccessFile:
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none, or a number of 5,000 digits
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
-    _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
+    check_keys(document, {"oidc", "rule", "tokens", "panel", "partial"}, str(path))
+    panels = Panels(path, document.get("panel", {}), find_genes)
     tables = document.get("rule", [])
     if not isinstance(tables, list):
         raise InvalidInputError(f"{path}: rule is not a list of tables", "begin each rule with [[rule]]")
-    rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(tables, 1)]
+    rules = [_rule(table, f"{path}: rule {number}", panels) for number, table in enumerate(tables, 1)]
     tokens = document.get("tokens")
     return AccessFile(
         Rules(tuple(rules)),
         _oidc(document.get("oidc"), str(path)),
-        None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"),
+        None if tokens is None else path.parent / read_text(tokens, f"{path}: tokens"),
+        read_flag(document.get("partial", False), f"{path}: partial"),
+        panels.files,
     )
 
 
-def _rule(table: Mapping[str, Any], where: str) -> Rule:
-    _check_keys(table, {"who", "read", "write"}, where)
-    who = _strings(table.get("who"), f"{where}: who")
+def _rule(table: Mapping[str, Any], where: str, panels: Panels) -> Rule:
+    check_keys(table, {"who", "read", "write", "metadata", *PANEL_KEYS}, where)
+    who = read_texts(table.get("who"), f"{where}: who")
     if unknown := [name for name in who if not _WHO.fullmatch(name)]:
         raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME or group:NAME")
     read, write = (
-        tuple(_place(text, where) for text in _strings(table.get(name, []), f"{where}: {name}")) for name in ("read", "write")
+        tuple(_place(text, where) for text in read_texts(table.get(name, []), f"{where}: {name}")) for name in ("read", "write")
     )
     if write and "anyone" in who:
         raise InvalidInputError(f"{where}: anyone may write", "name users or groups")
-    return Rule(frozenset(who), read, write)
+    bounds = read_bounds(table, where, panels)
+    if bounds is not None and write:
+        raise InvalidInputError(f"{where}: what is bounded cannot be written", "bounds are for places to read")
+    if bounds is None and "metadata" in table:
+        raise InvalidInputError(f"{where}: metadata is said of a rule without bounds", "who may read all reads them, too")
+    return Rule(frozenset(who), read, write, bounds, read_flag(table.get("metadata", bounds is None), f"{where}: metadata"))
+
+
+def covers(place: str, key: str) -> bool:
+    """Return whether a key is a place, or lies below it."""
+    return not place or key == place or key.startswith(f"{place}/")
 
 
 def _place(text: str, where: str) -> str:
@@ -147,30 +223,11 @@ def _place(text: str, where: str) -> str:
 def _oidc(table: Any, where: str) -> Oidc | None:
     if table is None:
         return None
-    _check_keys(table, set(Oidc.__dataclass_fields__), f"{where}: oidc")
-    values = {name: _string(value, f"{where}: oidc.{name}") for name, value in table.items()}
+    check_keys(table, set(Oidc.__dataclass_fields__), f"{where}: oidc")
+    values = {name: read_text(value, f"{where}: oidc.{name}") for name, value in table.items()}
     if missing := {"issuer", "audience"} - values.keys():
         raise InvalidInputError(f"{where}: oidc has no {' and no '.join(sorted(missing))}")
     return Oidc(**values)
-
-
-def _check_keys(table: Any, known: set[str], where: str) -> None:
-    if not isinstance(table, Mapping):
-        raise InvalidInputError(f"{where}: this is not a table")
-    if unknown := sorted(table.keys() - known):
-        raise InvalidInputError(f"{where}: {unknown[0]} is not known", f"there are {', '.join(sorted(known))}")
-
-
-def _strings(value: Any, where: str) -> Sequence[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InvalidInputError(f"{where} is not a list of texts")
-    return value
-
-
-def _string(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise InvalidInputError(f"{where} is not a text")
-    return value
 
 
 def is_public(setting: Mapping[str, str]) -> bool:

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,14 @@ from fastapi import FastAPI
 
 from modos.codes.term_index import Index
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.genomics.region import Region, Regions
 from modos.reference.store import ReferenceStore
 from modos.remote.services import check_url
+from modos.server.access_file import read_tokens
 from modos.server.app import create_app
-from modos.server.auth import Access, read_tokens
+from modos.server.auth import Access
 from modos.server.metrics import set_up_logging
+from modos.server.panels import FindGenes, no_genes
 from modos.server.rules import is_public
 from modos.storage import Storage, open_storage
 from modos.storage.given import refuse_pipe
@@ -56,6 +59,23 @@ def _open_references(place: str | None, s3_kwargs: dict[str, Any] | None) -> Ref
     store = ReferenceStore(open_storage(place, s3_kwargs=s3_kwargs))
     store.index()
     return store
+
+
+def _gene_finder(place: str | None, s3_kwargs: dict[str, Any] | None) -> FindGenes:
+    """Return what finds the places of genes by the annotations of a reference store, under all names of their contigs."""
+    if place is None:
+        return no_genes
+
+    def find(name: str, genes: Sequence[str]) -> Regions:
+        from modos.reference.locate import open_reference
+
+        reference = open_reference(name, place, s3_kwargs=s3_kwargs)
+        annotation = reference.annotation(name)
+        names = {contig.name: (contig.name, *contig.aliases) for contig in reference.assembly.contigs}
+        found = [annotation.gene(gene).region for gene in genes]
+        return tuple(Region(name, gene.start, gene.end) for gene in found for name in names.get(gene.contig, (gene.contig,)))
+
+    return find
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,7 @@ class Settings:
             )
         )
         access = (
-            Access.from_file(self.access_file)
+            Access.from_file(self.access_file, _gene_finder(self.references, self.s3_kwargs))
             if self.access_file
             else Access(read_tokens(self.token_file))
             if self.token_file

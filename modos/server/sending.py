@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Generator, Mapping
 
 import anyio
@@ -9,13 +10,16 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from modos.errors import TruncatedStream
+from modos.errors import ModosError, TruncatedStream
 from modos.storage import Storage
 
 PIECE, REMOTE_PIECE = (
     256 << 10,
     1 << 20,
 )  # bytes of a file that an answer holds at a time: there may be hundreds that nobody reads
+
+
+logger = logging.getLogger(__name__)
 
 
 class Pieces(StreamingResponse):
@@ -46,9 +50,14 @@ class Pieces(StreamingResponse):
             yield piece
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on (ASGI)."""
+        """Answer a request, or pass it on (ASGI).
+
+        Where the pieces fail, the answer ends before its end, as the client sees by its length or its last chunk.
+        """
         try:
             await super().__call__(scope, receive, send)
+        except ModosError as error:
+            logger.error("%s %s ends before its end: %s", scope["method"], scope["path"], error)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._pieces.close)

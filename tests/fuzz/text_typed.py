@@ -119,7 +119,8 @@ def _read_access(path: Path) -> None:
 
 
 def _read_token_file(path: Path) -> None:
-    from modos.server.auth import Access, read_tokens
+    from modos.server.access_file import read_tokens
+    from modos.server.auth import Access
 
     path.chmod(0o600)
     Access(read_tokens(path))

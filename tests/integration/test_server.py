@@ -21,8 +21,8 @@ from modos.genomics.htsget.protocol import Ticket
 from modos.genomics.htsget.query import Query
 from modos.genomics.htsget.streams import HtsgetSource, htsget_source
 from modos.genomics.region import Region
+from modos.server.access_file import read_tokens
 from modos.server.app import create_app
-from modos.server.auth import read_tokens
 from modos.server.htsget import MAX_REQUEST
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

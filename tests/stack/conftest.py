@@ -93,6 +93,12 @@ who = ["user:bob"]
 read = ["lab-b"]
 
 [[rule]]
+who = ["user:dora"]
+read = ["lab-a"]
+regions = ["chr1:20,001-25,000"]
+metadata = true
+
+[[rule]]
 who = ["group:stewards"]
 read = ["/"]
 write = ["/"]
@@ -101,7 +107,7 @@ write = ["/"]
 who = ["anyone"]
 read = ["open"]
 """
-ALICE, BOB = "alices-token-of-many-letters", "bobs-token-of-many-letters"
+ALICE, BOB, DORA = "alices-token-of-many-letters", "bobs-token-of-many-letters", "doras-token-of-many-letters"
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +122,7 @@ def private(tmp_path_factory, worker, provider, example) -> Iterator[Native]:
     """A stack with rules: the object is in lab-a, lab-b and open, and its bucket is nobody's."""
     folder = tmp_path_factory.mktemp("rules")
     (folder / "access.toml").write_text(ACCESS.format(issuer=provider.url))
-    (folder / "tokens").write_text(f"alice {ALICE}\nbob {BOB}\n")
+    (folder / "tokens").write_text(f"alice {ALICE}\nbob {BOB}\ndora {DORA}\n")
     (folder / "tokens").chmod(0o600)
     started = _native(
         tmp_path_factory,

@@ -21,6 +21,7 @@ from modos.errors import (
     RemoteError,
 )
 from modos.formats import FORMATS
+from modos.genomics.region import UNMAPPED, Region, Regions
 from modos.storage import ByteRange
 from modos.storage.http.asking import read_json
 from modos.storage.part_digests import DIGEST
@@ -120,10 +121,18 @@ class Block:
 
 @dataclass(frozen=True)
 class Ticket:
-    """The answer to a request: where the pieces of the stream are, in order."""
+    """The answer to a request: where the pieces of the stream are, in order.
+
+    Parameters
+    ----------
+    allowed
+        The regions, of those that were asked for, of which the sender may have records (0-based half-open),
+        where not all of the file is allowed; the field `allowed` of htsget-rs.
+    """
 
     format: str
     blocks: tuple[Block, ...]
+    allowed: Regions | None = None
 
     @classmethod
     def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
@@ -142,6 +151,7 @@ class Ticket:
                 raise ProtocolError(f"the htsget ticket has more than {MAX_BLOCKS:,} blocks")
             blocks = tuple(_block(entry) for entry in entries)
             format_name, scheme = str(body.get("format", default_format)), body.get("encryptionScheme")
+            allowed = None if body.get("allowed") is None else tuple(map(_allowed_region, body["allowed"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
         if scheme is not None and str(scheme).lower() not in SCHEMES:
@@ -153,7 +163,7 @@ class Ticket:
             format_name = asked or default_format
         if format_name not in FORMATS or not FORMATS[format_name].streamable:
             raise ProtocolError(f"the htsget server answers in a format that is not known: {format_name[:50]!r}")
-        return cls(format_name, blocks)
+        return cls(format_name, blocks, allowed)
 
     @property
     def is_one_stream(self) -> bool:
@@ -178,8 +188,24 @@ class Ticket:
 
     def to_bytes(self) -> bytes:
         """Serialise the ticket in the protocol's JSON."""
-        urls = b",".join(map(_to_json, self.blocks))
-        return b'{"htsget":{"format":%s,"urls":[%s]}}' % (json.dumps(self.format).encode(), urls)
+        urls, name = b",".join(map(_to_json, self.blocks)), json.dumps(self.format).encode()
+        allowed = b""
+        if self.allowed is not None:
+            allowed = b',"allowed":%s' % json.dumps([_allowed_to_json(region, self.format) for region in self.allowed]).encode()
+        return b'{"htsget":{"format":%s,"urls":[%s]%s}}' % (name, urls, allowed)
+
+
+def _allowed_to_json(region: Region, format_name: str) -> dict[str, Any]:
+    span = {} if region.contig == UNMAPPED else {"start": region.start, "end": region.end}
+    return {"name": region.contig, "format": format_name} | {key: value for key, value in span.items() if value is not None}
+
+
+def _allowed_region(entry: Mapping[str, Any]) -> Region:
+    """Read what a server allows; a whole contig where it says no more."""
+    name, start, end = entry["name"], entry.get("start") or 0, entry.get("end")
+    if not isinstance(name, str) or not all(isinstance(place, (int, type(None))) for place in (start, end)):
+        raise TypeError
+    return Region(name, start, end)
 
 
 def _to_json(block: Block) -> bytes:

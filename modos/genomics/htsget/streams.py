@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stream import plain_pieces
-from modos.errors import InvalidInputError, NotFoundError, ProtocolError, RegionError
+from modos.errors import InvalidInputError, NotFoundError, ProtocolError, RegionError, listing
 from modos.formats import FORMATS, FileFormat, RecordKind
 from modos.genomics.blanking import PLACING
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
@@ -71,6 +71,7 @@ class HtsgetSource:
         self._query = replace(hints, format=format.name, encryption_scheme=_SCHEME if secret else None)
         self._secret = secret
         self._senders = senders
+        self._is_told = False
         self.format = format
         self.name = f"{client.url}/{format.kind}/{file_id}"
 
@@ -119,11 +120,24 @@ class HtsgetSource:
         fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
         asked = replace(self._query, regions=regions, fields=fields)
         for query, ticket in self._client.fetch_tickets(self._kind, self._file_id, asked):
+            self._tell_bounds(query, ticket)
             yield Stream(query.regions, last, self._iter(query, ticket))
             last = query.regions[-1]
 
     def _ask(self, query: Query) -> Ticket:
-        return self._client.fetch_ticket(self._kind, self._file_id, query)
+        ticket = self._client.fetch_ticket(self._kind, self._file_id, query)
+        self._tell_bounds(query, ticket)
+        return ticket
+
+    def _tell_bounds(self, query: Query, ticket: Ticket) -> None:
+        """Warn where the server gives less than was asked for, once."""
+        allowed = ticket.allowed
+        if allowed is None or query.header_only or self._is_told or (query.regions and settle(query.regions) == settle(allowed)):
+            return
+        self._is_told = True
+        logger.warning(
+            "%s: you may read only %s of it, and that is all you get", self.name, listing(map(str, allowed)) or "nothing"
+        )
 
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:

@@ -18,7 +18,7 @@ from modos.reference.locate import open_store
 from modos.reference.store import ReferenceStore
 from modos.remote.services import server_name, token_for
 from modos.remote.tokens import Login
-from modos.server.auth import read_tokens
+from modos.server.access_file import read_tokens
 from modos.server.rules import read_access
 from modos.storage import open_storage
 from modos.tracks.conditions import Condition

@@ -1,0 +1,105 @@
+"""Read the files of an access file: tokens and rules, and again when they have changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from modos.errors import AccessError, InvalidInputError
+from modos.server.panels import FindGenes
+from modos.server.rules import AccessFile, read_access
+from modos.storage.given import is_pipe, read_given
+
+SHORTEST = 16  # characters of a token
+_MAX_TOKENS = 16 << 20  # bytes of a file
+_LOOKS = 1.0  # seconds between looks whether the files have changed
+
+
+def read_tokens(path: str | Path) -> dict[str, str]:
+    """Read the tokens of a file and their owners: `NAME TOKEN` or `TOKEN` a line; lines that start with `#` are skipped.
+
+    Raises
+    ------
+    NotFoundError
+        No such file.
+    AccessError
+        Others can read it.
+    InvalidInputError
+        It has no token, or one that is short or has blanks in it.
+    """
+    try:
+        text = read_given(path, _MAX_TOKENS).decode("ascii")
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{path} is not a token file", "write one token a line, in plain letters") from None
+    if not is_pipe(path) and os.stat(path).st_mode & 0o077:
+        raise AccessError(f"others can read the token file {path}", f"chmod 600 {path}")
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise InvalidInputError(f"{path} has no token", "write one a line, such as `openssl rand -hex 32` gives")
+    if not all(
+        len(words) <= 2 and len(words[-1]) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", words[-1]) for words in lines
+    ):
+        raise InvalidInputError(
+            f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
+            "make one with `openssl rand -hex 32`",
+        )
+    names = {words[-1]: words[0] if len(words) == 2 else "token" for words in lines}
+    if len(names) < len(lines):
+        raise InvalidInputError(f"{path} has a token twice", "give everybody another one")
+    return names
+
+
+class RuleFile:
+    """An access file, and the files that it names."""
+
+    def __init__(self, path: Path, find_genes: FindGenes):
+        self.path = path
+        self._find_genes = find_genes
+        self._files: tuple[Path, ...] = (path,)
+        self._lock = threading.Lock()
+        self._state: tuple[Any, ...] = ()
+        self._from_pipe: dict[str, str] = {}
+        self._looked = 0.0
+
+    def read(self) -> tuple[dict[str, str], AccessFile]:
+        """Read the tokens and the rules; anew if meanwhile other files turn out to be named."""
+        while True:
+            self._state, self._looked = self._look(), time.monotonic()
+            found = read_access(self.path, self._find_genes)
+            files = (self.path, *found.files, *([found.tokens] if found.tokens else []))
+            if files == self._files or is_pipe(self.path):
+                return self._read_tokens(found.tokens), found
+            self._files = files
+
+    def _read_tokens(self, path: Path | None) -> dict[str, str]:
+        """Read the tokens; those of a pipe once."""
+        if path is None:
+            return {}
+        if not self._from_pipe:
+            tokens = read_tokens(path)
+            if not is_pipe(path):
+                return tokens
+            self._from_pipe = tokens
+        return self._from_pipe
+
+    def is_changed(self) -> bool:
+        """Return whether a file is not any more what was read, at the first look in a second."""
+        with self._lock:
+            if time.monotonic() - self._looked < _LOOKS:
+                return False
+            self._looked = time.monotonic()
+            return self._look() != self._state
+
+    def _look(self) -> tuple[Any, ...]:
+        found: list[tuple[int, ...]] = []
+        for path in self._files:
+            try:
+                facts = os.stat(path)
+                found.append((facts.st_ino, facts.st_mtime_ns, facts.st_size))
+            except OSError:
+                found.append(())
+        return tuple(found)

@@ -1,0 +1,295 @@
+"""Give out exact slices of reads and variants: to callers with bounds what is within them, to others what they ask for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, NamedTuple
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Request
+from fastapi import Query as Parameter
+from fastapi.responses import Response
+
+from modos.catalog.catalog import Catalog
+from modos.errors import ConflictError, InvalidInputError, NotFoundError, listing
+from modos.formats import STORED_KEY_HEADER, RecordKind, streamable_format
+from modos.genomics.bounded_slices import Slice, cut_file
+from modos.genomics.bounding import Bounds
+from modos.genomics.file import FindReference
+from modos.genomics.htsget.protocol import HtsgetError
+from modos.genomics.htsget.query import Query
+from modos.genomics.planning import Planner
+from modos.genomics.region import UNMAPPED, Region, RegionLike, Regions, settle, unknown_contig_error
+from modos.genomics.remaking import iter_as_cram
+from modos.server.auth import Access, caller_of
+from modos.server.finding_files import find_file
+from modos.server.parameters import check_parameters
+from modos.server.rules import Caller
+from modos.server.sending import Pieces
+from modos.storage import check_key
+from modos.storage.base import Progress
+
+PATH = "/slices"
+EXACT_HEADER, PARTIAL_HEADER = "Modos-Exact", "Modos-Partial"
+WAYS = {"exact", "partial"}  # parameters that say how to answer, and not what is asked for
+_MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 4 << 20  # bytes of regions, as they stand in an address and unpacked
+_FORMATS = {"CRAM": "BAM"} | {name: name for name in ("BAM", "VCF", "BCF")}  # in which the records of a file are cut
+_SHOWN = 5  # regions that a message names
+
+
+def wants_exact(headers: Mapping[str, str], params: Mapping[str, str]) -> bool:
+    """Return whether a request asks for the records of its regions and no neighbours."""
+    return _is_true(headers.get(EXACT_HEADER) or params.get("exact"), "exact")
+
+
+def wants_partial(headers: Mapping[str, str], params: Mapping[str, str]) -> bool:
+    """Return whether a request is content with what is allowed of its regions."""
+    return _is_true(headers.get(PARTIAL_HEADER) or params.get("partial"), "partial")
+
+
+def _is_true(text: str | None, name: str) -> bool:
+    if text is None or text.lower() in ("false", "0"):
+        return False
+    if text.lower() in ("true", "1"):
+        return True
+    raise HtsgetError("InvalidInput", f"{name} is neither true nor false")
+
+
+def check_id(file_id: str) -> None:
+    """Raise NotFoundError for an id that is no key."""
+    try:
+        check_key(file_id)
+    except InvalidInputError:
+        raise NotFoundError(f"there are no files of the id {file_id}") from None
+
+
+def admit_to_id(access: Access, caller: Caller, file_id: str) -> None:
+    """Raise HtsgetError if somebody may read no file of an id, within whatever bounds; the file is still to be admitted."""
+    if not access.may_have_file(caller, file_id):
+        access.check(caller, "read", file_id, below=True)
+
+
+def choose_bounds(bounds: Sequence[Bounds], wanted: Regions | None) -> Bounds:
+    """Choose of bounds side by side the first that have all of some regions, else some of them, else the first."""
+    if wanted is None:
+        return bounds[0]
+    return max(bounds, key=lambda one: (_has_all(one, wanted), bool(one.cut(wanted))))
+
+
+def _has_all(bounds: Bounds, wanted: Regions) -> bool:
+    return bounds.cut(wanted) == settle(wanted)
+
+
+def allowed_part(bounds: Bounds, wanted: Regions | None, *, is_partial: bool) -> Regions | None:
+    """Return the part of some regions, or of a whole file where they are None, that bounds allow; None for a whole file.
+
+    Raises
+    ------
+    HtsgetError
+        Not all of them are allowed, and a part is not what was asked for.
+    """
+    if not is_partial and wanted is not None and not _has_all(bounds, wanted):
+        part = bounds.cut(wanted) or ()
+        raise HtsgetError(
+            "PermissionDenied",
+            f"of {_list_regions(wanted)} you may read " + (f"only {_list_regions(part)}" if part else "nothing"),
+            f"ask for that, or for what is allowed of it with partial=true or the header {PARTIAL_HEADER}: true",
+        )
+    return bounds.cut(wanted)
+
+
+def _list_regions(regions: Regions) -> str:
+    return listing(map(str, regions[:_SHOWN])) + (f" and {len(regions) - _SHOWN:,} more" if len(regions) > _SHOWN else "")
+
+
+def address(base_url: str, kind: RecordKind, file_id: str, query: Query, regions: Regions | None) -> str:
+    """Return where a slice is given out.
+
+    Raises
+    ------
+    HtsgetError
+        There are too many regions for an address.
+    """
+    params = replace(query, regions=(), encryption_scheme=None).to_params()
+    if regions is not None and not query.header_only:
+        params["regions"] = _pack(regions)
+    text = urlencode(params)
+    return f"{base_url}{PATH}/{kind}/{quote(file_id)}" + (f"?{text}" if text else "")
+
+
+def _pack(regions: Regions) -> str:
+    text = json.dumps([[region.contig, region.start, region.end] for region in regions], separators=(",", ":"))
+    packed = base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode()
+    if len(packed) > _MOST_ADDRESS or len(text) > _MOST_REGIONS:
+        raise HtsgetError("PayloadTooLarge", f"{len(regions):,} regions are too many for an exact slice", "ask for fewer at once")
+    return packed
+
+
+def _unpack(packed: str) -> Regions:
+    try:
+        inflater = zlib.decompressobj()
+        text = inflater.decompress(base64.b64decode(packed, altchars=b"-_", validate=True), _MOST_REGIONS)
+        return tuple(Region(contig, start, end) for contig, start, end in json.loads(text))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
+        raise HtsgetError("InvalidInput", "regions is not what a ticket says") from None
+
+
+class Planned(NamedTuple):
+    """Part of a file that somebody gets: the regions within the bounds; all of it where they are None.
+
+    Parameters
+    ----------
+    is_whole
+        Whether no regions were asked for.
+    """
+
+    key: str
+    bounds: Bounds
+    regions: Regions | None
+    is_bounded: bool
+    is_whole: bool = False
+
+    @property
+    def allowed(self) -> Regions | None:
+        """The regions that a client is told; None where there are no bounds of regions."""
+        return None if self.bounds.regions is None else self.regions
+
+
+class Slices:
+    """Makes slices of the files of a catalogue, for its callers."""
+
+    def __init__(self, catalog: Catalog, access: Access, planner: Planner):
+        self._catalog = catalog
+        self._access = access
+        self._planner = planner
+
+    def plan(self, request: Request, kind: RecordKind, file_id: str, query: Query, wanted: Regions | None) -> Planned:
+        """Plan what the sender of a request may have of some regions of a file, or of all of it where they are None.
+
+        The errors are those of `find_sliceable`, `Access.admit` and `allowed_part`.
+        """
+        key = find_sliceable(self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in request.headers)
+        admitted = self._access.admit(caller_of(request), key)
+        if not admitted:
+            return Planned(key, Bounds(is_masking=False), None if wanted is None else settle(wanted), False, wanted is None)
+        contigs = self._planner.contigs(key)
+        for region in wanted or ():
+            if region.contig not in contigs and region.contig != UNMAPPED:
+                raise unknown_contig_error(region.contig, contigs)
+        bounds = choose_bounds(admitted, wanted)
+        is_partial = self._access.is_partial or wants_partial(request.headers, request.query_params)
+        regions = allowed_part(bounds, wanted, is_partial=is_partial)
+        if regions is not None:
+            regions = tuple(region for region in regions if region.contig in contigs or region.contig == UNMAPPED)
+        return Planned(key, bounds, regions, True, wanted is None)
+
+    def check(self, planned: Planned, query: Query) -> str:
+        """Check that a slice can be made, as far as small reads tell; returns the name of its format.
+
+        Raises
+        ------
+        NotFoundError
+            There is no index, or no such contig; see `Planner.measure`.
+        HtsgetError
+            The file is not to be had in the format asked for.
+        """
+        own = streamable_format(planned.key).name
+        format_name = query.format if own == "CRAM" and query.format else _FORMATS[own]
+        if query.format not in (None, format_name):
+            raise HtsgetError("UnsupportedFormat", f"a part of a {own} is given as {format_name} only")
+        if format_name == "CRAM" and (query.fields or planned.bounds.fields):
+            raise HtsgetError(
+                "UnsupportedFormat", "a CRAM has no room for reads without some of their fields", "ask for format=BAM"
+            )
+        if planned.regions and not query.header_only:
+            self._planner.measure(planned.key, planned.regions[:1])
+        return format_name
+
+    def open(self, planned: Planned, query: Query) -> Slice:
+        """Open a slice; see `check` and `cut_file`."""
+        format_name = self.check(planned, query)
+        found = cut_file(
+            self._catalog.files,
+            self._planner,
+            planned.key,
+            planned.regions,
+            planned.bounds,
+            format=_FORMATS.get(format_name),
+            header_only=query.header_only and format_name != "CRAM",
+            query=query,
+            reference=self._reference_finder(planned.key),
+        )
+        if format_name == "CRAM":
+            found.pieces = iter_as_cram(found.pieces, planned.key)
+        return found
+
+    def _reference_finder(self, key: str) -> FindReference:
+        """Return what finds the FASTA that a CRAM of an object is decoded with."""
+
+        def find(regions: Iterable[RegionLike] | None, progress: Progress | None) -> str | None:
+            from modos.object.cram_references import find_reference
+
+            object_key, path = self._catalog.find_object(key)
+            storage, metadata = self._catalog.storage.child(object_key), self._catalog.metadata(object_key)
+            return find_reference(storage, Planner(storage), metadata, path, None, regions, progress=progress)
+
+        return find
+
+
+def find_sliceable(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool) -> str:
+    """Find the key of the file that an id stands for, see `find_file`; reads of a CRAM are there as BAM as well."""
+    try:
+        return find_file(catalog, kind, file_id, format_name, exact=exact)
+    except HtsgetError as error:
+        if error.name != "UnsupportedFormat" or format_name != "BAM":
+            raise
+        return find_file(catalog, kind, file_id, "CRAM", exact=exact)
+
+
+def create_router(catalog: Catalog, access: Access) -> APIRouter:
+    """Create the endpoint over a catalogue."""
+    router = APIRouter(prefix=PATH, dependencies=[Depends(check_parameters)])
+    slices = Slices(catalog, access, Planner(catalog.files, revalidate=True))
+
+    @router.get("/{kind}/{file_id:path}", name="exact slice")
+    def get_slice(
+        kind: RecordKind,
+        file_id: str,
+        request: Request,
+        regions: str | None = None,
+        reference_name: Annotated[str | None, Parameter(alias="referenceName")] = None,
+        start: str | None = None,
+        end: str | None = None,
+        format: str | None = None,
+        class_name: Annotated[str | None, Parameter(alias="class")] = None,
+        fields: str | None = None,
+        tags: str | None = None,
+        notags: str | None = None,
+        partial: str | None = None,
+    ) -> Response:
+        """Return the records of some regions, each once, without neighbours, as a file: what the caller may have of them.
+
+        The parameters are those of htsget; `regions` is as a ticket has it.
+        """
+        check_id(file_id)
+        admit_to_id(access, caller_of(request), file_id)
+        query = Query.from_params(request.query_params, kind)
+        if regions is not None and (query.regions or query.header_only):
+            raise HtsgetError("InvalidInput", "regions goes with no other region, and not with class=header")
+        wanted = _unpack(regions) if regions is not None else query.regions or None
+        planned = slices.plan(request, kind, file_id, query, wanted)
+        try:
+            found = slices.open(planned, query)
+            first = next(found.pieces, b"")
+        except ConflictError:  # it was replaced between two looks at it
+            found = slices.open(planned, query)
+            first = next(found.pieces, b"")
+        return Pieces(
+            found.pieces, headers={"Cache-Control": "private, no-store"}, media_type="application/octet-stream", begun=first
+        )
+
+    return router
