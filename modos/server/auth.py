@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.errors import AccessError, InvalidInputError
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
+from modos.server.passports import Passports
 from modos.server.provider import Provider
 from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
+from modos.server.trusting import Passport, read_passport
 from modos.storage.given import is_pipe, read_given
 
 SHORTEST = 16  # characters of a token
@@ -75,25 +77,39 @@ class Access:
         there are tokens or a provider by those who have one.
     oidc
         The provider whose tokens are taken as well.
+    passport
+        The brokers and issuers whose passports and visas are taken as well.
     """
 
-    def __init__(self, tokens: Mapping[str, str] | None = None, rules: Rules | None = None, oidc: Oidc | None = None):
+    def __init__(
+        self,
+        tokens: Mapping[str, str] | None = None,
+        rules: Rules | None = None,
+        oidc: Oidc | None = None,
+        passport: Passport | None = None,
+    ):
         self._names = {_digest(token): name for token, name in (tokens or {}).items()}
         self._provider = Provider(oidc) if oidc else None
+        self.passports = Passports(passport, oidc, self._provider) if passport else None
         self.oidc = oidc
         self._rules = rules
-        self._is_closed = bool(self._names or oidc)
+        self._is_closed = bool(self._names or oidc or passport)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Access:
-        """Read an access file; its errors are those of `read_access` and `read_tokens`."""
+        """Read an access file; its errors are those of `read_access`, `read_passport` and `read_tokens`."""
         found = read_access(path)
-        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
+        passport = read_passport(found.passport, str(path))
+        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc, passport)
 
     async def prepare(self, authorization: str) -> None:
-        """Fetch the keys of the provider, where a header `Authorization` needs them."""
+        """Fetch what a header `Authorization` needs: keys of the provider or a broker, and visas."""
         token = _bearer(authorization)
-        if self._provider and _digest(token) not in self._names and token.count(".") == 2:
+        if _digest(token) in self._names or token.count(".") != 2:
+            return
+        if self.passports and self.passports.takes(token):
+            await self.passports.prepare(token)
+        elif self._provider:
             await self._provider.prepare(token)
 
     def identify(self, authorization: str) -> Caller:
@@ -108,20 +124,32 @@ class Access:
         name = self._names.get(_digest(token)) if token else None
         if name is not None:
             return Caller(name)
+        if self.passports and token.count(".") == 2 and self.passports.takes(token):
+            return self.passports.identify(token)
         if self._provider and token.count(".") == 2:
-            return self._provider.identify(token)
+            caller = self._provider.identify(token)
+            if not (self.passports and self.passports.owns(caller.name)):
+                return caller
         raise HtsgetError("InvalidAuthentication", "the token is not valid")
 
     async def login(self) -> dict[str, Any] | None:
         """Return how to get a token; None if none is needed."""
-        if self._provider is None or self.oidc is None:
+        passport = self.passports.passport if self.passports else None
+        named, scope = self.oidc or passport, passport.scopes if passport else None
+        if self._provider:
+            issuer = self._provider.issuer
+            scope = scope if self.passports and self.passports.has_broker(issuer.url) else None
+        elif self.passports:
+            issuer = self.passports.first
+        if named is None:
             return {"type": "token"} if self._is_closed else None
-        provider = await self._provider.fetch_description()
+        provider = await issuer.fetch_description()
         return {
             "type": "oidc",
-            "issuer": self.oidc.issuer,
-            "client_id": self.oidc.client_id,
-            "audience": self.oidc.audience,
+            "issuer": issuer.url,
+            "client_id": named.client_id,
+            "audience": named.audience,
+            "scope": scope,
             "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
             "token_endpoint": provider.get("token_endpoint"),
         }
@@ -189,6 +217,11 @@ def caller_of(request: Request) -> Caller:
     """Return the sender of a request."""
     caller: Caller = request.scope.get(_CALLER, ANYONE)
     return caller
+
+
+def set_caller(request: Request, caller: Caller) -> None:
+    """Have a request be one of somebody, who has shown by its body who it is."""
+    request.scope[_CALLER] = caller
 
 
 def refusal(error: HtsgetError) -> JSONResponse:

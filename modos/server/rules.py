@@ -15,7 +15,23 @@ from modos.storage.given import read_given
 
 Action = Literal["read", "write"]
 _MAX_RULES = 16 << 20  # bytes of a file
-_WHO = re.compile(r"anyone|(user|group):.+")
+_WHO = re.compile(r"anyone|(user|group):.+|visa:[A-Za-z][A-Za-z0-9+.-]*:\S{1,254}")
+
+
+@dataclass(frozen=True)
+class Visa:
+    """Right to a data set that somebody has given (a GA4GH visa of the type ControlledAccessGrants), checked.
+
+    Parameters
+    ----------
+    value
+        The data set, as a URL.
+    ends
+        Seconds since 1970.
+    """
+
+    value: str
+    ends: float
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,7 @@ class Caller:
 
     name: str = ""
     groups: frozenset[str] = frozenset()
+    visas: tuple[Visa, ...] = ()
 
 
 ANYONE = Caller()
@@ -43,7 +60,7 @@ class Rule:
 
     def concerns(self, caller: Caller) -> bool:
         """Return whether a caller is one of its people."""
-        names = {"anyone"} | {f"group:{group}" for group in caller.groups}
+        names = {"anyone"} | {f"group:{group}" for group in caller.groups} | {f"visa:{visa.value}" for visa in caller.visas}
         return bool(self.who & (names | {f"user:{caller.name}"} if caller.name else names))
 
     def places(self, action: Action) -> tuple[str, ...]:
@@ -93,6 +110,7 @@ class AccessFile:
     rules: Rules
     oidc: Oidc | None = None
     tokens: Path | None = None
+    passport: Any = None  # as TOML; see read_passport
 
 
 def read_access(path: str | Path) -> AccessFile:
@@ -110,7 +128,7 @@ def read_access(path: str | Path) -> AccessFile:
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none, or a number of 5,000 digits
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
-    _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
+    _check_keys(document, {"oidc", "passport", "rule", "tokens"}, str(path))
     tables = document.get("rule", [])
     if not isinstance(tables, list):
         raise InvalidInputError(f"{path}: rule is not a list of tables", "begin each rule with [[rule]]")
@@ -120,6 +138,7 @@ def read_access(path: str | Path) -> AccessFile:
         Rules(tuple(rules)),
         _oidc(document.get("oidc"), str(path)),
         None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"),
+        document.get("passport"),
     )
 
 
@@ -127,7 +146,7 @@ def _rule(table: Mapping[str, Any], where: str) -> Rule:
     _check_keys(table, {"who", "read", "write"}, where)
     who = _strings(table.get("who"), f"{where}: who")
     if unknown := [name for name in who if not _WHO.fullmatch(name)]:
-        raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME or group:NAME")
+        raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME, group:NAME or visa:URL")
     read, write = (
         tuple(_place(text, where) for text in _strings(table.get(name, []), f"{where}: {name}")) for name in ("read", "write")
     )
