@@ -26,7 +26,8 @@ _VISA = "ga4gh_visa_v1"
 _PASSPORT_TYPE = "vnd.ga4gh.passport+jwt"
 _TOKEN_TYPES = ("jwt", "at+jwt")
 _LONGEST_NAME = 255  # characters of a `sub` (OpenID Connect Core 1.0, section 2)
-_AT_ONCE = 16  # questions to brokers
+_AT_ONCE = 16  # questions to a broker, and passports that are checked
+_AT_LEAST = 1.0  # seconds for which what was checked is known
 _SOONEST, _INCOMPLETE = 60.0, 300.0  # seconds until a broker is asked again, and until visas of an issuer that was away are
 _DOWN = 5.0  # seconds for which a broker that cannot be reached is asked for nobody
 _MOST_HELD = 64 << 20  # bytes of tokens whose visas are known
@@ -69,6 +70,7 @@ class TrustedBroker:
         self._passport = passport
         self._provider = provider
         self.issuer = provider.issuer if provider else Issuer(broker.issuer, broker.jwks_url)
+        self.asking = asyncio.Semaphore(_AT_ONCE)
         self._down_until = 0.0
 
     def read(self, token: str) -> dict[str, Any]:
@@ -103,17 +105,21 @@ class TrustedBroker:
 
     def has_visas(self, token: str) -> bool:
         """Return whether there may be visas for a token that `read` takes."""
+        return CLAIM in read_unchecked(token) or self.is_asked(token)
+
+    def is_asked(self, token: str) -> bool:
+        """Return whether the broker is asked for the visas of a token."""
         claims = read_unchecked(token)
-        return CLAIM in claims or SCOPE in _scopes(claims)
+        return CLAIM not in claims and SCOPE in _scopes(claims)
 
     def gather(self, token: str, checker: Checker) -> Held:
         """Ask for the visas of somebody, and check them; in a thread that may be held."""
         claims, now = self.read(token), time.time()
-        latest = min(float(claims["exp"]) + LEEWAY, now + HOUR)
+        latest = min(float(claims["exp"]), now + HOUR)
         if CLAIM in claims:
             if not isinstance(claims.get("iat"), (int, float)):
                 return Held((), latest, "the token does not say when it was made")
-            latest = min(latest, claims["iat"] + HOUR + LEEWAY)
+            latest = min(latest, claims["iat"] + HOUR)
             texts = claims[CLAIM]
         else:
             try:
@@ -125,8 +131,11 @@ class TrustedBroker:
             return Held((), latest, f"the passport is no list of at most {MOST_VISAS} visas")
         visas, is_complete = checker.check(texts, (claims["sub"], claims["iss"]))
         visas = tuple(Visa(visa.value, min(visa.ends, latest)) for visa in visas)
+        soonest = _SOONEST
+        if CLAIM in claims:  # nobody is asked again for what is checked again
+            latest, soonest = min(latest, now + providers.KEPT), _AT_LEAST
         until = min([latest, *(visa.ends for visa in visas), *([] if is_complete else [now + _INCOMPLETE])])
-        return Held(visas, max(until, now + _SOONEST))
+        return Held(visas, max(until, now + soonest))
 
     def _check_passport(self, claims: Mapping[str, Any]) -> None:
         if CLAIM not in claims:
@@ -172,7 +181,7 @@ class Passports:
         self._checker = Checker(passport, {name: one.issuer for name, one in self._brokers.items()})
         self._known: OrderedDict[bytes, tuple[Remembered[Held], int]] = OrderedDict()
         self._held = 0
-        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._checking = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def first(self) -> Issuer:
@@ -206,7 +215,7 @@ class Passports:
             return
         known = self._remember(broker, token)
         if _is_due(known):
-            async with self._free:
+            async with broker.asking if broker.is_asked(token) else self._checking:
                 if _is_due(known):
                     await known.wait()
 

@@ -94,9 +94,9 @@ class Broker(Issuer):
         subject = jwt.decode(authorization.removeprefix("Bearer "), options={"verify_signature": False})["sub"]
         return 200, {"sub": subject, "ga4gh_passport_v1": self.held.get(subject, [])}
 
-    def access_token(self, subject: str = "alice", **claims: Any) -> str:
+    def access_token(self, subject: str = "alice", groups: tuple[str, ...] = (), **claims: Any) -> str:
         """A passport-scoped access token."""
-        return self.token(subject, **{"aud": None, "scope": "openid ga4gh_passport_v1"} | claims)
+        return self.token(subject, groups, **{"aud": None, "scope": "openid ga4gh_passport_v1"} | claims)
 
     def passport(self, visas: Any, subject: str = "alice", header: dict[str, Any] | None = None, **claims: Any) -> str:
         """A passport (a signed container of visas)."""
