@@ -134,14 +134,11 @@ class Access:
 
     async def login(self) -> dict[str, Any] | None:
         """Return how to get a token; None if none is needed."""
-        passport = self.passports.passport if self.passports else None
-        named, scope = self.oidc or passport, passport.scopes if passport else None
-        if self._provider:
-            issuer = self._provider.issuer
-            scope = scope if self.passports and self.passports.has_broker(issuer.url) else None
-        elif self.passports:
-            issuer = self.passports.first
-        if named is None:
+        passports, issuer = self.passports, self._provider.issuer if self._provider else None
+        if passports and issuer is None:
+            issuer = passports.first
+        named = self.oidc or (passports.passport if passports else None)
+        if issuer is None or named is None:
             return {"type": "token"} if self._is_closed else None
         provider = await issuer.fetch_description()
         return {
@@ -149,7 +146,7 @@ class Access:
             "issuer": issuer.url,
             "client_id": named.client_id,
             "audience": named.audience,
-            "scope": scope,
+            "scope": passports.passport.scopes if passports and passports.has_broker(issuer.url) else None,
             "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
             "token_endpoint": provider.get("token_endpoint"),
         }
@@ -220,7 +217,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def set_caller(request: Request, caller: Caller) -> None:
-    """Have a request be one of somebody, who has shown by its body who it is."""
+    """Set the sender of a request, who has shown by its body who it is."""
     request.scope[_CALLER] = caller
 
 

@@ -1,4 +1,4 @@
-"""Know callers by GA4GH passports: by a broker's access token, or by a passport itself, and by the visas that come with it."""
+"""Know callers by GA4GH passports: by a broker's token or a passport, and the visas with it."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Remembered(Generic[Value]):
 
 
 class Issuer:
-    """Who signs tokens: its public keys, and what it says of itself.
+    """Signer of tokens: its public keys, and what it says of itself.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class _Table(BaseModel):
 
 
 class VisaIssuer(_Table):
-    """Who signs visas.
+    """Somebody who signs visas.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class VisaIssuer(_Table):
 
 
 class Broker(_Table):
-    """Who hands passports over.
+    """Somebody who hands passports over.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Broker(_Table):
 
 
 class Grant(_Table):
-    """Who may give access to a data set.
+    """Those who may give access to a data set.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Check GA4GH visas (Passport 1.2, AAI OpenID Connect profile 1.2): who signed them, of whom they are, how long they count."""
+"""Check GA4GH visas (Passport 1.2, AAI OpenID Connect profile 1.2): by whom, of whom, how long."""
 
 from __future__ import annotations
 
@@ -32,13 +32,19 @@ _BY = (*AUTHORITIES, "self", "peer")
 _URL = re.compile(r"(?=.{,255}\Z)[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _MEDIA_TYPES = ("vnd.ga4gh.visa+jwt", "jwt", "at+jwt")
 
+_REASONS = {
+    "the token is not valid": "its signature, its times or its form are not good",
+    "the token has expired": "it has ended",
+    "the server cannot check tokens at the moment": "the keys of its issuer cannot be read at the moment",
+}
+
 Identity = tuple[str, str]  # sub and iss
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """What a visa says, whose signature and form are good.
+    """Statement of a visa, whose signature and form are good.
 
     Parameters
     ----------
@@ -95,7 +101,7 @@ class Checker:
                 read.append(self._read(text))
             except HtsgetError as error:
                 is_complete &= error.name != "InternalError"
-                _log(text, error.message)
+                _log(text, _REASONS.get(error.message, error.message))
             except ModosError as error:
                 is_complete &= isinstance(error, InvalidInputError)
                 _log(text, error.message)
