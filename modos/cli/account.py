@@ -64,9 +64,15 @@ def whoami(json: Json = False) -> None:
         show_json(caller)
         return
     groups = f" ({', '.join(caller['groups'])})" if caller.get("groups") else ""
+    visas = [f"visa: {visa['value']} (until {visa['ends']})" for visa in caller.get("visas", ())]
     places = {action: ", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write")}
     show_lines(
-        (f"{caller.get('name') or 'nobody in particular'}{groups}", f"reads: {places['read']}", f"writes: {places['write']}")
+        (
+            f"{caller.get('name') or 'nobody in particular'}{groups}",
+            *visas,
+            f"reads: {places['read']}",
+            f"writes: {places['write']}",
+        )
     )
 
 

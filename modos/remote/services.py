@@ -191,7 +191,11 @@ def fetch_caller(endpoint: str, token: str | None) -> dict[str, Any]:
     """Ask a server who the caller is: a name, groups, and the places to read and write; the same errors as `discover`."""
     caller: dict[str, Any] = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
     places = caller if isinstance(caller, dict) else {"read": None}
-    if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
+    visas = places.get("visas", [])
+    if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")) or not (
+        isinstance(visas, list)
+        and all(isinstance(visa, dict) and is_texts([visa.get("value"), visa.get("ends")]) for visa in visas)
+    ):
         raise ProtocolError(f"{endpoint} is not a modos server: it does not say who asks")
     return caller
 
