@@ -20,7 +20,7 @@ from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError
 from modos.server.passports import Passports
 from modos.server.provider import Provider
 from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
-from modos.server.trusting import Passport, read_passport
+from modos.server.trusting import Passport
 from modos.storage.given import is_pipe, read_given
 
 SHORTEST = 16  # characters of a token
@@ -97,10 +97,9 @@ class Access:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Access:
-        """Read an access file; its errors are those of `read_access`, `read_passport` and `read_tokens`."""
+        """Read an access file; its errors are those of `read_access` and `read_tokens`."""
         found = read_access(path)
-        passport = read_passport(found.passport, str(path))
-        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc, passport)
+        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc, found.passport)
 
     async def prepare(self, authorization: str) -> None:
         """Fetch what a header `Authorization` needs: keys of the provider or a broker, and visas."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modos.errors import InvalidInputError
+from modos.server.trusting import Passport, read_passport
 from modos.storage import check_key
 from modos.storage.given import read_given
 
@@ -110,7 +111,7 @@ class AccessFile:
     rules: Rules
     oidc: Oidc | None = None
     tokens: Path | None = None
-    passport: Any = None  # as TOML; see read_passport
+    passport: Passport | None = None
 
 
 def read_access(path: str | Path) -> AccessFile:
@@ -138,7 +139,7 @@ def read_access(path: str | Path) -> AccessFile:
         Rules(tuple(rules)),
         _oidc(document.get("oidc"), str(path)),
         None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"),
-        document.get("passport"),
+        read_passport(document.get("passport"), str(path)),
     )
 
 
