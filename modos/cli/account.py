@@ -65,10 +65,11 @@ def whoami(json: Json = False) -> None:
         show_json(caller)
         return
     groups = f" ({', '.join(caller['groups'])})" if caller.get("groups") else ""
+    visas = [f"visa: {visa['value']} (until {visa['ends']})" for visa in caller.get("visas", ())]
     places = {action: ", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write")}
     bounded = (f"reads a part of {', '.join(one['read']) or 'all'}: {_list_bounds(one)}" for one in caller.get("bounded", ()))
     name = caller.get("name") or "nobody in particular"
-    show_lines((f"{name}{groups}", f"reads: {places['read']}", *bounded, f"writes: {places['write']}"))
+    show_lines((f"{name}{groups}", *visas, f"reads: {places['read']}", *bounded, f"writes: {places['write']}"))
 
 
 def _list_bounds(rule: Mapping[str, Any]) -> str:

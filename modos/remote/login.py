@@ -12,7 +12,7 @@ from modos.remote.tokens import Login, post_form
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _LONGEST_PAUSE, _LONGEST_LOGIN = 300.0, 3600.0  # seconds
-_SCOPE = "openid profile offline_access"
+_SCOPE = "openid profile offline_access"  # where the server does not say another one
 
 
 def discover_login(endpoint: str) -> dict[str, Any]:
@@ -49,7 +49,9 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
             f"the login provider of {endpoint} has no device flow", f"get a token another way and set {services.TOKEN_VARIABLE}"
         )
     client = str(auth.get("client_id"))
-    status, answer = post_form(device_url, {"client_id": client, "scope": _SCOPE, "audience": str(auth.get("audience", ""))})
+    scope, audience = auth.get("scope"), auth.get("audience")
+    asked = {"client_id": client, "scope": scope if isinstance(scope, str) else _SCOPE, "audience": str(audience or "")}
+    status, answer = post_form(device_url, asked)
     if status != 200 or "device_code" not in answer:
         raise ProtocolError(f"{device_url} answers {answer.get('error', f'HTTP {status}')}")
     show(str(answer.get("verification_uri_complete") or answer.get("verification_uri")), str(answer.get("user_code")))

@@ -191,11 +191,19 @@ def fetch_caller(endpoint: str, token: str | None) -> dict[str, Any]:
     """Ask a server who the caller is: a name, groups, and places to read and write, also in part; errors as of `discover`."""
     caller: dict[str, Any] = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
     places = caller if isinstance(caller, dict) else {"read": None}
-    bounded = places.get("bounded", [])
-    is_sound = isinstance(bounded, list) and all(isinstance(one, dict) and is_texts(one.get("read")) for one in bounded)
-    if not is_sound or not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
+    if not (
+        all(is_texts(places.get(name, [])) for name in ("read", "write", "groups"))
+        and _are_tables(visas := places.get("visas", []))
+        and all(is_texts([visa.get("value"), visa.get("ends")]) for visa in visas)
+        and _are_tables(bounded := places.get("bounded", []))
+        and all(is_texts(one.get("read")) for one in bounded)
+    ):
         raise ProtocolError(f"{endpoint} is not a modos server: it does not say who asks")
     return caller
+
+
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def is_texts(value: Any) -> bool:

@@ -20,8 +20,10 @@ from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
 from modos.server.access_file import RuleFile
 from modos.server.panels import FindGenes, no_genes
+from modos.server.passports import Passports
 from modos.server.provider import Provider
 from modos.server.rules import ANYONE, AccessFile, Action, Caller, Oidc, Rules, covers
+from modos.server.trusting import Passport
 from modos.storage.given import is_pipe
 
 _LONGEST = 16_384
@@ -44,6 +46,8 @@ class Access:
         there are tokens or a provider by those who have one.
     oidc
         The provider whose tokens are taken as well.
+    passport
+        The brokers and issuers whose passports and visas are taken as well.
     is_partial
         Whether a request that reaches out of somebody's bounds gets what is within.
     """
@@ -53,23 +57,28 @@ class Access:
         tokens: Mapping[str, str] | None = None,
         rules: Rules | None = None,
         oidc: Oidc | None = None,
+        passport: Passport | None = None,
         *,
         is_partial: bool = False,
     ):
         self._file: RuleFile | None = None
         self._provider: Provider | None = None
+        self.passports: Passports | None = None
         self.oidc: Oidc | None = None
-        self._apply(tokens or {}, AccessFile(rules or Rules(()), oidc, partial=is_partial))
+        self._passport: Passport | None = None
+        self._apply(tokens or {}, AccessFile(rules or Rules(()), oidc, passport=passport, partial=is_partial))
         self._rules = rules
 
     def _apply(self, tokens: Mapping[str, str], found: AccessFile) -> None:
         self._names = {_digest(token): name for token, name in tokens.items()}
         if found.oidc != self.oidc:
             self._provider = Provider(found.oidc) if found.oidc else None
-        self.oidc = found.oidc
+        if (found.oidc, found.passport) != (self.oidc, self._passport):
+            self.passports = Passports(found.passport, found.oidc, self._provider) if found.passport else None
+        self.oidc, self._passport = found.oidc, found.passport
         self._rules = found.rules
         self.is_partial = found.partial
-        self._is_closed = bool(self._names or found.oidc)
+        self._is_closed = bool(self._names or found.oidc or found.passport)
 
     @classmethod
     def from_file(cls, path: str | Path, find_genes: FindGenes = no_genes) -> Access:
@@ -101,9 +110,13 @@ class Access:
             logger.warning("%s has changed and is read again", self._file.path)
 
     async def prepare(self, authorization: str) -> None:
-        """Fetch the keys of the provider, where a header `Authorization` needs them."""
+        """Fetch what a header `Authorization` needs: keys of the provider or a broker, and visas."""
         token = _bearer(authorization)
-        if self._provider and _digest(token) not in self._names and token.count(".") == 2:
+        if _digest(token) in self._names or token.count(".") != 2:
+            return
+        if self.passports and self.passports.takes(token):
+            await self.passports.prepare(token)
+        elif self._provider:
             await self._provider.prepare(token)
 
     def identify(self, authorization: str) -> Caller:
@@ -118,20 +131,29 @@ class Access:
         name = self._names.get(_digest(token)) if token else None
         if name is not None:
             return Caller(name)
+        if self.passports and token.count(".") == 2 and self.passports.takes(token):
+            return self.passports.identify(token)
         if self._provider and token.count(".") == 2:
-            return self._provider.identify(token)
+            caller = self._provider.identify(token)
+            if not (self.passports and self.passports.owns(caller.name)):
+                return caller
         raise HtsgetError("InvalidAuthentication", "the token is not valid")
 
     async def login(self) -> dict[str, Any] | None:
         """Return how to get a token; None if none is needed."""
-        if self._provider is None or self.oidc is None:
+        passports, issuer = self.passports, self._provider.issuer if self._provider else None
+        if passports and issuer is None:
+            issuer = passports.first
+        named = self.oidc or (passports.passport if passports else None)
+        if issuer is None or named is None:
             return {"type": "token"} if self._is_closed else None
-        provider = await self._provider.fetch_description()
+        provider = await issuer.fetch_description()
         return {
             "type": "oidc",
-            "issuer": self.oidc.issuer,
-            "client_id": self.oidc.client_id,
-            "audience": self.oidc.audience,
+            "issuer": issuer.url,
+            "client_id": named.client_id,
+            "audience": named.audience,
+            "scope": passports.passport.scopes if passports and passports.has_broker(issuer.url) else None,
             "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
             "token_endpoint": provider.get("token_endpoint"),
         }
@@ -256,6 +278,11 @@ def caller_of(request: Request) -> Caller:
     """Return the sender of a request."""
     caller: Caller = request.scope.get(_CALLER, ANYONE)
     return caller
+
+
+def set_caller(request: Request, caller: Caller) -> None:
+    """Set the sender of a request, who has shown by its body who it is."""
+    request.scope[_CALLER] = caller
 
 
 def refusal(error: HtsgetError) -> JSONResponse:

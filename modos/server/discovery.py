@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -63,12 +64,13 @@ def create_router(
 
     @router.get("/whoami", dependencies=ours)
     def tell_caller(request: Request) -> dict[str, Any]:
-        """Tell who asks, and where they may read and write; the empty place is everything."""
+        """Tell who asks, which visas count and till when, and where they may read and write; the empty place is everything."""
         caller = caller_of(request)
         bounded = access.bounded_places(caller)
         return {
             "name": caller.name or None,
             "groups": sorted(caller.groups),
+            "visas": [{"value": visa.value, "ends": format_time(visa.ends)} for visa in caller.visas],
             "read": sorted(access.places(caller, "read")),
             "write": sorted(access.places(caller, "write")),
         } | ({"bounded": bounded} if bounded else {})
@@ -130,3 +132,8 @@ def create_router(
         return {"prefix": f"{storage.url}/{key}".rstrip("/"), "write": wanted.write, "s3": s3, **vars(credentials)}
 
     return router
+
+
+def format_time(seconds: float) -> str:
+    """Write seconds since 1970 as RFC 3339 has it."""
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_of
 from modos.server.auth import Access, caller_of
+from modos.server.drs_passports import authorization_of, take_passports
 from modos.server.drs_trees import PARTS, BesidePart, TreePart, find_beside, find_part
 from modos.storage import check_key
 
@@ -110,6 +112,12 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
             **access_of(request, key),
         }
 
+    @router.post("/objects/{drs_id}", name="DRS object by passports")
+    async def post_object(drs_id: str, request: Request) -> dict[str, Any]:
+        """Return what GET does, to those whose passports are in the body."""
+        shown = await take_passports(request, access)
+        return await run_in_threadpool(get_object, drs_id, request, shown.expand)
+
     def access_of(request: Request, key: str) -> dict[str, Any]:
         methods: list[dict[str, Any]] = [{"type": urlsplit(base(request)).scheme, "access_id": "file"}]
         if catalog.storage.is_remote:
@@ -147,11 +155,17 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         signed = catalog.storage.presign(key, EXPIRES)
         if signed:
             return {"url": signed}
-        headers = {STORED_KEY_HEADER: "1"} | {name: value for name, value in request.headers.items() if name == "authorization"}
+        headers = {STORED_KEY_HEADER: "1"} | authorization_of(request)
         return {
             "url": f"{base(request)}/files/{quote(key)}",
             "headers": [f"{name.title()}: {value}" for name, value in headers.items()],
         }
+
+    @router.post("/objects/{drs_id}/access/{access_id}", name="DRS access by passports")
+    async def post_access(drs_id: str, access_id: str, request: Request) -> dict[str, Any]:
+        """Return the address of the bytes, to those whose passports are in the body."""
+        await take_passports(request, access)
+        return await run_in_threadpool(get_access, drs_id, access_id, request)
 
     return router
 

@@ -14,12 +14,29 @@ from modos.genomics.bounding import Bounds
 from modos.genomics.region import settle
 from modos.server.panels import PANEL_KEYS, FindGenes, Panels, no_genes, read_bounds
 from modos.server.toml_tables import check_keys, read_flag, read_text, read_texts
+from modos.server.trusting import Passport, read_passport
 from modos.storage import check_key
 from modos.storage.given import read_given
 
 Action = Literal["read", "write"]
 _MAX_RULES = 16 << 20  # bytes of a file
-_WHO = re.compile(r"anyone|(user|group):.+")
+_WHO = re.compile(r"anyone|(user|group):.+|visa:[A-Za-z][A-Za-z0-9+.-]*:\S{1,254}")
+
+
+@dataclass(frozen=True)
+class Visa:
+    """Right to a data set that somebody has given (a GA4GH visa of the type ControlledAccessGrants), checked.
+
+    Parameters
+    ----------
+    value
+        The data set, as a URL.
+    ends
+        Seconds since 1970.
+    """
+
+    value: str
+    ends: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class Caller:
 
     name: str = ""
     groups: frozenset[str] = frozenset()
+    visas: tuple[Visa, ...] = ()
 
 
 ANYONE = Caller()
@@ -56,7 +74,7 @@ class Rule:
 
     def concerns(self, caller: Caller) -> bool:
         """Return whether a caller is one of its people."""
-        names = {"anyone"} | {f"group:{group}" for group in caller.groups}
+        names = {"anyone"} | {f"group:{group}" for group in caller.groups} | {f"visa:{visa.value}" for visa in caller.visas}
         return bool(self.who & (names | {f"user:{caller.name}"} if caller.name else names))
 
     def places(self, action: Action) -> tuple[str, ...]:
@@ -149,6 +167,7 @@ class AccessFile:
     rules: Rules
     oidc: Oidc | None = None
     tokens: Path | None = None
+    passport: Passport | None = None
     partial: bool = False
     files: tuple[Path, ...] = field(default=(), compare=False)
 
@@ -173,7 +192,7 @@ def read_access(path: str | Path, find_genes: FindGenes = no_genes) -> AccessFil
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none, or a number of 5,000 digits
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
-    check_keys(document, {"oidc", "rule", "tokens", "panel", "partial"}, str(path))
+    check_keys(document, {"oidc", "passport", "rule", "tokens", "panel", "partial"}, str(path))
     panels = Panels(path, document.get("panel", {}), find_genes)
     tables = document.get("rule", [])
     if not isinstance(tables, list):
@@ -184,6 +203,7 @@ def read_access(path: str | Path, find_genes: FindGenes = no_genes) -> AccessFil
         Rules(tuple(rules)),
         _oidc(document.get("oidc"), str(path)),
         None if tokens is None else path.parent / read_text(tokens, f"{path}: tokens"),
+        read_passport(document.get("passport"), str(path)),
         read_flag(document.get("partial", False), f"{path}: partial"),
         panels.files,
     )
@@ -193,7 +213,7 @@ def _rule(table: Mapping[str, Any], where: str, panels: Panels) -> Rule:
     check_keys(table, {"who", "read", "write", "metadata", *PANEL_KEYS}, where)
     who = read_texts(table.get("who"), f"{where}: who")
     if unknown := [name for name in who if not _WHO.fullmatch(name)]:
-        raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME or group:NAME")
+        raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME, group:NAME or visa:URL")
     read, write = (
         tuple(_place(text, where) for text in read_texts(table.get(name, []), f"{where}: {name}")) for name in ("read", "write")
     )

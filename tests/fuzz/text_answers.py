@@ -409,7 +409,14 @@ TARGETS = [
         (*_JSON, *_URLS),
         _EXITS,
     ),
-    Target("whoami", ".json", _ask_who, lambda: [b'{"name": "me", "groups": ["a"], "read": [""], "write": []}'], _JSON, _EXITS),
+    Target(
+        "whoami",
+        ".json",
+        _ask_who,
+        lambda: [b'{"name": "me", "groups": ["a"], "visas": [{"value": "b", "ends": "c"}], "read": [""], "write": []}'],
+        _JSON,
+        _EXITS,
+    ),
     Target(
         "credentials",
         ".json",

@@ -159,6 +159,27 @@ def _read_claims(path: Path) -> None:
         access.identify(header)
 
 
+def _read_visa(path: Path) -> None:
+    """A visa that its issuer has signed: its header in the first line, and what it says after it."""
+    import jwt
+
+    from modos.errors import InvalidInputError
+    from modos.server.trusting import Passport
+    from modos.server.visas import Checker
+
+    head, _, claims = path.read_bytes().partition(b"\n")
+    parts = b".".join(jwt.utils.base64url_encode(part) for part in (head, claims))
+    signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(parts, _private_key())
+    visa = f"{parts.decode()}.{jwt.utils.base64url_encode(signature).decode()}"
+    trusted = {"issuer": "https://a", "jwks_url": "https://a/jwks"}
+    checker = Checker(Passport.model_validate({"issuers": [trusted], "brokers": [trusted]}), {})
+    with patch("modos.remote.services.ask", lambda *_, **__: (200, _jwks())):
+        found, is_complete = checker.check([visa], ("me", "https://a"))
+    assert is_complete
+    if not found:
+        raise InvalidInputError("it does not count")
+
+
 @cache
 def _private_key() -> Any:
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -271,7 +292,9 @@ def _application() -> Any:
 
 _ACCESS = (
     b'tokens = "tokens"\n[oidc]\nissuer = "https://a"\naudience = "modos"\n\n[[rule]]\nwho = ["anyone"]\nread = ["open"]\n'
-    b'[[rule]]\nwho = ["user:me", "group:lab"]\nread = ["/"]\nwrite = ["ex"]\n'
+    b'[[rule]]\nwho = ["user:me", "group:lab", "visa:https://b/1"]\nread = ["/"]\nwrite = ["ex"]\n'
+    b'[passport]\nissuers = ["https://a", {issuer = "https://b", jwks_url = "https://b/jwks"}]\nbrokers = ["https://c"]\n'
+    b'[[passport.grants]]\nvalue = "https://b/1"\nsources = ["https://b"]\nby = ["dac"]\n'
 )
 _PUBLIC = (
     b"-----BEGIN CRYPT4GH PUBLIC KEY-----\nAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n-----END CRYPT4GH PUBLIC KEY-----\n"
@@ -319,6 +342,13 @@ def _secret_keys() -> list[bytes]:
 def _claims() -> list[bytes]:
     claims = {"iss": "http://a", "aud": "modos", "sub": "me", "groups": ["lab"], "iat": 1, "nbf": 1, "exp": 4_000_000_000}
     return [b'{"alg": "RS256", "typ": "JWT", "kid": "one"}\n' + json.dumps(claims, indent=1).encode()]
+
+
+def _visas() -> list[bytes]:
+    header = {"alg": "RS256", "typ": "vnd.ga4gh.visa+jwt", "kid": "one", "jku": "https://a/jwks"}
+    visa = {"type": "ControlledAccessGrants", "asserted": 1, "value": "https://b/1", "source": "https://b", "by": "dac"}
+    claims = {"iss": "https://a", "sub": "me", "iat": 1, "exp": 4_000_000_000, "ga4gh_visa_v1": visa | {"conditions": []}}
+    return [json.dumps(header).encode() + b"\n" + json.dumps(claims, indent=1).encode()]
 
 
 _REQUESTS = [
@@ -458,6 +488,7 @@ TARGETS = [
             b"read = []\n",
             b"../",
             b"[oidc]\n",
+            b"[passport]\n",
             b"[" * 2000,
             b"a = " + b"[" * 500,
             b"1979-05-27T07:32:00Z",
@@ -486,6 +517,20 @@ TARGETS = [
         _read_claims,
         _claims,
         (*_JSON, b'"exp"', b'"aud"', b'"kid"', b'"none"', b'"HS256"', b'"crit"', b'"b64"', b'"sub"'),
+    ),
+    Target(
+        "visa",
+        ".txt",
+        _read_visa,
+        _visas,
+        (
+            *_JSON,
+            b'"conditions": [[{"type": "ResearcherStatus", "by": "const:so"}]]',
+            b'"LinkedIdentities"',
+            b'"scope": "openid"',
+            b'"crit"',
+            b'"aud"',
+        ),
     ),
     Target(
         "public-key",

@@ -29,7 +29,7 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._answer(200, provider.documents().get(self.path))
+                self._answer(*provider.got(self.path, self.headers.get("Authorization", "")))
 
             def do_POST(self) -> None:
                 form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
@@ -55,6 +55,10 @@ class Provider:
     def __exit__(self, *_: Any) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def got(self, path: str, authorization: str) -> tuple[int, Any]:
+        """The status and document that a GET is answered with; None for nothing."""
+        return 200, self.documents().get(path)
 
     def documents(self) -> dict[str, Any]:
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
