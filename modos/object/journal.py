@@ -359,7 +359,10 @@ def own_files(attributes: Mapping[str, Any]) -> set[str]:
     path = attributes["data_path"]
     if is_tree_path(path):
         return set(names_beside_tree(attributes))
-    beside = [*([parts_name(path)] if has_list(attributes) else ()), *([cuts_name(path)] if attributes.get("cuts_checksum") else ())]
+    beside = [
+        *([parts_name(path)] if has_list(attributes) else ()),
+        *([cuts_name(path)] if attributes.get("cuts_checksum") else ()),
+    ]
     return {path, *index_names(path), *beside}
 
 

@@ -6,6 +6,7 @@ The oracle is pysam: the stretches that are planned, put together, have each rec
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_stretches_are_apart_and_in_order_and_end_with_the_end_marker(file, cuts
     for region in some_regions(file):
         spans = cuts.plan([region])
         assert spans[0].start == 0 and spans[-1].end == file.size
-        assert all(before.end < after.start for before, after in zip(spans, spans[1:]))
+        assert all(before.end < after.start for before, after in pairwise(spans))
 
 
 def test_of_a_file_that_samtools_wrote_hardly_more_is_planned_than_is_needed(tmp_path):
@@ -81,7 +82,9 @@ def test_a_contig_that_is_not_there_is_not_found(file, cuts):
         cuts.plan([Region("nowhere", 0, 10)])
 
 
-@pytest.mark.parametrize("change", [lambda d: d[:-1], lambda d: d + b"x", lambda d: b"x" + d[1:], lambda d: d[:40], lambda d: b""])
+@pytest.mark.parametrize(
+    "change", [lambda d: d[:-1], lambda d: d + b"x", lambda d: b"x" + d[1:], lambda d: d[:40], lambda d: b""]
+)
 def test_what_is_no_list_is_refused(tmp_path, change):
     data = cuts_of(CASES["bam"](tmp_path)).to_bytes()
     with pytest.raises(InvalidInputError):
