@@ -12,7 +12,12 @@ from modos.formats.crypt4gh import MAGIC
 
 
 def plain_pieces(
-    pieces: Iterator[bytes], secret: SecretKey | None, name: str, senders: Sequence[PublicKey] | None = None
+    pieces: Iterator[bytes],
+    secret: SecretKey | None,
+    name: str,
+    senders: Sequence[PublicKey] | None = None,
+    *,
+    is_part: bool = False,
 ) -> Iterator[bytes]:
     """Yield the plain bytes of a stream, without what its edit list leaves out.
 
@@ -21,6 +26,8 @@ def plain_pieces(
     senders
         Of whom one must have encrypted it; anybody may, and it may be plain,
         where it is None.
+    is_part
+        Whether it is a part of a file that a server gives away, whose edit list is of the server.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def plain_pieces(
 
     try:
         header, rest = _header(held, pieces)
-        opened = header.decrypt(secret, senders)
+        opened = header.decrypt(secret, senders, edits_of_anyone=is_part)
         yield from apply_edits(decrypt(chain((rest,), pieces), opened.keys), opened.edits)
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None

@@ -12,8 +12,19 @@ from starlette.concurrency import run_in_threadpool
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
-from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, find_keys, is_encrypted, streamable_format
-from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
+from modos.formats import (
+    BGZF_EOF,
+    ENCRYPTED_SUFFIX,
+    FORMATS,
+    STORED_KEY_HEADER,
+    RecordKind,
+    find_keys,
+    is_encrypted,
+    plain_name,
+    stem_of,
+    streamable_format,
+)
+from modos.genomics.htsget.protocol import MEDIA_TYPE, PUBLIC_KEY_HEADER, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment
 from modos.genomics.planning import Planner
@@ -21,6 +32,7 @@ from modos.server import partial
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.comparable import ComparableRanges
+from modos.server.sealed_tickets import SealedTickets, parse_reader
 from modos.storage import ByteRange, check_key
 
 EXPIRES = 3600  # seconds that a signed URL is good for
@@ -33,10 +45,10 @@ _PREFERENCE: dict[RecordKind, tuple[str, str]] = {
 }  # htsget.md: the default is the first
 
 
-def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
+def create_router(catalog: Catalog, access: Access, public_url: str | None, sealed: SealedTickets | None = None) -> APIRouter:
     """Create the endpoints over a catalogue."""
     router = APIRouter(prefix="/htsget")
-    planner = Planner(catalog.files, revalidate=True)
+    planner, sealed = Planner(catalog.files, revalidate=True), sealed or SealedTickets(catalog)
 
     def tickets(request: Request, file_id: str) -> _Tickets:
         try:
@@ -44,7 +56,7 @@ def create_router(catalog: Catalog, access: Access, public_url: str | None) -> A
         except InvalidInputError:
             raise NotFoundError(f"there are no files of the id {file_id}") from None
         access.check(caller_of(request), "read", file_id, below=True)
-        return _Tickets(catalog, planner, request, public_url)
+        return _Tickets(catalog, planner, request, public_url, sealed, access)
 
     for kind in _PREFERENCE:
         _add_endpoints(router, kind, tickets)
@@ -92,15 +104,28 @@ def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> 
 class _Tickets:
     """Makes tickets that the client of a request can use."""
 
-    def __init__(self, catalog: Catalog, planner: Planner, request: Request, public_url: str | None):
+    def __init__(
+        self,
+        catalog: Catalog,
+        planner: Planner,
+        request: Request,
+        public_url: str | None,
+        sealed: SealedTickets,
+        access: Access,
+    ):
         self._catalog = catalog
         self._planner = planner
         self._base_url = public_url or str(request.base_url).rstrip("/")
         self._exact = STORED_KEY_HEADER in request.headers
         self._authorization = request.headers.get("Authorization")
+        self._sealed = sealed
+        self._access = access
+        self._request = request
 
     def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Make the ticket: one stream, with every record once and in the file's order."""
+        if query.encryption_scheme and (ticket := self._make_sealed(kind, file_id, query)):
+            return ticket
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         if partial.is_made(query, streamable_format(key).name):
             return Ticket("BAM", tuple(self._make_blocks(key, query)))
@@ -109,6 +134,16 @@ class _Tickets:
         else:
             plan, block_class = self._planner.plan(key, query.regions or None, inline=INLINE), None
         return Ticket(plan.format.name, tuple(self._blocks(key, plan.segments, block_class)))
+
+    def _make_sealed(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
+        """Make the ticket of an encrypted file, for who may read all of it; None if there is none of the id."""
+        try:
+            key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact, encrypted=True)
+        except NotFoundError:
+            return None
+        self._access.check(caller_of(self._request), "read", key)
+        reader = parse_reader(self._request.headers.get(PUBLIC_KEY_HEADER))
+        return self._sealed.make_ticket(key, query, reader, self._authorization, self._address)
 
     def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
         """Yield blocks of the segments, adjacent inline ones united."""
@@ -156,7 +191,9 @@ class _Tickets:
         return {"Authorization": self._authorization} if self._authorization else {}
 
 
-def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool = False) -> str:
+def find_file(
+    catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool = False, encrypted: bool = False
+) -> str:
     """Find the key of the data file that an id stands for, by its key or its name, without its ending.
 
     Only files that an object names as its data are found.
@@ -165,6 +202,8 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
     ----------
     exact
         Whether the id is of a key, and not of a name.
+    encrypted
+        Whether an encrypted file is meant.
 
     Raises
     ------
@@ -177,7 +216,8 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
         object_key, stem = catalog.find_object(file_id)
     except (NotFoundError, InvalidInputError):
         raise NotFoundError(f"there are no {kind} of the id {file_id}") from None
-    known = {path for path in catalog.data_paths(object_key) if not is_encrypted(path)}
+    paths = catalog.data_paths(object_key)
+    known = {plain_name(path) for path in paths if is_encrypted(path) == encrypted}
     prefix = f"{object_key}/" if object_key else ""
     found: dict[str, str] = {}
     for name in reversed(_PREFERENCE[kind]):
@@ -186,9 +226,12 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
             if len(keys) > 1:
                 raise HtsgetError("InvalidInput", f"{file_id} could be {' or '.join(keys)}")
             if keys and keys[0] in known:
-                found[name] = prefix + keys[0]
+                found[name] = prefix + keys[0] + (ENCRYPTED_SUFFIX if encrypted else "")
     if not found:
-        raise NotFoundError(f"there are no {kind} of the id {file_id}")
+        is_sealed = not encrypted and any(stem_of(plain_name(path)) == stem for path in paths if is_encrypted(path))
+        raise NotFoundError(
+            f"there are no {kind} of the id {file_id}" + (", but encrypted: ask with encryptionScheme=c4gh" if is_sealed else "")
+        )
     if format_name is None:
         return found[next(name for name in _PREFERENCE[kind] if name in found)]
     if format_name not in found:

@@ -124,6 +124,7 @@ class Ticket:
 
     format: str
     blocks: tuple[Block, ...]
+    encryption_scheme: str | None = None
 
     @classmethod
     def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
@@ -179,7 +180,8 @@ class Ticket:
     def to_bytes(self) -> bytes:
         """Serialise the ticket in the protocol's JSON."""
         urls = b",".join(map(_to_json, self.blocks))
-        return b'{"htsget":{"format":%s,"urls":[%s]}}' % (json.dumps(self.format).encode(), urls)
+        scheme = b'"encryptionScheme":%s,' % json.dumps(self.encryption_scheme).encode() if self.encryption_scheme else b""
+        return b'{"htsget":{"format":%s,%s"urls":[%s]}}' % (json.dumps(self.format).encode(), scheme, urls)
 
 
 def _to_json(block: Block) -> bytes:
