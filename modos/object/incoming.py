@@ -132,7 +132,7 @@ class NewEncryptedFile:
 
     @property
     def recipients(self) -> tuple[PublicKey, ...]:
-        """Who opens the new file."""
+        """Recipients of the new file."""
         return self.readers.recipients
 
     def folders(self) -> list[str]:

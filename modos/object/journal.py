@@ -361,7 +361,7 @@ def own_files(attributes: Mapping[str, Any]) -> set[str]:
         return set(names_beside_tree(attributes))
     beside = [
         *([parts_name(path)] if has_list(attributes) else ()),
-        *([cuts_name(path)] if attributes.get("cuts_checksum") else ()),
+        *([cuts_name(path)] if is_encrypted(path) and attributes.get("cuts_checksum") else ()),
     ]
     return {path, *index_names(path), *beside}
 

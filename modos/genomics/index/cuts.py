@@ -42,7 +42,7 @@ _SMALLEST = 32  # bytes of a record of BAM or BCF, without its size
 
 @dataclass(frozen=True)
 class CutList:
-    """What regions of a file are planned by without the file.
+    """Facts that regions of a file are planned by without the file.
 
     Parameters
     ----------
