@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import blind
 import catalog
 import checks
 import codes
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "streaming": streaming.main,
     "regions": regions.main,
     "encryption": encryption.main,
+    "blind": blind.main,
     "checks": checks.main,
     "verification": verification.main,
     "metadata": metadata.main,

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -88,9 +88,9 @@ def compare(name: str, ours: list[str], theirs: list[str], size: int) -> None:
 
 
 @contextmanager
-def serving(folder: Path, processor: int | None = None) -> Iterator[str]:
-    """A modos server over a folder, in a process of its own; gives its address."""
-    with subprocess.Popen([MODOS, "serve", str(folder), "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+def serving(folder: Path, processor: int | None = None, *, words: Sequence[str] = ()) -> Iterator[str]:
+    """A modos server over a folder, in a process of its own, with more words if wanted; gives its address."""
+    with subprocess.Popen([MODOS, "serve", str(folder), "--port", "0", *words], stderr=subprocess.PIPE, text=True) as server:
         if processor is not None:
             os.sched_setaffinity(server.pid, {processor})
         try:

@@ -49,12 +49,13 @@ def plain_pieces(
         return
     if secret is None:
         raise AccessError(f"{name} is encrypted", "give the secret key it is encrypted for (--secret-key)")
-    from modos.encryption.body import apply_edits, decrypt
+    from modos.encryption.body import THREADS, apply_edits, decrypt
 
     try:
         header, rest = _header(held, pieces)
         opened = header.decrypt(secret, senders, edits_of_anyone=is_part)
-        yield from apply_edits(decrypt(chain((rest,), pieces), opened.keys), opened.edits)
+        threads = 1 if is_part else THREADS  # to start them takes longer than to decrypt a region
+        yield from apply_edits(decrypt(chain((rest,), pieces), opened.keys, threads=threads), opened.edits)
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None
 

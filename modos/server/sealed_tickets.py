@@ -22,9 +22,9 @@ from modos.encryption.header import Header
 from modos.encryption.keyforms import UnusableKey, lines_of, public_bytes
 from modos.encryption.keys import KEY_BYTES, PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import read_stored_header
+from modos.encryption.segments import SealedSegments, open_segments
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, NotFoundError
-from modos.formats import parts_name, plain_name, streamable_format
+from modos.formats import plain_name, streamable_format
 from modos.formats.crypt4gh import SEALED
 from modos.genomics.htsget.protocol import PUBLIC_KEY_HEADER, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
@@ -32,11 +32,12 @@ from modos.genomics.index.cuts import CutList
 from modos.genomics.region import settle
 from modos.object.cut_lists import open_cuts
 from modos.server.rewrapping import KeyService
-from modos.storage import ByteRange
+from modos.storage import ByteRange, ObjectInfo, Storage
 from modos.storage.part_digests import Layout
 from modos.storage.stored_digests import StoredDigests
 
 MAX_BLOCK = 1 << 30  # bytes
+INLINE = 4 * SEALED  # bytes of a file that come with the ticket
 _MOST_DIGESTS = 1 << 14  # in a ticket: of 1 GiB
 _MAX_FILES = 64
 _MAX_CUTS = 256 << 20  # bytes that are remembered
@@ -65,9 +66,17 @@ class _Sealed:
     """Encrypted file, with what its object records of it."""
 
     key: str
+    storage: Storage  # of its object
     attributes: Mapping[str, Any]
     header: Header
-    size: int
+    segments: SealedSegments
+    digests: StoredDigests | None
+    info: ObjectInfo
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return self.info.size
 
 
 class SealedTickets:
@@ -86,6 +95,7 @@ class SealedTickets:
         self._secret = secret
         self._keys = keys
         self._known: OrderedDict[tuple[str, str], tuple[CutList, int]] = OrderedDict()
+        self._files: OrderedDict[str, _Sealed] = OrderedDict()
         self._lock = threading.Lock()
 
     def make_ticket(
@@ -123,7 +133,7 @@ class SealedTickets:
             excerpt = Excerpt.of_ranges(self._plan(file, query))
             head, ranges = header.add_edits(excerpt.edits, [reader]), excerpt.locate(file.header.size, file.size)
         block_class = HEADER_CLASS if query.header_only else None
-        blocks = (Block("", block_class=block_class, content=head), *self._blocks(file, ranges, block_class, find_address))
+        blocks = tuple(self._blocks(file, head, ranges, block_class, find_address))
         return Ticket(streamable_format(plain_name(key)).name, blocks, query.encryption_scheme)
 
     def _open(self, key: str) -> _Sealed:
@@ -132,11 +142,21 @@ class SealedTickets:
         attributes = next((found for found in metadata.values() if found.get("data_path") == path), None)
         if attributes is None:
             raise NotFoundError(f"there is no file {key}")
-        header, _, info = read_stored_header(self._catalog.storage, key)
-        record = SealRecord.from_attributes(attributes)
-        record.check_header(header, key)
-        record.check_size(info.size, key)
-        return _Sealed(key, attributes, header, info.size)
+        storage = self._catalog.storage.child(object_key) if object_key else self._catalog.storage
+        with self._lock:
+            known = self._files.get(key)
+        if known and known.attributes == attributes and known.info == storage.stat(path):
+            return known
+        header, segments, info = open_segments(storage, path, SealRecord.from_attributes(attributes))
+        layout, record = Layout((info.size - header.size,), SEALED), SealRecord.from_attributes(attributes)
+        is_listed = bool(record.roots) and layout.parts > 1
+        listed = StoredDigests(storage, record.list_key, layout, record.roots[0]) if is_listed else None
+        found = _Sealed(key, storage, attributes, header, segments, listed, info)
+        with self._lock:
+            self._files[key] = found
+            while len(self._files) > _MAX_FILES:
+                self._files.popitem(last=False)
+        return found
 
     def _admit(self, file: _Sealed, reader: PublicKey, authorization: str | None) -> Header:
         """Return the packets for a reader: those of the file for its recipients, for others those of the key service."""
@@ -173,10 +193,8 @@ class SealedTickets:
             if known in self._known:
                 self._known.move_to_end(known)
                 return self._known[known][0]
-        object_key, _ = self._catalog.find_object(file.key)
-        storage = self._catalog.storage.child(object_key) if object_key else self._catalog.storage
         try:
-            cuts = open_cuts(storage, file.attributes, self._secret)
+            cuts = open_cuts(file.storage, file.attributes, self._secret)
         except (DecryptError, NotFoundError) as error:
             logger.error("%s: %s", file.key, error.message)
             raise _no_regions_error(file.key) from None
@@ -186,26 +204,32 @@ class SealedTickets:
                 self._known.popitem(last=False)
         return cuts
 
-    def _blocks(self, file: _Sealed, ranges: list[ByteRange], block_class: str | None, find_address: Address) -> Iterator[Block]:
-        """Yield blocks of whole segments, with their digests where such are listed."""
+    def _blocks(
+        self, file: _Sealed, head: bytes, ranges: list[ByteRange], block_class: str | None, find_address: Address
+    ) -> Iterator[Block]:
+        """Yield blocks of the header and of whole segments: a few as bytes, the others as ranges, with their digests."""
         url, headers = find_address(file.key)
-        start, left = file.header.size, _MOST_DIGESTS
-        listed = self._list_digests(file)
+        held = head  # bytes that come with the ticket
+        start, left, inline = file.header.size, _MOST_DIGESTS, INLINE
+        listed = file.digests
         step = MAX_BLOCK // SEALED * SEALED
         for span in (ByteRange(at, min(at + step, whole.end)) for whole in ranges for at in range(whole.start, whole.end, step)):
             first, beyond = (span.start - start) // SEALED, -(-(span.end - start) // SEALED)
+            if span.size <= inline:
+                inline -= span.size
+                held += file.segments.read(first, beyond)
+                continue
+            if held:
+                yield Block("", block_class=block_class, content=held)
+                held = b""
             asked = {"Range": f"bytes={span.start}-{span.end - 1}"} | headers
             if listed is None or beyond - first > left:
                 yield Block(url, asked, block_class)
                 continue
             left -= beyond - first
             yield Block(url, asked, block_class, part=SEALED, digests=listed.read(first, beyond))
-
-    def _list_digests(self, file: _Sealed) -> StoredDigests | None:
-        roots, layout = SealRecord.from_attributes(file.attributes).roots, Layout((file.size - file.header.size,), SEALED)
-        if not roots or layout.parts <= 1:
-            return None
-        return StoredDigests(self._catalog.storage, parts_name(file.key), layout, roots[0])
+        if held:
+            yield Block("", block_class=block_class, content=held)
 
 
 def _no_regions_error(key: str) -> HtsgetError:
