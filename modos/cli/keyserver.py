@@ -19,7 +19,7 @@ def keyserver(
     place: Annotated[
         str, typer.Argument(metavar="DIR|s3://BUCKET[/PREFIX]", help="The folder, bucket or prefix that holds the objects.")
     ],
-    secret_key: Annotated[Path, _setting("SECRET_KEY", metavar="FILE", help="The secret key of a recipient of the files.")],
+    secret_key: Annotated[Path, _setting("KEY_FILE", metavar="FILE", help="The secret key of a recipient of the files.")],
     access: Annotated[Path, _setting("ACCESS", metavar="FILE", help="Who may read what, in TOML, as for `modos serve`.")],
     keys: Annotated[
         Path | None,
