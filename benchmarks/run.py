@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import blind
 import catalog
 import checks
 import codes
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "regions": regions.main,
     "slices": slices.main,
     "encryption": encryption.main,
+    "blind": blind.main,
     "checks": checks.main,
     "verification": verification.main,
     "metadata": metadata.main,

@@ -88,8 +88,8 @@ def compare(name: str, ours: list[str], theirs: list[str], size: int) -> None:
 
 
 @contextmanager
-def serving(folder: Path, processor: int | None = None, words: Sequence[str] = ()) -> Iterator[str]:
-    """A modos server over a folder, in a process of its own; gives its address."""
+def serving(folder: Path, processor: int | None = None, *, words: Sequence[str] = ()) -> Iterator[str]:
+    """A modos server over a folder, in a process of its own, with more words if wanted; gives its address."""
     with subprocess.Popen([MODOS, "serve", str(folder), "--port", "0", *words], stderr=subprocess.PIPE, text=True) as server:
         if processor is not None:
             os.sched_setaffinity(server.pid, {processor})

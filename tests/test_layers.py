@@ -64,6 +64,7 @@ INSIDE = {
             "tree_lists",
             "known_files",
         },
+        {"cut_lists"},
         {
             "array_checks",
             "file_checks",

@@ -24,10 +24,12 @@ _MOST = 1 << 63
 _MOST_TEXT = 1 << 20  # characters of a text in a column of its own
 _UNIQUE = frozenset(
     (
+        "cuts_checksum",
         "data_checksum",
         "data_digest",
         "header_digests",
         "index_digests",
+        "index_recipients",
         "plain_checksum",
         "plain_digest",
         "recipients",

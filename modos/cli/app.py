@@ -38,6 +38,7 @@ _COMMANDS = {
         "reference.app", _DATA, "Reference assemblies and annotations: kept in a store, fetched when needed, verified."
     ),
     "serve": Listed("serve.serve", _HERE),
+    "keyserver": Listed("keyserver.keyserver", _HERE),
     "demo": Listed("demo.demo", _HERE),
     "doctor": Listed("doctor.doctor", _HERE),
     "login": Listed("account.login", _HERE),

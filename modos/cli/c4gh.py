@@ -30,6 +30,14 @@ SecretOption = Annotated[Path, _SECRET]
 OptionalSecret = Annotated[Path | None, _SECRET]
 PublicOption = Annotated[list[Path], _PUBLIC]
 OptionalPublic = Annotated[list[Path] | None, _PUBLIC]
+IndexForOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--index-for",
+        metavar="FILE",
+        help="Public key of a server that finds regions of reads and variants (modos serve --index-key), and opens no data.",
+    ),
+]
 SenderOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -83,6 +91,7 @@ def encrypt(
             show_default=False,
         ),
     ] = None,
+    index_for: IndexForOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if no key at hand decrypts the result.")] = False,
 ) -> None:
@@ -91,6 +100,8 @@ def encrypt(
     modos c4gh encrypt -p recipient.pub data/ex
 
     modos c4gh encrypt -p her.pub -p his.pub -s me.sec s3://bucket/ex data/demo1
+
+    modos c4gh encrypt -p her.pub --index-for server.pub data/ex
     """
     from modos.cli.secrets import load_optional_secret, opens_for_me, warn_of_lockout
     from modos.encryption.at_hand import find_own_key
@@ -107,7 +118,15 @@ def encrypt(
     if not mine and not keep and modo.find_plain(recipients, elements):
         warn_of_lockout(place, ask=not yes)
     with progress("encrypting") as advance:
-        changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance, also_me=False)
+        changed = modo.encrypt(
+            recipients,
+            sender,
+            delete=not keep,
+            elements=elements,
+            progress=advance,
+            also_me=False,
+            index_for=index_for or [],
+        )
     among = "" if not mine else ", you" if len(recipients) == 1 else ", you among them"
     say(
         f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}{among}"
@@ -167,20 +186,26 @@ def share(
     elements: ElementsArgument = None,
     *,
     secret_key: SecretOption,
-    public_key: PublicOption,
+    public_key: OptionalPublic = None,
+    index_for: IndexForOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Add recipients to encrypted files. Only the headers are rewritten.
+
+    With --index-for a server finds regions in them, and opens no data; they are gone through for that once.
 
     modos c4gh share -s me.sec -p her.pub data/ex
 
     modos c4gh share -s me.sec -p her.pub s3://bucket/ex data/demo1
     """
     from modos.cli.secrets import load_secret
+    from modos.errors import InvalidInputError
 
+    if not public_key and not index_for:
+        raise InvalidInputError("no recipient is given", "give a public key (-p), or that of a server (--index-for)")
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
-    changed = modo.share(secret, public_key, elements)
+    changed = modo.share(secret, public_key or [], elements, index_for=index_for or [])
     say(
         f"shared {count(len(changed), 'file')} of {place}"
         if changed
@@ -197,6 +222,7 @@ def revoke(
     *,
     secret_key: SecretOption,
     public_key: OptionalPublic = None,
+    index_for: IndexForOption = None,
     passphrase_file: PassphraseOption = None,
     rotate: Annotated[
         bool,
@@ -216,13 +242,13 @@ def revoke(
     from modos.cli.secrets import load_secret
     from modos.errors import InvalidInputError
 
-    if not public_key and not rotate:
+    if not public_key and not index_for and not rotate:
         raise InvalidInputError("no recipient to take off is given", "give a public key (-p), or --rotate to encrypt anew alone")
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("encrypting") as advance:
-        changed = modo.revoke(secret, public_key or [], elements, rotate, advance)
-    done = "revoked for" if public_key else "encrypted anew"
+        changed = modo.revoke(secret, public_key or [], elements, rotate, advance, index_for=index_for or [])
+    done = "revoked for" if public_key or index_for else "encrypted anew"
     say(
         f"{done} {count(len(changed), 'file')} of {place}"
         if changed
@@ -262,6 +288,7 @@ def recipients(
                     "missing_packets": one.missing,
                     "sender": one.sender,
                     "written_by": list(one.writers),
+                    "index_recipients": list(one.servers),
                 }
                 for one in found
             }
@@ -286,6 +313,7 @@ def _lines_of(one: Recipients) -> Iterator[str]:
         recorded = ""
     yield f"{one.element_id}: {count(one.packets, 'packet')}{recorded}{opens}"
     yield from (f"  {fingerprint}" for fingerprint in one.fingerprints)
+    yield from (f"  {fingerprint}  (a server: finds regions, opens no data)" for fingerprint in one.servers)
     if one.sender:
         yield f"  encrypted by {one.sender}, as is recorded"
     if one.writers:

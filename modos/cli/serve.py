@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from modos.cli.output import options, say
+from modos.cli.secrets import PassphraseOption
 
 
 def _setting(name: str, **described: Any) -> Any:
@@ -43,6 +44,20 @@ def serve(
     fuzon_url: Annotated[
         str | None, _setting("FUZON_URL", metavar="URL", help="A fuzon server that clients use instead of this one.")
     ] = None,
+    index_key: Annotated[
+        Path | None,
+        _setting(
+            "INDEX_KEY",
+            metavar="FILE",
+            help="A secret key that indexes were encrypted for (modos c4gh encrypt --index-for): regions of encrypted files are "
+            "served with it, of which it opens none.",
+        ),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    rewrap: Annotated[
+        str | None,
+        _setting("REWRAP", metavar="URL", help="A key service (modos keyserver), for readers who are no recipients."),
+    ] = None,
     max_age: Annotated[
         float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How many seconds a listing of the objects is valid.")
     ] = 30,
@@ -72,5 +87,8 @@ def serve(
         references=references or None,
         codes=str(codes) if codes else None,
         fuzon_url=fuzon_url or None,
+        index_key=str(index_key) if index_key else None,
+        passphrase_file=str(passphrase_file) if passphrase_file else None,
+        rewrap=rewrap or None,
     )
     run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

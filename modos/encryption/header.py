@@ -55,7 +55,9 @@ class Header:
         """BLAKE2b-512 of its bytes, in hexadecimal digits."""
         return digest_of(self.to_bytes())
 
-    def decrypt(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
+    def decrypt(
+        self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None, *, edits_of_anyone: bool = False
+    ) -> Opened:
         """Decrypt the header.
 
         Parameters
@@ -63,6 +65,8 @@ class Header:
         sender
             The writer that is required, or several of whom one is; anybody where
             it is None. Data keys of others do not count.
+        edits_of_anyone
+            Whether the edit list may be of anybody, as that of a server that gives away a part of a file is.
 
         Raises
         ------
@@ -72,7 +76,11 @@ class Header:
         """
         senders = None if sender is None else as_public_keys(sender)
         found = self._decrypt_packets(secret)
-        plain = [content for packet, content in found if senders is None or writer_of(packet) in senders]
+        plain = [
+            content
+            for packet, content in found
+            if senders is None or writer_of(packet) in senders or (edits_of_anyone and _kind(content) == _EDIT_LIST)
+        ]
         if not found:
             raise DecryptError("the file is not sealed for this key", f"the key's fingerprint is {secret.public.fingerprint}")
         if not any(_kind(content) == _DATA_KEY for content in plain) and senders is not None:
@@ -117,6 +125,13 @@ class Header:
     def _add_recipients(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
         new = (one for one in recipients if not (packets and one == secret.public))
         return _serialise([*packets, *_encrypt_packets(self.decrypt(secret), new, secret)])
+
+    def add_edits(self, edits: Edits, readers: Iterable[PublicKey]) -> bytes:
+        """Add an edit list for some recipients to the packets, which stay as they are, as bytes; that takes no key.
+
+        It is encrypted with a key for this one use, and says nothing of who made it.
+        """
+        return _serialise([*self.packets, *_encrypt_contents([_edits_content(edits)], readers, SecretKey.random())])
 
     def to_bytes(self) -> bytes:
         """Serialise the header as in the file."""
@@ -203,7 +218,17 @@ def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Se
 
     contents = [header.make_packet_data_enc(_X25519_CHACHA20, key) for key in opened.keys]
     if opened.edits:
-        contents.append(header.make_packet_data_edit_list(opened.edits))
+        contents.append(_edits_content(opened.edits))
+    return _encrypt_contents(contents, recipients, sender)
+
+
+def _edits_content(edits: Edits) -> bytes:
+    return _NUMBER.pack(_EDIT_LIST) + _NUMBER.pack(len(edits)) + struct.pack(f"<{len(edits)}Q", *edits)
+
+
+def _encrypt_contents(contents: Sequence[bytes], recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
+    from crypt4gh import header
+
     method = _NUMBER.pack(_X25519_CHACHA20)
     return [
         method + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, sender.raw, recipient.raw))

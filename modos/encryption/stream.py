@@ -12,7 +12,12 @@ from modos.formats.crypt4gh import MAGIC
 
 
 def plain_pieces(
-    pieces: Iterator[bytes], secret: SecretKey | None, name: str, senders: Sequence[PublicKey] | None = None
+    pieces: Iterator[bytes],
+    secret: SecretKey | None,
+    name: str,
+    senders: Sequence[PublicKey] | None = None,
+    *,
+    is_part: bool = False,
 ) -> Iterator[bytes]:
     """Yield the plain bytes of a stream, without what its edit list leaves out.
 
@@ -21,6 +26,8 @@ def plain_pieces(
     senders
         Of whom one must have encrypted it; anybody may, and it may be plain,
         where it is None.
+    is_part
+        Whether it is a part of a file that a server gives away, whose edit list is of the server.
 
     Raises
     ------
@@ -42,12 +49,13 @@ def plain_pieces(
         return
     if secret is None:
         raise AccessError(f"{name} is encrypted", "give the secret key it is encrypted for (--secret-key)")
-    from modos.encryption.body import apply_edits, decrypt
+    from modos.encryption.body import THREADS, apply_edits, decrypt
 
     try:
         header, rest = _header(held, pieces)
-        opened = header.decrypt(secret, senders)
-        yield from apply_edits(decrypt(chain((rest,), pieces), opened.keys), opened.edits)
+        opened = header.decrypt(secret, senders, edits_of_anyone=is_part)
+        threads = 1 if is_part else THREADS  # to start them takes longer than to decrypt a region
+        yield from apply_edits(decrypt(chain((rest,), pieces), opened.keys, threads=threads), opened.edits)
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None
 

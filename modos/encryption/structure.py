@@ -14,7 +14,11 @@ from modos.storage import Readable
 from modos.storage.local import LocalStorage
 
 # of an element, beside those of any file
-SLOTS_OF_SEALED = ("plain_checksum", "plain_size", "plain_digest", "seal_digest", "header_digests", "recipients", "sender")
+SLOTS_OF_CUTS = ("index_recipients", "cuts_checksum")
+SLOTS_OF_SEALED = (
+    *("plain_checksum", "plain_size", "plain_digest", "seal_digest", "header_digests", "recipients", "sender"),
+    *SLOTS_OF_CUTS,
+)
 _DATA_KEY_PACKET = 104  # bytes of the smallest packet that holds a data key, without its length
 
 

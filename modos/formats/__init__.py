@@ -89,6 +89,7 @@ FORMATS: dict[str, FileFormat] = {
 
 ENCRYPTED_SUFFIX = ".c4gh"
 TREE_SUFFIX = ".zarr"
+CUTS_SUFFIX = ".cuts"  # of what a server without the key finds regions of an encrypted file by
 PARTS_SUFFIX = ".parts"  # of the list of digests beside a file
 FILES_SUFFIX = ".files"  # of the list of the names of the files of a tree, beside it
 SHARDS_LIST = "parts"  # name of the list of digests in the folder of an array, where no chunk has it
@@ -198,9 +199,16 @@ def read_roots(attributes: Mapping[str, Any], slot: str) -> tuple[str, ...]:
     return (roots,) if isinstance(roots, str) else tuple(roots)
 
 
+def cuts_name(path: str) -> str:
+    """Return the name of what a server without the key finds regions by: `a.bam.c4gh` -> `a.bam.cuts.c4gh`."""
+    return plain_name(path) + CUTS_SUFFIX + ENCRYPTED_SUFFIX
+
+
 def companion_names(path: str) -> list[str]:
-    """List the names of what may lie beside a file and goes where it goes: its indexes and its lists."""
-    return [*index_names(path), parts_name(path), *([files_name(path)] if is_tree_path(path) else [])]
+    """List the names of what may lie beside a file and goes where it goes: its indexes, its lists, and its cuts."""
+    format = format_of(plain_name(path)) if is_encrypted(path) else None
+    lists = [parts_name(path), *([files_name(path)] if is_tree_path(path) else [])]
+    return [*index_names(path), *lists, *([cuts_name(path)] if format and format.streamable else [])]
 
 
 def is_encrypted(path: str | PurePath) -> bool:

@@ -39,6 +39,7 @@ class EncryptedFiles:
         progress: Progress | None = None,
         *,
         also_me: bool = True,
+        index_for: PublicKeys = (),
     ) -> list[str]:
         """Encrypt data (Crypt4GH) in one commit: files with their indexes, Zarr trees, arrays; returns the changed elements.
 
@@ -57,6 +58,9 @@ class EncryptedFiles:
             Ids; None for all that have a file, references included.
         also_me
             Whether `seckey_path` is a recipient's key as well.
+        index_for
+            Public keys, or their files, of servers that can find regions of
+            reads and variants (`modos serve --index-key`), and open no data.
 
         Raises
         ------
@@ -71,7 +75,9 @@ class EncryptedFiles:
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
         recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
         with self._object.transaction(progress) as transaction:
-            return encryption_changes.encrypt_elements(transaction, recipients, sender, elements, delete=delete)
+            return encryption_changes.encrypt_elements(
+                transaction, recipients, sender, elements, delete=delete, servers=as_public_keys(index_for)
+            )
 
     def find_plain(
         self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey], elements: Sequence[str] | None = None
@@ -130,6 +136,8 @@ class EncryptedFiles:
         recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
         elements: Sequence[str] | None = None,
         passphrase: str | None = None,
+        *,
+        index_for: PublicKeys = (),
     ) -> list[str]:
         """Let more recipients decrypt encrypted files, by new headers alone; returns the elements that were changed.
 
@@ -142,12 +150,18 @@ class EncryptedFiles:
             A secret key that decrypts them.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        index_for
+            Servers that can find regions, and open no data; see `encrypt`.
         """
         from modos.object import encryption_changes
 
         with self._object.transaction() as transaction:
             return encryption_changes.share_elements(
-                transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys), elements
+                transaction,
+                as_secret_key(seckey_path, passphrase),
+                as_public_keys(recipient_pubkeys),
+                elements,
+                servers=as_public_keys(index_for),
             )
 
     def revoke(
@@ -158,6 +172,8 @@ class EncryptedFiles:
         rotate: bool = False,
         progress: Progress | None = None,
         passphrase: str | None = None,
+        *,
+        index_for: PublicKeys = (),
     ) -> list[str]:
         """Write the headers of encrypted files anew without some recipients; returns the elements that were changed.
 
@@ -172,12 +188,19 @@ class EncryptedFiles:
             The secret key of a recipient who remains.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        index_for
+            Servers that are to find no regions any more.
         """
         from modos.object import encryption_changes
 
         with self._object.transaction(progress) as transaction:
             return encryption_changes.revoke_elements(
-                transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys), elements, rotate=rotate
+                transaction,
+                as_secret_key(seckey_path, passphrase),
+                as_public_keys(recipient_pubkeys),
+                elements,
+                rotate=rotate,
+                servers=as_public_keys(index_for),
             )
 
     def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:

@@ -23,6 +23,7 @@ from modos.formats import (
 )
 from modos.object.array_encryption import choose_name, plan_opening, plan_sealing, refuse_kept
 from modos.object.changes import Update
+from modos.object.cut_lists import Readers, can_be_cut, parse_servers, read_servers
 from modos.object.document import Document
 from modos.object.encryption_plan import select_plain
 from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
@@ -98,6 +99,7 @@ def encrypt_elements(
     chosen: Iterable[str] | None = None,
     *,
     delete: bool = True,
+    servers: Sequence[PublicKey] = (),
 ) -> list[str]:
     """Encrypt the files of elements with their indexes; returns the elements that are changed.
 
@@ -111,18 +113,21 @@ def encrypt_elements(
         The elements; None for all that have a file or arrays, references included.
     delete
         Remove the plain files when all is committed.
+    servers
+        Public keys of servers that can open what regions of reads and variants are found by, and no data.
 
     Raises
     ------
     InvalidInputError
-        No recipient; or some file is encrypted already, and not for all of them;
+        No recipient, or one that is a server; or some file is encrypted already, and not for all of them;
         or arrays are to stay plain as well.
     """
     all_of_them = tuple(dict.fromkeys(recipients))
+    readers = Readers(all_of_them, parse_servers(servers, all_of_them))
     plain = select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them)
     refuse_kept([] if delete else [i for i, attributes in plain if is_array_path(attributes["data_path"])])
     for element_id, attributes in plain:
-        _encrypt_element(transaction, element_id, attributes, all_of_them, sender, delete=delete)
+        _encrypt_element(transaction, element_id, attributes, readers, sender, delete=delete)
     return [element_id for element_id, _ in plain]
 
 
@@ -130,12 +135,13 @@ def _encrypt_element(
     transaction: Transaction,
     element_id: str,
     attributes: Mapping[str, Any],
-    recipients: tuple[PublicKey, ...],
+    readers: Readers,
     sender: SecretKey | None,
     *,
     delete: bool,
 ) -> None:
     """Encrypt the file, the tree or the arrays of an element."""
+    recipients = readers.recipients
     storage, path, secret = transaction.storage, attributes["data_path"], sender or SecretKey.random()
     by: dict[str, Any] = {} if sender is None else {"sender": str(sender.public)}
     if not is_file_path(path):
@@ -151,7 +157,8 @@ def _encrypt_element(
         convert = partial(seal_tree, files=files, target=target, recipients=recipients, sender=secret, replaces=delete)
     else:
         pairs = find_pairs(storage, path, target)
-        convert = partial(Encrypt, pairs=pairs, recipients=recipients, sender=secret, replaces=delete)
+        of_cuts = readers if can_be_cut(path) else Readers()
+        convert = partial(Encrypt, pairs=pairs, recipients=recipients, sender=secret, replaces=delete, readers=of_cuts)
     transaction.convert_file(element_id, {"data_path": target} | by, convert)
 
 
@@ -234,19 +241,33 @@ def _decrypt_element(
 
 
 def share_elements(
-    transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None
+    transaction: Transaction,
+    secret: SecretKey,
+    recipients: Sequence[PublicKey],
+    chosen: Iterable[str] | None = None,
+    *,
+    servers: Sequence[PublicKey] = (),
 ) -> list[str]:
     """Add recipients to the headers of encrypted files; the bodies stay. Returns the elements that are changed.
+
+    Parameters
+    ----------
+    servers
+        Public keys of servers that can open what regions of reads and variants are found by, and no data.
 
     Raises
     ------
     InvalidInputError
-        No recipient.
+        No recipient and no server, or a recipient that is one.
     DecryptError
         The key does not decrypt a file; nothing is changed.
     """
-    if not recipients:
+    if not recipients and not servers:
         raise InvalidInputError("no recipient is given", "give at least one public key")
+
+    def choose_servers(attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
+        known = [PublicKey.parse(key) for key in attributes.get("recipients", ())]
+        return parse_servers([*read_servers(attributes), *servers], [*known, *recipients, secret.public])
 
     def choose_recipients(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
@@ -259,7 +280,7 @@ def share_elements(
             )
         return new, list(dict.fromkeys([*recorded, str(secret.public), *new]))
 
-    return _reencrypt_headers(transaction, secret, chosen, choose_recipients, keeps_packets=True, rotate=False)
+    return _reencrypt_headers(transaction, secret, chosen, choose_recipients, choose_servers, keeps_packets=True, rotate=False)
 
 
 def revoke_elements(
@@ -269,6 +290,7 @@ def revoke_elements(
     chosen: Iterable[str] | None = None,
     *,
     rotate: bool = False,
+    servers: Sequence[PublicKey] = (),
 ) -> list[str]:
     """Write the headers of encrypted files for those who remain; returns the elements that are changed.
 
@@ -279,6 +301,8 @@ def revoke_elements(
     ----------
     rotate
         Encrypt the bodies under new keys, too.
+    servers
+        Servers that are to find no regions any more. What the others need is encrypted for them anew.
 
     Raises
     ------
@@ -295,6 +319,8 @@ def revoke_elements(
                 "you would not be able to open the files any more, or nobody would",
                 "use the secret key of a recipient who remains",
             )
+        if servers and not gone and not rotate:
+            return [], recorded
         if gone.isdisjoint(recorded) and packets.are_accounted_for and not (rotate and not gone):
             return [], recorded
         for line in packets.describe_losses():
@@ -302,7 +328,10 @@ def revoke_elements(
         rest = [key for key in dict.fromkeys([*recorded, own]) if key not in gone]
         return rest, rest
 
-    return _reencrypt_headers(transaction, secret, chosen, choose_recipients, keeps_packets=False, rotate=rotate)
+    def choose_servers(attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
+        return tuple(key for key in read_servers(attributes) if key not in servers)
+
+    return _reencrypt_headers(transaction, secret, chosen, choose_recipients, choose_servers, keeps_packets=False, rotate=rotate)
 
 
 def _reencrypt_headers(
@@ -310,11 +339,15 @@ def _reencrypt_headers(
     secret: SecretKey,
     chosen: Iterable[str] | None,
     choose_recipients: Callable[[str, list[str], Packets], tuple[list[str], list[str]]],
+    choose_servers: Callable[[Mapping[str, Any]], tuple[PublicKey, ...]],
     *,
     keeps_packets: bool,
     rotate: bool,
 ) -> list[str]:
-    """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones."""
+    """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones.
+
+    `choose_servers` gives the keys of those that open the cuts of a file.
+    """
     storage, changed = transaction.storage, []
     for element_id, attributes in _find_elements(transaction, chosen):
         path = attributes["data_path"]
@@ -324,7 +357,9 @@ def _reencrypt_headers(
         sealed_for, recorded = choose_recipients(
             element_id, list(attributes.get("recipients", ())), Packets.count_in_files(storage, header, attributes, secret)
         )
-        if not sealed_for:
+        servers = choose_servers(attributes) if can_be_cut(path) else ()
+        is_for_servers_alone = not sealed_for and servers != read_servers(attributes)
+        if not sealed_for and not is_for_servers_alone:
             continue
         if is_tree_path(path):
             remaining = tuple(PublicKey.parse(key) for key in sealed_for)
@@ -336,15 +371,23 @@ def _reencrypt_headers(
         target = transaction.free_key(path)
         pairs = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         keys = tuple(PublicKey.parse(key) for key in sealed_for)
+        readers = Readers(tuple(PublicKey.parse(key) for key in dict.fromkeys([*recorded, str(secret.public)])), servers)
         for source, beside in pairs:
             if not is_encrypted(source):
                 logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
         transaction.convert_file(
             element_id,
             {"data_path": target, "recipients": recorded},
-            partial(Rotate, pairs=pairs, secret=secret, recipients=keys)
-            if rotate
-            else partial(ReplaceHeader, pairs=pairs, secret=secret, recipients=keys, keeps_packets=keeps_packets),
+            partial(Rotate, pairs=pairs, secret=secret, recipients=keys, readers=readers)
+            if rotate and keys
+            else partial(
+                ReplaceHeader,
+                pairs=pairs,
+                secret=secret,
+                recipients=keys,
+                keeps_packets=keeps_packets or not keys,
+                readers=readers,
+            ),
         )
         changed.append(element_id)
     return changed

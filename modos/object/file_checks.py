@@ -12,6 +12,7 @@ from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError
 from modos.formats import format_of, index_names, is_compressed, is_encrypted, is_file_path, parts_name, plain_name, read_roots
 from modos.object import damage
+from modos.object.cut_lists import find_damaged_cuts
 from modos.object.document import Document
 from modos.object.findings import Finding, describe_ranges
 from modos.object.part_lists import body_start, digest_stored
@@ -98,6 +99,8 @@ class FileChecks:
             if wrong := find_damage(self.storage, name, SealRecord.from_index_attributes(attributes)):
                 self.damaged_indexes.add(name)
                 yield Finding("seal", element_id, wrong)
+        if attributes.get("cuts_checksum") and (wrong := find_damaged_cuts(self.storage, attributes)):
+            yield Finding("seal", element_id, wrong)
         if indexes and is_encrypted(path) and has_no_index(attributes):
             yield Finding(
                 "unknown",

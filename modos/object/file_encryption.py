@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modos.encryption import body
 from modos.encryption.beside import encrypt_beside
 from modos.encryption.header import Opened, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord, iter_whole
+from modos.encryption.recorded import SealRecord, find_record, iter_whole
 from modos.encryption.stored import read_stored_header
-from modos.encryption.structure import SLOTS_OF_SEALED
+from modos.encryption.structure import SLOTS_OF_CUTS, SLOTS_OF_SEALED
+from modos.encryption.view import DecryptedView
 from modos.encryption.writing import encrypt_pieces, expect_free, place_new, write_new
-from modos.errors import ChecksumMismatch, DecryptError, NotFoundError
-from modos.formats import is_encrypted, parts_name, read_roots
+from modos.errors import ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError
+from modos.formats import cuts_name, is_encrypted, parts_name, plain_name, read_roots
 from modos.formats.crypt4gh import SEALED
 from modos.object import transfer
 from modos.object.changes import Update
+from modos.object.cut_lists import Readers, find_index, make_cuts, read_cuts, stage_cuts
 from modos.object.moving import FilePairs
 from modos.object.part_lists import body_start, digest_stored, stage_list
 from modos.storage import Storage
@@ -52,11 +54,21 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Conversion(FilePairs, ABC):
-    """Conversion of a data file and its indexes to other files."""
+    """Conversion of a data file and its indexes to other files.
+
+    Parameters
+    ----------
+    readers
+        Whom the cuts of the new file are encrypted for.
+    """
+
+    readers: Readers = field(default=Readers(), kw_only=True)
 
     def keys(self) -> list[str]:
         """List the keys of the new files; an index may stay where it is."""
-        return [*(target for source, target in self.pairs if source != target), parts_name(self.pairs[0][1])]
+        target = self.pairs[0][1]
+        beside = [parts_name(target), *([cuts_name(target)] if self.readers.servers else ())]
+        return [*(target for source, target in self.pairs if source != target), *beside]
 
     def stage(self, log: WriteLog, progress: Progress | None) -> dict[str, Any]:
         """Write the new files; returns what the element says of them."""
@@ -73,7 +85,18 @@ class _Conversion(FilePairs, ABC):
             data.slots
             | ({"header_digests": headers} if headers else {})
             | ({"index_digests": roots or None} if len(roots) == len(of_indexes) else {})
+            | self._stage_cuts(log, path, new)
         )
+
+    def _stage_cuts(self, log: WriteLog, source: str, target: str) -> dict[str, Any]:
+        """Write the cuts of the new file, if there are servers that need them; returns what the element says of them."""
+        if not self.readers.servers:
+            return dict.fromkeys(slot for slot in SLOTS_OF_CUTS if self.change.base.get(slot))
+        return stage_cuts(log, target, self._make_cuts(log.storage, source), self.readers, like=source)
+
+    def _make_cuts(self, storage: Storage, source: str) -> bytes | None:
+        """Make the cuts of a plain file."""
+        return make_cuts(storage, source, source, find_index(storage, source))
 
     def _make(self, log: WriteLog, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None) -> _Made:
         made = self._convert(log.storage, source, target, recorded, progress)
@@ -150,6 +173,9 @@ class Rotate(_Conversion):
     secret: SecretKey
     recipients: tuple[PublicKey, ...]
 
+    def _make_cuts(self, storage: Storage, source: str) -> bytes | None:
+        return _copy_or_make_cuts(storage, source, self.change.base, self.secret)
+
     def _convert(
         self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
     ) -> _Made:
@@ -174,6 +200,9 @@ class ReplaceHeader(_Conversion):
     secret: SecretKey
     recipients: tuple[PublicKey, ...]
     keeps_packets: bool
+
+    def _make_cuts(self, storage: Storage, source: str) -> bytes | None:
+        return _copy_or_make_cuts(storage, source, self.change.base, self.secret)
 
     def _convert(
         self, storage: Storage, source: str, target: str, recorded: Mapping[str, Any], progress: Progress | None
@@ -239,6 +268,28 @@ def _copy_list(log: WriteLog, source: str, target: str, recorded: Mapping[str, A
 def _read_record(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
     """Read what is recorded of the headers of a data file, or of those of its indexes."""
     return SealRecord.from_attributes(recorded) if recorded else SealRecord.from_index_attributes(change.base)
+
+
+def _copy_or_make_cuts(storage: Storage, source: str, recorded: Mapping[str, Any], secret: SecretKey) -> bytes | None:
+    """Read the cuts of an encrypted file, or make them where it has none for the key that are as recorded.
+
+    Raises
+    ------
+    InvalidInputError
+        The file has an edit list, so that its bytes are not those of its segments.
+    """
+    header, _, _ = read_stored_header(storage, source)
+    if header.decrypt(secret).edits is not None:
+        raise InvalidInputError(
+            f"{storage.url}/{source} has an edit list, and a server cannot find regions in it",
+            "encrypt the file anew: modos c4gh revoke --rotate",
+        )
+    try:
+        return read_cuts(storage, recorded, secret)
+    except (NotFoundError, IntegrityError):
+        metadata = {"": recorded}
+        view, key = DecryptedView(storage, secret, lambda name: find_record(metadata, name)), plain_name(source)
+        return make_cuts(view, key, key, find_index(view, key))
 
 
 def _copy_plain(storage: Storage, source: str, target: str) -> _Made:

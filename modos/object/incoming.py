@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,15 @@ from modos.encryption.recorded import has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED, source_header
 from modos.errors import InvalidInputError, ModosError, listing
-from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, parts_name, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, cuts_name, index_names, is_encrypted, parts_name, plain_name
 from modos.formats.crypt4gh import is_crypt4gh, part_size
 from modos.object import encrypted_index, part_lists, transfer
 from modos.object.changes import Add, Update
+from modos.object.cut_lists import Readers, can_be_cut, make_cuts, read_servers, stage_cuts
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.hashing import ThreadedHash
+from modos.storage.local import LocalStorage
 from modos.storage.part_digests import DigestList, PartHasher
 from modos.storage.write_log import WriteLog
 
@@ -119,13 +121,19 @@ class NewEncryptedFile:
     key: str
     indexes: transfer.IndexPlan
     change: Update
-    recipients: tuple[PublicKey, ...]
+    readers: Readers
     replaces: bool = True
     checksum: bool = True  # whether the BLAKE2b-512 of the plain file is computed
 
     def keys(self) -> list[str]:
         """List the keys of the file, its indexes and its list of digests."""
-        return [self.key, *(key for _, key in self.indexes), parts_name(self.key)]
+        cuts = [cuts_name(self.key)] if self.readers.servers else []
+        return [self.key, *(key for _, key in self.indexes), parts_name(self.key), *cuts]
+
+    @property
+    def recipients(self) -> tuple[PublicKey, ...]:
+        """Recipients of the new file."""
+        return self.readers.recipients
 
     def folders(self) -> list[str]:
         """List the folders of arrays: none."""
@@ -146,12 +154,27 @@ class NewEncryptedFile:
             part_lists.stage_list(log, self.key, data.segments, replaced)
             old_index = transfer.index_of(storage, replaced) if index else None
             of_indexes = [self._encrypt(log, path, index_key, old_index or replaced, progress) for path, index_key in index]
-        return data.describe() | {
-            "plain_checksum": blake2b.hexdigest() if blake2b else None,
-            "header_digests": [one.header for one in (data, *of_indexes)],
-            "index_digests": [one.segments.root for one in of_indexes] or None,
-            "recipients": [str(recipient) for recipient in self.recipients],
-        }
+            of_cuts = self._stage_cuts(log, index, replaced)
+        return (
+            data.describe()
+            | of_cuts
+            | {
+                "plain_checksum": blake2b.hexdigest() if blake2b else None,
+                "header_digests": [one.header for one in (data, *of_indexes)],
+                "index_digests": [one.segments.root for one in of_indexes] or None,
+                "recipients": [str(recipient) for recipient in self.recipients],
+            }
+        )
+
+    def _stage_cuts(self, log: WriteLog, indexes: Sequence[tuple[Path, str]], replaced: str) -> dict[str, Any]:
+        """Encrypt what servers find regions of the new file by, where some did in the file before."""
+        if not self.readers.servers:
+            return {}
+        content = None
+        if indexes and can_be_cut(self.key):
+            real = self.source.resolve()
+            content = make_cuts(LocalStorage(real.parent), real.name, plain_name(self.key), indexes[0][0].read_bytes())
+        return stage_cuts(log, self.key, content, self.readers, like=replaced)
 
     def _encrypt(
         self, log: WriteLog, source: Path, key: str, replaced: str, progress: Progress | None, blake2b: ThreadedHash | None = None
@@ -251,7 +274,8 @@ def plan_encrypted(source: Path, key: str, change: Update, *, checksum: bool = T
         The recipients of the file that it replaces are not recorded.
     """
     indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in transfer.plan_indexes(source, plain_name(key))]
-    return NewEncryptedFile(source, key, indexes, change, read_recipients(change.element_id, change.base), checksum=checksum)
+    readers = Readers(read_recipients(change.element_id, change.base), read_servers(change.base))
+    return NewEncryptedFile(source, key, indexes, change, readers, checksum=checksum)
 
 
 def read_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:

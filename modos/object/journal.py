@@ -32,6 +32,7 @@ from modos.errors import (
 )
 from modos.formats import (
     ZARR,
+    cuts_name,
     index_names,
     is_encrypted,
     is_tree_path,
@@ -358,7 +359,11 @@ def own_files(attributes: Mapping[str, Any]) -> set[str]:
     path = attributes["data_path"]
     if is_tree_path(path):
         return set(names_beside_tree(attributes))
-    return {path, *index_names(path)}.union([parts_name(path)] if has_list(attributes) else ())
+    beside = [
+        *([parts_name(path)] if has_list(attributes) else ()),
+        *([cuts_name(path)] if is_encrypted(path) and attributes.get("cuts_checksum") else ()),
+    ]
+    return {path, *index_names(path), *beside}
 
 
 def has_list(attributes: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, Inva
 from modos.formats import (
     ENCRYPTED_SUFFIX,
     FileFormat,
+    cuts_name,
     format_of,
     index_names,
     is_encrypted,
@@ -142,4 +143,5 @@ def find_pairs_to_move(storage: Storage, base: Mapping[str, Any], target: str) -
     if len(pairs) == 1 and is_encrypted(path):
         pairs += find_pairs(storage, plain_name(path), plain_name(target))[1:]
     is_listed = has_list(base) and storage.exists(parts_name(path))
-    return pairs + (((parts_name(path), parts_name(target)),) if is_listed else ())
+    pairs += ((parts_name(path), parts_name(target)),) if is_listed else ()
+    return pairs + (((cuts_name(path), cuts_name(target)),) if base.get("cuts_checksum") else ())

@@ -122,6 +122,8 @@ class Recipients:
         Fingerprint of the recorded sender; None where none is recorded.
     writers
         Fingerprints of the writers of the packets that the key opens.
+    servers
+        Fingerprints of the recorded servers that find regions in it, and open no data.
     """
 
     element_id: str
@@ -133,6 +135,7 @@ class Recipients:
     missing: int = 0
     sender: str | None = None
     writers: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
 
 
 def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[Recipients]:
@@ -155,6 +158,7 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
                 packets.missing,
                 None if sender is None else _fingerprint(sender),
                 tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer)),
+                tuple(_fingerprint(key) for key in attributes.get("index_recipients") or ()),
             )
         )
     return found

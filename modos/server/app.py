@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.codes.term_index import Index
+from modos.encryption.keys import SecretKey
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.object.document import ROOT_KEY
@@ -26,6 +27,8 @@ from modos.server.auth import Access, Authentication, Pages
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.parameters import check_parameters
+from modos.server.rewrapping import KeyService
+from modos.server.sealed_tickets import SealedTickets
 from modos.storage import Storage
 
 INNER = ("/metrics", "/authorize")  # for peers, which a gateway does not pass on
@@ -45,6 +48,8 @@ def create_app(
     references: ReferenceStore | None = None,
     index: Index | None = None,
     fuzon_url: str | None = None,
+    index_key: SecretKey | None = None,
+    rewrap: KeyService | None = None,
 ) -> FastAPI:
     """Create the server over a folder or an S3 prefix.
 
@@ -73,6 +78,10 @@ def create_app(
         Codes that are searched by the API of fuzon; best not mapped, since somebody may write over the file.
     fuzon_url
         The server of codes that clients are told; this one's where it is None.
+    index_key
+        Opens what regions of encrypted files are found by, where it is encrypted for it, and no file.
+    rewrap
+        The service that encrypts headers of files for readers who are no recipients.
     """
     storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
@@ -101,7 +110,7 @@ def create_app(
     )
     app.include_router(listing.create_router(catalog, access, s3))
     app.include_router(finding.create_router(catalog, access))
-    app.include_router(htsget.create_router(catalog, access, public_url))
+    app.include_router(htsget.create_router(catalog, access, public_url, SealedTickets(catalog, index_key, rewrap)))
     app.include_router(partial.create_router(catalog, access))
     app.include_router(slices.create_router(catalog, access))
     app.include_router(files.create_router(catalog, access))

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 
 from modos import __version__
 from modos.catalog.catalog import Catalog
-from modos.errors import ConflictError
+from modos.errors import ConflictError, NotFoundError
 from modos.formats import BGZF_EOF, STORED_KEY_HEADER, RecordKind, streamable_format
-from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
+from modos.genomics.htsget.protocol import MEDIA_TYPE, PUBLIC_KEY_HEADER, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment
 from modos.genomics.planning import Planner
@@ -21,7 +21,8 @@ from modos.server import partial, slices
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.comparable import ComparableRanges
-from modos.server.finding_files import PREFERENCE, check_format
+from modos.server.finding_files import PREFERENCE, check_format, find_file
+from modos.server.sealed_tickets import SealedTickets, parse_reader
 from modos.storage import ByteRange
 
 EXPIRES = 3600  # seconds that a signed URL is good for
@@ -30,17 +31,17 @@ MAX_REQUEST = 4 << 20  # bytes
 INLINE = 256 << 10  # bytes of a file that come with the ticket
 
 
-def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
+def create_router(catalog: Catalog, access: Access, public_url: str | None, sealed: SealedTickets | None = None) -> APIRouter:
     """Create the endpoints over a catalogue."""
     router = APIRouter(prefix="/htsget")
-    planner = Planner(catalog.files, revalidate=True)
+    planner, sealed = Planner(catalog.files, revalidate=True), sealed or SealedTickets(catalog)
 
     made = slices.Slices(catalog, access, planner)
 
     def tickets(request: Request, file_id: str) -> _Tickets:
         slices.check_id(file_id)
         slices.admit_to_id(access, caller_of(request), file_id)
-        return _Tickets(catalog, planner, made, request, public_url)
+        return _Tickets(catalog, access, planner, made, sealed, request, public_url)
 
     for kind in PREFERENCE:
         _add_endpoints(router, kind, tickets)
@@ -91,16 +92,29 @@ def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> 
 class _Tickets:
     """Makes tickets that the client of a request can use."""
 
-    def __init__(self, catalog: Catalog, planner: Planner, made: slices.Slices, request: Request, public_url: str | None):
+    def __init__(
+        self,
+        catalog: Catalog,
+        access: Access,
+        planner: Planner,
+        made: slices.Slices,
+        sealed: SealedTickets,
+        request: Request,
+        public_url: str | None,
+    ):
         self._catalog = catalog
         self._planner = planner
         self._made = made
-        self._request = request
         self._base_url = public_url or str(request.base_url).rstrip("/")
         self._authorization = request.headers.get("Authorization")
+        self._sealed = sealed
+        self._access = access
+        self._request = request
 
     def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Make the ticket: one stream, with every record once and in the file's order."""
+        if query.encryption_scheme and (ticket := self._make_sealed(kind, file_id, query)):
+            return ticket
         planned = self._made.plan(self._request, kind, file_id, query, query.regions or None)
         if planned.is_bounded or (query.regions and slices.wants_exact(self._request.headers, self._request.query_params)):
             return self._make_exact(kind, file_id, query, planned)
@@ -120,6 +134,18 @@ class _Tickets:
         headers = self._credentials | ({STORED_KEY_HEADER: "1"} if STORED_KEY_HEADER in self._request.headers else {})
         url = slices.address(self._base_url, kind, file_id, query, None if planned.is_whole else planned.regions)
         return Ticket(format_name, (Block(url, headers, HEADER_CLASS if query.header_only else None),), planned.allowed)
+
+    def _make_sealed(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
+        """Make the ticket of an encrypted file, for who may read all of it; None if there is none of the id."""
+        try:
+            key = find_file(
+                self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in self._request.headers, encrypted=True
+            )
+        except NotFoundError:
+            return None
+        self._access.check(caller_of(self._request), "read", key)
+        reader = parse_reader(self._request.headers.get(PUBLIC_KEY_HEADER))
+        return self._sealed.make_ticket(key, query, reader, self._authorization, self._address)
 
     def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
         """Yield blocks of the segments, adjacent inline ones united."""

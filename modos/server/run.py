@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from modos.codes.term_index import Index
+from modos.encryption.keys import SecretKey, load_secret_key, read_passphrase
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.genomics.region import Region, Regions
 from modos.reference.store import ReferenceStore
@@ -25,6 +26,7 @@ from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.metrics import set_up_logging
 from modos.server.panels import FindGenes, no_genes
+from modos.server.rewrapping import KeyService
 from modos.server.rules import is_public
 from modos.storage import Storage, open_storage
 from modos.storage.given import refuse_pipe
@@ -102,6 +104,11 @@ class Settings:
         An index of codes that are searched.
     fuzon_url
         Another server of codes, as clients reach it.
+    index_key, passphrase_file
+        Files of the secret key that regions of encrypted files are found with, and of its passphrase, where it has one
+        that `C4GH_PASSPHRASE` does not tell.
+    rewrap
+        URL of a key service.
     """
 
     place: str
@@ -116,6 +123,9 @@ class Settings:
     references: str | None = None
     codes: str | None = None
     fuzon_url: str | None = None
+    index_key: str | None = None
+    passphrase_file: str | None = None
+    rewrap: str | None = None
 
     def app(self) -> FastAPI:
         """Create the application; fail now if the place, or a file with rules, is not good."""
@@ -150,7 +160,14 @@ class Settings:
             public_url=public_url,
             htsget_url=htsget_url,
             fuzon_url=fuzon_url,
+            index_key=load_served_key(self.index_key, self.passphrase_file) if self.index_key else None,
+            rewrap=KeyService(self.rewrap) if self.rewrap else None,
         )
+
+
+def load_served_key(path: str, passphrase_file: str | None) -> SecretKey:
+    """Load the secret key of a server, which asks nobody for a passphrase."""
+    return load_secret_key(path, (lambda: read_passphrase(passphrase_file)) if passphrase_file else None)
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:
@@ -162,7 +179,8 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
     from uvicorn import Config, Server
     from uvicorn.supervisors import Multiprocess
 
-    for file in (settings.token_file, settings.access_file) if workers > 1 else ():
+    read_by_each = settings.token_file, settings.access_file, settings.index_key, settings.passphrase_file
+    for file in read_by_each if workers > 1 else ():
         if file:
             refuse_pipe(file, "every process of the server reads it", "write it to a file first, or serve with --workers 1")
     app = settings.app()
@@ -177,6 +195,16 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
         os.environ |= {"PROMETHEUS_MULTIPROC_DIR": folder, _SETTINGS: json.dumps(vars(settings))}
         config: Config = _config("modos.server.run:app_of_worker", factory=True, workers=workers)
         Multiprocess(config, sockets=[listening]).run()
+
+
+def run_app(app: FastAPI, host: str, port: int, log: str, started: Callable[[str], Any]) -> None:
+    """Serve an application in this process until interrupted; `started` is told the URL."""
+    from uvicorn import Server
+
+    listening = _listen(host, port)
+    started(_url(listening))
+    set_up_logging(log)
+    Server(_config(app)).run(sockets=[listening])
 
 
 def app_of_worker() -> FastAPI:

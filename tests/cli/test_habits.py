@@ -68,6 +68,7 @@ WRITING = {
     "pack",
     "upgrade",
     "serve",
+    "keyserver",
     "demo",
     "login",
     "logout",

@@ -157,6 +157,7 @@ COMMANDS = {
         [".", "--log", NAME],
         [".", "--references", f"no{NAME}", "--token-file", f"{FILE}.none"],
     ],
+    "keyserver": [[f"no{NAME}", "--secret-key", "me.sec", "--access", "rules.toml", "--keys", f"no{NAME}"]],
     "demo": [["--write", "ex"], ["--write", f"{FILE}.txt"]],
     "doctor": [["--endpoint", HERE], [*S3, "s3://bucket/ex"], ["--endpoint", HERE, "--json"], ["--endpoint", NAME]],
     "login": [["--endpoint", HERE], ["--endpoint", HERE, "--token-stdin"]],

@@ -49,7 +49,8 @@ def variables(text: str) -> dict[str, str]:
 
 
 def test_compose_takes_the_file(compose):
-    assert set(compose["services"]) == {"secrets", "s3", "init", "modos", "gateway", "htsget"}
+    assert set(compose["services"]) == {"secrets", "s3", "init", "modos", "gateway", "htsget", "keyserver"}
+    assert [name for name, service in compose["services"].items() if service.get("profiles")] == ["keyserver"]
     for name, service in compose["services"].items():
         if name in ("secrets", "init"):
             assert service["restart"] == "no"
@@ -57,8 +58,10 @@ def test_compose_takes_the_file(compose):
         assert service["restart"] == "unless-stopped" and service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), "an image without a version"
-    for name in ("s3", "modos", "gateway"):
+    for name in ("s3", "modos", "gateway", "keyserver"):
         assert compose["services"][name]["healthcheck"]["test"]
+    volumes = {name: json.dumps(service.get("volumes")) for name, service in compose["services"].items()}
+    assert [name for name, of in volumes.items() if "deploy/keys" in of] == ["keyserver"], "no other has a key to the files"
     assert {port["host_ip"] for port in compose["services"]["gateway"]["ports"]} == {"127.0.0.1"}
     assert all("ports" not in service for name, service in compose["services"].items() if name != "gateway")
 
@@ -78,7 +81,8 @@ def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tm
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
     services = json.loads(found.stdout)["services"]
-    assert set(services) == {"modos", "gateway", "htsget"} and not services["modos"].get("depends_on")
+    assert set(services) == {"modos", "gateway", "htsget", "keyserver"} and not services["keyserver"].get("depends_on")
+    assert not services["modos"].get("depends_on")
     shown = json.dumps(services["modos"]["environment"]), json.dumps(services["htsget"]["environment"])
     assert "https://s3.example.org" in shown[0] and "s3:9000" not in shown[0]
     assert "https://s3.example.org" in shown[1] and "http://localhost" not in shown[1]
@@ -100,6 +104,9 @@ def test_the_example_has_every_setting_with_its_default():
         "MODOS_REFERENCES": "s3://modos-demo/refs",
         "MODOS_CODES_INDEX": "/etc/modos/codes.index",
         "MODOS_FUZON_URL": "https://fuzon.example.org",
+        "MODOS_INDEX_KEY": "/etc/modos/server.sec",
+        "MODOS_REWRAP": "http://keyserver:8090",
+        "COMPOSE_PROFILES": "keys",
     }
 
 

@@ -133,6 +133,7 @@ class Ticket:
     format: str
     blocks: tuple[Block, ...]
     allowed: Regions | None = None
+    encryption_scheme: str | None = None
 
     @classmethod
     def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
@@ -188,11 +189,12 @@ class Ticket:
 
     def to_bytes(self) -> bytes:
         """Serialise the ticket in the protocol's JSON."""
-        urls, name = b",".join(map(_to_json, self.blocks)), json.dumps(self.format).encode()
-        allowed = b""
+        named = {b"format": self.format, b"encryptionScheme": self.encryption_scheme}
+        facts = b"".join(b'"%s":%s,' % (key, json.dumps(value).encode()) for key, value in named.items() if value)
+        urls, allowed = b",".join(map(_to_json, self.blocks)), b""
         if self.allowed is not None:
             allowed = b',"allowed":%s' % json.dumps([_allowed_to_json(region, self.format) for region in self.allowed]).encode()
-        return b'{"htsget":{"format":%s,"urls":[%s]%s}}' % (name, urls, allowed)
+        return b'{"htsget":{%s"urls":[%s]%s}}' % (facts, urls, allowed)
 
 
 def _allowed_to_json(region: Region, format_name: str) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modos.errors import RegionError, did_you_mean
 from modos.formats import FORMATS, RecordKind
-from modos.genomics.htsget.protocol import HtsgetError
+from modos.genomics.htsget.protocol import SCHEMES, HtsgetError
 from modos.genomics.region import UNMAPPED, Region, Regions
 
 HEADER_CLASS = "header"
@@ -86,9 +86,10 @@ class Query:
             raise HtsgetError("InvalidInput", "start and end need a referenceName")
         regions = () if contig is None else (_region(contig, start, end),)
         lists = {name: tuple(item for item in params[name].split(",") if item) for name in _LISTS if name in params}
-        return cls._from_checked(
+        query = cls._from_checked(
             kind, params.get("format"), params.get("class"), regions, lists, narrows=contig is not None or bool(lists)
         )
+        return replace(query, encryption_scheme=_scheme(params.get("encryptionScheme")))
 
     @classmethod
     def from_body(cls, body: bytes, kind: RecordKind) -> Query:
@@ -103,7 +104,7 @@ class Query:
         regions = content.get("regions")
         if regions is not None and (not isinstance(regions, list) or not regions):
             raise HtsgetError("InvalidInput", "regions is not a list of at least one region")
-        return cls._from_checked(
+        query = cls._from_checked(
             kind,
             _text(content, "format"),
             _text(content, "class"),
@@ -111,6 +112,7 @@ class Query:
             lists,
             narrows=regions is not None or bool(lists),
         )
+        return replace(query, encryption_scheme=_scheme(_text(content, "encryptionScheme")))
 
     @classmethod
     def _from_checked(
@@ -205,6 +207,13 @@ def _strings(value: Any, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise HtsgetError("InvalidInput", f"{name} is not a list of names")
     return tuple(value)
+
+
+def _scheme(text: str | None) -> str | None:
+    """Check the name of a way to encrypt."""
+    if text is not None and text.lower() not in SCHEMES:
+        raise HtsgetError("UnsupportedFormat", f"there is no encryptionScheme {text[:50]}", f"it is {' or '.join(SCHEMES)}")
+    return text
 
 
 def _text(content: Mapping[str, Any], name: str) -> str | None:

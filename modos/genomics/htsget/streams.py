@@ -144,7 +144,8 @@ class HtsgetSource:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
         if not ticket.is_comparable:
             logger.info("%s: the htsget server gives no digests, and what it sends is not compared with any", self.name)
-        return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
+        pieces, is_part = self._client.iter_bytes(ticket, lambda: self._ask(query)), bool(query.regions or query.header_only)
+        return plain_pieces(pieces, self._secret, self.name, self._senders, is_part=is_part)
 
     def contigs(self) -> tuple[str, ...]:
         """List the contigs of the header; none if there is no such file."""

@@ -95,7 +95,7 @@ def find_chunks(
 ) -> list[Chunk]:
     """Find where in a BGZF file the records of some regions, or all, are: virtual offsets between records, in order and apart."""
     if regions is None:
-        chunks = [(header.end, _check_end(read, size, header.eof) << 16)]
+        chunks = [(header.end, check_end(read, size, header.eof) << 16)]
     else:
         assert index is not None
         chunks = [chunk for region in _join_regions(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
@@ -137,7 +137,7 @@ def _find_chunks(
     if region.contig == UNMAPPED:
         if format.kind != "reads":
             raise InvalidInputError("variants have no region `*`: it stands for reads without a position")
-        start, end = index.end_of_placed(), _check_end(read, size, header.eof) << 16
+        start, end = index.end_of_placed(), check_end(read, size, header.eof) << 16
         if start > size << 16:
             raise beyond_end_error(size)
         return [(start, end)] if start < end else []
@@ -158,7 +158,7 @@ def _target_id(format: FileFormat, header: Header, index: BinningIndex, contig: 
     return None
 
 
-def _check_end(read: Read, size: int, eof: bytes) -> int:
+def check_end(read: Read, size: int, eof: bytes) -> int:
     """Return the file offset of the end marker, which must be there."""
     start = size - len(eof)
     if start < 0 or not _is_end_marker(read_exactly(read, start, size), eof):
@@ -181,7 +181,7 @@ def _plan_containers(
     starts = sorted(find_containers(header, index, regions))
     ranges: list[ByteRange] = []
     for start in starts:
-        end = index.end_of(start) or _check_end(read, size, header.eof)
+        end = index.end_of(start) or check_end(read, size, header.eof)
         if end > size:
             raise beyond_end_error(size)
         if start < header.end or start >= end:

@@ -22,6 +22,8 @@ COMPUTED = (
     "seal_digest",
     "header_digests",
     "recipients",
+    "index_recipients",
+    "cuts_checksum",
     "sender",
     "derived_from",
     "zarr_kind",

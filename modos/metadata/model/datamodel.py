@@ -321,6 +321,8 @@ class DataEntity(NamedThing):
     seal_digest: Optional[str] = None
     header_digests: Optional[Union[str, list[str]]] = empty_list()
     recipients: Optional[Union[str, list[str]]] = empty_list()
+    index_recipients: Optional[Union[str, list[str]]] = empty_list()
+    cuts_checksum: Optional[str] = None
     sender: Optional[str] = None
 
     def __post_init__(self, *_: str, **kwargs: Any):
@@ -398,6 +400,13 @@ class DataEntity(NamedThing):
         if not isinstance(self.recipients, list):
             self.recipients = [self.recipients] if self.recipients is not None else []
         self.recipients = [v if isinstance(v, str) else str(v) for v in self.recipients]
+
+        if not isinstance(self.index_recipients, list):
+            self.index_recipients = [self.index_recipients] if self.index_recipients is not None else []
+        self.index_recipients = [v if isinstance(v, str) else str(v) for v in self.index_recipients]
+
+        if self.cuts_checksum is not None and not isinstance(self.cuts_checksum, str):
+            self.cuts_checksum = str(self.cuts_checksum)
 
         if self.sender is not None and not isinstance(self.sender, str):
             self.sender = str(self.sender)
@@ -536,6 +545,8 @@ class ReferenceGenome(NamedThing):
     seal_digest: Optional[str] = None
     header_digests: Optional[Union[str, list[str]]] = empty_list()
     recipients: Optional[Union[str, list[str]]] = empty_list()
+    index_recipients: Optional[Union[str, list[str]]] = empty_list()
+    cuts_checksum: Optional[str] = None
     sender: Optional[str] = None
 
     def __post_init__(self, *_: str, **kwargs: Any):
@@ -602,6 +613,13 @@ class ReferenceGenome(NamedThing):
         if not isinstance(self.recipients, list):
             self.recipients = [self.recipients] if self.recipients is not None else []
         self.recipients = [v if isinstance(v, str) else str(v) for v in self.recipients]
+
+        if not isinstance(self.index_recipients, list):
+            self.index_recipients = [self.index_recipients] if self.index_recipients is not None else []
+        self.index_recipients = [v if isinstance(v, str) else str(v) for v in self.index_recipients]
+
+        if self.cuts_checksum is not None and not isinstance(self.cuts_checksum, str):
+            self.cuts_checksum = str(self.cuts_checksum)
 
         if self.sender is not None and not isinstance(self.sender, str):
             self.sender = str(self.sender)
@@ -905,6 +923,14 @@ slots.sender = Slot(uri=MODOS.sender, name="sender", curie=MODOS.curie('sender')
 slots.recipients = Slot(uri=MODOS.recipients, name="recipients", curie=MODOS.curie('recipients'),
                    model_uri=MODOS.recipients, domain=None, range=Optional[Union[str, list[str]]],
                    pattern=re.compile(r'^[A-Za-z0-9+/]{43}=$'))
+
+slots.index_recipients = Slot(uri=MODOS.index_recipients, name="index_recipients", curie=MODOS.curie('index_recipients'),
+                   model_uri=MODOS.index_recipients, domain=None, range=Optional[Union[str, list[str]]],
+                   pattern=re.compile(r'^[A-Za-z0-9+/]{43}=$'))
+
+slots.cuts_checksum = Slot(uri=MODOS.cuts_checksum, name="cuts_checksum", curie=MODOS.curie('cuts_checksum'),
+                   model_uri=MODOS.cuts_checksum, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[a-f0-9]{128}$'))
 
 slots.sequence_md5 = Slot(uri=MODOS.sequence_md5, name="sequence_md5", curie=MODOS.curie('sequence_md5'),
                    model_uri=MODOS.sequence_md5, domain=None, range=Optional[str],

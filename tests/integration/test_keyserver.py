@@ -1,0 +1,253 @@
+"""A key service makes headers for readers who are allowed and no recipients, and for nobody else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import requests
+
+from modos.api import MODO
+from modos.encryption.header import encrypt_header, read_header
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.errors import AccessError, InvalidInputError, RemoteError
+from modos.genomics.htsget.protocol import PUBLIC_KEY_HEADER
+from modos.object.finding import open_served_file
+from modos.server.app import create_app
+from modos.server.auth import Access
+from modos.server.keyserver import create_keyserver, open_registered
+from modos.server.rewrapping import KeyService
+from modos.server.rules import Rule, Rules
+from modos.server.run import BackgroundServer
+from modos.storage import open_storage
+
+ALICE, BOB, EVE, SERVER, KEYS = (SecretKey.random() for _ in range(5))
+TOKENS = {f"the-token-of-{name}-0123456789": name for name in ("alice", "bob", "eve", "mallory")}
+TOKEN = {name: token for token, name in TOKENS.items()}
+REGION = {"referenceName": "chr1", "start": "20000", "end": "25000", "encryptionScheme": "c4gh"}
+
+
+@pytest.fixture
+def served(example, tmp_path) -> Path:
+    """A folder with an object that is encrypted for Alice and the key service, and one of Mallory, who may write there."""
+    folder = tmp_path / "served"
+    shutil.copytree(example / "ex", folder / "ex")
+    modo = MODO.open(folder / "ex")
+    modo.encrypt([ALICE.public, KEYS.public], index_for=SERVER.public)
+    shutil.copytree(example / "ex", folder / "mallory")
+    return folder
+
+
+@pytest.fixture
+def people(tmp_path) -> Path:
+    folder = tmp_path / "people"
+    folder.mkdir()
+    for name, secret in (("alice", ALICE), ("bob", BOB), ("mallory", EVE)):
+        (folder / f"{name}.pub").write_bytes(secret.public.to_pem())
+    return folder
+
+
+def access() -> Access:
+    rules = Rules(
+        (
+            Rule(frozenset({"user:alice", "user:bob"}), read=("ex",)),
+            Rule(frozenset({"user:mallory"}), write=("mallory",)),
+            Rule(frozenset({"user:eve"}), read=("elsewhere",)),
+        )
+    )
+    return Access(dict(TOKENS), rules)
+
+
+@pytest.fixture
+def keyserver(served, people):
+    app = create_keyserver(open_storage(str(served)), KEYS, access(), open_registered(people))
+    with BackgroundServer(app) as server:
+        yield server
+
+
+@pytest.fixture
+def server(served, keyserver):
+    """A storage server, without keys to the files, that asks the key service."""
+    with BackgroundServer(
+        create_app(open_storage(str(served)), access=access(), index_key=SERVER, rewrap=KeyService(keyserver.url))
+    ) as server:
+        yield server
+
+
+def head_of(path: Path) -> bytes:
+    data = path.read_bytes()
+    return data[: read_header(lambda start, end: data[start:end]).size]
+
+
+def ask(keyserver, key: str, head: bytes, reader: PublicKey | None, name: str | None = "bob") -> requests.Response:
+    headers = {PUBLIC_KEY_HEADER: str(reader)} if reader else {}
+    headers |= {"Authorization": f"Bearer {TOKEN[name]}"} if name else {}
+    return requests.post(f"{keyserver.url}/rewrap/{key}", data=head, headers=headers, timeout=20)
+
+
+BAM = "ex/demo2.bam.c4gh"
+
+
+def test_who_is_allowed_and_no_recipient_reads_a_region_and_the_whole_file(server, example, monkeypatch):
+    monkeypatch.setenv("MODOS_TOKEN", TOKEN["bob"])
+    plain = MODO.open(example / "ex")
+    file = open_served_file(f"{server.url}/htsget/reads/ex/demo2", server.url, secret=BOB)
+    assert file.count("chr1:20,001-25,000") == plain.count("demo2.bam", "chr1:20,001-25,000") == 969
+    assert b"".join(file.iter_bytes()) == (example / "ex/demo2.bam").read_bytes()
+
+
+def test_the_header_is_for_the_reader_alone(keyserver, served):
+    answer = ask(keyserver, BAM, head_of(served / BAM), BOB.public)
+    assert answer.status_code == 200
+    header = read_header(lambda start, end: answer.content[start:end])
+    assert len(header.packets) == 1
+    original = head_of(served / BAM)
+    assert header.decrypt(BOB).keys == read_header(lambda start, end: original[start:end]).decrypt(ALICE).keys
+    assert not any(header.has_packets_for(secret) for secret in (ALICE, KEYS, SERVER))
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "status", "error"),
+    [
+        (None, BOB, 401, "InvalidAuthentication"),
+        ("eve", EVE, 403, "PermissionDenied"),
+        ("mallory", EVE, 403, "PermissionDenied"),
+        ("bob", EVE, 403, "PermissionDenied"),
+        ("bob", SERVER, 403, "PermissionDenied"),
+        ("bob", None, 400, "InvalidInput"),
+    ],
+)
+def test_nobody_else_gets_one(keyserver, served, name, reader, status, error):
+    """Nor does a server that has the token of somebody who is allowed, and names a key of its own."""
+    answer = ask(keyserver, BAM, head_of(served / BAM), reader and reader.public, name)
+    assert (answer.status_code, answer.json()["htsget"]["error"]) == (status, error)
+
+
+def test_a_token_that_is_none_is_refused(keyserver, served):
+    headers = {PUBLIC_KEY_HEADER: str(BOB.public), "Authorization": "Bearer something-else-altogether"}
+    answer = requests.post(f"{keyserver.url}/rewrap/{BAM}", data=head_of(served / BAM), headers=headers, timeout=20)
+    assert answer.status_code == 401
+
+
+def test_a_header_of_another_file_is_refused(keyserver, served):
+    other = head_of(served / "ex/demo1.cram.c4gh")
+    assert ask(keyserver, BAM, other, BOB.public).status_code == 403
+    made = encrypt_header(bytes(range(32)), [KEYS.public])
+    assert ask(keyserver, BAM, made, BOB.public).status_code == 403
+    for key in (
+        "ex/nothing.bam.c4gh",
+        "ex/demo2.bam.bai.c4gh",
+        "ex/demo2.bam",
+        "ex",
+        "nowhere/a.bam.c4gh",
+        "ex/../mallory/x.c4gh",
+    ):
+        assert ask(keyserver, key, head_of(served / BAM), BOB.public).status_code in (403, 404), key
+    whole = head_of(served / BAM)
+    for broken in (b"", whole[:-1], whole + b"x", b"x" * 200, whole[:50]):
+        assert ask(keyserver, BAM, broken, BOB.public).status_code in (400, 403)
+    assert ask(keyserver, BAM, b"x" * (2 << 20), BOB.public).status_code == 413
+
+
+def test_a_header_is_not_taken_under_the_name_of_an_object_of_ones_own(keyserver, served):
+    """Mallory lays somebody's file below a place of hers, and records its header: the key service knows it for another's."""
+    own = MODO.open(served / "mallory")
+    own.remove_element("data/demo2")
+    shutil.copy(served / BAM, served / "mallory/mine.bam.c4gh")
+    own.add_element({"@type": "AlignmentSet", "id": "data/mine", "data_format": "BAM"}, source_file=served / BAM)
+    path = MODO.open(served / "mallory").metadata["data/mine"]["data_path"]
+    head = head_of(served / "mallory" / path)
+    assert head == head_of(served / BAM)
+    answer = ask(keyserver, f"mallory/{path}", head, EVE.public, "mallory")
+    assert answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
+
+
+def test_a_file_that_is_not_encrypted_for_the_service_is_refused(keyserver, served):
+    modo = MODO.open(served / "ex")
+    modo.revoke(ALICE, [KEYS.public])
+    path = modo.metadata["data/demo2"]["data_path"]
+    answer = ask(keyserver, f"ex/{path}", head_of(served / "ex" / path), BOB.public)
+    assert answer.status_code == 403 and "not encrypted for the key service" in answer.json()["htsget"]["message"]
+
+
+def test_who_is_refused_there_is_refused_here(server, monkeypatch):
+    url = f"{server.url}/htsget/reads/ex/demo2"
+    for name, reader, status in (("bob", EVE, 403), ("eve", EVE, 403), (None, BOB, 403)):
+        headers = {PUBLIC_KEY_HEADER: str(reader.public)} | ({"Authorization": f"Bearer {TOKEN[name]}"} if name else {})
+        answer = requests.get(url, params=REGION, headers=headers, timeout=20)
+        assert answer.status_code in (status, 401), answer.text
+    monkeypatch.setenv("MODOS_TOKEN", TOKEN["bob"])
+    with pytest.raises(AccessError, match="not registered for bob"):
+        open_served_file(url, server.url, secret=EVE).count("chr1:1-2")
+
+
+def test_recipients_need_no_key_service(served, monkeypatch, example):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        down = KeyService(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        app = create_app(open_storage(str(served)), access=access(), index_key=SERVER, rewrap=down)
+        with BackgroundServer(app) as server:
+            monkeypatch.setenv("MODOS_TOKEN", TOKEN["alice"])
+            url = f"{server.url}/htsget/reads/ex/demo2"
+            assert open_served_file(url, server.url, secret=ALICE).count("chr1:20,001-25,000") == 969
+            headers = {PUBLIC_KEY_HEADER: str(BOB.public), "Authorization": f"Bearer {TOKEN['bob']}"}
+            answer = requests.get(url, params=REGION, headers=headers, timeout=30)
+            assert answer.status_code == 502 and TOKEN["bob"] not in answer.text
+
+
+@pytest.mark.parametrize("answer", [b"", b"crypt4gh", b"x" * 500, "more", "other"])
+def test_what_a_service_answers_is_looked_at(served, answer):
+    """Another's header does no harm: the reader cannot open what is sealed under another key."""
+    from starlette.responses import Response
+
+    whole = head_of(served / BAM)
+    made = encrypt_header(bytes(range(32)), [BOB.public])
+    content = {"more": whole + b"x", "other": made}.get(answer, answer)
+
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await Response(content)(scope, receive, send)
+
+    with BackgroundServer(app) as service:
+        header = read_header(lambda start, end: whole[start:end])
+        if answer == "other":
+            assert KeyService(service.url).fetch_header(BAM, header, BOB.public, None).decrypt(BOB)
+            return
+        with pytest.raises(RemoteError):
+            KeyService(service.url).fetch_header(BAM, header, BOB.public, None)
+
+
+@pytest.mark.parametrize("url", ["http://keys.example.org", "http://10.1.2.3:80", "ftp://keys", "keys"])
+def test_tokens_are_not_sent_over_the_net_in_the_clear(url):
+    with pytest.raises(InvalidInputError):
+        KeyService(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", "http://keyserver:8090", "https://a.org"]
+)
+def test_near_services_and_safe_ones_are_asked(url):
+    assert KeyService(url).url == url
+
+
+def test_names_of_callers_are_no_paths(people):
+    from modos.server.rules import Caller
+
+    (people.parent / "up.pub").write_bytes(EVE.public.to_pem())
+    registered = open_registered(people)
+    assert registered.has(Caller("bob"), BOB.public) and not registered.has(Caller("bob"), EVE.public)
+    for name in ("../up", "", ".", "bob/../bob", "nobody", "\0", "x" * 5000):
+        assert not registered.has(Caller(name), EVE.public) and not registered.has(Caller(name), BOB.public)
+
+
+def test_nothing_secret_is_logged_or_answered(keyserver, served, caplog):
+    with caplog.at_level("DEBUG", logger="modos"):
+        answer = ask(keyserver, BAM, head_of(served / BAM), BOB.public)
+        ask(keyserver, BAM, head_of(served / BAM), EVE.public)
+    key = read_header(lambda start, end: answer.content[start:end]).decrypt(BOB).keys[0]
+    assert "bob: a header of ex/demo2.bam.c4gh" in caplog.text
+    for secret in (key.hex(), TOKEN["bob"], KEYS.raw.hex(), json.dumps(str(KEYS))):
+        assert secret not in caplog.text
