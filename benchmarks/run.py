@@ -16,6 +16,7 @@ import packing
 import plans
 import references
 import regions
+import slices
 import stack
 import startup
 import streaming
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "startup": startup.main,
     "streaming": streaming.main,
     "regions": regions.main,
+    "slices": slices.main,
     "encryption": encryption.main,
     "checks": checks.main,
     "verification": verification.main,
