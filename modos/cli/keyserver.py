@@ -43,8 +43,8 @@ def keyserver(
     from modos.cli.secrets import load_secret
     from modos.errors import InvalidInputError
     from modos.server.auth import Access
-    from modos.server.panels import any_place
     from modos.server.keyserver import create_keyserver, open_registered
+    from modos.server.panels import any_place
     from modos.server.run import open_served, run_app
 
     if any_key == (keys is not None):

@@ -23,12 +23,12 @@ from modos.formats import BGZF_EOF, FORMATS, FileFormat, streamable_format
 from modos.genomics.bounding import Bounds
 from modos.genomics.exact.blocks import iter_batches
 from modos.genomics.exact.decoding import decode_header, decode_reads
-from modos.genomics.exact.given import combine, is_blind
+from modos.genomics.exact.left_out import combine, is_blind
 from modos.genomics.exact.permitted import Places
 from modos.genomics.exact.raw_parts import PART, Stretch, find_stretches
 from modos.genomics.exact.read_editor import Order, ReadEditor
 from modos.genomics.exact.read_header import cut_header, find_groups
-from modos.genomics.exact.variants import has_sample, prepare_variants
+from modos.genomics.exact.variant_cut import has_sample, prepare_variants
 from modos.genomics.exact.weaving import Edit, Edited, weave
 from modos.genomics.file import FindReference
 from modos.genomics.htsget.protocol import HtsgetError

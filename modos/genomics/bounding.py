@@ -1,4 +1,4 @@
-"""What of a file somebody may have: some regions, samples, fields and tags."""
+"""Bound what of a file somebody may have, to some regions, samples, fields and tags."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ class Bounds:
     regions
         Of the records (0-based half-open); None for all, also the reads without a position.
     samples
-        Of a VCF or BCF the columns, of reads the `SM` of their read groups; None for all.
+        Of a VCF or BCF the columns, of reads the `SM` of their read groups; None for all. Where some are cut, only
+        those keys of INFO stay that are known not to be computed of genotypes, and AC and AN, which are counted anew.
     fields, tags, notags
         SAM fields that may be given, empty for all; tags that may be given, None for all; and tags that may not.
     info, formats
-        Keys of INFO and FORMAT of variants that may be given; None for all.
+        Keys of INFO and FORMAT of variants that may be given; None for all, of INFO where no sample is cut. What is
+        named in `info` is given as it is in the file, also where it tells of samples that are cut, but for AC and AN.
     is_masking
         Whether what points outside of the regions is taken away: mates, other alignments, breakends.
     """

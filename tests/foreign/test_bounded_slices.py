@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 
@@ -17,7 +18,7 @@ from tests.support.masking_oracle import lies_in, spans_of
 
 from .asking import Asked, attempt
 from .files import Foreign, find_foreign, foreign_folders, make_forms
-from .oracle import Refused, consulted
+from .oracle import Refused, consulted, lines_of
 from .regions import some_regions
 from .sampling import ALL, some_files
 

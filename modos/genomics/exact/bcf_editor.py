@@ -1,4 +1,4 @@
-"""Edit the records of a BCF: those of some regions, without what locates elsewhere, other samples, and other keys."""
+"""Edit the records of a BCF to those of some regions, without what locates elsewhere, other samples and keys."""
 
 from __future__ import annotations
 

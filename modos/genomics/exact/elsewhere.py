@@ -1,4 +1,4 @@
-"""Take from a read what locates outside of some regions: its mate and its other alignments (SAM tags specification).
+"""Take from a read what locates its mate or other alignments outside of some regions (SAM tags specification).
 
 `RNEXT`, `PNEXT` and `TLEN` are of the mate, as are MC, MQ, the bases and qualities
 in R2 and Q2, and what bowtie2, biobambam and samtools write of it (YS, mc, ms).

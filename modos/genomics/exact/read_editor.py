@@ -1,4 +1,4 @@
-"""Edit the reads of a BAM: those of some regions and read groups, without what locates elsewhere and what may not be given.
+"""Edit the reads of a BAM to those of some regions and read groups, without what locates elsewhere.
 
 The fields of all reads of a batch are looked at at once; only reads in which
 something changes are taken apart one by one.

@@ -27,7 +27,7 @@ OF_SITE = LOCATING | {key.encode() for line in _OF_SITE for key in line.split()}
 
 
 class Rules(NamedTuple):
-    """What of the variants of a file is given.
+    """Rules for what of the variants of a file is given.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Edit the lines of a VCF: those of some regions, without what locates elsewhere, other samples, and other keys."""
+"""Edit the lines of a VCF to those of some regions, without what locates elsewhere, other samples and keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make BGZF of what stays of a stream and what becomes other bytes; blocks in which nothing changes pass as they are."""
+"""Make BGZF of a stream that is edited, in which blocks where nothing changes pass as they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Part = tuple[int, int] | bytes  # of the output: bytes [start, end) of the batch
 
 
 class Edited(NamedTuple):
-    """What becomes of a batch: its parts in order, the number of records, and the place of its records for `Order`."""
+    """Parts that a batch becomes: the parts in order, the number of records, and the place of its records for `Order`."""
 
     parts: list[Part]
     records: int
