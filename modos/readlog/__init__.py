@@ -1,4 +1,4 @@
-"""The log of who read what: sealed for a data protection officer, and chained so that changes show.
+"""Log who read what, sealed for a data protection officer, and chained so that changes show.
 
 In: entries (`read_entries`), a folder or an S3 prefix, the officer's public key. Out: segments of frames
 (`sealed_frames`), each sealed under a key that is forgotten once it was used (`ratchet`), and heads that say how far a

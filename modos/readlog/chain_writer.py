@@ -164,8 +164,9 @@ class ChainWriter:
         try:
             tail.begin(self._number, data, Head.sign(self.chain, self._number + 1, digest, ratchet))
         except BaseException:
-            if before is None:
+            if before is None:  # nothing relies on this chain
                 tail.close()
+                self._forget()
             raise
         self._segment = segment = _Segment(tail, time.monotonic(), len(data))
         self._number, self._before, self._ratchet, self._next = self._number + 1, digest, ratchet, None

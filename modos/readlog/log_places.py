@@ -1,4 +1,4 @@
-"""Where segments are written: files of a folder, which grow, or objects of a bucket, which are replaced by longer ones."""
+"""Write segments to files of a folder, which grow, or to objects of a bucket, which are replaced by longer ones."""
 
 from __future__ import annotations
 
@@ -112,81 +112,6 @@ class FolderTail:
             os.ftruncate(self._file, self._end)
         except OSError as error:
             raise ConflictError(f"a frame of {self._chain} is there in part: {error.strerror}") from error
-
-    def close(self) -> None:
-        """Let go of files."""
-
-
-def segment_key(chain: str, number: int) -> str:
-    """Return the key of the segment whose first frame has a number."""
-    return f"{chain}/{number:012}{ENDING}"
-
-
-def open_log_place(place: str, s3_kwargs: dict[str, Any] | None = None) -> Storage:
-    """Open the folder or S3 prefix of a log; what is wrong with its name is told here, and nothing is read."""
-    if place.startswith("s3://"):
-        return open_storage(place, s3_kwargs=s3_kwargs)
-    if os.path.lexists(place) and not os.path.isdir(place):
-        raise InvalidInputError(f"{place} is not a folder", "keep the log in a folder of its own, or at s3://BUCKET/PREFIX")
-    return open_storage(place)
-
-
-def open_tail(storage: Storage, chain: str) -> Tail:
-    """Return the end of a new chain in a place."""
-    return BucketTail(storage, chain) if storage.is_remote else FolderTail(Path(storage.url), chain)
-
-
-class FolderTail:
-    """Files of a folder: a frame is appended and flushed, then the head beside it is replaced in one small write."""
-
-    def __init__(self, root: Path, chain: str):
-        self._root, self._chain = root, chain
-        self._file = self._head = -1
-        self._end = 0
-
-    def begin(self, number: int, data: bytes, head: Head) -> None:
-        """Make a segment; see `Tail`."""
-        path = self._root / segment_key(self._chain, number)
-        with translate_errors(path):
-            os.makedirs(self._root, mode=0o700, exist_ok=True)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            if self._file >= 0:
-                os.close(self._file)
-            self._file, self._end = made, 0
-            if self._head < 0:
-                self._head = os.open(path.parent / HEAD, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self.append(data, head)
-        with translate_errors(path):
-            for folder in (path.parent, self._root, self._root.parent):
-                _sync(folder)
-
-    def append(self, data: bytes, head: Head) -> None:
-        """Add a frame; see `Tail`."""
-        with translate_errors(self._root / self._chain):
-            if os.fstat(self._file).st_nlink == 0:
-                raise ConflictError(f"the segment of {self._chain} was removed while it was written")
-            try:
-                _write(self._file, data, self._end)
-                os.fdatasync(self._file)
-                _write(self._head, head.to_bytes(), 0)
-            except BaseException:
-                self._undo()
-                raise
-            self._end += len(data)
-
-    def _undo(self) -> None:
-        """Take back what was written of a frame; ConflictError where that cannot be, so that this chain is not gone on with."""
-        try:
-            os.ftruncate(self._file, self._end)
-        except OSError as error:
-            raise ConflictError(f"a frame of {self._chain} is there in part: {error.strerror}") from error
-
-    def _write(self, file: int, data: bytes, at: int) -> None:
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(file, view, at)
-            view, at = view[done:], at + done
 
     def close(self) -> None:
         """Let go of files; see `Tail`."""

@@ -1,4 +1,4 @@
-"""Verify a log: that nothing of it was changed, swapped, cut off or taken away, as far as what is left can tell."""
+"""Verify that nothing of a log was changed, swapped, cut off or taken away, as far as what is left can tell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AGAIN = 3  # times that a log is read where segments are deleted meanwhile
 
 @dataclass
 class Chain:
-    """What is found of a chain.
+    """Findings on one chain.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Chain:
 
 @dataclass
 class Verification:
-    """What is found of a log.
+    """Findings on a log.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Verification:
 
 @dataclass
 class _Told:
-    """What chains tell of others: their heads, and what was deleted."""
+    """Heads of other chains that chains tell of, and deletions."""
 
     heads: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)  # count, digest, and who says so
     deleted: dict[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
@@ -230,9 +230,8 @@ class _ChainCheck:
         found.state = "closed" if is_last and reader.last_kind == Kind.CLOSED else "open"
         if reader.left or reader.stopped is not None:
             found.torn = reader.left
-            if not is_last or reader.last_kind > Kind.ENTRIES:
-                self._report(reader.reason)
-            elif reader.stopped is not None and reader.stopped < max((head.count for head in self._heads), default=0):
+            acknowledged = max((head.count for head in self._heads), default=0)
+            if not is_last or reader.last_kind > Kind.ENTRIES or (reader.stopped or acknowledged) < acknowledged:
                 self._report(reader.reason)
         if reader.head and reader.head.chain == self._chain.name:
             self._heads.append(reader.head)

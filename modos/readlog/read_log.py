@@ -1,4 +1,4 @@
-"""Write the read log for many threads at once: what comes while one of them writes is written together afterwards."""
+"""Write the read log for many threads at once, together what comes while one of them writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the segments of a log; what is wrong with them is found, and hides nothing else."""
+"""Read the segments of a log, and find all that is wrong with them."""
 
 from __future__ import annotations
 
