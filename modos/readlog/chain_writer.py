@@ -1,4 +1,4 @@
-"""Write one chain of frames: segments of some size and age, each begun with a key that the officer alone can open."""
+"""Write one chain of frames in segments, each begun with a key that the officer alone can open."""
 
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ def now_in_text() -> str:
 
 def concerns_sample(entry: Mapping[str, Any], sample: str) -> bool:
     """Return whether an entry is about a sample: its samples name it, or it may be about any below a place."""
-    return sample in _texts(entry.get("samples")) or (
-        entry.get("samples") is None and "samples" in _texts(entry.get("unknown")) and entry.get("event") != ENDED
-    )
+    samples = _texts(entry.get("samples"))
+    named = sample in (*samples, *_texts(entry.get("names"))) or any(one.endswith(f"/{sample}") for one in samples)
+    return named or (entry.get("samples") is None and "samples" in _texts(entry.get("unknown")) and entry.get("event") != ENDED)
 
 
 def concerns_object(entry: Mapping[str, Any], key: str) -> bool:

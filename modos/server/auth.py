@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.errors import AccessError, InvalidInputError
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
+from modos.readlog.log_settings import LogSettings
 from modos.server.provider import Provider
 from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
 from modos.storage.given import is_pipe, read_given
@@ -83,12 +84,15 @@ class Access:
         self.oidc = oidc
         self._rules = rules
         self._is_closed = bool(self._names or oidc)
+        self.log: LogSettings | None = None
 
     @classmethod
     def from_file(cls, path: str | Path) -> Access:
         """Read an access file; its errors are those of `read_access` and `read_tokens`."""
         found = read_access(path)
-        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
+        access = cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
+        access.log = found.log
+        return access
 
     async def prepare(self, authorization: str) -> None:
         """Fetch the keys of the provider, where a header `Authorization` needs them."""
@@ -107,7 +111,7 @@ class Access:
         token = _bearer(authorization)
         name = self._names.get(_digest(token)) if token else None
         if name is not None:
-            return Caller(name)
+            return Caller(name, how="token")
         if self._provider and token.count(".") == 2:
             return self._provider.identify(token)
         raise HtsgetError("InvalidAuthentication", "the token is not valid")

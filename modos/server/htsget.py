@@ -21,6 +21,7 @@ from modos.server import partial
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.comparable import ComparableRanges
+from modos.server.noting import GRANTED, note
 from modos.storage import ByteRange, check_key
 
 EXPIRES = 3600  # seconds that a signed URL is good for
@@ -95,6 +96,7 @@ class _Tickets:
     def __init__(self, catalog: Catalog, planner: Planner, request: Request, public_url: str | None):
         self._catalog = catalog
         self._planner = planner
+        self._request = request
         self._base_url = public_url or str(request.base_url).rstrip("/")
         self._exact = STORED_KEY_HEADER in request.headers
         self._authorization = request.headers.get("Authorization")
@@ -102,6 +104,21 @@ class _Tickets:
     def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Make the ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
+        ticket = self._plan_ticket(key, query)
+        away = any(block.url and not block.url.startswith(self._base_url) for block in ticket.blocks)
+        note(
+            self._request,
+            GRANTED,
+            key,
+            regions=query.regions or None,
+            only="header" if query.header_only else query.lists() or None,
+            bytes=_count_bytes(ticket),
+            via="s3" if away else "server",
+            seconds=EXPIRES if away else None,
+        )
+        return ticket
+
+    def _plan_ticket(self, key: str, query: Query) -> Ticket:
         if partial.is_made(query, streamable_format(key).name):
             return Ticket("BAM", tuple(self._make_blocks(key, query)))
         if query.header_only:
@@ -154,6 +171,17 @@ class _Tickets:
     def _credentials(self) -> dict[str, str]:
         """Return the headers that a client has to send to this server."""
         return {"Authorization": self._authorization} if self._authorization else {}
+
+
+def _count_bytes(ticket: Ticket) -> int | None:
+    """Count the bytes that a ticket leads to, and those in it; None where some are made when they are asked for."""
+    size = 0
+    for block in ticket.blocks:
+        part = block.byte_range
+        if block.content is None and part is None:
+            return None
+        size += len(block.content) if block.content is not None else part.size if part else 0
+    return size
 
 
 def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool = False) -> str:

@@ -156,8 +156,13 @@ class Provider:
         name, groups = claims.get(self._oidc.name_claim), claims.get(self._oidc.groups_claim, ())
         if not isinstance(name, str) or not name:
             raise HtsgetError("InvalidAuthentication", f"the token has no {self._oidc.name_claim}")
+        behalf, purpose = (claims.get(claim) if claim else None for claim in (self._oidc.behalf_claim, self._oidc.purpose_claim))
         return Caller(
-            name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else frozenset()
+            name,
+            frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else frozenset(),
+            "oidc",
+            behalf if isinstance(behalf, str) else None,
+            purpose if isinstance(purpose, str) else None,
         )
 
     async def fetch_description(self) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from modos.errors import InvalidInputError
+from modos.readlog.log_settings import LogSettings
 from modos.storage import check_key
 from modos.storage.given import read_given
 
@@ -20,10 +21,21 @@ _WHO = re.compile(r"anyone|(user|group):.+")
 
 @dataclass(frozen=True)
 class Caller:
-    """Sender of a request; an anonymous one has an empty name."""
+    """Sender of a request; an anonymous one has an empty name.
+
+    Parameters
+    ----------
+    how
+        How they are known, such as `token` or `oidc`.
+    behalf, purpose
+        On whose behalf and for what they ask, as their token has it.
+    """
 
     name: str = ""
     groups: frozenset[str] = frozenset()
+    how: str = field(default="", compare=False)
+    behalf: str | None = field(default=None, compare=False)
+    purpose: str | None = field(default=None, compare=False)
 
 
 ANYONE = Caller()
@@ -76,6 +88,8 @@ class Oidc:
         The provider's keys; where the issuer says, if it is None.
     name_claim, groups_claim
         The claims with a person's name, and with the groups.
+    behalf_claim, purpose_claim
+        The claims that say on whose behalf and for what somebody reads, for the read log.
     """
 
     issuer: str
@@ -84,6 +98,8 @@ class Oidc:
     jwks_url: str | None = None
     name_claim: str = "sub"
     groups_claim: str = "groups"
+    behalf_claim: str | None = None
+    purpose_claim: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,7 @@ class AccessFile:
     rules: Rules
     oidc: Oidc | None = None
     tokens: Path | None = None
+    log: LogSettings | None = None
 
 
 def read_access(path: str | Path) -> AccessFile:
@@ -110,7 +127,7 @@ def read_access(path: str | Path) -> AccessFile:
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none, or a number of 5,000 digits
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
-    _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
+    _check_keys(document, {"log", "oidc", "rule", "tokens"}, str(path))
     tables = document.get("rule", [])
     if not isinstance(tables, list):
         raise InvalidInputError(f"{path}: rule is not a list of tables", "begin each rule with [[rule]]")
@@ -120,6 +137,7 @@ def read_access(path: str | Path) -> AccessFile:
         Rules(tuple(rules)),
         _oidc(document.get("oidc"), str(path)),
         None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"),
+        LogSettings.from_table(document["log"], path.parent, str(path)) if "log" in document else None,
     )
 
 

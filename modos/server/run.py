@@ -17,6 +17,8 @@ from fastapi import FastAPI
 
 from modos.codes.term_index import Index
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.readlog.log_settings import LogSettings
+from modos.readlog.read_log import ReadLog
 from modos.reference.store import ReferenceStore
 from modos.remote.services import check_url
 from modos.server.app import create_app
@@ -82,6 +84,9 @@ class Settings:
         An index of codes that are searched.
     fuzon_url
         Another server of codes, as clients reach it.
+    read_log, read_log_key, read_log_required
+        The place of the read log, the officer's public key, and whether what cannot be logged is refused; in the place of
+        what the access file says.
     """
 
     place: str
@@ -96,6 +101,9 @@ class Settings:
     references: str | None = None
     codes: str | None = None
     fuzon_url: str | None = None
+    read_log: str | None = None
+    read_log_key: str | None = None
+    read_log_required: bool = False
 
     def app(self) -> FastAPI:
         """Create the application; fail now if the place, or a file with rules, is not good."""
@@ -130,7 +138,19 @@ class Settings:
             public_url=public_url,
             htsget_url=htsget_url,
             fuzon_url=fuzon_url,
+            read_log=self._open_log(access),
         )
+
+    def _open_log(self, access: Access | None) -> ReadLog | None:
+        """Open the read log, if there is to be one."""
+        settings = access.log if access else None
+        if self.read_log:
+            if not self.read_log_key:
+                raise InvalidInputError("for whom is the read log?", "give the officer's public key: --read-log-key FILE")
+            settings = LogSettings(self.read_log, self.read_log_key, self.read_log_required)
+        elif self.read_log_key or self.read_log_required:
+            raise InvalidInputError("where is the read log to be?", "give --read-log PLACE, too")
+        return settings.open(self.s3_kwargs) if settings else None
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:
