@@ -93,7 +93,7 @@ class ChainWriter:
     def _forget(self) -> None:
         """Be ready to begin a chain."""
         self.chain = datetime.now(UTC).strftime("%Y%m%dT%H%M%S-") + os.urandom(8).hex()
-        self._number, self._before = 0, NOTHING
+        self._number, self._before, self._attempts = 0, NOTHING, 0
         self._segment: _Segment | None = None
         self._ratchet = Ratchet(bytes(KEY))
         self._next: tuple[bytes, bytes] | None = None  # key of the segment to come and the packet that has it
@@ -158,7 +158,7 @@ class ChainWriter:
         key, packet = self._next or self._make_key()
         told, expired = self._describe(packet)
         ratchet = Ratchet(key)
-        data = seal_frame(Kind.BEGIN, self._number, self._before, _to_json(told), b"", ratchet.step())
+        data = seal_frame(Kind.BEGIN, self._number, self._before, _to_json(told), b"", ratchet.step(), self._count())
         digest = digest_of_frame(data)
         tail = before.tail if before else open_tail(self._storage, self.chain)
         try:
@@ -199,9 +199,14 @@ class ChainWriter:
                 told["deleted"] = [{"keep": self._limits.keep} | one.tombstone for one in expired]
         return told, expired
 
+    def _count(self) -> int:
+        """Count the attempts to seal a frame: one that failed is tried again with the same key."""
+        self._attempts += 1
+        return self._attempts
+
     def _put(self, segment: _Segment, kind: Kind, plain: bytes, content: bytes = b"") -> None:
         ratchet = self._ratchet.copy()
-        data = seal_frame(kind, self._number, self._before, plain, content, ratchet.step())
+        data = seal_frame(kind, self._number, self._before, plain, content, ratchet.step(), self._count())
         digest = digest_of_frame(data)
         segment.tail.append(data, Head.sign(self.chain, self._number + 1, digest, ratchet))
         self._number, self._before, self._ratchet = self._number + 1, digest, ratchet

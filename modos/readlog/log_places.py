@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from modos.storage.local_files import translate_errors
 ENDING, HEAD = ".log", "head"
 LOCAL_SEGMENT, REMOTE_SEGMENT = 64 << 20, 256 << 10  # bytes; an object is written anew with each commit
 
+_LOOKED = 1.0  # seconds after which it is seen whether a segment is still there
+_FLUSHED = getattr(os, "O_DSYNC", os.O_SYNC)  # what is written is on the disk when the call returns
 _NEW = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -56,7 +59,7 @@ class FolderTail:
     def __init__(self, root: Path, chain: str):
         self._root, self._chain = root, chain
         self._file = self._head = -1
-        self._end = 0
+        self._end, self._looked = 0, 0.0
 
     def begin(self, number: int, data: bytes, head: Head) -> None:
         """Make a segment; see `Tail`."""
@@ -87,7 +90,7 @@ class FolderTail:
         _sync(self._root)
 
     def _open(self, folder: Path, number: int) -> None:
-        made = os.open(folder / segment_key("", number)[1:], _NEW, 0o600)
+        made = os.open(folder / segment_key("", number)[1:], _NEW | _FLUSHED, 0o600)
         if self._file >= 0:
             os.close(self._file)
         self._file, self._end = made, 0
@@ -95,16 +98,22 @@ class FolderTail:
     def append(self, data: bytes, head: Head) -> None:
         """Add a frame; see `Tail`."""
         with translate_errors(self._root / self._chain):
-            if os.fstat(self._file).st_nlink == 0:
-                raise ConflictError(f"the segment of {self._chain} was removed while it was written")
+            self._look()
             try:
                 _write(self._file, data, self._end)
-                os.fdatasync(self._file)
                 _write(self._head, head.to_bytes(), 0)
             except BaseException:
                 self._undo()
                 raise
             self._end += len(data)
+
+    def _look(self) -> None:
+        """See now and then that the segment is still in its place; ConflictError if somebody has removed it."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOKED or not self._end:
+            self._looked = now
+            if os.fstat(self._file).st_nlink == 0:
+                raise ConflictError(f"the segment of {self._chain} was removed while it was written")
 
     def _undo(self) -> None:
         """Take back what was written of a frame; ConflictError where that cannot be, so that this chain is not gone on with."""

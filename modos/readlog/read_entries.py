@@ -10,6 +10,7 @@ from typing import Any
 SENT, GRANTED, ENDED, REFUSED = "sent", "granted", "ended", "refused"
 SHOWN, EXPORTED = "shown", "exported"
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 Entry = dict[str, Any]
 Region = tuple[str, int, int | None]  # contig, start, end; 0-based, half-open, without an end to that of the contig
 
@@ -17,7 +18,7 @@ Region = tuple[str, int, int | None]  # contig, start, end; 0-based, half-open, 
 def entry_to_line(entry: Mapping[str, Any]) -> bytes:
     """Format an entry as a line of JSON in ASCII, without its line end; what is None is left out."""
     present = {name: value for name, value in entry.items() if value is not None}
-    return json.dumps(present, separators=(",", ":")).encode("ascii")
+    return _encode(present).encode("ascii")
 
 
 def iter_entries_of(content: bytes) -> Iterator[Entry | None]:

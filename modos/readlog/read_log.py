@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from modos.encryption.keys import PublicKey
@@ -30,14 +31,16 @@ class UnloggedError(ModosError):
 
 
 class _Waiting:
-    """Entry that is to be written."""
+    """Entry that is to be written, or a thread that wants to write for others."""
 
-    __slots__ = ("done", "error", "line")
+    __slots__ = ("done", "error", "gate", "is_leader", "line")
 
-    def __init__(self, line: bytes):
+    def __init__(self, line: bytes = b""):
         self.line = line
-        self.done = False
+        self.done = self.is_leader = False
         self.error: Exception | None = None
+        self.gate = threading.Lock()
+        self.gate.acquire()
 
 
 class ReadLog:
@@ -67,19 +70,19 @@ class ReadLog:
     ):
         self.is_required, self.logs_refusals = is_required, logs_refusals
         self._chain = ChainWriter(storage, officer, limits, is_required=is_required, writer=writer)
-        self._turn = threading.Lock()  # whoever has it writes for all who wait
         self._lock = threading.Lock()  # of what follows
+        self._has_leader = False  # a thread that writes for all who wait
         self._waiting: list[_Waiting] = []
         self._later: list[_Waiting] = []
         self._later_size = 0
         self._wake = threading.Event()
         self._ended = False
+        self._looked = time.monotonic()
         self._keeper: threading.Thread | None = None
 
     def begin(self) -> None:
         """Begin the chain, so that the first entry need not wait for it."""
-        with self._turn:
-            self._chain.begin()
+        self._lead(_Waiting(), self._chain.begin)
         self._start_keeper()
 
     def write(self, entry: Mapping[str, Any]) -> None:
@@ -91,21 +94,37 @@ class ReadLog:
             It cannot be written, or not in time.
         """
         mine = _Waiting(entry_to_line(entry))
-        with self._lock:
-            self._waiting.append(mine)
-        if not self._turn.acquire(timeout=PATIENCE):
-            with self._lock:
-                if mine in self._waiting:
-                    self._waiting.remove(mine)
-            raise UnloggedError("the read log is not written: it takes too long")
-        try:
-            if not mine.done:
-                self._write_waiting()
-        finally:
-            self._turn.release()
+        self._lead(mine, self._write_waiting)
         if mine.error:
             reason = mine.error.message if isinstance(mine.error, ModosError) else str(mine.error)
             raise UnloggedError(f"the read log is not written: {reason}") from mine.error
+
+    def _lead(self, mine: _Waiting, act: Callable[[], object]) -> None:
+        """Do something as the one thread that writes, unless another one has written for this one meanwhile."""
+        with self._lock:
+            self._waiting.append(mine)
+            mine.is_leader, self._has_leader = not self._has_leader, True
+        if not mine.is_leader and not mine.gate.acquire(timeout=PATIENCE):
+            with self._lock:
+                if not mine.is_leader and not mine.done:
+                    if mine in self._waiting:
+                        self._waiting.remove(mine)
+                    raise UnloggedError("the read log is not written: it takes too long")
+        if not mine.is_leader:
+            return
+        try:
+            if mine.line:
+                act()
+            else:
+                with self._lock:
+                    self._waiting.remove(mine)
+                act()
+        finally:
+            with self._lock:
+                self._has_leader = bool(self._waiting)
+                if self._waiting:
+                    self._waiting[0].is_leader = True
+                    self._waiting[0].gate.release()
 
     def write_later(self, entry: Mapping[str, Any]) -> None:
         """Write an entry within a second, without waiting; it is lost where the process is killed before."""
@@ -125,21 +144,21 @@ class ReadLog:
         self._wake.set()
         if self._keeper:
             self._keeper.join(timeout=PATIENCE)
-        if not self._turn.acquire(timeout=PATIENCE):
-            return
         try:
-            self._write_waiting()
-            self._chain.close()
+            self._lead(_Waiting(), self._write_last)
         except (ModosError, OSError) as error:
             logger.error("the read log is not closed: %s", error)
-        finally:
-            self._turn.release()
+
+    def _write_last(self) -> None:
+        self._write_waiting()
+        self._chain.close()
 
     def _write_waiting(self) -> None:
-        """Write all that waits; called by who has the turn. What goes wrong is told to those who wait."""
+        """Write all that waits; called by the leader. What goes wrong is told to those who wait."""
         with self._lock:
-            waiting, later = self._waiting, self._later
-            self._waiting, self._later, self._later_size = [], [], 0
+            waiting, later = [one for one in self._waiting if one.line], self._later
+            self._waiting = [one for one in self._waiting if not one.line]
+            self._later, self._later_size = [], 0
         batch, size = list[_Waiting](), 0
         for one in [*later, *waiting]:
             if batch and size + len(one.line) > _MOST:
@@ -149,12 +168,10 @@ class ReadLog:
             size += len(one.line)
         if batch:
             self._write_batch(batch)
-        failed = [one for one in later if one.error]
+        failed = [_Waiting(one.line) for one in later if one.error]
         with self._lock:  # to be tried again
             self._later[:0] = failed
             self._later_size += sum(len(one.line) for one in failed)
-        for one in failed:
-            one.error, one.done = None, False
 
     def _write_batch(self, batch: list[_Waiting]) -> None:
         error: Exception | None = None
@@ -164,6 +181,8 @@ class ReadLog:
             error = found
         for one in batch:
             one.error, one.done = error, True
+            if not one.is_leader:
+                one.gate.release()
 
     def _start_keeper(self) -> None:
         if self._keeper is None:
@@ -174,20 +193,22 @@ class ReadLog:
 
     def _keep(self) -> None:
         """Write what nobody waits for, and end segments that are old."""
-        looked = time.monotonic()
         while not self._ended:
             self._wake.wait(_TURN)
             self._wake.clear()
             if self._later and not self._ended:
                 time.sleep(LATER)
-            with self._turn:
-                if self._later:
-                    self._write_waiting()
-                if time.monotonic() - looked >= _TURN:
-                    looked = time.monotonic()
-                    self._rotate()
+            with suppress(ModosError):  # it takes too long
+                self._lead(_Waiting(), self._look_after)
             if self._later:  # which failed
                 self._wake.set()
+
+    def _look_after(self) -> None:
+        if self._later:
+            self._write_waiting()
+        if time.monotonic() - self._looked >= _TURN:
+            self._looked = time.monotonic()
+            self._rotate()
 
     def _rotate(self) -> None:
         try:

@@ -12,7 +12,6 @@ plain bytes as additional data: the tag vouches for all of the frame.
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from enum import IntEnum
 from typing import NamedTuple
@@ -55,10 +54,10 @@ class Frame(NamedTuple):
     vouched: bytes
 
 
-def seal_frame(kind: Kind, number: int, before: bytes, plain: bytes, content: bytes, key: bytes) -> bytes:
-    """Seal a frame under a key that no other frame has."""
+def seal_frame(kind: Kind, number: int, before: bytes, plain: bytes, content: bytes, key: bytes, attempt: int) -> bytes:
+    """Seal a frame under a key that no other frame has, and for the attempt of that number, which is the nonce."""
     head = HEADER.pack(MAGIC, kind, number, before, len(plain), len(content) + OVERHEAD) + plain
-    return head + seal(key, os.urandom(NONCE), content, head)
+    return head + seal(key, attempt.to_bytes(NONCE, "little"), content, head)
 
 
 def digest_of_frame(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ It waits for the disk: call it in a thread.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Iterable
@@ -66,6 +67,11 @@ class _Kept:
 
     def __init__(self, log: ReadLog, catalog: Catalog):
         self.log, self.concerns = log, Concerns(catalog)
+        self._prefix, self._numbers = os.urandom(8).hex(), itertools.count()
+
+    def number(self) -> str:
+        """Make the id of an answer."""
+        return f"{self._prefix}-{next(self._numbers)}"
 
 
 def keep_log(app: FastAPI, log: ReadLog, catalog: Catalog) -> None:
@@ -111,7 +117,7 @@ def note(
     kept: _Kept | None = getattr(request.app.state, "read_log", None)
     if kept is None:
         return Reading()
-    number = os.urandom(8).hex()
+    number = kept.number()
     about = kept.concerns.find(key)
     entry = _describe_caller(request) | {
         "event": kind,
@@ -148,7 +154,7 @@ def note_refusal(request: Request) -> None:
     """Log that a caller was refused, where that is wanted; nothing happens where it cannot be logged."""
     kept: _Kept | None = getattr(request.app.state, "read_log", None)
     if kept is not None and kept.log.logs_refusals:
-        entry = {"event": REFUSED, "id": os.urandom(8).hex(), "path": request.scope["path"][:_LONGEST]}
+        entry = {"event": REFUSED, "id": kept.number(), "path": request.scope["path"][:_LONGEST]}
         try:
             kept.log.write_later(_describe_caller(request) | entry)
         except InvalidInputError as error:
