@@ -38,6 +38,7 @@ _COMMANDS = {
         "reference.app", _DATA, "Reference assemblies and annotations: kept in a store, fetched when needed, verified."
     ),
     "serve": Listed("serve.serve", _HERE),
+    "log": Listed("log.app", _HERE, "The log of who read what on a server: verify, show, export."),
     "demo": Listed("demo.demo", _HERE),
     "doctor": Listed("doctor.doctor", _HERE),
     "login": Listed("account.login", _HERE),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from heapq import heappop, heappush
 from typing import Any
 
 from modos.encryption.keys import SecretKey
@@ -94,6 +96,7 @@ class _Told:
 
     heads: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)  # count, digest, and who says so
     deleted: dict[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
+    own: dict[str, list[Head]] = field(default_factory=dict)
 
     def add(self, teller: str, first: Mapping[str, Any]) -> None:
         """Take in what a first frame tells."""
@@ -148,27 +151,54 @@ class LogReader:
         self.found = Verification(has_contents=secret is not None)
 
     def __iter__(self) -> Iterator[tuple[str, int, bytes]]:
-        chains = list_chains(self._storage)
-        heads = {name: read_all_heads(self._storage, chain) for name, chain in chains.items()}
-        told = _Told()
+        chains, told = self._list()
+        for name in sorted(chains):
+            check = _ChainCheck(self._storage, self._secret, chains[name], told)
+            for number, content in check:
+                yield name, number, content
+            self._finish(check)
+        self._look_for_missing(chains, told)
+
+    def entries(self) -> Iterator[tuple[str, int, Entry | None]]:
+        """Iterate over the entries in the order of their times, as far as those of each chain are in it; see the class.
+
+        No more chains are open at once than were written at once.
+        """
+        chains, told = self._list()
+        left = deque(sorted(chains))  # by when they were begun
+        running: list[tuple[str, str, Iterator[tuple[str, int, Entry | None]]]] = []
+        while left or running:
+            while left and (not running or _begun_in_text(left[0]) <= running[0][0]):
+                name = left.popleft()
+                heappush(running, (_begun_in_text(name), name, self._iter_chain(chains[name], told)))
+            _, name, found = heappop(running)
+            entry = next(found, None)
+            if entry is not None:
+                yield entry
+                heappush(running, (str((entry[2] or {}).get("time", "")), name, found))
+        self._look_for_missing(chains, told)
+
+    def _iter_chain(self, chain: Listed, told: _Told) -> Iterator[tuple[str, int, Entry | None]]:
+        check = _ChainCheck(self._storage, self._secret, chain, told)
+        for number, content in check:
+            for entry in iter_entries_of(content):
+                yield chain.name, number, entry
+        self._finish(check)
+
+    def _list(self) -> tuple[dict[str, Listed], _Told]:
+        """List the chains, and what they tell of each other; heads come before the frames they are of."""
+        chains, told = list_chains(self._storage), _Told()
+        told.own = {name: read_all_heads(self._storage, chain) for name, chain in chains.items()}
         for chain in chains.values():
             for info in chain.segments.values():
                 told.add(chain.name, read_first(self._storage, info))
         for head in self._noted:
             told.heads.setdefault(head.chain, []).append((head.count, head.digest, "a head that was noted"))
-        for name in sorted(chains):
-            check = _ChainCheck(self._storage, self._secret, chains[name], heads[name], told)
-            for number, content in check:
-                yield name, number, content
-            self.found.chains.append(check.found)
-            self.found.problems += [f"chain {name}: {problem}" for problem in check.found.problems]
-        self._look_for_missing(chains, told)
+        return chains, told
 
-    def entries(self) -> Iterator[tuple[str, int, Entry | None]]:
-        """Iterate over the entries; see the class."""
-        for name, number, content in self:
-            for entry in iter_entries_of(content):
-                yield name, number, entry
+    def _finish(self, check: _ChainCheck) -> None:
+        self.found.chains.append(check.found)
+        self.found.problems += [f"chain {check.found.name}: {problem}" for problem in check.found.problems]
 
     def _look_for_missing(self, chains: Mapping[str, Listed], told: _Told) -> None:
         for name, (word, teller) in told.deleted.items():
@@ -185,8 +215,9 @@ class LogReader:
 class _ChainCheck:
     """One pass over a chain."""
 
-    def __init__(self, storage: Storage, secret: SecretKey | None, chain: Listed, heads: list[Head], told: _Told):
-        self._storage, self._secret, self._chain, self._heads = storage, secret, chain, heads
+    def __init__(self, storage: Storage, secret: SecretKey | None, chain: Listed, told: _Told):
+        self._storage, self._secret, self._chain = storage, secret, chain
+        self._heads = list(told.own[chain.name])
         self._told = told.heads.get(chain.name, [])
         self._deleted = told.deleted.get(chain.name, (None, ""))[0]
         self._marks: dict[int, tuple[str, Any]] = {}
@@ -272,6 +303,11 @@ class _ChainCheck:
             self._report(f"it ends after {self.found.frames:,} frames, and {teller} tells of {count:,}: its end was cut off")
         elif self._marks.get(count, ("",))[0] != digest:
             self._report(f"frame {count - 1:,} is not the one that {teller} tells of")
+
+
+def _begun_in_text(name: str) -> str:
+    """Return when a chain was begun, in the form of the times of entries."""
+    return f"{name[:4]}-{name[4:6]}-{name[6:11]}:{name[11:13]}:{name[13:15]}"
 
 
 def _find_haste(name: str, word: Mapping[str, Any]) -> str | None:
