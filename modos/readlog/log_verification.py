@@ -18,6 +18,7 @@ from modos.readlog.sealed_frames import NOTHING, Kind
 from modos.readlog.segment_reader import Listed, SegmentReader, list_chains, read_all_heads, read_first
 from modos.storage import Storage
 
+Located = tuple[str, int, Entry | None]  # chain, number of the frame, and the entry; None for a line that is none
 _AGAIN = 3  # times that a log is read where segments are deleted meanwhile
 
 
@@ -159,26 +160,30 @@ class LogReader:
             self._finish(check)
         self._look_for_missing(chains, told)
 
-    def entries(self) -> Iterator[tuple[str, int, Entry | None]]:
+    def entries(self) -> Iterator[Located]:
         """Iterate over the entries in the order of their times, as far as those of each chain are in it; see the class.
 
         No more chains are open at once than were written at once.
         """
         chains, told = self._list()
         left = deque(sorted(chains))  # by when they were begun
-        running: list[tuple[str, str, Iterator[tuple[str, int, Entry | None]]]] = []
+        running: list[tuple[str, str, Located, Iterator[Located]]] = []
+
+        def advance(name: str, found: Iterator[Located]) -> None:
+            if (entry := next(found, None)) is not None:
+                heappush(running, (str((entry[2] or {}).get("time", "")), name, entry, found))
+
         while left or running:
             while left and (not running or _begun_in_text(left[0]) <= running[0][0]):
                 name = left.popleft()
-                heappush(running, (_begun_in_text(name), name, self._iter_chain(chains[name], told)))
-            _, name, found = heappop(running)
-            entry = next(found, None)
-            if entry is not None:
+                advance(name, self._iter_chain(chains[name], told))
+            if running:
+                _, name, entry, found = heappop(running)
                 yield entry
-                heappush(running, (str((entry[2] or {}).get("time", "")), name, found))
+                advance(name, found)
         self._look_for_missing(chains, told)
 
-    def _iter_chain(self, chain: Listed, told: _Told) -> Iterator[tuple[str, int, Entry | None]]:
+    def _iter_chain(self, chain: Listed, told: _Told) -> Iterator[Located]:
         check = _ChainCheck(self._storage, self._secret, chain, told)
         for number, content in check:
             for entry in iter_entries_of(content):
