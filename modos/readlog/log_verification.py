@@ -271,6 +271,7 @@ class _ChainCheck:
                 self._report(reader.reason)
         if reader.head and reader.head.chain == self._chain.name:
             self._heads.append(reader.head)
+            self._marks[found.frames] = reader.digest.hex(), reader.ratchet
 
     def _check_beginning(self, reader: SegmentReader) -> None:
         """Check that a chain begins at its beginning, or behind what was deleted for its age."""

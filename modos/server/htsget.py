@@ -105,7 +105,7 @@ class _Tickets:
         """Make the ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         ticket = self._plan_ticket(key, query)
-        away = any(block.url and not block.url.startswith(self._base_url) for block in ticket.blocks)
+        places = {"server" if block.url.startswith(self._base_url) else "s3" for block in ticket.blocks if block.url}
         note(
             self._request,
             GRANTED,
@@ -113,8 +113,9 @@ class _Tickets:
             regions=query.regions or None,
             only="header" if query.header_only else query.lists() or None,
             bytes=_count_bytes(ticket),
-            via="s3" if away else "server",
-            seconds=EXPIRES if away else None,
+            inline=sum(len(block.content or b"") for block in ticket.blocks) or None,
+            via=min(places, default="ticket"),
+            seconds=EXPIRES if "s3" in places else None,
         )
         return ticket
 

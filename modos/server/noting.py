@@ -142,7 +142,7 @@ def note_gateway(request: Request, key: str) -> None:
     regions, unknown = list[Region](), list[str]()
     if request.headers.get("X-Forwarded-Method", "GET") == "POST":
         unknown = ["regions"]
-    elif "referenceName" in asked:
+    elif {"referenceName", "start", "end"} & asked.keys():
         try:
             regions = list(Query.from_params(asked, "reads").regions)
         except ModosError:  # which the other server refuses, too, or reads in its own way
