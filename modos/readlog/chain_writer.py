@@ -17,7 +17,7 @@ from modos.encryption.header import encrypt_header
 from modos.encryption.keys import PublicKey
 from modos.errors import ConflictError, ModosError
 from modos.readlog.heads import Head
-from modos.readlog.log_places import LOCAL_SEGMENT, REMOTE_SEGMENT, Tail, open_tail
+from modos.readlog.log_places import BUCKET, FOLDER, LOCAL_SEGMENT, REMOTE_SEGMENT, Tail, open_tail
 from modos.readlog.ratchet import KEY, Ratchet
 from modos.readlog.retention import Expired, delete_expired, find_expired
 from modos.readlog.sealed_frames import NOTHING, Kind, digest_of_frame, seal_frame
@@ -87,7 +87,7 @@ class ChainWriter:
     ):
         self._storage, self._officer, self._limits = storage, officer, limits
         self._size = limits.size or (REMOTE_SEGMENT if storage.is_remote else LOCAL_SEGMENT)
-        self._noted = {"required": is_required, "writer": writer}
+        self._noted = {"place": BUCKET if storage.is_remote else FOLDER, "required": is_required, "writer": writer}
         self._forget()
 
     def _forget(self) -> None:

@@ -14,6 +14,7 @@ from modos.storage import Storage, open_storage
 from modos.storage.local_files import translate_errors
 
 ENDING, HEAD = ".log", "head"
+FOLDER, BUCKET = "folder", "bucket"  # kinds of places: in a bucket each segment has a head behind it
 LOCAL_SEGMENT, REMOTE_SEGMENT = 64 << 20, 256 << 10  # bytes; an object is written anew with each commit
 
 _LOOKED = 1.0  # seconds after which it is seen whether a segment is still there

@@ -13,6 +13,7 @@ from typing import Any
 from modos.encryption.keys import SecretKey
 from modos.errors import NotFoundError
 from modos.readlog.heads import Head
+from modos.readlog.log_places import BUCKET
 from modos.readlog.read_entries import Entry, iter_entries_of
 from modos.readlog.sealed_frames import NOTHING, Kind
 from modos.readlog.segment_reader import Listed, SegmentReader, list_chains, read_all_heads, read_first
@@ -269,6 +270,8 @@ class _ChainCheck:
             acknowledged = max((head.count for head in self._heads), default=0)
             if not is_last or reader.last_kind > Kind.ENTRIES or (reader.stopped or acknowledged) < acknowledged:
                 self._report(reader.reason)
+        if reader.begun.get("place") == BUCKET and reader.head is None:
+            self._report(f"the segment of frame {number:,} has no head behind it: its end was cut off")
         if reader.head and reader.head.chain == self._chain.name:
             self._heads.append(reader.head)
             self._marks[found.frames] = reader.digest.hex(), reader.ratchet
@@ -291,7 +294,10 @@ class _ChainCheck:
         if last is not None and last.count and last.marks.get(found.frames) is None:
             self._marks[found.frames] = last.digest.hex(), last.ratchet
         own = [head for head in self._heads if head.chain == self._chain.name]
-        if not own:
+        if len(own) < len(self._heads):
+            self._report("a head of it is that of another chain, or none")
+        begun_just_now = len(self._chain.segments) == 1 and last is not None and last.last_kind != Kind.ROTATED and own
+        if not self._chain.has_head and not begun_just_now:
             self._report("it has no head, so that nothing tells whether its end was cut off")
         for head in own:
             self._check_mark(head.count, head.digest, "its head")

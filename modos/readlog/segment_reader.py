@@ -67,7 +67,7 @@ def read_heads(storage: Storage, chains: Mapping[str, Listed]) -> list[Head]:
 
 
 def read_all_heads(storage: Storage, chain: Listed) -> list[Head]:
-    """Read the heads of a chain: that beside its segments, and that at the end of the last."""
+    """Read the heads of a chain: that beside its segments, and that at the end of the last; one without a name is none."""
     found = []
     places = [(f"{chain.name}/{HEAD}", 0)] if chain.has_head else []
     if storage.is_remote and chain.segments:
@@ -78,8 +78,7 @@ def read_all_heads(storage: Storage, chain: Listed) -> list[Head]:
             line = storage.read_range(key, start, start + HEAD_SIZE + (start == 0))
         except NotFoundError:
             continue
-        if head := Head.parse(line):
-            found.append(head)
+        found.append(Head.parse(line) or Head("", 0, ""))
     return found
 
 

@@ -12,6 +12,7 @@ from ..integration.test_read_log_s3 import (  # noqa: F401
     storage,
     test_a_log_that_was_copied_to_a_folder_is_the_same,
     test_an_end_that_is_cut_off_with_its_head_shows,
+    test_an_object_that_is_cut_at_any_byte_shows,
     test_an_object_that_is_cut_replaced_or_removed_shows,
     test_the_last_object_is_missed,
     test_what_was_written_is_there_in_few_objects,
