@@ -28,7 +28,7 @@ from modos.readlog.read_entries import entry_to_line
 from modos.storage import open_storage
 
 ENTRIES = 1_000_000
-ROUNDS, SECONDS, CLIENTS, RATE = 5, 6.0, 8, 500.0
+ROUNDS, SECONDS, CLIENTS, RATE = 15, 1.5, 8, 500.0
 
 
 def make_entry(number: int) -> bytes:
@@ -109,9 +109,9 @@ class Served:
 
     @property
     def cpu(self) -> float:
-        """Seconds of processor that it has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of processor that its threads have used."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def stop(self) -> None:
         """End it."""
@@ -120,27 +120,34 @@ class Served:
 
 
 def compare(servers: dict[str, Served]) -> None:
-    """Print, for each log, how its tickets compare with those of the server without one."""
-    found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in servers}
+    """Print, for each log, how its tickets compare with those of the server without one, as the median of many rounds.
+
+    All is asked by turns, and each ratio is one of neighbours, since other programs may want the machine, too.
+    """
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in servers}
     for _ in range(ROUNDS):
         for name, server in servers.items():
-            begin = server.cpu
-            most, _ = ask(server.port, None)
-            used = (server.cpu - begin) / (most * SECONDS)
-            rate, times = ask(server.port, RATE)
-            found[name].append((most, used, statistics.median(times), rate))
-    plain = [statistics.median(column) for column in zip(*found["none"])]
+            row: list[float] = []
+            for rate in (None, RATE):
+                begin = server.cpu
+                done, times = ask(server.port, rate)
+                row += [done, (server.cpu - begin) / (done * SECONDS), statistics.median(times)]
+            found[name].append(tuple(row))
     for name, rounds in found.items():
-        most, used, median, rate = (statistics.median(column) for column in zip(*rounds))
+        ratios = [[one / plain for one, plain in zip(row, first)] for row, first in zip(rounds, found["none"])]
+        most, used, _, rate, used_at_rate, median = (statistics.median(column) for column in zip(*rounds))
+        ratio = [statistics.median(column) for column in zip(*ratios)]
         show(
             log=name,
             tickets_per_second=most,
-            cpu_ms_per_ticket=used * 1000,
+            cpu_ms=used * 1000,
             at_rate=rate,
-            median_ms=median * 1000,
-            throughput_ratio=most / plain[0],
-            cpu_ratio=used / plain[1],
-            latency_ratio=median / plain[2],
+            cpu_ms_at_rate=used_at_rate * 1000,
+            median_ms_at_rate=median * 1000,
+            throughput_ratio=ratio[0],
+            cpu_ratio=ratio[1],
+            cpu_ratio_at_rate=ratio[4],
+            latency_ratio_at_rate=ratio[5],
         )
 
 
