@@ -17,6 +17,7 @@ import packing
 import plans
 import references
 import regions
+import served_slices
 import slices
 import stack
 import startup
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "streaming": streaming.main,
     "regions": regions.main,
     "slices": slices.main,
+    "served slices": served_slices.main,
     "encryption": encryption.main,
     "blind": blind.main,
     "checks": checks.main,

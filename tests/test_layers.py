@@ -17,7 +17,7 @@ LAYERS = [
     {"formats"},
     {"remote"},
     {"metadata", "encryption"},
-    {"genomics"},
+    {"genomics", "readlog"},
     {"tracks", "reference", "trees"},
     {"codes", "tables"},
     {"object"},

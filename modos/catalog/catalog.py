@@ -276,6 +276,16 @@ class Catalog:
                 return prefix, "/".join(parts[depth:])
         raise NotFoundError(f"{key} lies in no object")
 
+    def find_read(self, key: str) -> tuple[str, dict[str, Any]]:
+        """Find the object that a file lies in, and its metadata as they were last read; see `find_object` for errors."""
+        parts = key.split("/")
+        for depth in range(len(parts), -1, -1):
+            prefix = "/".join(parts[:depth])
+            if known := self._known.get(prefix):
+                return prefix, known[1]
+        object_key = key if self.is_object(key) else self.find_object(key)[0]
+        return object_key, self.metadata(object_key)
+
     def _find_known_tree(self, parts: list[str]) -> tuple[str, str] | None:
         """Find the object that was read before and has a Zarr tree with a file: no object lies in the tree of another."""
         for depth in range(len(parts)):

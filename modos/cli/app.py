@@ -39,6 +39,7 @@ _COMMANDS = {
     ),
     "serve": Listed("serve.serve", _HERE),
     "keyserver": Listed("keyserver.keyserver", _HERE),
+    "log": Listed("log.app", _HERE, "The log of who read what on a server: verify, show, export."),
     "demo": Listed("demo.demo", _HERE),
     "doctor": Listed("doctor.doctor", _HERE),
     "login": Listed("account.login", _HERE),

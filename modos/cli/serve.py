@@ -61,6 +61,14 @@ def serve(
     max_age: Annotated[
         float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How many seconds a listing of the objects is valid.")
     ] = 30,
+    read_log: Annotated[
+        str | None,
+        _setting("READ_LOG", metavar="DIR|s3://BUCKET/PREFIX", help="Log who reads what, sealed for a data protection officer."),
+    ] = None,
+    read_log_key: Annotated[
+        Path | None, _setting("READ_LOG_KEY", metavar="FILE", help="The officer's public key, for which the log is sealed.")
+    ] = None,
+    read_log_required: Annotated[bool, _setting("READ_LOG_REQUIRED", help="Refuse what cannot be logged.")] = False,
     log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
 ) -> None:
     """Serve the catalogue, htsget and DRS of a folder or an S3 prefix, and refget of a reference store.
@@ -90,5 +98,8 @@ def serve(
         index_key=str(index_key) if index_key else None,
         passphrase_file=str(passphrase_file) if passphrase_file else None,
         rewrap=rewrap or None,
+        read_log=read_log or None,
+        read_log_key=str(read_log_key) if read_log_key else None,
+        read_log_required=read_log_required,
     )
     run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

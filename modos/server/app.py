@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos import __version__
@@ -19,6 +21,7 @@ from modos.encryption.keys import SecretKey
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.object.document import ROOT_KEY
+from modos.readlog.read_log import ReadLog, UnloggedError
 from modos.reference.store import ReferenceStore
 from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget, slices
 from modos.server.admitting import ALIVE, Admission, most_requests
@@ -26,6 +29,7 @@ from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
+from modos.server.noting import keep_log, note_refusal
 from modos.server.parameters import check_parameters
 from modos.server.rewrapping import KeyService
 from modos.server.sealed_tickets import SealedTickets
@@ -50,6 +54,7 @@ def create_app(
     fuzon_url: str | None = None,
     index_key: SecretKey | None = None,
     rewrap: KeyService | None = None,
+    read_log: ReadLog | None = None,
 ) -> FastAPI:
     """Create the server over a folder or an S3 prefix.
 
@@ -82,6 +87,8 @@ def create_app(
         Opens what regions of encrypted files are found by, where it is encrypted for it, and no file.
     rewrap
         The service that encrypts headers of files for readers who are no recipients.
+    read_log
+        Is told of each answer that gives data, and closed with the application.
     """
     storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
@@ -93,7 +100,10 @@ def create_app(
         redirect_slashes=False,
         default_response_class=JsonAnswer,
         description="Multi-omics digital objects: catalogue, htsget, DRS, refget, codes, and credentials.",
+        lifespan=_hold(read_log) if read_log else None,
     )
+    if read_log:
+        keep_log(app, read_log, catalog)
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
     app.add_middleware(Admission, most=most_requests())
@@ -118,6 +128,21 @@ def create_app(
     app.include_router(refget.create_router(references, access))
     app.include_router(codes.create_router(index, access))
     return app
+
+
+def _hold(log: ReadLog) -> Any:
+    """Begin a read log with the application, and end it in order."""
+
+    @asynccontextmanager
+    async def live(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            await run_in_threadpool(log.begin)
+        except ModosError as error:  # which is tried again with each request
+            logger.error("the read log cannot be begun: %s", error)
+        yield
+        await run_in_threadpool(log.close)
+
+    return live
 
 
 def _add_health(app: FastAPI, storage: Storage) -> None:
@@ -166,12 +191,19 @@ class PlainPaths:
 def _answer_error(request: Request, error: ModosError) -> JSONResponse:
     status, name = _status(error)
     message = error.message
+    if status == 403:
+        note_refusal(request)
     if status >= 500:
         logger.error("%s %s: %s", request.method, request.scope["path"], error)
-        message = "the server cannot read what was asked for" + (
-            ": the file or its index is damaged there" if isinstance(error, IntegrityError) else ""
+        message = (
+            "the server gives nothing that it cannot log, and its log cannot be written: ask again in a while"
+            if isinstance(error, UnloggedError)
+            else "the server cannot read what was asked for"
+            + (": the file or its index is damaged there" if isinstance(error, IntegrityError) else "")
         )
     headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else {}
+    if status == 503:
+        headers["Retry-After"] = "5"
     if request.method == "POST":
         headers["Connection"] = "close"  # what is left of the body is not read
     if request.scope["path"].startswith("/htsget/") or status in (401, 403):
@@ -196,6 +228,7 @@ def _status(error: Exception) -> tuple[int, str]:
     if isinstance(error, HtsgetError):
         return error.status, error.name
     for kind, status, name in (
+        (UnloggedError, 503, "InternalError"),
         (NotFoundError, 404, "NotFound"),
         (RegionError, 400, "InvalidRange"),
         (InvalidInputError, 400, "InvalidInput"),

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modos.errors import ModosError
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
+from modos.readlog.log_settings import LogSettings
 from modos.server.access_file import RuleFile
 from modos.server.panels import FindGenes, no_genes
 from modos.server.passports import Passports
@@ -62,6 +63,7 @@ class Access:
         is_partial: bool = False,
     ):
         self._file: RuleFile | None = None
+        self.log: LogSettings | None = None
         self._provider: Provider | None = None
         self.passports: Passports | None = None
         self.oidc: Oidc | None = None
@@ -87,7 +89,9 @@ class Access:
         The errors are those of `read_access`, to which `find_genes` goes, and `read_tokens`.
         """
         file, access = RuleFile(Path(path), find_genes), cls()
-        access._apply(*file.read())
+        tokens, found = file.read()
+        access._apply(tokens, found)
+        access.log = found.log
         if not is_pipe(path):
             access._file = file
         return access
@@ -130,7 +134,7 @@ class Access:
         token = _bearer(authorization)
         name = self._names.get(_digest(token)) if token else None
         if name is not None:
-            return Caller(name)
+            return Caller(name, how="token")
         if self.passports and token.count(".") == 2 and self.passports.takes(token):
             return self.passports.identify(token)
         if self._provider and token.count(".") == 2:

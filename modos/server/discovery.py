@@ -16,6 +16,7 @@ from modos.genomics.htsget.protocol import HtsgetError
 from modos.server import slices
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
+from modos.server.noting import GRANTED, note, note_gateway
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE, Caller
 from modos.storage import Storage, check_key
@@ -94,6 +95,8 @@ def create_router(
             slices.admit_to_id(access, caller, key)
             if not access.allows(caller, "read", key, below=True) or slices.wants_exact(request.headers, asked):
                 response.headers[MADE_HEADER] = "1"
+            else:
+                note_gateway(request, key)
         return {"status": "ok"}
 
     @router.post(
@@ -113,11 +116,11 @@ def create_router(
         except ValidationError as error:
             first = error.errors()[0]
             raise InvalidInputError(f"the request: {' '.join(map(str, first['loc']))} {first['msg'].lower()}") from None
-        return await run_in_threadpool(make_credentials, caller, wanted)
+        return await run_in_threadpool(make_credentials, request, caller, wanted)
 
-    def make_credentials(caller: Caller, wanted: Wanted) -> dict[str, Any]:
+    def make_credentials(request: Request, caller: Caller, wanted: Wanted) -> dict[str, Any]:
         from modos.storage.s3 import S3Storage
-        from modos.storage.sts import scoped_credentials
+        from modos.storage.sts import SECONDS, scoped_credentials
 
         if not isinstance(storage, S3Storage):
             raise InvalidInputError("what is served here is not on S3")
@@ -129,6 +132,7 @@ def create_router(
             credentials = scoped_credentials(storage, [key], write=wanted.write)
         except RemoteError as error:
             raise HtsgetError("InternalError", error.message) from None
+        note(request, GRANTED, key, below=key, writes=wanted.write or None, via="s3", seconds=SECONDS)
         return {"prefix": f"{storage.url}/{key}".rstrip("/"), "write": wanted.write, "s3": s3, **vars(credentials)}
 
     return router

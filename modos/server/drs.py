@@ -20,6 +20,7 @@ from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_o
 from modos.server.auth import Access, caller_of
 from modos.server.drs_passports import authorization_of, take_passports
 from modos.server.drs_trees import PARTS, BesidePart, TreePart, find_beside, find_part
+from modos.server.noting import GRANTED, note
 from modos.storage import check_key
 
 EXPIRES = 3600  # seconds that an address is good for
@@ -154,6 +155,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
             raise NotFoundError(f"there is no access {access_id}")
         signed = catalog.storage.presign(key, EXPIRES)
         if signed:
+            note(request, GRANTED, key, via="s3", seconds=EXPIRES)
             return {"url": signed}
         headers = {STORED_KEY_HEADER: "1"} | authorization_of(request)
         return {

@@ -12,6 +12,7 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ROOT_KEYS, SHARDS_LIST, STORED_KEY_HEADER, ZARR
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
+from modos.server.noting import GRANTED, SENT, note
 from modos.server.packed_objects import PackedObjects
 from modos.server.parameters import check_parameters
 from modos.server.sending import PIECE, Pieces, iter_file
@@ -40,6 +41,14 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         if path in ROOT_KEYS or _CHUNK.fullmatch(path):
             return key
         return catalog.find_file(key, exact=exact, indexes=True)
+
+    def is_data(stored: str) -> bool:
+        """Return whether a file is more than the metadata of an object."""
+        return packed.has(stored) or catalog.find_object(stored)[1] not in ROOT_KEYS
+
+    def note_sent(request: Request, stored: str) -> None:
+        if request.method != "HEAD" and is_data(stored):
+            note(request, SENT, stored, range=request.headers.get("range"))
 
     @router.head("/files/{key:path}", include_in_schema=False)
     @router.get("/files/{key:path}")
@@ -71,6 +80,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         if answer := check_conditions(request, tag):
             return answer
         if local:
+            note_sent(request, stored)
             return LargeFileResponse(local, media_type="application/octet-stream", headers={"ETag": tag})
         if request.method == "HEAD":  # a signature is good for GET alone
             return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag})
@@ -78,7 +88,10 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         address = None if takes_no_part else catalog.storage.presign(stored, EXPIRES)
         if address is None:
             headers = {"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag}
+            note_sent(request, stored)
             return Pieces(iter_file(catalog.storage, stored, 0, info.size, info.etag), 200, headers, "application/octet-stream")
+        if is_data(stored):
+            note(request, GRANTED, stored, range=request.headers.get("range"), bytes=info.size, via="s3", seconds=EXPIRES)
         return RedirectResponse(address, 307)
 
     return router

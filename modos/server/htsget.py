@@ -17,11 +17,13 @@ from modos.genomics.htsget.protocol import MEDIA_TYPE, PUBLIC_KEY_HEADER, Block,
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment
 from modos.genomics.planning import Planner
+from modos.genomics.region import Regions
 from modos.server import partial, slices
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.comparable import ComparableRanges
 from modos.server.finding_files import PREFERENCE, check_format, find_file
+from modos.server.noting import GRANTED, note
 from modos.server.sealed_tickets import SealedTickets, parse_reader
 from modos.storage import ByteRange
 
@@ -113,13 +115,37 @@ class _Tickets:
 
     def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Make the ticket: one stream, with every record once and in the file's order."""
-        if query.encryption_scheme and (ticket := self._make_sealed(kind, file_id, query)):
-            return ticket
+        key, regions, ticket = self._plan_ticket(kind, file_id, query)
+        places = {"server" if self._is_ours(block.url) else "s3" for block in ticket.blocks if block.url}
+        note(
+            self._request,
+            GRANTED,
+            key,
+            regions=regions,
+            only="header" if query.header_only else query.lists() or None,
+            bytes=_count_bytes(ticket),
+            inline=sum(len(block.content or b"") for block in ticket.blocks) or None,
+            via=min(places, default="ticket"),
+            seconds=EXPIRES if "s3" in places else None,
+        )
+        return ticket
+
+    def _is_ours(self, url: str) -> bool:
+        return url.startswith(tuple(self._base_url + path for path in ("/files/", f"{partial.PATH}/", f"{slices.PATH}/")))
+
+    def _plan_ticket(self, kind: RecordKind, file_id: str, query: Query) -> tuple[str, Regions | None, Ticket]:
+        """Plan a ticket: of an encrypted file, of an exact slice, or of ranges; with the file's key, and the regions given."""
+        if query.encryption_scheme and (key := self._find_sealed(kind, file_id, query)):
+            reader = parse_reader(self._request.headers.get(PUBLIC_KEY_HEADER))
+            ticket = self._sealed.make_ticket(key, query, reader, self._authorization, self._address)
+            return key, query.regions or None, ticket
         planned = self._made.plan(self._request, kind, file_id, query, query.regions or None)
         if planned.is_bounded or (query.regions and slices.wants_exact(self._request.headers, self._request.query_params)):
-            return self._make_exact(kind, file_id, query, planned)
-        key = planned.key
-        check_format(key, query.format)
+            return planned.key, planned.regions, self._make_exact(kind, file_id, query, planned)
+        check_format(planned.key, query.format)
+        return planned.key, query.regions or None, self._make_ranges(planned.key, query)
+
+    def _make_ranges(self, key: str, query: Query) -> Ticket:
         if partial.is_made(query, streamable_format(key).name):
             return Ticket("BAM", tuple(self._make_blocks(key, query)))
         if query.header_only:
@@ -135,17 +161,15 @@ class _Tickets:
         url = slices.address(self._base_url, kind, file_id, query, None if planned.is_whole else planned.regions)
         return Ticket(format_name, (Block(url, headers, HEADER_CLASS if query.header_only else None),), planned.allowed)
 
-    def _make_sealed(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
-        """Make the ticket of an encrypted file, for who may read all of it; None if there is none of the id."""
+    def _find_sealed(self, kind: RecordKind, file_id: str, query: Query) -> str | None:
+        """Find the key of an encrypted file, for who may read all of it; None if there is none of the id."""
+        exact = STORED_KEY_HEADER in self._request.headers
         try:
-            key = find_file(
-                self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in self._request.headers, encrypted=True
-            )
+            key = find_file(self._catalog, kind, file_id, query.format, exact=exact, encrypted=True)
         except NotFoundError:
             return None
         self._access.check(caller_of(self._request), "read", key)
-        reader = parse_reader(self._request.headers.get(PUBLIC_KEY_HEADER))
-        return self._sealed.make_ticket(key, query, reader, self._authorization, self._address)
+        return key
 
     def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
         """Yield blocks of the segments, adjacent inline ones united."""
@@ -191,3 +215,14 @@ class _Tickets:
     def _credentials(self) -> dict[str, str]:
         """Return the headers that a client has to send to this server."""
         return {"Authorization": self._authorization} if self._authorization else {}
+
+
+def _count_bytes(ticket: Ticket) -> int | None:
+    """Count the bytes that a ticket leads to, and those in it; None where some are made when they are asked for."""
+    size = 0
+    for block in ticket.blocks:
+        part = block.byte_range
+        if block.content is None and part is None:
+            return None
+        size += len(block.content) if block.content is not None else part.size if part else 0
+    return size

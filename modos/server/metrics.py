@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modos.errors.escaping import escape_line, escape_text
+from modos.server.noting import REQUEST_ID, finish_readings
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # of others a stranger makes any number
@@ -48,24 +49,28 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, status, sent = time.perf_counter(), 500, 0
+        begin, status, sent, is_whole = time.perf_counter(), 500, 0, False
         given = Headers(scope=scope).get(_HEADER, "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
 
+        scope[REQUEST_ID] = request_id
+
         async def observe(message: Message) -> None:
-            nonlocal status, sent
+            nonlocal status, sent, is_whole
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[_HEADER] = request_id
                 add_headers(headers)
-            sent += len(message.get("body", b""))
             await send(message)
+            sent += len(message.get("body", b""))
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self._app(scope, receive, observe)
         finally:
             seconds = time.perf_counter() - begin
+            finish_readings(scope, sent, is_whole=is_whole)
             route = getattr(scope.get("route"), "path", "other")
             REQUESTS.labels(scope["method"] if scope["method"] in _METHODS else "other", route, status).inc()
             SECONDS.labels(route).observe(seconds)

@@ -22,6 +22,7 @@ from modos.genomics.index import Chunk, Header, Opening
 from modos.genomics.index.bgzf import compress
 from modos.genomics.planning import Plan, Planner, iter_plan
 from modos.server.auth import Access, caller_of
+from modos.server.noting import SENT, note
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces
 from modos.storage import Readable, check_key
@@ -96,6 +97,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
         try:
             plan, header = planner.plan_chunks(key, _parse(chunks), tag)
+            note(request, SENT, key, unknown=("regions",), chunks=chunks, only=query.lists() or None)
             pieces = _iter_made(catalog.files, plan, header, Blanking(query), last)
             first = next(pieces, b"")
         except ConflictError:

@@ -8,7 +8,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -101,7 +101,7 @@ class TrustedBroker:
         if self._provider and not is_passport(token):
             return self._provider.caller_of(claims)
         groups = groups_of(claims, self._passport.groups_claim) if self._passport.groups_claim else frozenset()
-        return Caller(f"{claims['iss']}#{claims['sub']}", groups)
+        return Caller(f"{claims['iss']}#{claims['sub']}", groups, how="passport")
 
     def has_visas(self, token: str) -> bool:
         """Return whether there may be visas for a token that `read` takes."""
@@ -240,7 +240,7 @@ class Passports:
         if held.refusal:
             raise HtsgetError("InvalidAuthentication", held.refusal)
         now = time.time() - LEEWAY
-        return Caller(caller.name, caller.groups, tuple(visa for visa in held.visas if visa.ends > now))
+        return replace(caller, visas=tuple(visa for visa in held.visas if visa.ends > now))
 
     async def identify_all(self, texts: Sequence[str]) -> list[tuple[str, Caller]]:
         """Identify the owner of each of some passports; the errors are those of `identify`."""

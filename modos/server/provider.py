@@ -223,13 +223,20 @@ class Provider:
         name = claims.get(self._oidc.name_claim)
         if not isinstance(name, str) or not name:
             raise HtsgetError("InvalidAuthentication", f"the token has no {self._oidc.name_claim}")
-        return Caller(name, groups_of(claims, self._oidc.groups_claim))
+        behalf, purpose = (text_of(claims, claim) for claim in (self._oidc.behalf_claim, self._oidc.purpose_claim))
+        return Caller(name, groups_of(claims, self._oidc.groups_claim), how="oidc", behalf=behalf, purpose=purpose)
 
 
 def groups_of(claims: dict[str, Any], name: str) -> frozenset[str]:
     """Return the texts of a claim; none if it is no list."""
     groups = claims.get(name, ())
     return frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else frozenset()
+
+
+def text_of(claims: dict[str, Any], name: str | None) -> str | None:
+    """Return the text of a claim; None if it is none, or there is no such claim."""
+    value = claims.get(name) if name else None
+    return value if isinstance(value, str) else None
 
 
 def read_header(token: str) -> dict[str, Any]:

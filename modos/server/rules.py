@@ -12,6 +12,7 @@ from typing import Any, Literal
 from modos.errors import InvalidInputError
 from modos.genomics.bounding import Bounds
 from modos.genomics.region import settle
+from modos.readlog.log_settings import LogSettings
 from modos.server.panels import PANEL_KEYS, FindGenes, Panels, no_genes, read_bounds
 from modos.server.toml_tables import check_keys, read_flag, read_text, read_texts
 from modos.server.trusting import Passport, read_passport
@@ -41,11 +42,22 @@ class Visa:
 
 @dataclass(frozen=True)
 class Caller:
-    """Sender of a request; an anonymous one has an empty name."""
+    """Sender of a request; an anonymous one has an empty name.
+
+    Parameters
+    ----------
+    how
+        How they are known, such as `token` or `oidc`.
+    behalf, purpose
+        On whose behalf and for what they ask, as their token has it.
+    """
 
     name: str = ""
     groups: frozenset[str] = frozenset()
     visas: tuple[Visa, ...] = ()
+    how: str = field(default="", compare=False)
+    behalf: str | None = field(default=None, compare=False)
+    purpose: str | None = field(default=None, compare=False)
 
 
 ANYONE = Caller()
@@ -142,6 +154,8 @@ class Oidc:
         The provider's keys; where the issuer says, if it is None.
     name_claim, groups_claim
         The claims with a person's name, and with the groups.
+    behalf_claim, purpose_claim
+        The claims that say on whose behalf and for what somebody reads, for the read log.
     """
 
     issuer: str
@@ -150,6 +164,8 @@ class Oidc:
     jwks_url: str | None = None
     name_claim: str = "sub"
     groups_claim: str = "groups"
+    behalf_claim: str | None = None
+    purpose_claim: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +185,7 @@ class AccessFile:
     tokens: Path | None = None
     passport: Passport | None = None
     partial: bool = False
+    log: LogSettings | None = None
     files: tuple[Path, ...] = field(default=(), compare=False)
 
 
@@ -192,7 +209,7 @@ def read_access(path: str | Path, find_genes: FindGenes = no_genes) -> AccessFil
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none, or a number of 5,000 digits
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
-    check_keys(document, {"oidc", "passport", "rule", "tokens", "panel", "partial"}, str(path))
+    check_keys(document, {"log", "oidc", "passport", "rule", "tokens", "panel", "partial"}, str(path))
     panels = Panels(path, document.get("panel", {}), find_genes)
     tables = document.get("rule", [])
     if not isinstance(tables, list):
@@ -205,6 +222,7 @@ def read_access(path: str | Path, find_genes: FindGenes = no_genes) -> AccessFil
         None if tokens is None else path.parent / read_text(tokens, f"{path}: tokens"),
         read_passport(document.get("passport"), str(path)),
         read_flag(document.get("partial", False), f"{path}: partial"),
+        LogSettings.from_table(document["log"], path.parent, str(path)) if "log" in document else None,
         panels.files,
     )
 

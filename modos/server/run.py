@@ -19,6 +19,8 @@ from modos.codes.term_index import Index
 from modos.encryption.keys import SecretKey, load_secret_key, read_passphrase
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.genomics.region import Region, Regions
+from modos.readlog.log_settings import LogSettings
+from modos.readlog.read_log import ReadLog
 from modos.reference.store import ReferenceStore
 from modos.remote.services import check_url
 from modos.server.access_file import read_tokens
@@ -109,6 +111,9 @@ class Settings:
         that `C4GH_PASSPHRASE` does not tell.
     rewrap
         URL of a key service.
+    read_log, read_log_key, read_log_required
+        The place of the read log, the officer's public key, and whether what cannot be logged is refused; in the place of
+        what the access file says.
     """
 
     place: str
@@ -126,6 +131,9 @@ class Settings:
     index_key: str | None = None
     passphrase_file: str | None = None
     rewrap: str | None = None
+    read_log: str | None = None
+    read_log_key: str | None = None
+    read_log_required: bool = False
 
     def app(self) -> FastAPI:
         """Create the application; fail now if the place, or a file with rules, is not good."""
@@ -162,7 +170,19 @@ class Settings:
             fuzon_url=fuzon_url,
             index_key=load_served_key(self.index_key, self.passphrase_file) if self.index_key else None,
             rewrap=KeyService(self.rewrap) if self.rewrap else None,
+            read_log=self._open_log(access),
         )
+
+    def _open_log(self, access: Access | None) -> ReadLog | None:
+        """Open the read log, if there is to be one."""
+        settings = access.log if access else None
+        if self.read_log:
+            if not self.read_log_key:
+                raise InvalidInputError("for whom is the read log?", "give the officer's public key: --read-log-key FILE")
+            settings = LogSettings(self.read_log, self.read_log_key, self.read_log_required)
+        elif self.read_log_key or self.read_log_required:
+            raise InvalidInputError("where is the read log to be?", "give --read-log PLACE, too")
+        return settings.open(self.s3_kwargs) if settings else None
 
 
 def load_served_key(path: str, passphrase_file: str | None) -> SecretKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, NamedTuple
 from urllib.parse import quote, urlencode
@@ -15,7 +15,7 @@ from fastapi import Query as Parameter
 from fastapi.responses import Response
 
 from modos.catalog.catalog import Catalog
-from modos.errors import ConflictError, InvalidInputError, NotFoundError, listing
+from modos.errors import ConflictError, InvalidInputError, ModosError, NotFoundError, listing
 from modos.formats import STORED_KEY_HEADER, RecordKind, streamable_format
 from modos.genomics.bounded_slices import Slice, cut_file
 from modos.genomics.bounding import Bounds
@@ -27,6 +27,7 @@ from modos.genomics.region import UNMAPPED, Region, RegionLike, Regions, settle,
 from modos.genomics.remaking import iter_as_cram
 from modos.server.auth import Access, caller_of
 from modos.server.finding_files import find_file
+from modos.server.noting import SENT, Reading, note
 from modos.server.parameters import check_parameters
 from modos.server.rules import Caller
 from modos.server.sending import Pieces
@@ -227,6 +228,15 @@ class Slices:
             found.pieces = iter_as_cram(found.pieces, planned.key)
         return found
 
+    def begin(self, planned: Planned, query: Query) -> tuple[Slice, bytes]:
+        """Open a slice and make its first piece, once more where the file was replaced between two looks at it."""
+        try:
+            found = self.open(planned, query)
+            return found, next(found.pieces, b"")
+        except ConflictError:
+            found = self.open(planned, query)
+            return found, next(found.pieces, b"")
+
     def _reference_finder(self, key: str) -> FindReference:
         """Return what finds the FASTA that a CRAM of an object is decoded with."""
 
@@ -248,6 +258,16 @@ def find_sliceable(catalog: Catalog, kind: RecordKind, file_id: str, format_name
         if error.name != "UnsupportedFormat" or format_name != "BAM":
             raise
         return find_file(catalog, kind, file_id, "CRAM", exact=exact)
+
+
+def iter_noted(found: Slice, reading: Reading) -> Generator[bytes, None, None]:
+    """Iterate over the pieces of a slice; its records are noted however it ends."""
+    try:
+        yield from found.pieces
+    finally:
+        found.pieces.close()
+        if found.records is not None:
+            reading.count(found.records)
 
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
@@ -282,14 +302,14 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             raise HtsgetError("InvalidInput", "regions goes with no other region, and not with class=header")
         wanted = _unpack(regions) if regions is not None else query.regions or None
         planned = slices.plan(request, kind, file_id, query, wanted)
+        found, first = slices.begin(planned, query)
         try:
-            found = slices.open(planned, query)
-            first = next(found.pieces, b"")
-        except ConflictError:  # it was replaced between two looks at it
-            found = slices.open(planned, query)
-            first = next(found.pieces, b"")
-        return Pieces(
-            found.pieces, headers={"Cache-Control": "private, no-store"}, media_type="application/octet-stream", begun=first
-        )
+            only = "header" if query.header_only else query.lists() or None
+            reading = note(request, SENT, planned.key, regions=planned.regions, samples=planned.bounds.samples, only=only)
+        except ModosError:
+            found.pieces.close()
+            raise
+        pieces, headers = iter_noted(found, reading), {"Cache-Control": "private, no-store"}
+        return Pieces(pieces, headers=headers, media_type="application/octet-stream", begun=first)
 
     return router

@@ -53,6 +53,7 @@ LETTERS = {
 OTHERS = {
     ("c4gh", "-p"): "--public-key",
     ("c4gh", "-s"): "--secret-key",
+    ("log", "-s"): "--secret-key",
     ("update", "-c"): "--config",
     ("create", "-r"): "--reference",
     ("add", "-r"): "--reference",
@@ -77,6 +78,7 @@ WRITING = {
     "c4gh decrypt",
     "c4gh share",
     "c4gh revoke",
+    "log export",
     "genome init",
     "track add",
     "track replace",
