@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import http.client
+import io
 import json
 import re
 import struct
@@ -91,6 +92,10 @@ def unpacked(body: bytes) -> Iterator[tuple[str, bytes]]:
     inflated = b"".join(_members(body))
     if inflated:
         yield "what it unpacks to", inflated
+    if body.startswith(b"PAR1") and body.endswith(b"PAR1"):
+        import polars as pl
+
+        yield "its table", json.dumps(pl.read_parquet(io.BytesIO(body)).to_dicts(), default=str).encode()
     data = b""
     for match in _DATA_URL.finditer(body):
         try:
