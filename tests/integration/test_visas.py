@@ -527,6 +527,22 @@ def test_keys_that_change(serve, broker, issuer, monkeypatch):
     assert passport_reads(url, broker, old) == []
 
 
+def test_a_token_of_a_key_that_its_broker_has_removed_is_refused(serve, broker, monkeypatch):
+    """Also where it was taken before; and one that has ended."""
+    monkeypatch.setattr(provider_module, "AGAIN", 0.0)
+    monkeypatch.setattr(provider_module, "KEPT", 0.0)
+    monkeypatch.setattr(provider_module, "LEEWAY", 0)
+    monkeypatch.setattr(passports_module, "LEEWAY", 0)
+    url, token, short = serve(), broker.access_token("carol"), broker.access_token("carol", exp=int(time.time()) + 4)
+    assert reads(url, token) == reads(url, short) == ["cohort-c"]
+    time.sleep(4.5)
+    assert ask(url, short).status_code == 401 and reads(url, token) == ["cohort-c"]
+    documents = broker.documents()
+    documents["/jwks"]["keys"] = documents["/jwks"]["keys"][1:]
+    broker.documents = lambda: documents
+    assert [ask(url, token).status_code for _ in range(3)][-1] == 401
+
+
 def test_unknown_keys_are_not_fetched_again_and_again(serve, broker):
     url = serve()
     for n in range(5):
