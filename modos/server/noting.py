@@ -75,7 +75,7 @@ class _Kept:
 
 
 def keep_log(app: FastAPI, log: ReadLog, catalog: Catalog) -> None:
-    """Have an application log what its routes note."""
+    """Attach a log to an application, for what its routes note."""
     app.state.read_log = _Kept(log, catalog)
 
 

@@ -54,6 +54,50 @@ class Held:
     refusal: str | None = None
 
 
+@dataclass
+class Known:
+    """A token that was checked.
+
+    Parameters
+    ----------
+    number, key
+        Those with which it was.
+    caller
+        Whose it is, without visas.
+    ends
+        Seconds since 1970.
+    size
+        Its characters.
+    has_visas, is_asked
+        Whether visas may come with it, and whether the broker is asked for them.
+    held
+        The visas; None if none may come with it.
+    """
+
+    broker: TrustedBroker
+    number: str | None
+    key: Any
+    caller: Caller
+    ends: float
+    size: int
+    has_visas: bool
+    is_asked: bool
+    held: Remembered[Held] | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Return whether nothing has changed since."""
+        try:
+            return self.broker.issuer.find_key(self.number) is self.key and time.time() < self.ends
+        except (HtsgetError, KeyError):
+            return False
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether visas are to be asked for."""
+        return self.held is not None and (self.held.value is None or time.time() >= self.held.value.until)
+
+
 class TrustedBroker:
     """Checks the tokens and passports of a broker, and asks it for visas.
 
@@ -95,10 +139,14 @@ class TrustedBroker:
             raise _invalid(f"its scope has no {SCOPE}")
         return claims
 
-    def name(self, token: str) -> Caller:
-        """Return whose a token or passport is, without visas; the errors are those of `read`."""
-        claims = self.read(token)
+    def admit(self, token: str) -> Known:
+        """Check an access token or a passport, and return whose it is; the errors are those of `read`."""
+        claims, number = self.read(token), read_header(token).get("kid")
+        ends = float(claims["exp"])
+        if is_passport(token):
+            ends = min(ends, claims["iat"] + HOUR)
         if self._provider and not is_passport(token):
+<<<<<<< HEAD
             return self._provider.caller_of(claims)
         groups = groups_of(claims, self._passport.groups_claim) if self._passport.groups_claim else frozenset()
         return Caller(f"{claims['iss']}#{claims['sub']}", groups, how="passport")
@@ -111,6 +159,15 @@ class TrustedBroker:
         """Return whether the broker is asked for the visas of a token."""
         claims = read_unchecked(token)
         return CLAIM not in claims and SCOPE in _scopes(claims)
+=======
+            caller = self._provider.caller_of(claims)
+        else:
+            groups = groups_of(claims, self._passport.groups_claim) if self._passport.groups_claim else frozenset()
+            caller = Caller(f"{claims['iss']}#{claims['sub']}", groups)
+        is_asked = CLAIM not in claims and SCOPE in _scopes(claims)
+        has_visas = CLAIM in claims or is_asked
+        return Known(self, number, self.issuer.find_key(number), caller, ends + LEEWAY, len(token), has_visas, is_asked)
+>>>>>>> visas
 
     def gather(self, token: str, checker: Checker) -> Held:
         """Ask for the visas of somebody, and check them; in a thread that may be held."""
@@ -179,8 +236,8 @@ class Passports:
             for one in passport.brokers
         }
         self._checker = Checker(passport, {name: one.issuer for name, one in self._brokers.items()})
-        self._known: OrderedDict[bytes, tuple[Remembered[Held], int]] = OrderedDict()
-        self._held = 0
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._size = 0
         self._checking = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -190,7 +247,7 @@ class Passports:
 
     def takes(self, token: str) -> bool:
         """Return whether a token says that it is of one of the brokers."""
-        return self._find(token) is not None
+        return _digest(token) in self._known or self._find(token) is not None
 
     def owns(self, name: str) -> bool:
         """Return whether a name is one of those that only brokers give."""
@@ -203,21 +260,19 @@ class Passports:
 
     async def prepare(self, token: str) -> None:
         """Fetch what it takes to identify the owner of a token: keys, and visas where they are not known."""
-        broker = self._find(token)
+        known = self._known.get(_digest(token))
+        broker = known.broker if known else self._find(token)
         if broker is None:
             return
         try:
-            await broker.issuer.prepare(read_header(token).get("kid"))
-            broker.name(token)
+            await broker.issuer.prepare(known.number if known else read_header(token).get("kid"))
+            known = self._admit(broker, token)
         except HtsgetError:
             return  # `identify` says so
-        if not broker.has_visas(token):
-            return
-        known = self._remember(broker, token)
-        if _is_due(known):
-            async with broker.asking if broker.is_asked(token) else self._checking:
-                if _is_due(known):
-                    await known.wait()
+        if known.is_due:
+            async with broker.asking if known.is_asked else self._checking:
+                if known.is_due and known.held:
+                    await known.held.wait()
 
     def identify(self, token: str) -> Caller:
         """Identify the owner of a token or passport of a broker, and the visas that count now, by what is known.
@@ -227,20 +282,23 @@ class Passports:
         HtsgetError
             It is nobody's; or that cannot be said, as the broker is away.
         """
-        broker = self._find(token)
+        broker = self._find(token) if _digest(token) not in self._known else self._known[_digest(token)].broker
         if broker is None:
             raise _invalid("it is of no broker")
-        caller = broker.name(token)
-        if not broker.has_visas(token):
-            return caller
-        known, _ = self._known.get(_digest(token), (None, 0))
-        held = known.value if known and not _is_due(known) else None
-        if held is None:
+        known = self._admit(broker, token)
+        if not known.held:
+            return known.caller
+        held = known.held.value
+        if held is None or known.is_due:
             raise HtsgetError("InternalError", "the server cannot check visas at the moment")
         if held.refusal:
             raise HtsgetError("InvalidAuthentication", held.refusal)
         now = time.time() - LEEWAY
+<<<<<<< HEAD
         return replace(caller, visas=tuple(visa for visa in held.visas if visa.ends > now))
+=======
+        return replace(known.caller, visas=tuple(visa for visa in held.visas if visa.ends > now))
+>>>>>>> visas
 
     async def identify_all(self, texts: Sequence[str]) -> list[tuple[str, Caller]]:
         """Identify the owner of each of some passports; the errors are those of `identify`."""
@@ -259,18 +317,22 @@ class Passports:
             return None
         return self._brokers.get(issuer) if isinstance(issuer, str) else None
 
-    def _remember(self, broker: TrustedBroker, token: str) -> Remembered[Held]:
-        """Return what is known of a token; what was not asked for the longest time is forgotten where that is too much."""
+    def _admit(self, broker: TrustedBroker, token: str) -> Known:
+        """Check a token, or find that it was checked with the key of now; what was not asked for longest is forgotten."""
         key = _digest(token)
-        if key not in self._known:
-            gather = partial(broker.gather, token, self._checker)
-            self._known[key] = Remembered(f"the visas of somebody at {broker.issuer.url}", gather), len(token)
-            self._held += len(token)
+        known = self._known.get(key)
+        if known is None or not known.is_sound:
+            before, known = known, broker.admit(token)
+            if known.has_visas:
+                gather = partial(broker.gather, token, self._checker)
+                name = f"the visas of somebody at {broker.issuer.url}"
+                known.held = before.held if before else Remembered(name, gather)
+            self._size += known.size - (before.size if before else 0)
+            self._known[key] = known
         self._known.move_to_end(key)
-        while self._held > _MOST_HELD:
-            _, (_, size) = self._known.popitem(last=False)
-            self._held -= size
-        return self._known[key][0]
+        while self._size > _MOST_HELD and len(self._known) > 1:
+            self._size -= self._known.popitem(last=False)[1].size
+        return known
 
 
 def is_passport(token: str) -> bool:
@@ -285,10 +347,6 @@ def is_passport(token: str) -> bool:
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
     scope = claims.get("scope")
     return scope.split() if isinstance(scope, str) else []
-
-
-def _is_due(known: Remembered[Held]) -> bool:
-    return known.value is None or time.time() >= known.value.until
 
 
 def _digest(token: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Give out exact slices of reads and variants: to callers with bounds what is within them, to others what they ask for."""
+"""Give out exact slices of reads and variants, within the bounds of who asks."""
 
 from __future__ import annotations
 

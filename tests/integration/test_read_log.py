@@ -352,7 +352,7 @@ def test_claims_of_a_token_say_why_before_headers_do(root, tmp_path, monkeypatch
     from modos.server.rules import Caller
 
     made = Logged(tmp_path, open_storage(root))
-    caller = Caller("carol", frozenset({"panel"}), "oidc", "clinic 9", None)
+    caller = Caller("carol", frozenset({"panel"}), how="oidc", behalf="clinic 9")
     try:
         monkeypatch.setattr(auth.Access, "identify", lambda *_: caller)
         monkeypatch.setattr(auth.Access, "allows", lambda *_, **__: True)

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modos.api import MODO
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, ProtocolError
 from modos.server import passports as passports_module
 from modos.server import provider as provider_module
 from modos.server.app import create_app
@@ -526,6 +527,22 @@ def test_keys_that_change(serve, broker, issuer, monkeypatch):
     assert passport_reads(url, broker, old) == []
 
 
+def test_a_token_of_a_key_that_its_broker_has_removed_is_refused(serve, broker, monkeypatch):
+    """Also where it was taken before; and one that has ended."""
+    monkeypatch.setattr(provider_module, "AGAIN", 0.0)
+    monkeypatch.setattr(provider_module, "KEPT", 0.0)
+    monkeypatch.setattr(provider_module, "LEEWAY", 0)
+    monkeypatch.setattr(passports_module, "LEEWAY", 0)
+    url, token, short = serve(), broker.access_token("carol"), broker.access_token("carol", exp=int(time.time()) + 4)
+    assert reads(url, token) == reads(url, short) == ["cohort-c"]
+    time.sleep(4.5)
+    assert ask(url, short).status_code == 401 and reads(url, token) == ["cohort-c"]
+    documents = broker.documents()
+    documents["/jwks"]["keys"] = documents["/jwks"]["keys"][1:]
+    broker.documents = lambda: documents
+    assert [ask(url, token).status_code for _ in range(3)][-1] == 401
+
+
 def test_unknown_keys_are_not_fetched_again_and_again(serve, broker):
     url = serve()
     for n in range(5):
@@ -775,3 +792,30 @@ def test_random_tokens_are_nobodys(one):
             or bad[: bad.rfind(".")] != good[: good.rfind(".")]
         ):
             assert ask(url, bad).status_code in (401, 403), bad
+
+
+# --- addresses ---
+
+
+@pytest.mark.parametrize(
+    "name, address",
+    [
+        ("jwks_uri", "http://169.254.169.254/keys"),
+        ("userinfo_endpoint", "https://127.0.0.1/userinfo"),
+        ("userinfo_endpoint", "https://10.0.0.7/userinfo"),
+    ],
+)
+def test_a_description_leads_to_nothing_more_internal(monkeypatch, name, address):
+    described = {"jwks_uri": "https://login.example.org/jwks", name: address}
+    monkeypatch.setattr(provider_module, "fetch_json", lambda *_, **__: described)
+    with pytest.raises(ProtocolError, match="internal address"):
+        provider_module.Issuer("https://login.example.org").find_address(name)
+
+
+def test_a_token_is_sent_over_https_alone(serve, broker, monkeypatch):
+    """A broker that names a plain address for UserInfo gets no token there."""
+    documents = broker.documents()
+    documents["/.well-known/openid-configuration"]["userinfo_endpoint"] = f"http://{socket.gethostname()}:1/userinfo"
+    broker.documents = lambda: documents
+    monkeypatch.setenv("MODOS_ALLOW_INTERNAL", "1")
+    assert ask(serve(), broker.access_token()).status_code == 500 and "/userinfo" not in broker.asked
