@@ -146,28 +146,13 @@ class TrustedBroker:
         if is_passport(token):
             ends = min(ends, claims["iat"] + HOUR)
         if self._provider and not is_passport(token):
-<<<<<<< HEAD
-            return self._provider.caller_of(claims)
-        groups = groups_of(claims, self._passport.groups_claim) if self._passport.groups_claim else frozenset()
-        return Caller(f"{claims['iss']}#{claims['sub']}", groups, how="passport")
-
-    def has_visas(self, token: str) -> bool:
-        """Return whether there may be visas for a token that `read` takes."""
-        return CLAIM in read_unchecked(token) or self.is_asked(token)
-
-    def is_asked(self, token: str) -> bool:
-        """Return whether the broker is asked for the visas of a token."""
-        claims = read_unchecked(token)
-        return CLAIM not in claims and SCOPE in _scopes(claims)
-=======
             caller = self._provider.caller_of(claims)
         else:
             groups = groups_of(claims, self._passport.groups_claim) if self._passport.groups_claim else frozenset()
-            caller = Caller(f"{claims['iss']}#{claims['sub']}", groups)
+            caller = Caller(f"{claims['iss']}#{claims['sub']}", groups, how="passport")
         is_asked = CLAIM not in claims and SCOPE in _scopes(claims)
         has_visas = CLAIM in claims or is_asked
         return Known(self, number, self.issuer.find_key(number), caller, ends + LEEWAY, len(token), has_visas, is_asked)
->>>>>>> visas
 
     def gather(self, token: str, checker: Checker) -> Held:
         """Ask for the visas of somebody, and check them; in a thread that may be held."""
@@ -294,11 +279,7 @@ class Passports:
         if held.refusal:
             raise HtsgetError("InvalidAuthentication", held.refusal)
         now = time.time() - LEEWAY
-<<<<<<< HEAD
-        return replace(caller, visas=tuple(visa for visa in held.visas if visa.ends > now))
-=======
         return replace(known.caller, visas=tuple(visa for visa in held.visas if visa.ends > now))
->>>>>>> visas
 
     async def identify_all(self, texts: Sequence[str]) -> list[tuple[str, Caller]]:
         """Identify the owner of each of some passports; the errors are those of `identify`."""
