@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
@@ -9,7 +11,6 @@ from modos.errors import InvalidInputError
 from modos.genomics.htsget.protocol import HtsgetError
 from modos.server.auth import Access, caller_of, set_caller
 from modos.server.bodies import read_body
-from modos.server.rules import Caller
 
 _MAX_BODY = 4 << 20  # bytes
 _MOST_PASSPORTS = 10
@@ -48,8 +49,8 @@ async def take_passports(request: Request, access: Access) -> Shown:
     found = await access.passports.identify_all(shown.passports)
     caller = caller_of(request)
     visas = [visa for one in (caller, *(one for _, one in found)) for visa in one.visas]
-    owner = found[0][1]
-    set_caller(request, Caller(caller.name or owner.name, caller.groups or owner.groups, tuple(dict.fromkeys(visas))))
+    sender = caller if caller.name else found[0][1]
+    set_caller(request, replace(sender, visas=tuple(dict.fromkeys(visas))))
     if len(found) == 1 and not caller.name:
         request.scope[_SHOWN] = shown.passports[0]
     return shown

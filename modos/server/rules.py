@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ class Caller:
 
     name: str = ""
     groups: frozenset[str] = frozenset()
-    visas: tuple[Visa, ...] = ()
+    visas: tuple[Visa, ...] = field(default=(), kw_only=True)
 
 
 ANYONE = Caller()
