@@ -41,6 +41,7 @@ from modos.genomics.region import UNMAPPED, Regions
 from modos.genomics.slicing import THREADS
 from modos.storage import ObjectInfo, Readable
 
+_WHOLE = 1 << 62  # bytes of a chunk that is not split
 _BAM, _CRAM = FORMATS["BAM"], FORMATS["CRAM"]
 
 
@@ -245,7 +246,7 @@ def _decode(job: _Job, cut: Slice, opening: Opening, edit: Edit) -> Iterator[byt
 
 def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) -> Iterator[bytes]:
     """Return an iterator over the records in BGZF blocks."""
-    found, chunks = job.planner.find_chunks(job.key, cut.regions, PART if job.is_free else 1 << 62)
+    found, chunks = job.planner.find_chunks(job.key, cut.regions, _WHOLE)
     if found.etag != info.etag:
         raise ConflictError(f"{job.key} was changed meanwhile", "ask anew")
     layout, follow = layout_of(job.format, opening), _follow(Order().follow, cut)
@@ -253,7 +254,8 @@ def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) 
     def run() -> Iterator[bytes]:
         stretches = [Stretch(chunks, False)] if chunks else []
         if job.is_free:
-            stretches = list(find_stretches(job.storage, info, layout, chunks, cut.regions))
+            parts = job.planner.split_chunks(job.key, chunks, PART)
+            stretches = list(find_stretches(job.storage, info, layout, parts, cut.regions))
             if any(stretch.is_raw for stretch in stretches):
                 cut.records = None
         for stretch in stretches:
