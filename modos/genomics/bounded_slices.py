@@ -165,14 +165,15 @@ def cut_file(
 
 
 def _find_regions(job: _Job, wanted: Regions | None) -> Regions | None:
-    """Find what is wanted and allowed, on contigs of the file."""
+    """Find what is wanted and allowed, in the order of the file; of bounds only what is on its contigs."""
     meant = job.bounds.cut(wanted)
-    if meant is None or job.bounds.regions is None:
-        return meant
-    contigs = {*job.planner.contigs(job.key), *((UNMAPPED,) if job.format.kind == "reads" else ())}
-    order = {name: number for number, name in enumerate(job.planner.contigs(job.key))}
-    known = [region for region in meant if region.contig in contigs]
-    return tuple(sorted(known, key=lambda region: (order.get(region.contig, len(order)), region.start)))
+    if meant is None:
+        return None
+    names = (*job.planner.contigs(job.key), *((UNMAPPED,) if job.format.kind == "reads" else ()))
+    order = {name: number for number, name in enumerate(names)}
+    if job.bounds.regions is not None:
+        meant = tuple(region for region in meant if region.contig in order)
+    return tuple(sorted(meant, key=lambda region: (order.get(region.contig, len(order)), region.start)))
 
 
 def _open_header(job: _Job) -> tuple[ObjectInfo | None, Opening]:
