@@ -41,6 +41,7 @@ from modos.genomics.region import UNMAPPED, Regions
 from modos.genomics.slicing import THREADS
 from modos.storage import ObjectInfo, Readable
 
+_WHOLE = 1 << 62  # bytes of a chunk that is not split
 _BAM, _CRAM = FORMATS["BAM"], FORMATS["CRAM"]
 
 
@@ -164,14 +165,15 @@ def cut_file(
 
 
 def _find_regions(job: _Job, wanted: Regions | None) -> Regions | None:
-    """Find what is wanted and allowed, on contigs of the file."""
+    """Find what is wanted and allowed, in the order of the file; of bounds only what is on its contigs."""
     meant = job.bounds.cut(wanted)
-    if meant is None or job.bounds.regions is None:
-        return meant
-    contigs = {*job.planner.contigs(job.key), *((UNMAPPED,) if job.format.kind == "reads" else ())}
-    order = {name: number for number, name in enumerate(job.planner.contigs(job.key))}
-    known = [region for region in meant if region.contig in contigs]
-    return tuple(sorted(known, key=lambda region: (order.get(region.contig, len(order)), region.start)))
+    if meant is None:
+        return None
+    names = (*job.planner.contigs(job.key), *((UNMAPPED,) if job.format.kind == "reads" else ()))
+    order = {name: number for number, name in enumerate(names)}
+    if job.bounds.regions is not None:
+        meant = tuple(region for region in meant if region.contig in order)
+    return tuple(sorted(meant, key=lambda region: (order.get(region.contig, len(order)), region.start)))
 
 
 def _open_header(job: _Job) -> tuple[ObjectInfo | None, Opening]:
@@ -245,7 +247,7 @@ def _decode(job: _Job, cut: Slice, opening: Opening, edit: Edit) -> Iterator[byt
 
 def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) -> Iterator[bytes]:
     """Return an iterator over the records in BGZF blocks."""
-    found, chunks = job.planner.find_chunks(job.key, cut.regions, PART if job.is_free else 1 << 62)
+    found, chunks = job.planner.find_chunks(job.key, cut.regions, _WHOLE)
     if found.etag != info.etag:
         raise ConflictError(f"{job.key} was changed meanwhile", "ask anew")
     layout, follow = layout_of(job.format, opening), _follow(Order().follow, cut)
@@ -253,7 +255,8 @@ def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) 
     def run() -> Iterator[bytes]:
         stretches = [Stretch(chunks, False)] if chunks else []
         if job.is_free:
-            stretches = list(find_stretches(job.storage, info, layout, chunks, cut.regions))
+            parts = job.planner.split_chunks(job.key, chunks, PART)
+            stretches = list(find_stretches(job.storage, info, layout, parts, cut.regions))
             if any(stretch.is_raw for stretch in stretches):
                 cut.records = None
         for stretch in stretches:

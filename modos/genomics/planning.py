@@ -231,11 +231,15 @@ class Planner:
         chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, index, meant)
         if meant is not None and index is not None:
             self._check_nothing_missed(format, file, index, meant)
+        return file.info, self.split_chunks(key, chunks, size)
+
+    def split_chunks(self, key: str, chunks: list[Chunk], size: int) -> list[Chunk]:
+        """Split the chunks of a file of more than some bytes, where it has an index that tells how."""
         if any((end >> 16) - (start >> 16) > size for start, end in chunks):
             with suppress(NotFoundError):
-                file = self._file(format, key, with_index=True)
+                file = self._file(streamable_format(key), key, with_index=True)
                 chunks = list(split_chunks(chunks, file.index.starts() if isinstance(file.index, BinningIndex) else (), size))
-        return file.info, chunks
+        return chunks
 
     def plan_chunks(self, key: str, chunks: Sequence[Chunk], tag: str) -> tuple[Plan, Header]:
         """Plan the records between virtual offsets of a BAM, without header and end marker; and its header.

@@ -204,3 +204,15 @@ def test_records_out_of_order_are_refused(file):
     store(path, changed)
     with pytest.raises(IntegrityError, match="not sorted"):
         cut(path, Bounds(ALLOWED))
+
+
+def test_a_line_without_its_samples_is_refused_where_they_are_cut(file):
+    path, content, first = file
+    if path.suffix != ".gz":
+        pytest.skip("lines are of a VCF")
+    lines = content[first:].split(b"\n")
+    columns = lines[150].split(b"\t")
+    lines[150] = b"\t".join([*columns[:7], columns[7].ljust(len(b"\t".join(columns[7:])), b"x")])
+    store(path, content[:first] + b"\n".join(lines))
+    with pytest.raises(IntegrityError, match="malformed"):
+        cut(path, Bounds(samples=frozenset(("alice",))))

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import FileFormat
 from modos.genomics.index import Opening
@@ -14,6 +16,8 @@ from modos.genomics.index.layout import MAX_RECORD, Layout
 from modos.genomics.slicing import block_batches
 from modos.storage.prefetch import fetch_ahead
 
+_MOST_BLOCKS = 128  # of a batch
+_OTHER = np.frombuffer(b"#\r\n", np.uint8)
 _MOST = 1 << 20  # compressed bytes of a batch; the first ones are smaller, so that something comes soon
 
 
@@ -72,8 +76,10 @@ def iter_batches(opening: Opening, layout: Layout, format: FileFormat, threads: 
             cut, skip = min(skip, len(data)), max(skip - len(data), 0)
             data = data[cut:]
         origin = offset - len(data)
-        cleaned = layout.clean(data)
-        starts = layout.starts(cleaned)
+        cleaned, starts = data, layout.starts(data)
+        if format.name == "VCF" and _has_other_lines(data, starts):
+            cleaned = layout.clean(data)
+            starts = layout.starts(cleaned)
         used = starts[-1]
         if len(cleaned) - used > MAX_RECORD:
             raise IntegrityError(f"a record is larger than {MAX_RECORD >> 20} MiB: the file is damaged")
@@ -85,16 +91,25 @@ def iter_batches(opening: Opening, layout: Layout, format: FileFormat, threads: 
         yield Batch(last, offset, layout.starts(last), [], offset, True)
 
 
+def _has_other_lines(data: bytes, starts: list[int]) -> bool:
+    """Return whether there are lines that are empty or begin like a comment."""
+    if len(starts) < 2:
+        return False
+    first = np.frombuffer(data, np.uint8)[starts[:-1]]
+    return bool(np.isin(first, _OTHER).any())
+
+
 def _group(batches: Iterable[tuple[int, list[memoryview]]]) -> Iterator[list[tuple[int, list[memoryview]]]]:
     """Group batches of blocks, to larger and larger ones."""
     group: list[tuple[int, list[memoryview]]] = []
-    size, most = 0, 0
+    size, most, count = 0, 0, 0
     for offset, blocks in batches:
         group.append((offset, blocks))
         size += sum(map(len, blocks))
-        if size > most:
+        count += len(blocks)
+        if size > most or count >= _MOST_BLOCKS:
             yield group
-            group, size, most = [], 0, min(max(2 * most, 1 << 16), _MOST)
+            group, size, count, most = [], 0, 0, min(max(2 * most, 1 << 16), _MOST)
     if group:
         yield group
 

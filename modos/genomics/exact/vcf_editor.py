@@ -124,9 +124,9 @@ class VcfEditor:
             if len(info) < len(before) and not self._still_overlaps(columns, before, info, contig):
                 return b""
         info = [(key, entry) for key, entry in info if rules.gives(key)]
+        if len(columns) != 9 + rules.all_samples and (rules.all_samples or len(columns) > 8):
+            raise ValueError
         if len(columns) > 8:
-            if len(columns) != 9 + rules.all_samples:
-                raise ValueError
             if rules.samples is not None:
                 columns[9:] = [columns[9 + number] for number in rules.samples]
             if self._allowed is not None and _PHASED.search(columns[8]):

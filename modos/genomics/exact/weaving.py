@@ -7,9 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from modos.errors import IntegrityError
 from modos.genomics.exact.blocks import Batch, Block
 from modos.genomics.index.bgzf import PAYLOAD, compress
 from modos.storage.prefetch import fetch_ahead
+
+_PLAIN = b"\x06\x00BC\x02\x00"  # of the header of a block: it has no other field, in which something could be hidden
 
 Part = tuple[int, int] | bytes  # of the output: bytes [start, end) of the batch's data, or others
 
@@ -99,7 +102,7 @@ class _Weaver:
             block = blocks[0]
             if block.end <= self._start:
                 blocks.popleft()
-            elif self._start <= block.start and block.end <= self._end:
+            elif self._start <= block.start and block.end <= self._end and block.raw[10:16] == _PLAIN:
                 self._flush()
                 self._out.append(block.raw)
                 self._start = block.end
@@ -110,8 +113,8 @@ class _Weaver:
                 self._start = end
             else:
                 return
-        if is_closed:
-            assert self._start == self._end, "blocks that stay are gone"
+        if is_closed and self._start != self._end:
+            raise IntegrityError("a part of the records that stay is missing")  # rather than a shorter result
 
     def _add_loose(self, data: bytes | memoryview) -> None:
         self._loose.append(data)
