@@ -202,7 +202,7 @@ def share(
     from modos.errors import InvalidInputError
 
     if not public_key and not index_for:
-        raise InvalidInputError("no recipient is given", "give a public key (-p), or that of a server (--index-for)")
+        raise InvalidInputError("no recipient is given", "give --public-key, or that of a server with --index-for")
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     changed = modo.share(secret, public_key or [], elements, index_for=index_for or [])

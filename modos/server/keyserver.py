@@ -39,6 +39,7 @@ from modos.server.sealed_tickets import parse_reader
 from modos.storage import Storage, check_key
 
 _NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*")
+_MAX_AGE = 5.0  # seconds for which a listing of the objects is good
 _MAX_HEADERS = 1 << 17  # of files, whose packets are remembered
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,9 @@ class Rewrapping:
         Whose public key is whose; None if anybody may name any key.
     """
 
-    def __init__(self, storage: Storage, secret: SecretKey, access: Access, keys: RegisteredKeys | None, max_age: float = 0):
+    def __init__(
+        self, storage: Storage, secret: SecretKey, access: Access, keys: RegisteredKeys | None, max_age: float = _MAX_AGE
+    ):
         self._storage = storage
         self._catalog = Catalog(storage, max_age=max_age)
         self._secret = secret
@@ -103,7 +106,7 @@ class Rewrapping:
             raise HtsgetError("PermissionDenied", f"{key} has an edit list or several data keys: it has to be encrypted anew")
         self._refuse_borrowed(caller, key, own)
         logger.info("%s: a header of %s for the key %s", caller.name, key, reader.fingerprint)
-        return encrypt_header(opened.keys[0], [reader])
+        return encrypt_header(opened.keys[0], [reader], self._secret)
 
     def _check_recorded(self, key: str, head: bytes) -> Header:
         """Read a header, which has to be the one that the object records of the file; it need not be read from there."""

@@ -188,6 +188,8 @@ class SealedTickets:
             or str(self._secret.public) not in (file.attributes.get("index_recipients") or ())
         ):
             raise _no_regions_error(file.key)
+        if str(self._secret.public) in (file.attributes.get("recipients") or ()):
+            logger.warning("%s is encrypted for the key of this server, which could open it", file.key)
         known = file.key, checksum
         with self._lock:
             if known in self._known:

@@ -21,7 +21,7 @@ from modos.storage.s3 import S3Storage
 from modos.tracks.shard_records import specs_of_nodes
 
 DATES = ("creation_date", "last_update_date")
-BY_CHANCE = ("data_checksum", "data_digest", "index_digests", "seal_digest", "header_digests")
+BY_CHANCE = ("data_checksum", "data_digest", "index_digests", "seal_digest", "header_digests", "cuts_checksum")
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,27 @@ def encrypt(bams, tmp_path):
     return lambda modo: modo.encrypt(KEY.public)
 
 
+def encrypt_for_a_server(bams, tmp_path):
+    """With what a server finds regions by."""
+    return lambda modo: modo.encrypt(KEY.public, index_for=OTHER.public)
+
+
+def take_back_from_a_server(bams, tmp_path):
+    def operation(modo):
+        return modo.revoke(KEY, [], index_for=OTHER.public)
+
+    operation.before = lambda modo: modo.encrypt(KEY.public, index_for=OTHER.public)
+    return operation
+
+
+def replace_what_a_server_serves(bams, tmp_path):
+    def operation(modo):
+        return modo.update_element("data/old", {}, bams / "b.bam")
+
+    operation.before = lambda modo: modo.encrypt(KEY.public, index_for=OTHER.public)
+    return operation
+
+
 def replace_encrypted(bams, tmp_path):
     """By a plain file, which is encrypted on its way."""
 
@@ -190,6 +211,9 @@ OPERATIONS: list[Callable] = [
     remove,
     bring_up_to_date,
     encrypt,
+    encrypt_for_a_server,
+    take_back_from_a_server,
+    replace_what_a_server_serves,
     replace_encrypted,
     decrypt,
     share,

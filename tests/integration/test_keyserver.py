@@ -106,6 +106,7 @@ def test_the_header_is_for_the_reader_alone(keyserver, served):
     assert len(header.packets) == 1
     original = head_of(served / BAM)
     assert header.decrypt(BOB).keys == read_header(lambda start, end: original[start:end]).decrypt(ALICE).keys
+    assert header.decrypt(BOB, KEYS.public), "the key service is its sender"
     assert not any(header.has_packets_for(secret) for secret in (ALICE, KEYS, SERVER))
 
 
