@@ -10,7 +10,6 @@ on the disk of the temporary folder), by turns, and prints the ratios. Both prin
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys

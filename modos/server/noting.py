@@ -75,7 +75,7 @@ class _Kept:
 
 
 def keep_log(app: FastAPI, log: ReadLog, catalog: Catalog) -> None:
-    """Have an application log what its routes note."""
+    """Make an application log what its routes note."""
     app.state.read_log = _Kept(log, catalog)
 
 

@@ -123,7 +123,7 @@ def _make_log(folder: Path) -> None:
     chain = ChainWriter(open_storage(folder / "reads"), public, writer=NAME)
     names = ("event", "id", "time", "caller", "file", "object", "behalf", "purpose", "range", "request", "via")
     chain.append([entry_to_line(dict.fromkeys(names, NAME) | {"regions": [[NAME, 1, 2]], "samples": [NAME], "groups": [NAME]})])
-    chain.append([entry_to_line(dict.fromkeys((*names, "regions", "samples", "bytes"), {NAME: NAME}))])
+    chain.append([entry_to_line({key: {NAME: NAME} for key in (*names, "regions", "samples", "bytes")})])
     chain.close()
 
 
