@@ -162,7 +162,7 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
     from uvicorn import Config, Server
     from uvicorn.supervisors import Multiprocess
 
-    for file in (settings.token_file, settings.access_file) if workers > 1 else ():
+    for file in (settings.token_file, settings.access_file, settings.read_log_key) if workers > 1 else ():
         if file:
             refuse_pipe(file, "every process of the server reads it", "write it to a file first, or serve with --workers 1")
     app = settings.app()
