@@ -99,6 +99,8 @@ def test_export_writes_lines_of_json_and_logs_itself(place):
     out = place / "reads.jsonl"
     modos("log", "export", place / "logs", "-s", place / "dpo.sec", "-o", out, "--user", "alice")
     assert [json.loads(line)["caller"] for line in out.read_text().splitlines()] == ["alice"]
+    assert out.stat().st_mode & 0o077 == 0 and [path.name for path in place.iterdir() if path.name.endswith(".part")] == []
+    modos("log", "export", place / "logs", "-s", place / "dpo.sec", "-o", place / "none/x", code=3)
     shown = modos("log", "show", place / "logs", "-s", place / "dpo.sec", "--json").stdout
     assert [one["event"] for one in map(json.loads, shown.splitlines())].count("exported") == 1
 
