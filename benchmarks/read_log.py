@@ -1,10 +1,12 @@
 """Measure the read log: how fast it is verified, and what it costs a ticket.
 
     python benchmarks/read_log.py verify [ENTRIES]
+    python benchmarks/read_log.py answers [FOLDER ...]
     python benchmarks/read_log.py tickets [FOLDER ...]
 
-The second asks a server of its own for tickets, without a log and with one in each folder (by default on /dev/shm and
-on the disk of the temporary folder), by turns, and prints the ratios. Both print one JSON object a line.
+The others compare tickets without a log and with one in each folder (by default on /dev/shm and on the disk of the
+temporary folder), by turns, and print the ratios: `answers` within one process and one after the other, so that the
+work shows; `tickets` at servers, over connections, at full speed and at 500 a second. They print one JSON object a line.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 import urllib.request
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 from modos.encryption.keys import SecretKey, generate
 from modos.readlog.chain_writer import ChainWriter
@@ -27,6 +30,7 @@ from modos.readlog.read_entries import entry_to_line
 from modos.storage import open_storage
 
 ENTRIES = 1_000_000
+BLOCKS, BLOCK = 60, 100
 ROUNDS, SECONDS, CLIENTS, RATE = 15, 1.5, 8, 500.0
 
 
@@ -93,6 +97,68 @@ def measure_tickets(folders: list[str]) -> None:
         finally:
             for server in servers.values():
                 server.stop()
+
+
+def measure_answers(folders: list[str]) -> None:
+    """Answer tickets within this process, one after the other, without a log and with one: what a ticket costs, and no waiting.
+
+    Blocks of each are answered by turns, and the processor's time is compared of neighbours.
+    """
+    import asyncio
+
+    from modos.api import MODO
+    from modos.demo.dataset import generate as make_demo
+    from modos.readlog.log_settings import LogSettings
+    from modos.server.app import create_app
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as data:
+        made, served = Path(data) / "made", Path(data) / "served"
+        made.mkdir()
+        make_demo(made)
+        MODO.from_file(made / "modo.yaml", served / "ex")
+        generate(f"{data}/dpo.sec", f"{data}/dpo.pub", None)
+        logs = {folder: LogSettings(tempfile.mkdtemp(dir=folder), f"{data}/dpo.pub", True).open() for folder in folders}
+        apps = {"none": create_app(open_storage(served))}
+        apps |= {folder: create_app(open_storage(served), read_log=log) for folder, log in logs.items()}
+        asyncio.run(answer_by_turns(apps))
+        for log in logs.values():
+            log.close()
+
+
+async def answer_by_turns(apps: dict[str, Any]) -> None:
+    """Answer blocks of tickets of each application by turns, and print the medians."""
+    path = "/htsget/reads/ex/demo1"
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"referenceName=chr1&start=100&end=2000",
+        "headers": [(b"host", b"127.0.0.1:80"), (b"user-agent", b"benchmark"), (b"accept", b"*/*")],
+        "client": ("127.0.0.1", 4000),
+        "server": ("127.0.0.1", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        assert message.get("status", 200) == 200
+
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in apps}
+    for _ in range(BLOCKS):
+        for name, app in apps.items():
+            begin, used = time.perf_counter(), time.process_time()
+            for _ in range(BLOCK):
+                await app(dict(scope), receive, send)
+            found[name].append(((time.process_time() - used) / BLOCK, (time.perf_counter() - begin) / BLOCK))
+    for name, blocks in found.items():
+        ratios = [[one / plain for one, plain in zip(block, first)] for block, first in zip(blocks, found["none"])]
+        cpu, seconds = (statistics.median(column) for column in zip(*blocks))
+        cpu_ratio, time_ratio = (statistics.median(column) for column in zip(*ratios))
+        show(answers=name, cpu_us=cpu * 1e6, us=seconds * 1e6, cpu_ratio=cpu_ratio, time_ratio=time_ratio)
 
 
 class Served:
@@ -186,5 +252,7 @@ def show(**values: object) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["verify"]:
         measure_verification(int(sys.argv[2]) if len(sys.argv) > 2 else ENTRIES)
+    elif sys.argv[1:2] == ["answers"]:
+        measure_answers(sys.argv[2:] or ["/dev/shm", tempfile.gettempdir()])
     else:
         measure_tickets(sys.argv[2:] or ["/dev/shm", tempfile.gettempdir()])

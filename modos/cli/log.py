@@ -161,16 +161,22 @@ def export(
     import os
 
     from modos.cli.secrets import load_secret
+    from modos.errors import NotFoundError
     from modos.readlog.log_contents import Look, Wanted
     from modos.readlog.read_entries import EXPORTED
+    from modos.storage.local_files import translate_errors
     from modos.storage.modes import replace_output
 
+    if not output.parent.is_dir():
+        raise NotFoundError(f"no folder {output.parent}")
     secret, number = load_secret(secret_key, passphrase_file), 0
-    look = Look(_open(place), secret, EXPORTED, Wanted(sample, object, user, since, until))
-    with replace_output(output) as descriptor, os.fdopen(os.dup(descriptor), "w", encoding="ascii") as file:
-        for entry in look:
-            file.write(json.dumps(entry) + "\n")
-            number += 1
+    with translate_errors(output), replace_output(output) as descriptor:
+        os.fchmod(descriptor, 0o600)
+        look = Look(_open(place), secret, EXPORTED, Wanted(sample, object, user, since, until))
+        with os.fdopen(os.dup(descriptor), "w", encoding="ascii") as file:
+            for entry in look:
+                file.write(json.dumps(entry) + "\n")
+                number += 1
     say(f"exported {number:,} entries of {place} to {output}")
     _end(place, look.found, look.damaged, look.is_logged)
 

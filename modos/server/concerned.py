@@ -41,7 +41,7 @@ NOBODY = Concerned(None, None, is_sure=False)
 
 
 class Concerns:
-    """Subjects of files: what they are about; remembered as long as the metadata are the same."""
+    """Objects and samples that files are about; remembered as long as the metadata are the same."""
 
     def __init__(self, catalog: Catalog):
         self._catalog = catalog

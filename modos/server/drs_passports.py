@@ -49,22 +49,8 @@ async def take_passports(request: Request, access: Access) -> Shown:
     found = await access.passports.identify_all(shown.passports)
     caller = caller_of(request)
     visas = [visa for one in (caller, *(one for _, one in found)) for visa in one.visas]
-<<<<<<< HEAD
-    owner = found[0][1]
-    set_caller(
-        request,
-        replace(
-            caller,
-            name=caller.name or owner.name,
-            groups=caller.groups or owner.groups,
-            visas=tuple(dict.fromkeys(visas)),
-            how=caller.how or owner.how,
-        ),
-    )
-=======
     sender = caller if caller.name else found[0][1]
     set_caller(request, replace(sender, visas=tuple(dict.fromkeys(visas))))
->>>>>>> visas
     if len(found) == 1 and not caller.name:
         request.scope[_SHOWN] = shown.passports[0]
     return shown

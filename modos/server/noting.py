@@ -30,13 +30,13 @@ from modos.readlog.read_entries import ENDED, GRANTED, REFUSED, SENT, now_in_tex
 from modos.readlog.read_log import ReadLog, UnloggedError
 from modos.server.auth import caller_of
 from modos.server.concerned import Concerned, Concerns
-from modos.server.rules import ANYONE
+from modos.server.rules import ANYONE, Caller
 
 __all__ = ["GRANTED", "SENT", "Reading", "UnloggedError", "finish_readings", "keep_log", "note", "note_gateway", "note_refusal"]
 
 REQUEST_ID = "modos.request_id"
 _READINGS = "modos.readings"
-_BEHALF, _PURPOSE = "modos-on-behalf-of", "modos-purpose"
+_BEHALF, _PURPOSE = b"modos-on-behalf-of", b"modos-purpose"
 _LONGEST = 1000  # characters of these headers
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class _Kept:
 
 
 def keep_log(app: FastAPI, log: ReadLog, catalog: Catalog) -> None:
-    """Attach a log to an application, for what its routes note."""
+    """Make an application log what its routes note."""
     app.state.read_log = _Kept(log, catalog)
 
 
@@ -189,17 +189,11 @@ def _describe_samples(about: Concerned, chosen: Iterable[str] | None, unknown: l
 def _describe_caller(request: Request) -> dict[str, Any]:
     """Describe who asks, how that is known, and what they or their token say of why."""
     caller, scope = caller_of(request), request.scope
-    behalf, purpose = (_read_header(request, name) for name in (_BEHALF, _PURPOSE))
+    behalf, purpose = _read_reasons(request)
+    if behalf is purpose is caller.behalf is caller.purpose is None:
+        return _describe_plainly(caller, scope)
     proven = [name for name, value in (("behalf", caller.behalf), ("purpose", caller.purpose)) if value]
-    return {
-        "time": now_in_text(),
-        "request": scope.get(REQUEST_ID),
-        "caller": caller.name or None,
-        "groups": sorted(caller.groups) or None,
-        "how": caller.how or ("nobody" if caller == ANYONE else "unknown"),
-        "client": (scope.get("client") or [None])[0],
-        "method": scope["method"],
-        "route": getattr(scope.get("route"), "path", None),
+    return _describe_plainly(caller, scope) | {
         "behalf": caller.behalf or behalf,
         "purpose": caller.purpose or purpose,
         "proven": proven or None,
@@ -207,8 +201,23 @@ def _describe_caller(request: Request) -> dict[str, Any]:
     }
 
 
-def _read_header(request: Request, name: str) -> str | None:
-    value = request.headers.get(name)
-    if value is not None and len(value) > _LONGEST:
-        raise InvalidInputError(f"the header {name} has more than {_LONGEST:,} characters")
-    return value or None
+def _describe_plainly(caller: Caller, scope: Scope) -> dict[str, Any]:
+    return {
+        "time": now_in_text(),
+        "request": scope.get(REQUEST_ID),
+        "caller": caller.name or None,
+        "groups": sorted(caller.groups) if caller.groups else None,
+        "how": caller.how or ("nobody" if caller == ANYONE else "unknown"),
+        "client": (scope.get("client") or [None])[0],
+        "method": scope["method"],
+        "route": getattr(scope.get("route"), "path", None),
+    }
+
+
+def _read_reasons(request: Request) -> tuple[str | None, str | None]:
+    """Read what the headers say: on whose behalf, and for what."""
+    given = {name: value for name, value in request.scope["headers"] if name in (_BEHALF, _PURPOSE) and value}
+    if any(len(value) > _LONGEST for value in given.values()):
+        raise InvalidInputError(f"the headers {_BEHALF.decode()} and {_PURPOSE.decode()} have at most {_LONGEST:,} characters")
+    behalf, purpose = (given.get(name) for name in (_BEHALF, _PURPOSE))
+    return behalf and behalf.decode("latin-1"), purpose and purpose.decode("latin-1")

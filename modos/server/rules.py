@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-<<<<<<< HEAD
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-=======
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
->>>>>>> visas
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,14 +54,10 @@ class Caller:
 
     name: str = ""
     groups: frozenset[str] = frozenset()
-<<<<<<< HEAD
-    visas: tuple[Visa, ...] = ()
-    how: str = field(default="", compare=False)
-    behalf: str | None = field(default=None, compare=False)
-    purpose: str | None = field(default=None, compare=False)
-=======
     visas: tuple[Visa, ...] = field(default=(), kw_only=True)
->>>>>>> visas
+    how: str = field(default="", compare=False, kw_only=True)
+    behalf: str | None = field(default=None, compare=False, kw_only=True)
+    purpose: str | None = field(default=None, compare=False, kw_only=True)
 
 
 ANYONE = Caller()

@@ -199,7 +199,13 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
     from uvicorn import Config, Server
     from uvicorn.supervisors import Multiprocess
 
-    read_by_each = settings.token_file, settings.access_file, settings.index_key, settings.passphrase_file
+    read_by_each = (
+        settings.token_file,
+        settings.access_file,
+        settings.index_key,
+        settings.passphrase_file,
+        settings.read_log_key,
+    )
     for file in read_by_each if workers > 1 else ():
         if file:
             refuse_pipe(file, "every process of the server reads it", "write it to a file first, or serve with --workers 1")

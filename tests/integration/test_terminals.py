@@ -203,6 +203,15 @@ COMMANDS = {
     "c4gh revoke": [["-s", "k.sec", "-p", "k.pub", "ex"], ["-s", "k.sec", "--rotate", "ex", "data/f"]],
     "c4gh recipients": [["ex"], ["ex", "--json"], ["ex", "-s", "k.sec"], ["-s", "k.sec", "tr"]],
     "c4gh verify": [["-s", "k.sec", "ex"], ["-s", "k.sec", "ex", "data/f"], ["-s", "k.sec", "ex", NAME]],
+    "log verify": [["reads"], ["reads", "-s", "dpo.sec"], ["reads", "--json"], [NAME], ["reads", "--head", NAME]],
+    "log show": [
+        ["reads", "-s", "dpo.sec"],
+        ["reads", "-s", "dpo.sec", "--json"],
+        ["reads", "-s", "dpo.sec", "--sample", NAME],
+        ["reads", "-s", "dpo.sec", "--since", NAME],
+        ["reads", "-s", f"{FILE}.txt"],
+    ],
+    "log export": [["reads", "-s", "dpo.sec", "-o", f"{FILE}.jsonl"], ["reads", "-s", "dpo.sec", "-o", f"no{NAME}/x"]],
     "genome init": [
         ["empty", "--sizes", "g.sizes", "--id", "g2"],
         ["empty", "bad.fa"],

@@ -73,6 +73,7 @@ def make(folder: Path) -> None:
     _make_object(folder)
     _make_malformed(folder)
     _make_stores(folder)
+    _make_log(folder)
 
 
 def _make_files(folder: Path) -> None:
@@ -109,6 +110,21 @@ def _make_files(folder: Path) -> None:
     (folder / f"{FILE}.pub").write_text(f"-----BEGIN CRYPT4GH PUBLIC KEY-----\n{NAME}\n-----END CRYPT4GH PUBLIC KEY-----\n")
     (folder / f"{FILE}.genomedata").mkdir()
     _make_genomic(folder)
+
+
+def _make_log(folder: Path) -> None:
+    """A read log: anybody can seal entries for the officer's public key."""
+    from modos.encryption.keys import generate
+    from modos.readlog.chain_writer import ChainWriter
+    from modos.readlog.read_entries import entry_to_line
+    from modos.storage import open_storage
+
+    public = generate(folder / "dpo.sec", folder / "dpo.pub", None)
+    chain = ChainWriter(open_storage(folder / "reads"), public, writer=NAME)
+    names = ("event", "id", "time", "caller", "file", "object", "behalf", "purpose", "range", "request", "via")
+    chain.append([entry_to_line(dict.fromkeys(names, NAME) | {"regions": [[NAME, 1, 2]], "samples": [NAME], "groups": [NAME]})])
+    chain.append([entry_to_line({key: {NAME: NAME} for key in (*names, "regions", "samples", "bytes")})])
+    chain.close()
 
 
 def _make_genomic(folder: Path) -> None:
