@@ -17,7 +17,7 @@ from modos.genomics.index.layout import Layout
 from modos.genomics.region import UNMAPPED, Regions
 from modos.storage import ObjectInfo, Readable
 
-PART = 1 << 19  # bytes of the file, about, from one look to the next
+PART = 1 << 18  # bytes of the file, about, from one look to the next
 
 
 class Stretch(NamedTuple):
