@@ -34,7 +34,7 @@ _MAGIC = b"MODOSCUT"
 _START = struct.Struct("<8sIIQQ")  # magic, version, bytes of the description, of the index, of the places
 _VERSION = 1
 _AHEAD = 4 << 20  # bytes of a file that are read at once
-_MOST = 256 << 20  # bytes of a description, and of places
+_MOST = 64 << 20  # bytes of a description, and of places: eight million blocks
 _SIZE = struct.Struct("<I")
 _SIZES = struct.Struct("<II")
 _SMALLEST = 32  # bytes of a record of BAM or BCF, without its size
@@ -159,7 +159,10 @@ class CutList:
                 dict(told["contigs"]), (), bytes.fromhex(told["end_marker"]), told["header_end"], dict(told["target_ids"])
             )
             offsets = array("Q", accumulate(_swapped(array("Q", _decompress(places)))))
-            if not offsets or not isinstance(told["size"], int):
+            numbers = told["size"], header.end, *header.target_ids.values()
+            if not offsets or not all(isinstance(value, int) and value >= 0 for value in numbers):
+                raise ValueError
+            if not all(isinstance(name, str) for name in (*header.contigs, *header.target_ids)):
                 raise ValueError
             return cls(FORMATS[told["format"]], told["size"], header, index, offsets)
         except (ValueError, KeyError, TypeError, OverflowError, struct.error, zlib.error, RecursionError):

@@ -5,6 +5,9 @@ The oracle is pysam: the stretches that are planned, put together, have each rec
 
 from __future__ import annotations
 
+import json
+import struct
+import zlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -98,3 +101,37 @@ def test_a_damaged_or_truncated_file_has_no_list(tmp_path):
         file.data = damaged
         with pytest.raises((IntegrityError, InvalidInputError)):
             find_cuts(file.format, file.read, file.size, file.header, file.index_path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": "1"},
+        {"size": -1},
+        {"header_end": None},
+        {"contigs": [[1, 2]]},
+        {"contigs": 7},
+        {"target_ids": [["chr1", "0"]]},
+        {"target_ids": [["chr1", -1]]},
+        {"format": "EXE"},
+        {"end_marker": "zz"},
+    ],
+)
+def test_what_is_described_is_looked_at(tmp_path, change):
+    """Anybody can encrypt something for a server."""
+    data = cuts_of(CASES["bam"](tmp_path)).to_bytes()
+    _, _, length, *more = struct.unpack_from("<8sIIQQ", data)
+    told = json.loads(zlib.decompress(data[32 : 32 + length])) | change
+    description = zlib.compress(json.dumps(told).encode())
+    made = struct.pack("<8sIIQQ", b"MODOSCUT", 1, len(description), *more) + description + data[32 + length :]
+    with pytest.raises(InvalidInputError):
+        CutList.from_bytes(made)
+
+
+def test_a_list_that_swells_is_not_read(tmp_path):
+    data = cuts_of(CASES["bam"](tmp_path)).to_bytes()
+    _, _, length, index, places = struct.unpack_from("<8sIIQQ", data)
+    swollen = zlib.compress(bytes(100 << 20))
+    made = struct.pack("<8sIIQQ", b"MODOSCUT", 1, length, index, len(swollen)) + data[32:-places] + swollen
+    with pytest.raises(InvalidInputError):
+        CutList.from_bytes(made)
