@@ -31,7 +31,7 @@ from modos.storage import open_storage
 
 ENTRIES = 1_000_000
 BLOCKS, BLOCK = 60, 100
-ROUNDS, SECONDS, CLIENTS, RATE = 15, 1.5, 8, 500.0
+ROUNDS, SECONDS, CLIENTS, RATE = 12, 1.2, 8, 500.0
 
 
 def make_entry(number: int) -> bytes:

@@ -69,6 +69,8 @@ class ChainWriter:
         Is noted in the log: that what cannot be logged is refused.
     writer
         What writes, such as `server`; is noted, too.
+    shows_later
+        Whether the head is replaced by `show_head`, and not with each frame of entries; in a bucket it always comes with them.
 
     Raises
     ------
@@ -84,10 +86,12 @@ class ChainWriter:
         *,
         is_required: bool = False,
         writer: str = "server",
+        shows_later: bool = False,
     ):
         self._storage, self._officer, self._limits = storage, officer, limits
         self._size = limits.size or (REMOTE_SEGMENT if storage.is_remote else LOCAL_SEGMENT)
         self._noted = {"place": BUCKET if storage.is_remote else FOLDER, "required": is_required, "writer": writer}
+        self._shows_later = shows_later and not storage.is_remote
         self._forget()
 
     def _forget(self) -> None:
@@ -98,6 +102,7 @@ class ChainWriter:
         self._ratchet = Ratchet(bytes(KEY))
         self._next: tuple[bytes, bytes] | None = None  # key of the segment to come and the packet that has it
         self._anchored: float | None = None
+        self.is_ahead = False  # of its head
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Add entries, each a line of JSON, in one frame that is durable afterwards."""
@@ -117,6 +122,12 @@ class ChainWriter:
         if self._segment and time.monotonic() - self._segment.begun >= self._limits.age:
             self._end_segment(self._segment)
             self._begun()
+
+    def show_head(self) -> None:
+        """Replace the head by that of the last frame, if it is behind."""
+        if self._segment and self.is_ahead:
+            self._segment.tail.show(Head.sign(self.chain, self._number, self._before, self._ratchet))
+            self.is_ahead = False
 
     def begin(self) -> None:
         """Begin the chain now, and not with the first entries."""
@@ -208,8 +219,9 @@ class ChainWriter:
         ratchet = self._ratchet.copy()
         data = seal_frame(kind, self._number, self._before, plain, content, ratchet.step(), self._count())
         digest = digest_of_frame(data)
-        segment.tail.append(data, Head.sign(self.chain, self._number + 1, digest, ratchet))
-        self._number, self._before, self._ratchet = self._number + 1, digest, ratchet
+        later = self._shows_later and kind == Kind.ENTRIES
+        segment.tail.append(data, None if later else Head.sign(self.chain, self._number + 1, digest, ratchet))
+        self._number, self._before, self._ratchet, self.is_ahead = self._number + 1, digest, ratchet, later
         segment.size += len(data)
 
 

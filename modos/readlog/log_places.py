@@ -28,8 +28,11 @@ class Tail(Protocol):
     def begin(self, number: int, data: bytes, head: Head) -> None:
         """Make a segment, whose first frame is given with its number, and replace the head; all is durable afterwards."""
 
-    def append(self, data: bytes, head: Head) -> None:
-        """Add a frame, and replace the head; the frame is durable afterwards, and not there at all after an error."""
+    def append(self, data: bytes, head: Head | None) -> None:
+        """Add a frame, and replace the head if one is given; durable afterwards, and not there at all after an error."""
+
+    def show(self, head: Head) -> None:
+        """Replace the head."""
 
     def close(self) -> None:
         """Let go of files."""
@@ -55,7 +58,7 @@ def open_tail(storage: Storage, chain: str) -> Tail:
 
 
 class FolderTail:
-    """Files of a folder: a frame is appended and flushed, then the head beside it is replaced in one small write."""
+    """Files of a folder: a frame is appended and flushed, and the head beside it is replaced, in one small write each."""
 
     def __init__(self, root: Path, chain: str):
         self._root, self._chain = root, chain
@@ -96,17 +99,23 @@ class FolderTail:
             os.close(self._file)
         self._file, self._end = made, 0
 
-    def append(self, data: bytes, head: Head) -> None:
+    def append(self, data: bytes, head: Head | None) -> None:
         """Add a frame; see `Tail`."""
         with translate_errors(self._root / self._chain):
             self._look()
             try:
                 _write(self._file, data, self._end)
-                _write(self._head, head.to_bytes(), 0)
+                if head:
+                    _write(self._head, head.to_bytes(), 0)
             except BaseException:
                 self._undo()
                 raise
             self._end += len(data)
+
+    def show(self, head: Head) -> None:
+        """Replace the head; see `Tail`."""
+        with translate_errors(self._root / self._chain):
+            _write(self._head, head.to_bytes(), 0)
 
     def _look(self) -> None:
         """See now and then that the segment is still in its place; ConflictError if somebody has removed it."""
@@ -145,10 +154,14 @@ class BucketTail:
         self._storage.write(f"{self._chain}/{HEAD}", head.to_bytes())
         self._key, self._frames = key, data
 
-    def append(self, data: bytes, head: Head) -> None:
+    def append(self, data: bytes, head: Head | None) -> None:
         """Add a frame; see `Tail`."""
+        assert head is not None
         self._storage.write(self._key, self._frames + data + head.to_bytes())
         self._frames += data
+
+    def show(self, head: Head) -> None:
+        """Do nothing: each frame came with its head; see `Tail`."""
 
     def close(self) -> None:
         """Let go of nothing; see `Tail`."""

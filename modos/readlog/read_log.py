@@ -15,7 +15,7 @@ from modos.readlog.chain_writer import ChainWriter, Limits
 from modos.readlog.read_entries import entry_to_line
 from modos.storage import Storage
 
-LATER = 0.5  # seconds after which an entry is written that nobody waits for
+LATER = 0.05  # seconds after which the head follows, and an entry is written that nobody waits for
 PATIENCE = 20.0  # seconds for which an entry waits for its turn
 _MOST = 1 << 20  # bytes of entries that are written together; a larger one is written alone
 _MOST_WAITING = 64 << 20  # bytes of entries that nobody waits for, while they cannot be written
@@ -69,7 +69,7 @@ class ReadLog:
         writer: str = "server",
     ):
         self.is_required, self.logs_refusals = is_required, logs_refusals
-        self._chain = ChainWriter(storage, officer, limits, is_required=is_required, writer=writer)
+        self._chain = ChainWriter(storage, officer, limits, is_required=is_required, writer=writer, shows_later=True)
         self._lock = threading.Lock()  # of what follows
         self._has_leader = False  # a thread that writes for all who wait
         self._waiting: list[_Waiting] = []
@@ -95,6 +95,9 @@ class ReadLog:
         """
         mine = _Waiting(entry_to_line(entry))
         self._lead(mine, self._write_waiting)
+        if not self._wake.is_set():
+            self._start_keeper()
+            self._wake.set()
         if mine.error:
             reason = mine.error.message if isinstance(mine.error, ModosError) else str(mine.error)
             raise UnloggedError(f"the read log is not written: {reason}") from mine.error
@@ -192,11 +195,11 @@ class ReadLog:
                     self._keeper.start()
 
     def _keep(self) -> None:
-        """Write what nobody waits for, and end segments that are old."""
+        """Replace the head, write what nobody waits for, and end segments that are old."""
         while not self._ended:
             self._wake.wait(_TURN)
             self._wake.clear()
-            if self._later and not self._ended:
+            if not self._ended:
                 time.sleep(LATER)
             with suppress(ModosError):  # it takes too long
                 self._lead(_Waiting(), self._look_after)
@@ -206,6 +209,10 @@ class ReadLog:
     def _look_after(self) -> None:
         if self._later:
             self._write_waiting()
+        try:
+            self._chain.show_head()
+        except (ModosError, OSError) as error:
+            logger.error("the head of the read log is behind: %s", error)
         if time.monotonic() - self._looked >= _TURN:
             self._looked = time.monotonic()
             self._rotate()
