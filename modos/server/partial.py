@@ -22,7 +22,7 @@ from modos.genomics.index import Chunk, Header, Opening
 from modos.genomics.index.bgzf import compress
 from modos.genomics.planning import Plan, Planner, iter_plan
 from modos.server.auth import Access, caller_of
-from modos.server.noting import SENT, note
+from modos.server.noting import SENT, Reading, note
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces
 from modos.storage import Readable, check_key
@@ -97,8 +97,8 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
         try:
             plan, header = planner.plan_chunks(key, _parse(chunks), tag)
-            note(request, SENT, key, unknown=("regions",), chunks=chunks, only=query.lists() or None)
-            pieces = _iter_made(catalog.files, plan, header, Blanking(query), last)
+            reading = note(request, SENT, key, unknown=("regions",), chunks=chunks, only=query.lists() or None)
+            pieces = _iter_made(catalog.files, plan, header, Blanking(query), reading, last)
             first = next(pieces, b"")
         except ConflictError:
             return JSONResponse(
@@ -135,10 +135,18 @@ def _parse(text: str) -> list[Chunk]:
     return [(int(match[1], 16), int(match[2], 16)) for match in matches if match]
 
 
-def _iter_made(storage: Readable, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Generator[bytes, None, None]:
+def _iter_made(
+    storage: Readable, plan: Plan, header: Header, blanking: Blanking, reading: Reading, is_last: bool
+) -> Generator[bytes, None, None]:
     """Iterate over the selected records of a plan in BGZF blocks; the end marker comes if all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
-    runs = blanking.apply_to_runs(slicing.select(opening, _FORMAT, None, threads=1))
+    runs = blanking.apply_to_runs(_count(slicing.select(opening, _FORMAT, None, threads=1), reading))
     yield from map(compress, slicing.fill_blocks(runs))
     if is_last:
         yield BGZF_EOF
+
+
+def _count(runs: Iterable[slicing.Run], reading: Reading) -> Iterator[slicing.Run]:
+    for run in runs:
+        reading.count(run.records)
+        yield run
