@@ -196,7 +196,8 @@ def _line_of(entry: Mapping[str, Any]) -> str:
         who += f" ({', '.join(groups)})"
     words = [str(entry.get("time")), str(entry.get("event")), who if entry.get("event") != "ended" else ""]
     words.append(str(entry.get("file") or entry.get("below") or entry.get("path") or ""))
-    words.append(", ".join(map(_format_region, entry["regions"])) if isinstance(entry.get("regions"), list) else "")
+    if isinstance(regions := entry.get("regions"), list):
+        words.append(", ".join(map(_format_region, regions)) or "no region")
     unsure = " or others" if "samples" in _list(entry.get("unknown")) else ""
     words.append(", ".join(_list(entry.get("samples"))) + unsure)
     words += [f"{entry[name]:,} {name}" for name in ("records", "bytes") if isinstance(entry.get(name), int)]

@@ -134,9 +134,15 @@ def _unpack(packed: str) -> Regions:
     try:
         inflater = zlib.decompressobj()
         text = inflater.decompress(base64.b64decode(packed, altchars=b"-_", validate=True), _MOST_REGIONS)
-        return tuple(Region(contig, start, end) for contig, start, end in json.loads(text))
+        return tuple(_to_region(*entry) for entry in json.loads(text))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
         raise HtsgetError("InvalidInput", "regions is not what a ticket says") from None
+
+
+def _to_region(contig: str, start: int, end: int | None) -> Region:
+    if not isinstance(contig, str) or type(start) is not int or not (end is None or type(end) is int):
+        raise TypeError
+    return Region(contig, start, end)
 
 
 class Planned(NamedTuple):
@@ -158,6 +164,16 @@ class Planned(NamedTuple):
     def allowed(self) -> Regions | None:
         """The regions that a client is told; None where there are no bounds of regions."""
         return None if self.bounds.regions is None else self.regions
+
+    def describe(self, kind: RecordKind) -> dict[str, tuple[str, ...]]:
+        """Describe what of each record is given, where that is not all."""
+        names = ("samples", "fields", "tags", "notags") if kind == "reads" else ("samples", "info", "formats")
+        given = {name: getattr(self.bounds, name) for name in names}
+        return {
+            name: tuple(sorted(found) if isinstance(found, frozenset) else found)
+            for name, found in given.items()
+            if found is not None and (found or name not in ("fields", "notags"))
+        }
 
 
 class Slices:
@@ -305,7 +321,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         found, first = slices.begin(planned, query)
         try:
             only = "header" if query.header_only else query.lists() or None
-            reading = note(request, SENT, planned.key, regions=planned.regions, samples=planned.bounds.samples, only=only)
+            reading = note(request, SENT, planned.key, regions=planned.regions, samples=found.samples, only=only)
         except ModosError:
             found.pieces.close()
             raise

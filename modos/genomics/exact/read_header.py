@@ -21,10 +21,13 @@ class Groups(NamedTuple):
         Their IDs.
     is_all
         Whether the header has no others.
+    samples
+        Those that they are of.
     """
 
     names: frozenset[bytes]
     is_all: bool
+    samples: frozenset[str]
 
 
 def find_groups(header: bytes, samples: Collection[str]) -> Groups:
@@ -32,11 +35,15 @@ def find_groups(header: bytes, samples: Collection[str]) -> Groups:
     wanted = {sample.encode() for sample in samples}
     allowed: set[bytes] = set()
     others: set[bytes] = set()
+    found: set[str] = set()
     for line in _lines(_split(header)[0]):
         if line.startswith(b"@RG\t"):
             fields = _fields(line)
-            (allowed if fields.get(b"SM") in wanted else others).add(fields.get(b"ID", b""))
-    return Groups(frozenset(allowed - others), not others)
+            sample = fields.get(b"SM")
+            (allowed if sample in wanted else others).add(fields.get(b"ID", b""))
+            if sample in wanted:
+                found.add(sample.decode())
+    return Groups(frozenset(allowed - others), not others, frozenset(found))
 
 
 def cut_header(header: bytes, groups: Groups) -> bytes:
