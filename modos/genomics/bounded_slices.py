@@ -242,7 +242,10 @@ def _decode(job: _Job, cut: Slice, opening: Opening, edit: Edit) -> Iterator[byt
 
     def run() -> Iterator[bytes]:
         reads = decode_reads(job.storage, job.planner, job.key, cut.regions, job.reference)
-        yield from _edit(job, open_stream(_BAM, reads), layout, _BAM, edit, follow)
+        again = open_stream(_BAM, reads)
+        if gzip.decompress(again.header_bytes) != gzip.decompress(opening.header_bytes):
+            raise ConflictError(f"{job.key} was changed meanwhile", "ask anew")
+        yield from _edit(job, again, layout, _BAM, edit, follow)
 
     return run()
 
