@@ -129,6 +129,16 @@ def test_the_log_finds_a_cut_slice_by_each_name_of_the_sample(served):
         assert (number in shown) == found, sample
 
 
+def test_what_callers_say_is_one_word_of_a_line(served):
+    """A purpose that looks like further columns is quoted, and a header alone is told from a file."""
+    url, folder = served
+    headers = {"Authorization": f"Bearer {token('carl')}", "Modos-Purpose": "x  behalf=clinic 7  id=1"}
+    got = requests.get(f"{url}/slices/reads/ex/demo2?class=header", headers=headers, timeout=30)
+    shown = commands.run(("log", "show", "-s", folder / "dpo.sec", folder / "log"), capture_output=True, text=True).stdout
+    line = next(line for line in shown.splitlines() if got.headers["X-Request-ID"] in line)
+    assert '  purpose="x  behalf=clinic 7  id=1"  ' in line and "  only=header  " in line
+
+
 def test_the_log_tells_nothing_from_everything(served):
     """An answer that had no region in it does not look like one of the whole file."""
     url, folder = served
