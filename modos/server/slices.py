@@ -37,7 +37,7 @@ from modos.storage.base import Progress
 PATH = "/slices"
 EXACT_HEADER, PARTIAL_HEADER = "Modos-Exact", "Modos-Partial"
 WAYS = {"exact", "partial"}  # parameters that say how to answer, and not what is asked for
-_MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 4 << 20  # bytes of regions, as they stand in an address and unpacked
+_MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 1 << 20  # bytes of regions, as they stand in an address and unpacked
 _FORMATS = {"CRAM": "BAM"} | {name: name for name in ("BAM", "VCF", "BCF")}  # in which the records of a file are cut
 _SHOWN = 5  # regions that a message names
 
@@ -191,8 +191,10 @@ class Slices:
         """
         key = find_sliceable(self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in request.headers)
         admitted = self._access.admit(caller_of(request), key)
+        if wanted is not None:
+            wanted = settle(wanted)  # of many that are alike, one is left to be looked at
         if not admitted:
-            return Planned(key, Bounds(is_masking=False), None if wanted is None else settle(wanted), False, wanted is None)
+            return Planned(key, Bounds(is_masking=False), wanted, False, wanted is None)
         contigs = self._planner.contigs(key)
         for region in wanted or ():
             if region.contig not in contigs and region.contig != UNMAPPED:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import zlib
 
 import pytest
@@ -107,6 +108,18 @@ def test_regions_of_an_address_that_no_ticket_has_are_refused(served, name, entr
     """Whatever is packed into an address, it is refused as the sender's mistake, and is none of the server's."""
     packed = base64.urlsafe_b64encode(zlib.compress(json.dumps([entry]).encode()))
     assert fetch(served[0], name, "/slices/reads/ex/demo2", regions=packed).status_code == 400
+
+
+def test_a_short_address_does_not_keep_the_server_busy(served):
+    """Regions that are the same a hundred thousand times pack well, and are looked at once."""
+    packed = [
+        base64.urlsafe_b64encode(zlib.compress(json.dumps([["chr1", 0, 500]] * count).encode())) for count in (40_000, 190_000)
+    ]
+    assert max(map(len, packed)) < 20_000
+    began = time.monotonic()
+    assert fetch(served[0], "carl", "/slices/reads/ex/demo2", regions=packed[0]).status_code == 200
+    assert fetch(served[0], "carl", "/slices/reads/ex/demo2", regions=packed[1]).status_code == 400
+    assert time.monotonic() - began < 6
 
 
 def test_the_log_finds_a_cut_slice_by_each_name_of_the_sample(served):
