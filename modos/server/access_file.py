@@ -16,8 +16,9 @@ from modos.storage.given import is_pipe, read_given
 
 SHORTEST = 16  # characters of a token
 _MAX_TOKENS = 16 << 20  # bytes of a file
-_LOOKS = 1.0  # seconds between looks whether the files have changed
-_NEW = 2.0  # seconds in which a file may change again, and its time and size stay the same
+_LOOKS = 0.5  # seconds between looks whether the files have changed
+_NEW = 0.5  # seconds in which a file may still be being written, and change again with the same time and size
+_PATIENCE = 5.0  # seconds to wait for files that go on changing
 
 
 def read_tokens(path: str | Path) -> dict[str, str]:
@@ -65,6 +66,7 @@ class RuleFile:
         self._state: tuple[Any, ...] = ()
         self._from_pipe: dict[str, str] = {}
         self._looked = 0.0
+        self._waits_since: float | None = None
 
     def read(self) -> tuple[dict[str, str], AccessFile]:
         """Read the tokens and the rules; anew if meanwhile other files turn out to be named."""
@@ -81,12 +83,22 @@ class RuleFile:
     def read_anew(self) -> tuple[dict[str, str], AccessFile] | None:
         """Read them where a file is not any more what was read; None where all are, or somebody else is reading.
 
-        The errors are those of `read`, which is tried again at the next look.
+        A file that has just changed is left until the next look: half of one may
+        say more than all of it. The errors are those of `read`, which is tried
+        again at the next look.
         """
         if not self._reading.acquire(blocking=False):  # what was read first is not to come last
             return None
         try:
-            return None if self._look() == self._state else self.read()
+            state, now = self._look(), time.monotonic()
+            if state == self._state:
+                return None
+            if any(facts and facts[-1] for facts in state):
+                self._waits_since = self._waits_since or now
+                if now - self._waits_since < _PATIENCE:
+                    return None
+            self._waits_since = None
+            return self.read()
         finally:
             self._reading.release()
 
@@ -102,7 +114,7 @@ class RuleFile:
         return self._from_pipe
 
     def is_due(self) -> bool:
-        """Return whether it is time to look whether a file has changed: once a second; nothing is read."""
+        """Return whether it is time to look whether a file has changed; nothing is read."""
         now = time.monotonic()
         if now - self._looked < _LOOKS:
             return False

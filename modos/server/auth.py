@@ -99,7 +99,7 @@ class Access:
         return access
 
     def is_due(self) -> bool:
-        """Return whether it is time to `refresh`: once a second."""
+        """Return whether it is time to `refresh`."""
         return self._file is not None and self._file.is_due()
 
     def refresh(self) -> None:
@@ -122,6 +122,8 @@ class Access:
             self._apply(*read)
             self._read = read
             logger.warning("%s has changed and is read again", self._file.path)
+            if read[1].log != self.log:
+                logger.error("%s: what its table log says now holds when the server is started again", self._file.path)
 
     async def prepare(self, authorization: str) -> None:
         """Fetch what a header `Authorization` needs: keys of the provider or a broker, and visas."""

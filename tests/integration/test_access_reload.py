@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from modos.errors import InvalidInputError
+from modos.genomics.region import Region
 from modos.server import access_file
 from modos.server.auth import Access
 from modos.server.rules import Caller
@@ -40,6 +42,53 @@ def settle(access, monkeypatch):
     """Let the files be no new ones, as after some seconds."""
     monkeypatch.setattr(access_file, "_NEW", 0.0)
     look(access)
+
+
+def test_a_half_written_file_is_not_read(path):
+    """Rules without the bounds that stand in their last line would give everything: a file is read when it is left alone."""
+    access = Access.from_file(path)
+    whole = rule("eve") + 'regions = ["chr1:1-10"]\n'
+    with open(path, "w") as file:
+        file.write(rule("eve"))
+        file.flush()
+        look(access)
+        assert not access.allows(EVE, "read", "ex")
+        time.sleep(0.3)
+        file.write(whole.removeprefix(rule("eve")))
+    look(access)
+    assert not access.allows(EVE, "read", "ex")
+    time.sleep(0.6)
+    look(access)
+    assert access.admit(EVE, "ex/reads.bam")[0].regions == (Region("chr1", 0, 10),)
+
+
+def test_files_that_go_on_changing_are_read(path, monkeypatch):
+    """Somebody who writes a file again and again does not keep a withdrawn right alive."""
+    access = Access.from_file(path)
+    monkeypatch.setattr(access_file, "_PATIENCE", 0.5)
+    for _ in range(4):
+        path.write_text(rule("eve"))
+        look(access)
+        time.sleep(0.3)
+    assert not access.allows(BOB, "read", "ex")
+
+
+def test_settings_of_the_log_that_change_are_said_to_wait(path, monkeypatch, caplog):
+    """Nobody is to think that a log is required from now on when it is not."""
+    access = Access.from_file(path)
+    settle(access, monkeypatch)
+    path.write_text(rule("bob") + '[log]\nplace = "log"\nkey = "dpo.pub"\nrequired = true\n')
+    look(access)
+    assert access.log is None and "when the server is started again" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["panel.bed", "panel.tsv"])
+def test_a_table_of_regions_that_was_cut_off_gives_no_whole_contig(path, tmp_path, name):
+    """A row of which only the contig is left is none."""
+    (tmp_path / name).write_text("chr1\t10\t20\nchr2")
+    path.write_text(rule("bob", f'[panel.a]\nbed = "{name}"'))
+    with pytest.raises(InvalidInputError):
+        Access.from_file(path)
 
 
 def test_a_named_file_that_comes_later_is_waited_for(path, tmp_path, monkeypatch, caplog):
@@ -77,6 +126,7 @@ def test_a_change_of_the_same_time_and_size_is_seen(path):
     with open(path, "r+") as file:
         file.write(rule("eve"))
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    time.sleep(0.6)
     look(access)
     assert not access.allows(BOB, "read", "ex") and access.allows(EVE, "read", "ex")
 
@@ -92,6 +142,7 @@ def test_files_that_are_swapped_by_a_link_are_read(path, tmp_path):
     access = Access.from_file(tmp_path / "now" / "access.toml")
     (tmp_path / "next").symlink_to("two")
     os.rename(tmp_path / "next", tmp_path / "now")
+    time.sleep(0.6)
     look(access)
     assert access.identify(f"Bearer {TOKEN}").name == "eve" and access.allows(EVE, "read", "ex")
 
