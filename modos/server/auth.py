@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.errors import ModosError
+from modos.formats import stem_of
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
 from modos.readlog.log_settings import LogSettings
@@ -210,7 +211,7 @@ class Access:
         """Return whether somebody may read within bounds a file whose key is an id with an ending."""
         bounded = self._rules.bounded(caller) if self._rules is not None else ()
         return any(
-            (covers(place, file_id) and place != file_id) or place.startswith(f"{file_id}.")
+            (covers(place, file_id) and place != file_id) or (place != file_id and stem_of(place) == file_id)
             for rule in bounded
             for place in rule.read
         )
