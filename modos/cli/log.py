@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from modos.storage import Storage
 
 app = typer.Typer()
-_NAMED = ("range", "via", "behalf", "purpose", "wanted", "request", "id", "broken")  # what is shown with its name
+_NAMED = ("only", "range", "via", "behalf", "purpose", "wanted", "request", "id", "broken")  # what is shown with its name
 
 PlaceArgument = Annotated[str, typer.Argument(metavar="DIR|s3://BUCKET/PREFIX", help="The place of the log.")]
 _SECRET = typer.Option("--secret-key", "-s", metavar="FILE", help="The data protection officer's secret key.")
@@ -202,12 +203,25 @@ def _line_of(entry: Mapping[str, Any]) -> str:
         who += f" ({', '.join(groups)})"
     words = [str(entry.get("time")), str(entry.get("event")), who if entry.get("event") != "ended" else ""]
     words.append(str(entry.get("file") or entry.get("below") or entry.get("path") or ""))
-    words.append(", ".join(map(_format_region, entry["regions"])) if isinstance(entry.get("regions"), list) else "")
+    if isinstance(regions := entry.get("regions"), list):
+        words.append(", ".join(map(_format_region, regions)) or "no region")
     unsure = " or others" if "samples" in _list(entry.get("unknown")) else ""
     words.append(", ".join(_list(entry.get("samples"))) + unsure)
     words += [f"{entry[name]:,} {name}" for name in ("records", "bytes") if isinstance(entry.get(name), int)]
-    words += [f"{name}={entry[name]}" for name in _NAMED if entry.get(name)]
-    return "  ".join(word for word in words if word)
+    words = [_mark(word) for word in words if word]
+    words += [f"{name}={_mark(_format_value(entry[name]))}" for name in _NAMED if entry.get(name)]
+    return "  ".join(words)
+
+
+def _mark(text: str) -> str:
+    """Quote a text that could be taken for several, as blanks are between these: others say it of themselves."""
+    return dumps(text, ensure_ascii=False) if text.startswith('"') or text != " ".join(text.split()) else text
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {', '.join(_list(given)) or given or 'none'}" for name, given in value.items())
+    return str(value)
 
 
 def _list(value: Any) -> list[str]:

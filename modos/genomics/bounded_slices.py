@@ -28,7 +28,7 @@ from modos.genomics.exact.permitted import Places
 from modos.genomics.exact.raw_parts import PART, Stretch, find_stretches
 from modos.genomics.exact.read_editor import Order, ReadEditor
 from modos.genomics.exact.read_header import cut_header, find_groups
-from modos.genomics.exact.variant_cut import has_sample, prepare_variants
+from modos.genomics.exact.variant_cut import find_samples, prepare_variants
 from modos.genomics.exact.weaving import Edit, Edited, weave
 from modos.genomics.file import FindReference
 from modos.genomics.htsget.protocol import HtsgetError
@@ -54,6 +54,8 @@ class Slice:
         Name of its format: BAM, BCF or VCF (in BGZF).
     regions
         What was cut to, in the order of the file; None for all of it.
+    samples
+        Those whose data are given; None for all that the file has.
     records
         How many records were given out, as the pieces are gone through; None
         where parts of the file pass without being looked at.
@@ -65,6 +67,7 @@ class Slice:
     def __init__(self, format: str, regions: Regions | None):
         self.format = format
         self.regions = regions
+        self.samples: frozenset[str] | None = None
         self.records: int | None = 0
         self.pieces: Generator[bytes, None, None] = _iter_nothing()
 
@@ -156,7 +159,7 @@ def cut_file(
     meant = _find_regions(job, regions)
     cut = Slice(given.name, meant)
     info, opening = _open_header(job)
-    header, edit = _prepare(job, given, opening, meant)
+    header, edit, cut.samples = _prepare(job, given, opening, meant)
     body: Iterator[bytes] = iter(())
     if not header_only and meant != ():
         body = _decode(job, cut, opening, edit) if info is None else _cut(job, cut, info, opening, edit)
@@ -183,15 +186,16 @@ def _open_header(job: _Job) -> tuple[ObjectInfo | None, Opening]:
     return plan.info, open_stream(job.format, iter_plan(job.storage, plan, job.workers))
 
 
-def _prepare(job: _Job, given: FileFormat, opening: Opening, meant: Regions | None) -> tuple[bytes, Edit]:
-    """Return the header to give out, and what edits the records."""
+def _prepare(job: _Job, given: FileFormat, opening: Opening, meant: Regions | None) -> tuple[bytes, Edit, frozenset[str] | None]:
+    """Return the header to give out, what edits the records, and the samples that are given where some are cut."""
     bounds = job.bounds
     if given != _BAM:
         if job.query and job.query.is_partial:
             raise InvalidInputError(f"{job.key} has variants: fields and tags are those of reads")
-        if not has_sample(given, opening, bounds):
+        samples = find_samples(given, opening, bounds)
+        if samples is not None and not samples:
             raise no_sample_error(job.key)
-        return prepare_variants(given, opening, bounds, meant)
+        return *prepare_variants(given, opening, bounds, meant), samples
     numbers = opening.header.target_ids
     header = opening.header_bytes
     groups = None
@@ -211,7 +215,7 @@ def _prepare(job: _Job, given: FileFormat, opening: Opening, meant: Regions | No
         is_sorted=meant is not None and job.format != _CRAM,
         is_blind=is_blind(bounds),
     )
-    return header, editor.edit
+    return header, editor.edit, None if groups is None else groups.samples
 
 
 def no_sample_error(name: str) -> HtsgetError:
@@ -240,7 +244,10 @@ def _decode(job: _Job, cut: Slice, opening: Opening, edit: Edit) -> Iterator[byt
 
     def run() -> Iterator[bytes]:
         reads = decode_reads(job.storage, job.planner, job.key, cut.regions, job.reference)
-        yield from _edit(job, open_stream(_BAM, reads), layout, _BAM, edit, follow)
+        again = open_stream(_BAM, reads)
+        if gzip.decompress(again.header_bytes) != gzip.decompress(opening.header_bytes):
+            raise ConflictError(f"{job.key} was changed meanwhile", "ask anew")
+        yield from _edit(job, again, layout, _BAM, edit, follow)
 
     return run()
 

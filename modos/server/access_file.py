@@ -16,7 +16,9 @@ from modos.storage.given import is_pipe, read_given
 
 SHORTEST = 16  # characters of a token
 _MAX_TOKENS = 16 << 20  # bytes of a file
-_LOOKS = 1.0  # seconds between looks whether the files have changed
+_LOOKS = 0.5  # seconds between looks whether the files have changed
+_NEW = 0.5  # seconds in which a file may still be being written, and change again with the same time and size
+_PATIENCE = 5.0  # seconds to wait for files that go on changing
 
 
 def read_tokens(path: str | Path) -> dict[str, str]:
@@ -60,20 +62,45 @@ class RuleFile:
         self.path = path
         self._find_genes = find_genes
         self._files: tuple[Path, ...] = (path,)
-        self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._state: tuple[Any, ...] = ()
         self._from_pipe: dict[str, str] = {}
         self._looked = 0.0
+        self._waits_since: float | None = None
 
     def read(self) -> tuple[dict[str, str], AccessFile]:
         """Read the tokens and the rules; anew if meanwhile other files turn out to be named."""
         while True:
-            self._state, self._looked = self._look(), time.monotonic()
+            state, self._state = self._look(), ()  # which stays where this fails, so that it is tried again
             found = read_access(self.path, self._find_genes)
             files = (self.path, *found.files, *([found.tokens] if found.tokens else []))
             if files == self._files or is_pipe(self.path):
-                return self._read_tokens(found.tokens), found
+                tokens = self._read_tokens(found.tokens)
+                self._state, self._looked = state, time.monotonic()
+                return tokens, found
             self._files = files
+
+    def read_anew(self) -> tuple[dict[str, str], AccessFile] | None:
+        """Read them where a file is not any more what was read; None where all are, or somebody else is reading.
+
+        A file that has just changed is left until the next look: half of one may
+        say more than all of it. The errors are those of `read`, which is tried
+        again at the next look.
+        """
+        if not self._reading.acquire(blocking=False):  # what was read first is not to come last
+            return None
+        try:
+            state, now = self._look(), time.monotonic()
+            if state == self._state:
+                return None
+            if any(facts and facts[-1] for facts in state):
+                self._waits_since = self._waits_since or now
+                if now - self._waits_since < _PATIENCE:
+                    return None
+            self._waits_since = None
+            return self.read()
+        finally:
+            self._reading.release()
 
     def _read_tokens(self, path: Path | None) -> dict[str, str]:
         """Read the tokens; those of a pipe once."""
@@ -86,20 +113,25 @@ class RuleFile:
             self._from_pipe = tokens
         return self._from_pipe
 
-    def is_changed(self) -> bool:
-        """Return whether a file is not any more what was read, at the first look in a second."""
-        with self._lock:
-            if time.monotonic() - self._looked < _LOOKS:
-                return False
-            self._looked = time.monotonic()
-            return self._look() != self._state
+    def is_due(self) -> bool:
+        """Return whether it is time to look whether a file has changed; nothing is read."""
+        now = time.monotonic()
+        if now - self._looked < _LOOKS:
+            return False
+        self._looked = now
+        return True
 
     def _look(self) -> tuple[Any, ...]:
-        found: list[tuple[int, ...]] = []
+        """Look at what tells a change of the files, and of who may read them; one that has just changed is like no other."""
+        found: list[tuple[Any, ...]] = []
         for path in self._files:
             try:
                 facts = os.stat(path)
-                found.append((facts.st_ino, facts.st_mtime_ns, facts.st_size))
             except OSError:
                 found.append(())
+                continue
+            is_new = 0 <= time.time() - facts.st_ctime < _NEW
+            found.append(
+                (facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size, object() if is_new else None)
+            )
         return tuple(found)

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.errors import ModosError
+from modos.formats import stem_of
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
 from modos.readlog.log_settings import LogSettings
@@ -63,6 +64,8 @@ class Access:
         is_partial: bool = False,
     ):
         self._file: RuleFile | None = None
+        self._read: tuple[Mapping[str, str], AccessFile] | None = None
+        self._failure = ""  # of the last attempt to read the files again
         self.log: LogSettings | None = None
         self._provider: Provider | None = None
         self.passports: Passports | None = None
@@ -89,29 +92,39 @@ class Access:
         The errors are those of `read_access`, to which `find_genes` goes, and `read_tokens`.
         """
         file, access = RuleFile(Path(path), find_genes), cls()
-        tokens, found = file.read()
-        access._apply(tokens, found)
-        access.log = found.log
+        access._read = file.read()
+        access._apply(*access._read)
+        access.log = access._read[1].log
         if not is_pipe(path):
             access._file = file
         return access
 
-    def is_stale(self) -> bool:
-        """Return whether the access file, or a file that it names, has changed; it is looked at once a second."""
-        return self._file is not None and self._file.is_changed()
+    def is_due(self) -> bool:
+        """Return whether it is time to `refresh`."""
+        return self._file is not None and self._file.is_due()
 
     def refresh(self) -> None:
-        """Read the access file again.
+        """Read the access file and those that it names again where one has changed.
 
-        One that cannot be used any more is noted in the log, and what it said before holds.
+        Files that cannot be used are noted in the log, once, and tried again; what they said before holds.
         """
         assert self._file is not None
         try:
-            self._apply(*self._file.read())
-        except ModosError as error:
-            logger.error("the rules of before hold: %s", error)
-        else:
+            read = self._file.read_anew()
+        except (ModosError, OSError) as error:
+            if str(error) != self._failure:
+                logger.error("the rules of before hold: %s", error)
+            self._failure = str(error)
+            return
+        if read is None:
+            return
+        self._failure = ""
+        if read != self._read:
+            self._apply(*read)
+            self._read = read
             logger.warning("%s has changed and is read again", self._file.path)
+            if read[1].log != self.log:
+                logger.error("%s: what its table log says now holds when the server is started again", self._file.path)
 
     async def prepare(self, authorization: str) -> None:
         """Fetch what a header `Authorization` needs: keys of the provider or a broker, and visas."""
@@ -198,7 +211,7 @@ class Access:
         """Return whether somebody may read within bounds a file whose key is an id with an ending."""
         bounded = self._rules.bounded(caller) if self._rules is not None else ()
         return any(
-            (covers(place, file_id) and place != file_id) or place.startswith(f"{file_id}.")
+            (covers(place, file_id) and place != file_id) or (place != file_id and stem_of(place) == file_id)
             for rule in bounded
             for place in rule.read
         )
@@ -252,7 +265,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""
-        if scope["type"] == "http" and self._access.is_stale():
+        if scope["type"] == "http" and self._access.is_due():
             await run_in_threadpool(self._access.refresh)
         if scope["type"] == "http" and self._access.identifies:
             authorization = Headers(scope=scope).get("Authorization")

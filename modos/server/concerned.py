@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modos.catalog.catalog import Catalog
@@ -35,6 +35,16 @@ class Concerned:
     samples: tuple[str, ...] | None
     names: tuple[str, ...] = ()
     is_sure: bool = True
+
+    def choose(self, names: Iterable[str]) -> Concerned:
+        """Choose the samples that a file names so: by their names or ids; all stay if one is not among them."""
+        wanted, own = sorted(names), dict.fromkeys(self.samples or ())
+        named = dict(zip(self.samples or (), self.names))
+        found = {name: [id for id in own if name in (id, id.partition("/")[2], named.get(id))] for name in wanted}
+        if not all(found.values()):
+            return replace(self, samples=tuple(dict.fromkeys((*own, *wanted))), is_sure=False)
+        chosen = tuple(id for id in own if any(id in ids for ids in found.values()))
+        return replace(self, samples=chosen, names=tuple(named.get(id, "") for id in chosen))
 
 
 NOBODY = Concerned(None, None, is_sure=False)

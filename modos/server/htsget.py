@@ -159,7 +159,8 @@ class _Tickets:
         format_name = self._made.check(planned, query)
         headers = self._credentials | ({STORED_KEY_HEADER: "1"} if STORED_KEY_HEADER in self._request.headers else {})
         url = slices.address(self._base_url, kind, file_id, query, None if planned.is_whole else planned.regions)
-        return Ticket(format_name, (Block(url, headers, HEADER_CLASS if query.header_only else None),), planned.allowed)
+        block = Block(url, headers, HEADER_CLASS if query.header_only else None)
+        return Ticket(format_name, (block,), planned.allowed, bounds=planned.describe(kind))
 
     def _find_sealed(self, kind: RecordKind, file_id: str, query: Query) -> str | None:
         """Find the key of an encrypted file, for who may read all of it; None if there is none of the id."""

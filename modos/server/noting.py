@@ -179,7 +179,7 @@ def _write(log: ReadLog, entry: dict[str, Any]) -> None:
 def _describe_samples(about: Concerned, chosen: Iterable[str] | None, unknown: list[str]) -> dict[str, Any]:
     """Describe the object, the samples, and what of them is not sure."""
     if chosen is not None:
-        return {"object": about.object, "samples": sorted(chosen), "unknown": unknown or None}
+        about = about.choose(chosen)
     names = [name for name in about.names if name]
     unsure = unknown if about.is_sure else sorted({*unknown, "samples"})
     samples = None if about.samples is None else list(about.samples)

@@ -92,7 +92,13 @@ class Panels:
             return ()
         path = self._path.parent / read_text(table["bed"], f"{where}: bed")
         self.files += (path,)
-        return read_regions(path)
+        regions = read_regions(path)
+        if whole := [region.contig for region in regions if region.end is None]:
+            raise InvalidInputError(
+                f"{where}: a row of {path} has no start and end, only {whole[0]!r}",
+                f'is the file complete? All of a contig is regions = ["{whole[0]}"]',
+            )
+        return regions
 
 
 def _widen(region: Region, flank: int) -> Region:

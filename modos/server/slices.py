@@ -37,7 +37,7 @@ from modos.storage.base import Progress
 PATH = "/slices"
 EXACT_HEADER, PARTIAL_HEADER = "Modos-Exact", "Modos-Partial"
 WAYS = {"exact", "partial"}  # parameters that say how to answer, and not what is asked for
-_MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 4 << 20  # bytes of regions, as they stand in an address and unpacked
+_MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 1 << 20  # bytes of regions, as they stand in an address and unpacked
 _FORMATS = {"CRAM": "BAM"} | {name: name for name in ("BAM", "VCF", "BCF")}  # in which the records of a file are cut
 _SHOWN = 5  # regions that a message names
 
@@ -134,9 +134,15 @@ def _unpack(packed: str) -> Regions:
     try:
         inflater = zlib.decompressobj()
         text = inflater.decompress(base64.b64decode(packed, altchars=b"-_", validate=True), _MOST_REGIONS)
-        return tuple(Region(contig, start, end) for contig, start, end in json.loads(text))
+        return tuple(_to_region(*entry) for entry in json.loads(text))
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, zlib.error):
         raise HtsgetError("InvalidInput", "regions is not what a ticket says") from None
+
+
+def _to_region(contig: str, start: int, end: int | None) -> Region:
+    if not isinstance(contig, str) or type(start) is not int or not (end is None or type(end) is int):
+        raise TypeError
+    return Region(contig, start, end)
 
 
 class Planned(NamedTuple):
@@ -159,6 +165,16 @@ class Planned(NamedTuple):
         """The regions that a client is told; None where there are no bounds of regions."""
         return None if self.bounds.regions is None else self.regions
 
+    def describe(self, kind: RecordKind) -> dict[str, tuple[str, ...]]:
+        """Describe what of each record is given, where that is not all."""
+        names = ("samples", "fields", "tags", "notags") if kind == "reads" else ("samples", "info", "formats")
+        given = {name: getattr(self.bounds, name) for name in names}
+        return {
+            name: tuple(sorted(found) if isinstance(found, frozenset) else found)
+            for name, found in given.items()
+            if found is not None and (found or name not in ("fields", "notags"))
+        }
+
 
 class Slices:
     """Makes slices of the files of a catalogue, for its callers."""
@@ -175,8 +191,10 @@ class Slices:
         """
         key = find_sliceable(self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in request.headers)
         admitted = self._access.admit(caller_of(request), key)
+        if wanted is not None:
+            wanted = settle(wanted)  # of many that are alike, one is left to be looked at
         if not admitted:
-            return Planned(key, Bounds(is_masking=False), None if wanted is None else settle(wanted), False, wanted is None)
+            return Planned(key, Bounds(is_masking=False), wanted, False, wanted is None)
         contigs = self._planner.contigs(key)
         for region in wanted or ():
             if region.contig not in contigs and region.contig != UNMAPPED:
@@ -305,7 +323,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         found, first = slices.begin(planned, query)
         try:
             only = "header" if query.header_only else query.lists() or None
-            reading = note(request, SENT, planned.key, regions=planned.regions, samples=planned.bounds.samples, only=only)
+            reading = note(request, SENT, planned.key, regions=planned.regions, samples=found.samples, only=only)
         except ModosError:
             found.pieces.close()
             raise

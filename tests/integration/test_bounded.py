@@ -338,6 +338,17 @@ def test_rules_side_by_side(root, tmp_path):
         assert ask(server.url, "/files/other/demo2.bam", None).status_code == 200
 
 
+def test_a_place_beside_a_file_does_not_tell_whether_there_is_one(root, tmp_path):
+    """Who may read a part of `ex/demo2.old` learns nothing of `ex/demo2`, which is refused as one that is not there."""
+    (tmp_path / "access.toml").write_text(
+        '[[rule]]\nwho = ["anyone"]\nread = ["ex/demo2.old", "ex/demo99.old"]\nregions = ["chr1:1-1,000"]\n'
+    )
+    with BackgroundServer(create_app(open_storage(root), access=Access.from_file(tmp_path / "access.toml"))) as server:
+        for door in ("htsget", "slices"):
+            there, gone = (ask(server.url, f"/{door}/reads/ex/{name}", None) for name in ("demo2", "demo99"))
+            assert (there.status_code, there.text) == (403, gone.text.replace("demo99", "demo2"))
+
+
 @pytest.mark.parametrize(
     ("rule", "says"),
     [

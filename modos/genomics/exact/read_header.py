@@ -9,7 +9,8 @@ from typing import NamedTuple
 from modos.errors import IntegrityError
 
 _PREFIX = struct.Struct("<4sI")  # magic and length of the text
-_TELLING = (b"CL:", b"DS:")  # fields of @PG that may name files and samples
+_LINES = (b"@HD\t", b"@SQ\t", b"@RG\t", b"@PG\t")  # all others may name files and samples
+_OF_PROGRAM = (b"@PG", b"ID:", b"PN:", b"PP:", b"VN:")  # and so may all other fields of @PG
 
 
 class Groups(NamedTuple):
@@ -21,10 +22,13 @@ class Groups(NamedTuple):
         Their IDs.
     is_all
         Whether the header has no others.
+    samples
+        Those that they are of.
     """
 
     names: frozenset[bytes]
     is_all: bool
+    samples: frozenset[str]
 
 
 def find_groups(header: bytes, samples: Collection[str]) -> Groups:
@@ -32,28 +36,32 @@ def find_groups(header: bytes, samples: Collection[str]) -> Groups:
     wanted = {sample.encode() for sample in samples}
     allowed: set[bytes] = set()
     others: set[bytes] = set()
+    found: set[str] = set()
     for line in _lines(_split(header)[0]):
-        if line.startswith(b"@RG\t"):
+        if line.startswith(b"@RG"):
             fields = _fields(line)
-            (allowed if fields.get(b"SM") in wanted else others).add(fields.get(b"ID", b""))
-    return Groups(frozenset(allowed - others), not others)
+            sample = fields.get(b"SM")
+            (allowed if sample in wanted else others).add(fields.get(b"ID", b""))
+            if sample in wanted:
+                found.add(sample.decode())
+    return Groups(frozenset(allowed - others), not others, frozenset(found))
 
 
 def cut_header(header: bytes, groups: Groups) -> bytes:
     """Return the header of a BAM without the other read groups.
 
-    Comments go then, and of the programs command lines and descriptions,
-    which may name files and samples.
+    Comments and lines of other kinds go then, and of the programs all but
+    their names and versions, as they may name files and samples.
     """
     text, rest = _split(header)
     if groups.is_all:
         return header
     kept = []
     for line in _lines(text):
-        if line.startswith(b"@CO") or (line.startswith(b"@RG") and _fields(line).get(b"ID") not in groups.names):
+        if not line.startswith(_LINES) or (line.startswith(b"@RG") and _fields(line).get(b"ID") not in groups.names):
             continue
         if line.startswith(b"@PG\t"):
-            line = b"\t".join(field for field in line.split(b"\t") if not field.startswith(_TELLING))
+            line = b"\t".join(field for field in line.split(b"\t") if field.startswith(_OF_PROGRAM))
         kept.append(line)
     cut = b"".join(line + b"\n" for line in kept)
     return _PREFIX.pack(b"BAM\1", len(cut)) + cut + rest

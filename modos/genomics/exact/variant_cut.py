@@ -17,9 +17,9 @@ from modos.genomics.index.vcf_header import header_text, sample_names
 from modos.genomics.region import Regions
 
 
-def has_sample(format: FileFormat, opening: Opening, bounds: Bounds) -> bool:
-    """Return whether a file has a sample that may be given, or all may be."""
-    return bounds.samples is None or not bounds.samples.isdisjoint(sample_names(header_text(opening, format)))
+def find_samples(format: FileFormat, opening: Opening, bounds: Bounds) -> frozenset[str] | None:
+    """Find the samples of a file that may be given; None where all may be."""
+    return None if bounds.samples is None else bounds.samples & {*sample_names(header_text(opening, format))}
 
 
 def prepare_variants(format: FileFormat, opening: Opening, bounds: Bounds, regions: Regions | None) -> tuple[bytes, Edit]:

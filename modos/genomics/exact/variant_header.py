@@ -10,15 +10,17 @@ from modos.genomics.index.file_header import header_fields
 _COMMAND = re.compile(rb"##[^=]*(?:command|cmd)[^=]*=", re.IGNORECASE)
 _DEFINITION = re.compile(rb"##(?:INFO|FORMAT|FILTER|ALT|contig)=<")
 _DICTIONARY = re.compile(rb"^##(?:INFO|FORMAT|FILTER)=<([^\n]*)", re.MULTILINE)
-_DESCRIPTION = re.compile(rb'Description="(?:[^"\\]|\\.)*"')
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LONG = 4  # characters of a name that is no part of another word by chance
 _FORMAT_LINE = b"##fileformat="
 
 
 def cut_text(text: bytes, names: Sequence[str], kept: Sequence[int]) -> bytes:
     """Return the header of a VCF with the columns of some samples only.
 
-    Lines that name another sample go, and all command lines; where the
-    description of a key names one, the description goes.
+    Lines that name another sample go, and all command lines; where a text in
+    the definition of a key names one, the text goes. Names count also in longer
+    ones, as those of files (`S2_sorted.bam`); short ones not within a word.
 
     Parameters
     ----------
@@ -29,8 +31,12 @@ def cut_text(text: bytes, names: Sequence[str], kept: Sequence[int]) -> bytes:
     """
     staying = set(kept)
     others = [name.encode("utf-8", "backslashreplace") for number, name in enumerate(names) if number not in staying]
-    named = sorted((re.escape(name) for name in others if name in text), key=len, reverse=True)
-    pattern = re.compile(rb"(?<!\w)(?:" + b"|".join(named or [rb"\Z\A."]) + rb")(?!\w)")
+    named = [
+        re.escape(name) if len(name) >= _LONG else rb"(?<![A-Za-z0-9])" + re.escape(name) + rb"(?![A-Za-z0-9])"
+        for name in others
+        if name in text
+    ]
+    pattern = re.compile(b"|".join(named or [rb"\Z\A."]))
     lines = text.rstrip(b"\r\n").split(b"\n")
     columns = lines.pop().rstrip(b"\r").split(b"\t")
     cut = [line for line in (_cut_line(line, pattern) for line in lines) if line is not None]
@@ -44,10 +50,7 @@ def _cut_line(line: bytes, others: re.Pattern[bytes]) -> bytes | None:
         return None
     if not _DEFINITION.match(line):
         return None if others.search(line) else line
-    match = _DESCRIPTION.search(line)
-    if match and others.search(match[0]):
-        return line[: match.start()] + b'Description=""' + line[match.end() :]
-    return line
+    return _TEXT.sub(lambda match: b'""' if others.search(match[0]) else match[0], line)
 
 
 def number_keys(text: bytes) -> dict[int, bytes]:

@@ -33,6 +33,7 @@ MAX_TICKET = 32 << 20  # bytes
 MAX_BLOCKS = 1 << 18  # of a ticket
 _DIGESTS = "modos:digests"  # of a block: the parts of its range, which readers that do not know it pass over
 _MOST_PART = 1 << 20  # bytes
+BOUNDS = "modos:bounds"  # of a ticket
 
 # htsget.md, "Error response", with the HTTP status each has.
 ERROR_STATUS = {
@@ -128,12 +129,16 @@ class Ticket:
     allowed
         The regions, of those that were asked for, of which the sender may have records (0-based half-open),
         where not all of the file is allowed; the field `allowed` of htsget-rs.
+    bounds
+        What of each record the sender may have, where that is not all: names of `samples`, `fields`, `tags`, `notags`,
+        `info` and `formats`; the field `modos:bounds`.
     """
 
     format: str
     blocks: tuple[Block, ...]
     allowed: Regions | None = None
     encryption_scheme: str | None = None
+    bounds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
@@ -153,6 +158,7 @@ class Ticket:
             blocks = tuple(_block(entry) for entry in entries)
             format_name, scheme = str(body.get("format", default_format)), body.get("encryptionScheme")
             allowed = None if body.get("allowed") is None else tuple(map(_allowed_region, body["allowed"]))
+            bounds = {str(name): tuple(map(str, names)) for name, names in (body.get(BOUNDS) or {}).items()}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
         if scheme is not None and str(scheme).lower() not in SCHEMES:
@@ -164,7 +170,7 @@ class Ticket:
             format_name = asked or default_format
         if format_name not in FORMATS or not FORMATS[format_name].streamable:
             raise ProtocolError(f"the htsget server answers in a format that is not known: {format_name[:50]!r}")
-        return cls(format_name, blocks, allowed)
+        return cls(format_name, blocks, allowed, bounds=bounds)
 
     @property
     def is_one_stream(self) -> bool:
@@ -194,6 +200,8 @@ class Ticket:
         urls, allowed = b",".join(map(_to_json, self.blocks)), b""
         if self.allowed is not None:
             allowed = b',"allowed":%s' % json.dumps([_allowed_to_json(region, self.format) for region in self.allowed]).encode()
+        if self.bounds:
+            allowed += b',"%s":%s' % (BOUNDS.encode(), json.dumps(self.bounds).encode())
         return b'{"htsget":{%s"urls":[%s]%s}}' % (facts, urls, allowed)
 
 

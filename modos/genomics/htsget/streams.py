@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stream import plain_pieces
-from modos.errors import InvalidInputError, NotFoundError, ProtocolError, RegionError, listing
+from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RegionError, listing
 from modos.formats import FORMATS, FileFormat, RecordKind
 from modos.genomics.blanking import PLACING
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
@@ -27,6 +27,7 @@ from modos.genomics.verification import Recorded
 
 _SCHEME = "c4gh"
 logger = logging.getLogger(__name__)
+_BOUNDS = {"notags": "all tags but", "info": "INFO keys", "formats": "FORMAT keys"}
 _ADDRESS = re.compile(r"(?P<server>\w+://[^/]+.*?)/(?P<kind>reads|variants)/(?P<id>.+)")
 
 
@@ -130,14 +131,21 @@ class HtsgetSource:
         return ticket
 
     def _tell_bounds(self, query: Query, ticket: Ticket) -> None:
-        """Warn where the server gives less than was asked for, once."""
+        """Warn where the server gives less than was asked for, once; raise AccessError where what it gives could be misread."""
         allowed = ticket.allowed
-        if allowed is None or query.header_only or self._is_told or (query.regions and settle(query.regions) == settle(allowed)):
-            return
-        self._is_told = True
-        logger.warning(
-            "%s: you may read only %s of it, and that is all you get", self.name, listing(map(str, allowed)) or "nothing"
-        )
+        parts = []
+        if allowed is not None and not query.header_only and not (query.regions and settle(query.regions) == settle(allowed)):
+            parts.append(listing(map(str, allowed)) or "nothing")
+        fields = ticket.bounds.get("fields")
+        if query.regions and fields is not None and not set(PLACING) <= set(fields):
+            raise AccessError(
+                f"{self.name}: you may not read where its reads lie, only {listing(fields)}: regions cannot be told apart",
+                "leave the regions out, or get the bytes of an exact slice: curl .../slices/reads/ID?referenceName=...",
+            )
+        parts += [f"{_BOUNDS.get(name, name)} {listing(names) or 'none'}" for name, names in ticket.bounds.items()]
+        if parts and not self._is_told:
+            self._is_told = True
+            logger.warning("%s: you may read only %s of it, and that is all you get", self.name, "; ".join(parts))
 
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
