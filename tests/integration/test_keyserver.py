@@ -7,13 +7,16 @@ import shutil
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
+import zarr
 
 from modos.api import MODO
 from modos.encryption.header import encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, RemoteError
+from modos.formats import header_key
 from modos.genomics.htsget.protocol import PUBLIC_KEY_HEADER
 from modos.object.finding import open_served_file
 from modos.server.app import create_app
@@ -163,6 +166,49 @@ def test_a_header_is_not_taken_under_the_name_of_an_object_of_ones_own(keyserver
     assert head == head_of(served / BAM)
     answer = ask(keyserver, f"mallory/{path}", head, EVE.public, "mallory")
     assert answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
+
+
+def lay(served: Path, head: bytes) -> str:
+    """Lay a file with somebody's header at Mallory's place, and record it; returns its key."""
+    laid = served.parent / "laid.bam.c4gh"
+    laid.write_bytes(head + bytes(100_000))
+    own = MODO.open(served / "mallory")
+    own.add_element({"@type": "AlignmentSet", "id": "data/laid", "data_format": "BAM"}, source_file=laid)
+    key = f"mallory/{MODO.open(served / 'mallory').metadata['data/laid']['data_path']}"
+    assert head_of(served / key) == head
+    return key
+
+
+def refuses_laid(keyserver, served: Path, head: bytes) -> bool:
+    answer = ask(keyserver, lay(served, head), head, EVE.public, "mallory")
+    return answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
+
+
+def test_a_header_from_before_others_were_revoked_is_known_for_that_of_the_file(keyserver, served):
+    """The packets for all but who revokes are made anew then, with the same data key."""
+    before = head_of(served / BAM)
+    modo = MODO.open(served / "ex")
+    modo.share(ALICE, [BOB.public])
+    modo.revoke(ALICE, [BOB.public])
+    after = head_of(served / "ex" / modo.metadata["data/demo2"]["data_path"])
+    for secret in (ALICE, KEYS):
+        old, new = (read_header(lambda start, end, head=head: head[start:end]) for head in (before, after))
+        assert old.decrypt(secret).keys == new.decrypt(secret).keys
+    assert refuses_laid(keyserver, served, before)
+
+
+@pytest.mark.parametrize("name", ["demo2.bam.bai.c4gh", "demo2.bam.cuts.c4gh"])
+def test_headers_of_indexes_and_cuts_are_not_lent_either(keyserver, served, name):
+    assert refuses_laid(keyserver, served, head_of(served / "ex" / name))
+
+
+def test_the_header_of_a_tree_is_not_lent_either(keyserver, served, tmp_path):
+    zarr.create_array(str(tmp_path / "counts.zarr"), data=np.arange(10))
+    modo = MODO.open(served / "ex")
+    modo.add_element({"@type": "DataEntity", "id": "data/m", "data_format": "Zarr"}, source_file=tmp_path / "counts.zarr")
+    modo.encrypt([ALICE.public, KEYS.public])
+    head = modo.storage.read(header_key(modo.metadata["data/m"]))[0]
+    assert refuses_laid(keyserver, served, bytes(head))
 
 
 def test_a_file_that_is_not_encrypted_for_the_service_is_refused(keyserver, served):
