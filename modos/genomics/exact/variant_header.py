@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from modos.genomics.index.file_header import header_fields
 
@@ -27,25 +27,37 @@ def cut_text(text: bytes, names: Sequence[str], kept: Sequence[int]) -> bytes:
     kept
         The numbers of those to keep.
     """
-    staying = set(kept)
-    others = [name.encode("utf-8", "backslashreplace") for number, name in enumerate(names) if number not in staying]
-    named = sorted((re.escape(name) for name in others if name in text), key=len, reverse=True)
-    pattern = re.compile(rb"(?<!\w)(?:" + b"|".join(named or [rb"\Z\A."]) + rb")(?!\w)")
     lines = text.rstrip(b"\r\n").split(b"\n")
     columns = lines.pop().rstrip(b"\r").split(b"\t")
-    cut = [line for line in (_cut_line(line, pattern) for line in lines) if line is not None]
+    staying = {names[number].encode("utf-8", "backslashreplace") for number in kept}
+    encoded = (name.encode("utf-8", "backslashreplace") for name in names)
+    found = _NamesOf([name for name in encoded if any(name in line for line in lines)], staying)
+    cut = [line for line in (_cut_line(line, found) for line in lines) if line is not None]
     return b"\n".join([*cut, b"\t".join([*columns[:9], *(columns[9 + number] for number in kept)]), b""])
 
 
-def _cut_line(line: bytes, others: re.Pattern[bytes]) -> bytes | None:
+class _NamesOf:
+    """Finds names of samples in text, between characters that are no letter and no digit: in `NA1_lib.bam` that of NA1."""
+
+    def __init__(self, names: Sequence[bytes], staying: Collection[bytes]):
+        longest = sorted(map(re.escape, names), key=len, reverse=True) or [rb"\Z\A."]
+        self._find = re.compile(rb"(?<![A-Za-z0-9])(?=(" + b"|".join(longest) + rb")(?![A-Za-z0-9]))").finditer
+        self._staying = staying
+
+    def has_other(self, text: bytes) -> bool:
+        """Return whether a name that does not stay is there, which is not the beginning of a longer one that does."""
+        return any(match[1] not in self._staying for match in self._find(text))
+
+
+def _cut_line(line: bytes, names: _NamesOf) -> bytes | None:
     if line.startswith(_FORMAT_LINE):
         return line
     if _COMMAND.match(line):
         return None
     if not _DEFINITION.match(line):
-        return None if others.search(line) else line
+        return None if names.has_other(line) else line
     match = _DESCRIPTION.search(line)
-    if match and others.search(match[0]):
+    if match and names.has_other(match[0]):
         return line[: match.start()] + b'Description=""' + line[match.end() :]
     return line
 
