@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +244,29 @@ def test_recipients_need_no_key_service(served, monkeypatch, example):
             headers = {PUBLIC_KEY_HEADER: str(BOB.public), "Authorization": f"Bearer {TOKEN['bob']}"}
             answer = requests.get(url, params=REGION, headers=headers, timeout=30)
             assert answer.status_code == 502 and TOKEN["bob"] not in answer.text
+
+
+def test_recipients_do_not_wait_for_a_key_service_that_hangs(served, monkeypatch):
+    """It takes connections and never answers: those who need it must not take all threads of the server."""
+    monkeypatch.setattr("modos.server.rewrapping.TIMEOUT", (3, 8))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(200)
+        hanging = KeyService(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        app = create_app(open_storage(str(served)), access=access(), index_key=SERVER, rewrap=hanging)
+
+        def get(secret: SecretKey, name: str) -> int:
+            headers = {PUBLIC_KEY_HEADER: str(secret.public), "Authorization": f"Bearer {TOKEN[name]}"}
+            return requests.get(f"{server.url}/htsget/reads/ex/demo2", params=REGION, headers=headers, timeout=60).status_code
+
+        with BackgroundServer(app) as server, ThreadPoolExecutor(80) as pool:
+            assert get(ALICE, "alice") == 200
+            others = [pool.submit(get, BOB, "bob") for _ in range(80)]
+            time.sleep(1)
+            begin = time.monotonic()
+            assert get(ALICE, "alice") == 200
+            assert time.monotonic() - begin < 5
+            assert {other.result() for other in others} == {502}
 
 
 @pytest.mark.parametrize("answer", [b"", b"crypt4gh", b"x" * 500, "more", "other"])
