@@ -28,7 +28,7 @@ from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey, load_public_key
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.stored import read_stored_header
-from modos.errors import DecryptError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import DecryptError, InvalidInputError, ModosError, NotFoundError, RemoteError
 from modos.formats import cuts_name, header_key, index_names, is_encrypted, is_file_path
 from modos.genomics.htsget.protocol import MEDIA_TYPE, PUBLIC_KEY_HEADER, HtsgetError, error_to_json
 from modos.object.document import ROOT_KEY
@@ -133,10 +133,12 @@ class Rewrapping:
 
         Who can write a place where they may read could lay a header of anything
         there, as it is or as it was before it was made anew for others, and
-        record it. So it is the data keys that are compared, and not the headers.
+        record it. So it is the data keys that are compared, and not the headers;
+        and those of the objects themselves, as a kept catalogue is written by
+        whoever writes an object, and may lack what others changed.
         """
         mark = self._mark(data_key)
-        for object_key, metadata in self._catalog.iter_metadata():
+        for object_key, metadata in self._catalog.iter_stored(lambda _: True, _raise_if_passing):
             for other in _list_encrypted(object_key, metadata):
                 is_other = other.key != key and not self._access.allows(caller, "read", other.key)
                 if is_other and mark in self._find_marks(other):
@@ -168,6 +170,12 @@ class Rewrapping:
                 while len(self._marks) > _MAX_HEADERS:
                     self._marks.popitem(last=False)
         return marks
+
+
+def _raise_if_passing(object_key: str, error: ModosError) -> None:
+    """Raise what an object cannot be read for just now, so that it is not passed over."""
+    if isinstance(error, RemoteError):
+        raise error
 
 
 class _Sealed(NamedTuple):

@@ -15,6 +15,7 @@ import requests
 import zarr
 
 from modos.api import MODO
+from modos.catalog.refreshing import rebuild
 from modos.encryption.header import encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, RemoteError
@@ -211,6 +212,15 @@ def test_the_header_of_a_tree_is_not_lent_either(keyserver, served, tmp_path):
     modo.encrypt([ALICE.public, KEYS.public])
     head = modo.storage.read(header_key(modo.metadata["data/m"]))[0]
     assert refuses_laid(keyserver, served, bytes(head))
+
+
+def test_a_kept_catalogue_hides_no_header(keyserver, served):
+    """The catalogue is written by many, and says nothing of what other programs changed since."""
+    rebuild(open_storage(str(served)))
+    head = head_of(served / BAM)
+    (served / "ex").rename(served / "moved")
+    answer = ask(keyserver, lay(served, head), head, EVE.public, "mallory")
+    assert answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
 
 
 def test_a_file_that_is_not_encrypted_for_the_service_is_refused(keyserver, served):
