@@ -41,7 +41,7 @@ from modos.server.sealed_tickets import parse_reader
 from modos.storage import Storage, check_key
 
 _NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*")
-_MAX_HEADERS = 1 << 17  # of elements, of whose data keys marks are remembered
+_MAX_HEADERS = 1 << 18  # and elements, of whose data keys marks are remembered
 
 logger = logging.getLogger(__name__)
 
@@ -151,25 +151,41 @@ class Rewrapping:
 
     def _find_marks(self, sealed: _Sealed) -> frozenset[bytes]:
         """Find what the data keys are known by that the service finds in the headers of an element's data."""
-        with self._lock:
-            if sealed.version in self._marks:
-                return self._marks[sealed.version]
-        found: set[bytes] = set()
+        if (known := self._recall(sealed.version)) is not None:
+            return known
+        found: list[frozenset[bytes]] = []
         is_certain = False
         for number, name in enumerate(sealed.headers):
             try:
                 header, _, _ = read_stored_header(self._storage, name)
-                is_certain = is_certain or (number == 0 and header.digest in sealed.version[1:])
-                found.update(map(self._mark, header.decrypt(self._secret).keys))
             except (NotFoundError, DecryptError):
                 continue
-        marks = frozenset(found)
+            is_certain = is_certain or (number == 0 and header.digest in sealed.version[1:])
+            found.append(self._open_marks(header))
+        marks = frozenset().union(*found)
         if is_certain:  # what was replaced just now, or is not recorded, is read again
-            with self._lock:
-                self._marks[sealed.version] = marks
-                while len(self._marks) > _MAX_HEADERS:
-                    self._marks.popitem(last=False)
+            self._remember(sealed.version, marks)
         return marks
+
+    def _open_marks(self, header: Header) -> frozenset[bytes]:
+        if (known := self._recall((header.digest,))) is not None:
+            return known
+        try:
+            marks = frozenset(map(self._mark, header.decrypt(self._secret).keys))
+        except DecryptError:
+            marks = frozenset()
+        self._remember((header.digest,), marks)
+        return marks
+
+    def _recall(self, version: tuple[str, ...]) -> frozenset[bytes] | None:
+        with self._lock:
+            return self._marks.get(version)
+
+    def _remember(self, version: tuple[str, ...], marks: frozenset[bytes]) -> None:
+        with self._lock:
+            self._marks[version] = marks
+            while len(self._marks) > _MAX_HEADERS:
+                self._marks.popitem(last=False)
 
 
 def _raise_if_passing(object_key: str, error: ModosError) -> None:

@@ -16,7 +16,7 @@ import zarr
 
 from modos.api import MODO
 from modos.catalog.refreshing import rebuild
-from modos.encryption.header import encrypt_header, read_header
+from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, RemoteError
 from modos.formats import header_key
@@ -221,6 +221,25 @@ def test_a_kept_catalogue_hides_no_header(keyserver, served):
     (served / "ex").rename(served / "moved")
     answer = ask(keyserver, lay(served, head), head, EVE.public, "mallory")
     assert answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
+
+
+def test_a_header_that_is_not_recorded_is_read_each_time_and_opened_once(keyserver, served, monkeypatch):
+    """Opening many packets takes long, and what somebody wrote by hand would delay all others."""
+    place = "mallory/demo2.bam.c4gh"
+    (served / place).write_bytes(encrypt_header(bytes(32), [PublicKey(SecretKey.random().public.raw) for _ in range(50)]))
+    own = MODO.open(served / "mallory")
+    own.remove_element("data/demo1")
+    record = own.storage.read("data.zarr/zarr.json")[0].replace(b'"demo2.bam"', b'"demo2.bam.c4gh"')
+    (served / "mallory/data.zarr/zarr.json").write_bytes(record)
+    assert MODO.open(served / "mallory").metadata["data/demo2"]["data_path"] == "demo2.bam.c4gh"
+    opened: list[int] = []
+    decrypt = Header.decrypt
+    monkeypatch.setattr(Header, "decrypt", lambda self, *keys: opened.append(len(self.packets)) or decrypt(self, *keys))
+    for _ in range(3):
+        assert ask(keyserver, BAM, head_of(served / BAM), BOB.public).status_code == 200
+    assert opened.count(50) == 1
+    (served / place).write_bytes(head_of(served / BAM))
+    assert ask(keyserver, BAM, head_of(served / BAM), BOB.public).status_code == 403
 
 
 def test_a_file_that_is_not_encrypted_for_the_service_is_refused(keyserver, served):
