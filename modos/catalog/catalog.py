@@ -110,6 +110,14 @@ class Catalog:
         if view := self._kept.get():
             yield from _find_kept(view, terms, wanted, left_out)
             return
+        for key, found in self.iter_stored(wanted, left_out):
+            if all(term.is_in(found) for term in terms):
+                yield key, found
+
+    def iter_stored(
+        self, wanted: Callable[[str], bool], left_out: Callable[[str, ModosError], object]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Iterate over keys and metadata of the wanted objects, as `find` does, by the objects and no kept catalogue."""
         roots = self._roots()
         present = {key for key, _ in roots}
         self._known = {key: known for key, known in list(self._known.items()) if key in present}
@@ -119,7 +127,7 @@ class Catalog:
                 logger.warning("%s is left out: %s", key, found)
                 if not isinstance(found, NotFoundError):  # removed just now
                     left_out(key, found)
-            elif all(term.is_in(found) for term in terms):
+            else:
                 yield key, found
 
     def rows(self) -> View:

@@ -136,14 +136,19 @@ class _Tickets:
     def _plan_ticket(self, kind: RecordKind, file_id: str, query: Query) -> tuple[str, Regions | None, Ticket]:
         """Plan a ticket: of an encrypted file, of an exact slice, or of ranges; with the file's key, and the regions given."""
         if query.encryption_scheme and (key := self._find_sealed(kind, file_id, query)):
+            if query.regions and self._wants_exact():
+                raise HtsgetError("UnsupportedFormat", f"{file_id} is encrypted: its regions come with neighbours, not exactly")
             reader = parse_reader(self._request.headers.get(PUBLIC_KEY_HEADER))
             ticket = self._sealed.make_ticket(key, query, reader, self._authorization, self._address)
             return key, query.regions or None, ticket
         planned = self._made.plan(self._request, kind, file_id, query, query.regions or None)
-        if planned.is_bounded or (query.regions and slices.wants_exact(self._request.headers, self._request.query_params)):
+        if planned.is_bounded or (query.regions and self._wants_exact()):
             return planned.key, planned.regions, self._make_exact(kind, file_id, query, planned)
         check_format(planned.key, query.format)
         return planned.key, query.regions or None, self._make_ranges(planned.key, query)
+
+    def _wants_exact(self) -> bool:
+        return slices.wants_exact(self._request.headers, self._request.query_params)
 
     def _make_ranges(self, key: str, query: Query) -> Ticket:
         if partial.is_made(query, streamable_format(key).name):

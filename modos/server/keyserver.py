@@ -8,13 +8,15 @@ read all of the file, for their own public keys, of files that are recorded.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -24,10 +26,10 @@ from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey, load_public_key
-from modos.encryption.recorded import SealRecord
+from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.stored import read_stored_header
-from modos.errors import DecryptError, InvalidInputError, ModosError, NotFoundError
-from modos.formats import is_encrypted, is_file_path
+from modos.errors import DecryptError, InvalidInputError, ModosError, NotFoundError, RemoteError
+from modos.formats import cuts_name, header_key, index_names, is_encrypted, is_file_path
 from modos.genomics.htsget.protocol import MEDIA_TYPE, PUBLIC_KEY_HEADER, HtsgetError, error_to_json
 from modos.object.document import ROOT_KEY
 from modos.server.admitting import ALIVE, Admission, most_requests
@@ -40,7 +42,7 @@ from modos.storage import Storage, check_key
 
 _NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*")
 _MAX_AGE = 5.0  # seconds for which a listing of the objects is good
-_MAX_HEADERS = 1 << 17  # of files, whose packets are remembered
+_MAX_HEADERS = 1 << 18  # and elements, of whose data keys marks are remembered
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,8 @@ class Rewrapping:
         self._secret = secret
         self._access = access
         self._keys = keys
-        self._packets: OrderedDict[tuple[str, str], frozenset[bytes]] = OrderedDict()
+        self._salt = os.urandom(32)
+        self._marks: OrderedDict[tuple[str, ...], frozenset[bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
     def rewrap(self, caller: Caller, key: str, head: bytes, reader: PublicKey) -> bytes:
@@ -99,12 +102,12 @@ class Rewrapping:
             raise HtsgetError("PermissionDenied", f"the key {reader.fingerprint} is not registered for {caller.name}")
         header = self._check_recorded(key, head)
         try:
-            opened, own = header.decrypt(self._secret), frozenset(header.packets_for(self._secret))
+            opened = header.decrypt(self._secret)
         except DecryptError:
             raise HtsgetError("PermissionDenied", f"{key} is not encrypted for the key service") from None
         if opened.edits is not None or len(opened.keys) != 1:
             raise HtsgetError("PermissionDenied", f"{key} has an edit list or several data keys: it has to be encrypted anew")
-        self._refuse_borrowed(caller, key, own)
+        self._refuse_borrowed(caller, key, opened.keys[0])
         logger.info("%s: a header of %s for the key %s", caller.name, key, reader.fingerprint)
         return encrypt_header(opened.keys[0], [reader], self._secret)
 
@@ -114,55 +117,122 @@ class Rewrapping:
             header = read_header(lambda start, end: head[start:end])
         except DecryptError as error:
             raise HtsgetError("InvalidInput", error.message) from None
-        record = next((record for known, record in self._list_files(key) if known == key), SealRecord())
-        if header.size != len(head) or header.digest not in record.headers:
+        if header.size != len(head) or header.digest not in self._find_record(key).headers:
             raise HtsgetError("PermissionDenied", f"this is not the header that is recorded of {key}")
         return header
 
-    def _list_files(self, key: str) -> Iterator[tuple[str, SealRecord]]:
+    def _find_record(self, key: str) -> SealRecord:
         try:
             object_key, _ = self._catalog.find_object(check_key(key))
-            yield from _list_encrypted(object_key, self._catalog.metadata(object_key))
+            found = _list_encrypted(object_key, self._catalog.metadata(object_key))
+            return next(
+                (SealRecord.from_attributes(one.attributes) for one in found if one.is_file and one.key == key), SealRecord()
+            )
         except (NotFoundError, InvalidInputError):
-            return
+            return SealRecord()
 
-    def _refuse_borrowed(self, caller: Caller, key: str, own: frozenset[bytes]) -> None:
-        """Refuse the header of a file that is another's, too, which the caller may not read.
+    def _refuse_borrowed(self, caller: Caller, key: str, data_key: bytes) -> None:
+        """Refuse a header with a data key that is in another one, too, of something that the caller may not read.
 
-        Who can write a place where they may read could lay the header of any
-        file there, and record it.
+        Who can write a place where they may read could lay a header of anything
+        there, as it is or as it was before it was made anew for others, and
+        record it. So it is the data keys that are compared, and not the headers;
+        and those of the objects themselves, as a kept catalogue is written by
+        whoever writes an object, and may lack what others changed.
         """
-        for object_key, metadata in self._catalog.iter_metadata():
-            for other, record in _list_encrypted(object_key, metadata):
-                is_other = other != key and not self._access.allows(caller, "read", other)
-                if is_other and not own.isdisjoint(self._find_packets(other, record)):
-                    logger.warning("%s: the header of %s is that of %s, too", caller.name, key, other)
+        mark = self._mark(data_key)
+        for object_key, metadata in self._catalog.iter_stored(lambda _: True, _raise_if_passing):
+            for other in _list_encrypted(object_key, metadata):
+                is_other = other.key != key and not self._access.allows(caller, "read", other.key)
+                if is_other and mark in self._find_marks(other):
+                    logger.warning("%s: the header of %s has the data key of %s, too", caller.name, key, other.key)
                     raise HtsgetError("PermissionDenied", f"{key} has the header of a file that {caller.name} may not read")
 
-    def _find_packets(self, key: str, record: SealRecord) -> frozenset[bytes]:
-        """Find the packets of a file's header that the service opens."""
-        known = key, "".join(record.headers)
-        with self._lock:
-            if known in self._packets:
-                return self._packets[known]
+    def _mark(self, data_key: bytes) -> bytes:
+        """Return what a data key is known by here, which is not the key."""
+        return hashlib.blake2b(data_key, key=self._salt, digest_size=32).digest()
+
+    def _find_marks(self, sealed: _Sealed) -> frozenset[bytes]:
+        """Find what the data keys are known by that the service finds in the headers of an element's data."""
+        if (known := self._recall(sealed.version)) is not None:
+            return known
+        found: list[frozenset[bytes]] = []
+        is_certain = False
+        for number, name in enumerate(sealed.headers):
+            try:
+                header, _, _ = read_stored_header(self._storage, name)
+            except (NotFoundError, DecryptError):
+                continue
+            is_certain = is_certain or (number == 0 and header.digest in sealed.version[1:])
+            found.append(self._open_marks(header))
+        marks = frozenset().union(*found)
+        if is_certain:  # what was replaced just now, or is not recorded, is read again
+            self._remember(sealed.version, marks)
+        return marks
+
+    def _open_marks(self, header: Header) -> frozenset[bytes]:
+        if (known := self._recall((header.digest,))) is not None:
+            return known
         try:
-            header, _, _ = read_stored_header(self._storage, key)
-            found = frozenset(header.packets_for(self._secret))
-        except (NotFoundError, DecryptError):
-            found = frozenset()
+            marks = frozenset(map(self._mark, header.decrypt(self._secret).keys))
+        except DecryptError:
+            marks = frozenset()
+        self._remember((header.digest,), marks)
+        return marks
+
+    def _recall(self, version: tuple[str, ...]) -> frozenset[bytes] | None:
         with self._lock:
-            self._packets[known] = found
-            while len(self._packets) > _MAX_HEADERS:
-                self._packets.popitem(last=False)
-        return found
+            return self._marks.get(version)
+
+    def _remember(self, version: tuple[str, ...], marks: frozenset[bytes]) -> None:
+        with self._lock:
+            self._marks[version] = marks
+            while len(self._marks) > _MAX_HEADERS:
+                self._marks.popitem(last=False)
 
 
-def _list_encrypted(object_key: str, metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, SealRecord]]:
-    """List the encrypted files of an object, with what is recorded of them."""
+def _raise_if_passing(object_key: str, error: ModosError) -> None:
+    """Raise what an object cannot be read for just now, so that it is not passed over."""
+    if isinstance(error, RemoteError):
+        raise error
+
+
+class _Sealed(NamedTuple):
+    """Encrypted data of an element.
+
+    Parameters
+    ----------
+    key
+        Of the file, or of the folder of a tree.
+    headers
+        Keys of the files that begin with its headers: its own first, then those of indexes and of cuts.
+    version
+        The key, and what is recorded of the headers.
+    """
+
+    key: str
+    headers: tuple[str, ...]
+    version: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    is_file: bool
+
+
+def _list_encrypted(object_key: str, metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[_Sealed]:
+    """List the encrypted data of an object."""
     for attributes in metadata.values():
         path = attributes.get("data_path")
-        if isinstance(path, str) and is_encrypted(path) and is_file_path(path):
-            yield f"{object_key}/{path}".lstrip("/"), SealRecord.from_attributes(attributes)
+        if not isinstance(path, str) or not is_encrypted(path):
+            continue
+        cuts = attributes.get("cuts_checksum")
+        names = [
+            header_key(attributes),
+            *([] if has_no_index(attributes) else index_names(path)),
+            *([cuts_name(path)] if cuts else []),
+        ]
+        key, *headers = (f"{object_key}/{name}".lstrip("/") for name in (path, *names))
+        record, index = SealRecord.from_attributes(attributes), SealRecord.from_index_attributes(attributes)
+        version = (key, *record.headers, *index.headers, str(cuts))
+        yield _Sealed(key, tuple(headers), version, attributes, is_file_path(path))
 
 
 def create_keyserver(storage: Storage, secret: SecretKey, access: Access, keys: RegisteredKeys | None) -> FastAPI:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote, urlsplit
 
 from modos.encryption.header import Header, read_header
@@ -14,6 +17,8 @@ from modos.storage.http.asking import ask, read_json, transport_reason
 
 LARGEST = 1 << 20  # bytes of a header
 TIMEOUT, DEADLINE = (3, 10), 15.0  # seconds to connect, without a byte, and in all
+_MOST = 16  # requests to the service at once: each takes a thread of the server, which has 40 for all
+_PATIENCE = 1.0  # seconds to wait for one of these to end
 _PASSED_ON = ("PermissionDenied", "InvalidAuthentication", "NotFound", "InvalidInput")  # errors that are the client's
 
 
@@ -40,6 +45,8 @@ class KeyService:
                 f"--rewrap {self.url}: the tokens of callers are sent there, and would be read on the way",
                 "use https; http is for this machine and a network of containers",
             )
+        self._places = threading.BoundedSemaphore(_MOST)
+        self._is_failing = False
 
     def fetch_header(self, key: str, header: Header, reader: PublicKey, authorization: str | None) -> Header:
         """Fetch a header for a reader.
@@ -58,13 +65,45 @@ class KeyService:
         RemoteError
             It does not answer, or with something else than such a header.
         """
+        headers = {PUBLIC_KEY_HEADER: str(reader), "Content-Type": "application/octet-stream"}
+        headers |= {"Authorization": authorization} if authorization else {}
+        with self._place():
+            status, answer = self._ask(key, header, headers)
+        if status != 200:
+            raise self._refusal(status, answer)
+        try:
+            found = read_header(lambda start, end: answer[start:end])
+        except DecryptError as error:
+            raise RemoteError(f"the key service {self.url} answers with no header: {error.message}") from None
+        if found.size != len(answer):
+            raise RemoteError(f"the key service {self.url} answers with more than a header")
+        return found
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Take a place for a request; while the service fails and all are taken, there is no waiting for one.
+
+        Those who need no header made are served by the same threads.
+        """
+        if not self._places.acquire(timeout=0 if self._is_failing else _PATIENCE):
+            self._is_failing = True
+            raise TransportError(f"the key service {self.url} does not answer {_MOST} requests that came before")
+        try:
+            yield
+        except TransportError:
+            self._is_failing = True
+            raise
+        else:
+            self._is_failing = False
+        finally:
+            self._places.release()
+
+    def _ask(self, key: str, header: Header, headers: dict[str, str]) -> tuple[int, bytes]:
         import requests
         from urllib3.exceptions import HTTPError
 
-        headers = {PUBLIC_KEY_HEADER: str(reader), "Content-Type": "application/octet-stream"}
-        headers |= {"Authorization": authorization} if authorization else {}
         try:
-            status, answer = ask(
+            return ask(
                 "POST",
                 f"{self.url}/rewrap/{quote(key)}",
                 limit=LARGEST,
@@ -78,15 +117,6 @@ class KeyService:
             raise
         except (requests.RequestException, HTTPError, OSError) as error:
             raise TransportError(f"the key service {self.url} cannot be reached: {transport_reason(error)}") from None
-        if status != 200:
-            raise self._refusal(status, answer)
-        try:
-            found = read_header(lambda start, end: answer[start:end])
-        except DecryptError as error:
-            raise RemoteError(f"the key service {self.url} answers with no header: {error.message}") from None
-        if found.size != len(answer):
-            raise RemoteError(f"the key service {self.url} answers with more than a header")
-        return found
 
     def _refusal(self, status: int, answer: bytes) -> ModosError:
         try:

@@ -184,6 +184,19 @@ def test_the_header_alone_is_a_class(hard, server):
     assert {block["class"] for block in ticket["urls"]} == {"header"}
 
 
+def test_exact_records_are_refused_and_not_left_out_in_silence(hard, server):
+    """A region of an encrypted file comes with neighbours."""
+    url = f"{server.url}/htsget/reads/ex/bam"
+    refused = 400, "UnsupportedFormat"
+    assert refusal(url, REGION | {"exact": "true"}, ALICE.public)[:2] == refused
+    assert refusal(url, REGION, ALICE.public, **{"Modos-Exact": "true"})[:2] == refused
+    body = {"encryptionScheme": "c4gh", "regions": [{"referenceName": "chr1"}]}
+    headers = {PUBLIC_KEY_HEADER: str(ALICE.public)}
+    assert requests.post(f"{url}?exact=true", json=body, headers=headers, timeout=9).status_code == 400
+    assert fetch(url, REGION | {"exact": "false"}, ALICE.public)
+    assert fetch(url, {"encryptionScheme": "c4gh", "exact": "true"}, ALICE.public) == (hard / "ex/bam.bam.c4gh").read_bytes()
+
+
 def test_the_key_of_a_reader_is_taken_in_both_forms(hard, server):
     url, params = f"{server.url}/htsget/reads/ex/bam", REGION
     for text in (str(ALICE.public), base64.b64encode(ALICE.public.to_pem()).decode()):

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
+import zarr
 
 from modos.api import MODO
-from modos.encryption.header import encrypt_header, read_header
+from modos.catalog.refreshing import rebuild
+from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, RemoteError
+from modos.formats import header_key
 from modos.genomics.htsget.protocol import PUBLIC_KEY_HEADER
 from modos.object.finding import open_served_file
 from modos.server.app import create_app
@@ -166,6 +172,77 @@ def test_a_header_is_not_taken_under_the_name_of_an_object_of_ones_own(keyserver
     assert answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
 
 
+def lay(served: Path, head: bytes) -> str:
+    """Lay a file with somebody's header at Mallory's place, and record it; returns its key."""
+    laid = served.parent / "laid.bam.c4gh"
+    laid.write_bytes(head + bytes(100_000))
+    own = MODO.open(served / "mallory")
+    own.add_element({"@type": "AlignmentSet", "id": "data/laid", "data_format": "BAM"}, source_file=laid)
+    key = f"mallory/{MODO.open(served / 'mallory').metadata['data/laid']['data_path']}"
+    assert head_of(served / key) == head
+    return key
+
+
+def refuses_laid(keyserver, served: Path, head: bytes) -> bool:
+    answer = ask(keyserver, lay(served, head), head, EVE.public, "mallory")
+    return answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
+
+
+def test_a_header_from_before_others_were_revoked_is_known_for_that_of_the_file(keyserver, served):
+    """The packets for all but who revokes are made anew then, with the same data key."""
+    before = head_of(served / BAM)
+    modo = MODO.open(served / "ex")
+    modo.share(ALICE, [BOB.public])
+    modo.revoke(ALICE, [BOB.public])
+    after = head_of(served / "ex" / modo.metadata["data/demo2"]["data_path"])
+    for secret in (ALICE, KEYS):
+        old, new = (read_header(lambda start, end, head=head: head[start:end]) for head in (before, after))
+        assert old.decrypt(secret).keys == new.decrypt(secret).keys
+    assert refuses_laid(keyserver, served, before)
+
+
+@pytest.mark.parametrize("name", ["demo2.bam.bai.c4gh", "demo2.bam.cuts.c4gh"])
+def test_headers_of_indexes_and_cuts_are_not_lent_either(keyserver, served, name):
+    assert refuses_laid(keyserver, served, head_of(served / "ex" / name))
+
+
+def test_the_header_of_a_tree_is_not_lent_either(keyserver, served, tmp_path):
+    zarr.create_array(str(tmp_path / "counts.zarr"), data=np.arange(10))
+    modo = MODO.open(served / "ex")
+    modo.add_element({"@type": "DataEntity", "id": "data/m", "data_format": "Zarr"}, source_file=tmp_path / "counts.zarr")
+    modo.encrypt([ALICE.public, KEYS.public])
+    head = modo.storage.read(header_key(modo.metadata["data/m"]))[0]
+    assert refuses_laid(keyserver, served, bytes(head))
+
+
+def test_a_kept_catalogue_hides_no_header(keyserver, served):
+    """The catalogue is written by many, and says nothing of what other programs changed since."""
+    rebuild(open_storage(str(served)))
+    head = head_of(served / BAM)
+    (served / "ex").rename(served / "moved")
+    answer = ask(keyserver, lay(served, head), head, EVE.public, "mallory")
+    assert answer.status_code == 403 and "may not read" in answer.json()["htsget"]["message"]
+
+
+def test_a_header_that_is_not_recorded_is_read_each_time_and_opened_once(keyserver, served, monkeypatch):
+    """Opening many packets takes long, and what somebody wrote by hand would delay all others."""
+    place = "mallory/demo2.bam.c4gh"
+    (served / place).write_bytes(encrypt_header(bytes(32), [PublicKey(SecretKey.random().public.raw) for _ in range(50)]))
+    own = MODO.open(served / "mallory")
+    own.remove_element("data/demo1")
+    record = own.storage.read("data.zarr/zarr.json")[0].replace(b'"demo2.bam"', b'"demo2.bam.c4gh"')
+    (served / "mallory/data.zarr/zarr.json").write_bytes(record)
+    assert MODO.open(served / "mallory").metadata["data/demo2"]["data_path"] == "demo2.bam.c4gh"
+    opened: list[int] = []
+    decrypt = Header.decrypt
+    monkeypatch.setattr(Header, "decrypt", lambda self, *keys: opened.append(len(self.packets)) or decrypt(self, *keys))
+    for _ in range(3):
+        assert ask(keyserver, BAM, head_of(served / BAM), BOB.public).status_code == 200
+    assert opened.count(50) == 1
+    (served / place).write_bytes(head_of(served / BAM))
+    assert ask(keyserver, BAM, head_of(served / BAM), BOB.public).status_code == 403
+
+
 def test_a_file_that_is_not_encrypted_for_the_service_is_refused(keyserver, served):
     modo = MODO.open(served / "ex")
     modo.revoke(ALICE, [KEYS.public])
@@ -197,6 +274,29 @@ def test_recipients_need_no_key_service(served, monkeypatch, example):
             headers = {PUBLIC_KEY_HEADER: str(BOB.public), "Authorization": f"Bearer {TOKEN['bob']}"}
             answer = requests.get(url, params=REGION, headers=headers, timeout=30)
             assert answer.status_code == 502 and TOKEN["bob"] not in answer.text
+
+
+def test_recipients_do_not_wait_for_a_key_service_that_hangs(served, monkeypatch):
+    """It takes connections and never answers: those who need it must not take all threads of the server."""
+    monkeypatch.setattr("modos.server.rewrapping.TIMEOUT", (3, 8))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(200)
+        hanging = KeyService(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        app = create_app(open_storage(str(served)), access=access(), index_key=SERVER, rewrap=hanging)
+
+        def get(secret: SecretKey, name: str) -> int:
+            headers = {PUBLIC_KEY_HEADER: str(secret.public), "Authorization": f"Bearer {TOKEN[name]}"}
+            return requests.get(f"{server.url}/htsget/reads/ex/demo2", params=REGION, headers=headers, timeout=60).status_code
+
+        with BackgroundServer(app) as server, ThreadPoolExecutor(80) as pool:
+            assert get(ALICE, "alice") == 200
+            others = [pool.submit(get, BOB, "bob") for _ in range(80)]
+            time.sleep(1)
+            begin = time.monotonic()
+            assert get(ALICE, "alice") == 200
+            assert time.monotonic() - begin < 5
+            assert {other.result() for other in others} == {502}
 
 
 @pytest.mark.parametrize("answer", [b"", b"crypt4gh", b"x" * 500, "more", "other"])
