@@ -23,7 +23,7 @@ from modos.formats import BGZF_EOF, FORMATS, FileFormat, streamable_format
 from modos.genomics.bounding import Bounds
 from modos.genomics.exact.blocks import iter_batches
 from modos.genomics.exact.decoding import decode_header, decode_reads
-from modos.genomics.exact.left_out import combine, is_blind
+from modos.genomics.exact.left_out import combine
 from modos.genomics.exact.permitted import Places
 from modos.genomics.exact.raw_parts import PART, Stretch, find_stretches
 from modos.genomics.exact.read_editor import Order, ReadEditor
@@ -213,7 +213,7 @@ def _prepare(job: _Job, given: FileFormat, opening: Opening, meant: Regions | No
         gives_ungrouped=groups is not None and groups.is_all,
         blanking=combine(bounds, job.query),
         is_sorted=meant is not None and job.format != _CRAM,
-        is_blind=is_blind(bounds),
+        is_blind=bounds.hides_places,
     )
     return header, editor.edit, None if groups is None else groups.samples
 

@@ -39,6 +39,11 @@ class Bounds:
     formats: frozenset[str] | None = None
     is_masking: bool = True
 
+    @property
+    def hides_places(self) -> bool:
+        """Return whether it is not to be told where reads lie."""
+        return bool(self.fields) and not {"RNAME", "POS"} <= {*self.fields}
+
     def cut(self, wanted: Iterable[Region] | None) -> Regions | None:
         """Return what of some regions, or of a whole file where they are None, lies within; None for the whole file."""
         if self.regions is None or wanted is None:

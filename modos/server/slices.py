@@ -81,6 +81,18 @@ def choose_bounds(bounds: Sequence[Bounds], wanted: Regions | None) -> Bounds:
     return max(bounds, key=lambda one: (_has_all(one, wanted), bool(one.cut(wanted))))
 
 
+def _without_blind(bounds: Sequence[Bounds], wanted: Regions | None) -> Sequence[Bounds]:
+    """Return those that let somebody ask for some regions: whoever may not see where reads lie could find it out so."""
+    able = [one for one in bounds if wanted is None or not one.hides_places or wanted == one.cut(None)]
+    if not able:
+        raise HtsgetError(
+            "PermissionDenied",
+            "you may not read where the reads lie, and so may not ask for regions",
+            "ask for all that you may read of the file",
+        )
+    return able
+
+
 def _has_all(bounds: Bounds, wanted: Regions) -> bool:
     return bounds.cut(wanted) == settle(wanted)
 
@@ -199,7 +211,7 @@ class Slices:
         for region in wanted or ():
             if region.contig not in contigs and region.contig != UNMAPPED:
                 raise unknown_contig_error(region.contig, contigs)
-        bounds = choose_bounds(admitted, wanted)
+        bounds = choose_bounds(_without_blind(admitted, wanted) if kind == "reads" else admitted, wanted)
         is_partial = self._access.is_partial or wants_partial(request.headers, request.query_params)
         regions = allowed_part(bounds, wanted, is_partial=is_partial)
         if regions is not None:

@@ -95,9 +95,13 @@ def test_a_user_is_told_of_all_that_is_left_out(served, name, path, region, says
 
 
 def test_reads_without_a_place_are_not_none(served):
-    """Who may not see where reads lie does not get the count 0 for a region that has reads."""
+    """Who may not see where reads lie can neither find out by regions, nor gets the count 0 for one that has reads."""
     code, out, said = modos("bert", "stream", "-c", "-r", "chr1:1-9,000", f"{served[0]}/htsget/reads/ex/demo2")
-    assert code != 0 and out == b"" and "you may not read where its reads lie" in said
+    assert code != 0 and out == b"" and "you may not read where the reads lie" in said
+    for params in ({}, {"partial": "true"}):
+        got = fetch(served[0], "bert", "/slices/reads/ex/demo2", referenceName="chr1", start=0, end=9000, **params)
+        assert got.status_code == 403
+    assert fetch(served[0], "bert", "/slices/variants/ex/calls", referenceName="chr1", start=0, end=9000).status_code == 200
 
 
 @pytest.mark.parametrize(

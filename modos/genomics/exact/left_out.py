@@ -6,13 +6,6 @@ from modos.genomics.blanking import Blanking
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.query import FIELDS, Query
 
-_OWN_PLACE = ("RNAME", "POS")
-
-
-def is_blind(bounds: Bounds) -> bool:
-    """Return whether the place of reads is not to be told."""
-    return bool(bounds.fields) and not all(name in bounds.fields for name in _OWN_PLACE)
-
 
 def combine(bounds: Bounds, query: Query | None) -> Blanking | None:
     """Combine what may be given with what is wanted; None where nothing is left out."""
