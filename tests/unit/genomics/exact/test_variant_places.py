@@ -73,6 +73,34 @@ def test_each_variant_is_what_the_slow_masker_makes_of_it(path, allowed, wanted)
         assert lies_in(spans, contig, int(position) - 1, int(position))
 
 
+@pytest.mark.parametrize(
+    ("allele", "entry"),
+    [
+        ("<CPX>", "CPX_INTERVALS=DUP_chr2:5000-6000,INV_chr2:6000-7000"),
+        ("<INS>", "SOURCE=DUP_chr2:5000-6000"),
+        ("N[chr2:5000[", "REGIONB=5000,5100"),
+        ("N[chr1:90000[", "MATEDIST=89900"),
+        ("N[chr2:5000[", "REMOTE_LINKED_BY=asm1"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["vcf.gz", "bcf"])
+def test_what_callers_say_of_other_places_in_keys_of_their_own_goes(tmp_path, allele, entry, ending):
+    key = entry.partition("=")[0]
+    text = (
+        "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=100000>\n##contig=<ID=chr2,length=100000>\n"
+        f'##INFO=<ID={key},Number=.,Type=String,Description="x">\n##INFO=<ID=DP,Number=1,Type=Integer,Description="x">\n'
+        f"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nchr1\t100\t.\tN\t{allele}\t.\t.\tDP=7;{entry}\n"
+    )
+    (tmp_path / "a.vcf").write_text(text)
+    path = tmp_path / f"a.{ending}"
+    run("bcftools", "view", "-O", "b" if ending == "bcf" else "z", "-o", path, tmp_path / "a.vcf")
+    run("bcftools", "index", path)
+    (line,) = lines_of(path, cut(path, None, Bounds((Region("chr1", 0, 1000),))))
+    assert line.split("\t")[7] == "DP=7"
+    (line,) = lines_of(path, cut(path, None, Bounds((Region("chr1", 0, 1000),), is_masking=False)))
+    assert line.split("\t")[7] == f"DP=7;{entry}"
+
+
 @pytest.mark.parametrize("samples", [("alice",), ("bob", "dave"), ("carol",), ("dave", "eve", "alice")])
 def test_samples_are_cut_as_bcftools_cuts_them(path, samples):
     kept = [name for name in SAMPLES if name in samples]
