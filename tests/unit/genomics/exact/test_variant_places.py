@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modos.errors import IntegrityError
+from modos.formats import BGZF_EOF
 from modos.genomics.bounded_slices import cut_file
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import HtsgetError
+from modos.genomics.index.bgzf import compress
 from modos.genomics.planning import Planner
 from modos.genomics.region import Region, settle
 from modos.storage import open_storage
@@ -148,6 +151,24 @@ def test_keys_are_those_that_may_be_given(path):
         assert mine[8] == (":".join(theirs[8].split(":")[n] for n in at) or ".")
         expected = [":".join(c.split(":")[n] for n in at if n < len(c.split(":"))) or "." for c in theirs[9:]]
         assert [c.rstrip(":.") for c in mine[9:]] == [c.rstrip(":.") for c in expected]
+
+
+@pytest.mark.parametrize("columns", [["alice"], ["alice", "carol"]])
+def test_a_line_with_more_samples_than_the_header_names_is_refused(tmp_path, columns):
+    """Whose they are is not known, also where all that are named may be given."""
+    text = "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=1000>\n"
+    text += "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *columns]) + "\n"
+    line = ["chr1", "9", ".", "A", "C", ".", ".", ".", "GT", *["0/1"] * len(columns)]
+    for more, is_sound in (([], True), (["1/1"], False)):
+        path = tmp_path / "a.vcf.gz"
+        path.write_bytes(compress((text + "\t".join(line + more) + "\n").encode()) + BGZF_EOF)
+        run("tabix", "-f", "-p", "vcf", path)
+        made = cut(path, None, Bounds((Region("chr1"),), samples=frozenset(("alice",))))
+        if is_sound:
+            assert len(lines_of(path, made)) == 1
+        else:
+            with pytest.raises(IntegrityError, match="malformed"):
+                b"".join(made.pieces)
 
 
 def test_a_file_without_a_sample_that_may_be_given_is_refused(path):
