@@ -112,6 +112,7 @@ class KeyService:
                 data=header.to_bytes(),
                 headers=headers,
                 auth=lambda request: request,  # no netrc
+                proxies=None if self.url.startswith("https:") else {"http": None, "all": None},  # would read the token
             )
         except ModosError:
             raise

@@ -299,6 +299,24 @@ def test_recipients_do_not_wait_for_a_key_service_that_hangs(served, monkeypatch
             assert {other.result() for other in others} == {502}
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_proxy_sees_the_token_of_a_caller(keyserver, served, monkeypatch, variable):
+    """A near service is asked over http: a proxy of the network would read it."""
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.listen()
+        proxy.settimeout(0.1)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        head = head_of(served / BAM)
+        header = read_header(lambda start, end: head[start:end])
+        made = KeyService(keyserver.url).fetch_header(BAM, header, BOB.public, f"Bearer {TOKEN['bob']}")
+        assert made.decrypt(BOB)
+        with pytest.raises(TimeoutError):
+            proxy.accept()
+
+
 @pytest.mark.parametrize("answer", [b"", b"crypt4gh", b"x" * 500, "more", "other"])
 def test_what_a_service_answers_is_looked_at(served, answer):
     """Another's header does no harm: the reader cannot open what is sealed under another key."""

@@ -37,12 +37,15 @@ class Rules(NamedTuple):
         How many the file has.
     info, formats
         The keys that may be given; None for all.
+    is_by_sample
+        Whether not everybody's samples may be given, also where those of this file may: a line has no others then.
     """
 
     samples: tuple[int, ...] | None
     all_samples: int
     info: frozenset[bytes] | None
     formats: frozenset[bytes] | None
+    is_by_sample: bool = False
 
     @classmethod
     def from_bounds(cls, bounds: Bounds, names: tuple[str, ...]) -> Rules:
@@ -51,7 +54,8 @@ class Rules(NamedTuple):
         info, formats = (
             None if keys is None else frozenset(key.encode() for key in keys) for keys in (bounds.info, bounds.formats)
         )
-        return cls(None if len(kept) == len(names) else tuple(kept), len(names), info, formats)
+        given = None if len(kept) == len(names) else tuple(kept)
+        return cls(given, len(names), info, formats, bounds.samples is not None)
 
     @property
     def is_free(self) -> bool:

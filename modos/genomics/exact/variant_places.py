@@ -27,9 +27,11 @@ PARTNERS = (
     b"REMOTE_LINKED_BY",
     b"LOCAL_LINKED_BY",
     b"SVMATE",
+    b"MATEDIST",
 )
 FORMER = (b"OLD_VARIANT", b"OLD_MULTIALLELIC", b"OLD_CLUMPED")  # places as contig:position:...
-UNKNOWN = (b"BEALN", b"METRANS")  # alignments of inserted bases
+# Alignments of inserted bases, and where GATK-SV and TIDDIT say of what a complex variant is made.
+UNKNOWN = (b"BEALN", b"METRANS", b"CPX_INTERVALS", b"SOURCE", b"REGIONA", b"REGIONB")
 LOCATING = frozenset((*CONTIGS, *POSITIONS, *PARTNERS, *FORMER, *UNKNOWN))
 PHASE_SETS = frozenset((b"PS", b"PID", b"HP", b"PSL"))  # keys of FORMAT
 

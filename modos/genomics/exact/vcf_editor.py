@@ -58,6 +58,7 @@ class VcfEditor:
         last: tuple[bytes, int] = (b"", -1)
         match = _LINE.match
         is_changing = not self._rules.is_free
+        most_tabs = 8 + self._rules.all_samples if self._rules.is_by_sample else None
         for number in range(len(starts) - 1):
             at = starts[number]
             line = match(data, at)
@@ -75,6 +76,8 @@ class VcfEditor:
                     parts.append((first, at))
                 first = -1
                 continue
+            if most_tabs is not None and data.count(b"\t", at, starts[number + 1]) > most_tabs:
+                _refuse(data, at)
             count += 1
             if first < 0:
                 first = at

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modos.errors import IntegrityError
+from modos.formats import BGZF_EOF
 from modos.genomics.bounded_slices import cut_file
 from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import HtsgetError
+from modos.genomics.index.bgzf import compress
 from modos.genomics.planning import Planner
 from modos.genomics.region import Region, settle
 from modos.storage import open_storage
@@ -73,6 +76,34 @@ def test_each_variant_is_what_the_slow_masker_makes_of_it(path, allowed, wanted)
         assert lies_in(spans, contig, int(position) - 1, int(position))
 
 
+@pytest.mark.parametrize(
+    ("allele", "entry"),
+    [
+        ("<CPX>", "CPX_INTERVALS=DUP_chr2:5000-6000,INV_chr2:6000-7000"),
+        ("<INS>", "SOURCE=DUP_chr2:5000-6000"),
+        ("N[chr2:5000[", "REGIONB=5000,5100"),
+        ("N[chr1:90000[", "MATEDIST=89900"),
+        ("N[chr2:5000[", "REMOTE_LINKED_BY=asm1"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["vcf.gz", "bcf"])
+def test_what_callers_say_of_other_places_in_keys_of_their_own_goes(tmp_path, allele, entry, ending):
+    key = entry.partition("=")[0]
+    text = (
+        "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=100000>\n##contig=<ID=chr2,length=100000>\n"
+        f'##INFO=<ID={key},Number=.,Type=String,Description="x">\n##INFO=<ID=DP,Number=1,Type=Integer,Description="x">\n'
+        f"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nchr1\t100\t.\tN\t{allele}\t.\t.\tDP=7;{entry}\n"
+    )
+    (tmp_path / "a.vcf").write_text(text)
+    path = tmp_path / f"a.{ending}"
+    run("bcftools", "view", "-O", "b" if ending == "bcf" else "z", "-o", path, tmp_path / "a.vcf")
+    run("bcftools", "index", path)
+    (line,) = lines_of(path, cut(path, None, Bounds((Region("chr1", 0, 1000),))))
+    assert line.split("\t")[7] == "DP=7"
+    (line,) = lines_of(path, cut(path, None, Bounds((Region("chr1", 0, 1000),), is_masking=False)))
+    assert line.split("\t")[7] == f"DP=7;{entry}"
+
+
 @pytest.mark.parametrize("samples", [("alice",), ("bob", "dave"), ("carol",), ("dave", "eve", "alice")])
 def test_samples_are_cut_as_bcftools_cuts_them(path, samples):
     kept = [name for name in SAMPLES if name in samples]
@@ -120,6 +151,24 @@ def test_keys_are_those_that_may_be_given(path):
         assert mine[8] == (":".join(theirs[8].split(":")[n] for n in at) or ".")
         expected = [":".join(c.split(":")[n] for n in at if n < len(c.split(":"))) or "." for c in theirs[9:]]
         assert [c.rstrip(":.") for c in mine[9:]] == [c.rstrip(":.") for c in expected]
+
+
+@pytest.mark.parametrize("columns", [["alice"], ["alice", "carol"]])
+def test_a_line_with_more_samples_than_the_header_names_is_refused(tmp_path, columns):
+    """Whose they are is not known, also where all that are named may be given."""
+    text = "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=1000>\n"
+    text += "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *columns]) + "\n"
+    line = ["chr1", "9", ".", "A", "C", ".", ".", ".", "GT", *["0/1"] * len(columns)]
+    for more, is_sound in (([], True), (["1/1"], False)):
+        path = tmp_path / "a.vcf.gz"
+        path.write_bytes(compress((text + "\t".join(line + more) + "\n").encode()) + BGZF_EOF)
+        run("tabix", "-f", "-p", "vcf", path)
+        made = cut(path, None, Bounds((Region("chr1"),), samples=frozenset(("alice",))))
+        if is_sound:
+            assert len(lines_of(path, made)) == 1
+        else:
+            with pytest.raises(IntegrityError, match="malformed"):
+                b"".join(made.pieces)
 
 
 def test_a_file_without_a_sample_that_may_be_given_is_refused(path):
