@@ -23,7 +23,7 @@ from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
 from modos.formats import FORMATS, FileFormat
 from modos.genomics.index.bgzf import Blocks, Read
 from modos.genomics.index.crai import Crai
-from modos.genomics.index.file_header import Header
+from modos.genomics.index.file_header import MAX_CONTIGS, Header
 from modos.genomics.index.parse import MAX_INDEX, Index, parse_index
 from modos.genomics.index.plan import check_end, find_chunks, find_containers
 from modos.genomics.region import Region
@@ -34,6 +34,7 @@ _MAGIC = b"MODOSCUT"
 _START = struct.Struct("<8sIIQQ")  # magic, version, bytes of the description, of the index, of the places
 _VERSION = 1
 _AHEAD = 4 << 20  # bytes of a file that are read at once
+_MOST_LISTS = 2 * MAX_CONTIGS + 16  # of a name and a number, in a description
 _MOST = 64 << 20  # bytes of a description, and of places: eight million blocks
 _SIZE = struct.Struct("<I")
 _SIZES = struct.Struct("<II")
@@ -154,7 +155,10 @@ class CutList:
                 raise ValueError
             view, at = memoryview(data), _START.size
             description, index, places = (bytes(view[at + sum(sizes[:n]) : at + sum(sizes[: n + 1])]) for n in range(3))
-            told = json.loads(_decompress(description))
+            text = _decompress(description)
+            if text.count(b"[") + text.count(b"{") > _MOST_LISTS:
+                raise ValueError  # lists of nothing would fill the memory many times over
+            told = json.loads(text)
             header = Header(
                 dict(told["contigs"]), (), bytes.fromhex(told["end_marker"]), told["header_end"], dict(told["target_ids"])
             )

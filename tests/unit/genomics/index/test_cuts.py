@@ -135,3 +135,12 @@ def test_a_list_that_swells_is_not_read(tmp_path):
     made = struct.pack("<8sIIQQ", b"MODOSCUT", 1, length, index, len(swollen)) + data[32:-places] + swollen
     with pytest.raises(InvalidInputError):
         CutList.from_bytes(made)
+
+
+def test_a_description_of_lists_of_nothing_is_not_unfolded(monkeypatch):
+    """Sealed by anybody for a server's key: each of its two bytes would be a list in memory."""
+    monkeypatch.setattr("modos.genomics.index.cuts.json.loads", lambda text: pytest.fail("it was unfolded"))
+    description, places = zlib.compress(b'{"contigs":[' + b"[]," * (20 << 20) + b"[]]}"), zlib.compress(bytes(8))
+    data = struct.pack("<8sIIQQ", b"MODOSCUT", 1, len(description), 0, len(places)) + description + places
+    with pytest.raises(InvalidInputError):
+        CutList.from_bytes(data)
