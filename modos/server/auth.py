@@ -24,7 +24,7 @@ from modos.server.access_file import RuleFile
 from modos.server.panels import FindGenes, no_genes
 from modos.server.passports import Passports
 from modos.server.provider import Provider
-from modos.server.rules import ANYONE, AccessFile, Action, Caller, Oidc, Rules, covers
+from modos.server.rules import ANYONE, AccessFile, Action, Caller, Oidc, Rules, covers, is_below
 from modos.server.trusting import Passport
 from modos.storage.given import is_pipe
 
@@ -195,9 +195,7 @@ class Access:
             Whether the key has to lie below a place: it is one to which an
             ending is added, so that a place itself leads to a file beside it.
         """
-        return any(
-            not place or (key == place and not below) or key.startswith(f"{place}/") for place in self.places(caller, action)
-        )
+        return any((is_below if below else covers)(place, key) for place in self.places(caller, action))
 
     def check(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> None:
         """Raise HtsgetError if somebody may not, see `allows`; it is the same whether the key is there or not."""

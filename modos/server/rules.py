@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modos.errors import InvalidInputError
+from modos.formats import name_of
 from modos.genomics.bounding import Bounds
 from modos.genomics.region import settle
 from modos.readlog.log_settings import LogSettings
@@ -246,8 +247,13 @@ def _rule(table: Mapping[str, Any], where: str, panels: Panels) -> Rule:
 
 
 def covers(place: str, key: str) -> bool:
-    """Return whether a key is a place, or lies below it."""
-    return not place or key == place or key.startswith(f"{place}/")
+    """Return whether a key is a place, or that of a file which is called so, or lies below it."""
+    return is_below(place, key) or place in (key, name_of(key))
+
+
+def is_below(place: str, key: str) -> bool:
+    """Return whether a key lies below a place."""
+    return not place or key.startswith(f"{place}/")
 
 
 def _place(text: str, where: str) -> str:

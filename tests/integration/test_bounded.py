@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 
+import pysam
 import pytest
 import requests
 
@@ -367,3 +368,30 @@ def test_rules_that_cannot_be_meant(tmp_path, rule, says):
     (tmp_path / "access.toml").write_text(f'[[rule]]\nwho = ["user:a"]\nread = ["ex"]\n{rule}\n')
     with pytest.raises(InvalidInputError, match=says):
         read_access(tmp_path / "access.toml")
+
+
+def test_a_place_that_is_a_file_is_what_is_called_so(root, tmp_path):
+    """A file that is replaced is stored beside; who may read it by its name still may, with and without bounds."""
+    shutil.copytree(root / "ex", tmp_path / "served/ex")
+    for name in ("demo2.bam", "demo2.bam.bai"):
+        shutil.copy(root / "ex" / name, tmp_path / name)
+    with pysam.AlignmentFile(tmp_path / "demo2.bam") as old, pysam.AlignmentFile(tmp_path / "new.bam", "wb", template=old) as new:
+        for read in old:
+            read.query_name = f"new-{read.query_name}"
+            new.write(read)
+    pysam.index(str(tmp_path / "new.bam"))
+    MODO(tmp_path / "served/ex").update_element("data/demo2", {}, tmp_path / "new.bam")
+    (tmp_path / "access.toml").write_text(
+        'tokens = "tokens"\n[[rule]]\nwho = ["user:alice"]\nread = ["ex/demo2.bam"]\n'
+        '[[rule]]\nwho = ["user:bob"]\nregions = ["chr1:20,001-25,000"]\nread = ["ex/demo2.bam"]\n'
+    )
+    (tmp_path / "tokens").write_text(f"alice {ALICE}\nbob {BOB}\n")
+    (tmp_path / "tokens").chmod(0o600)
+    access = Access.from_file(tmp_path / "access.toml")
+    with BackgroundServer(create_app(open_storage(tmp_path / "served"), access=access)) as server:
+        assert ask(server.url, "/files/ex/demo2.bam", ALICE).status_code == 200
+        assert ask(server.url, "/files/ex/demo1.cram", ALICE).status_code == 403
+        out = fetch(server.url, root, Query("BAM"), tmp_path / "out.bam")
+        names = {row[0] for row in reads_of(out)}
+        assert len(reads_of(out)) == 969 and all(name.startswith("new-") for name in names)
+        assert ask(server.url, "/htsget/reads/ex/demo1").status_code in (403, 404)
