@@ -97,9 +97,10 @@ def test_anybody_reads_what_is_open_and_nothing_else(private):
 
 
 def test_whoami(private, provider):
-    assert get(private, "/whoami", ALICE).json() == {"name": "alice", "groups": [], "read": ["lab-a", "open"], "write": ["lab-a"]}
+    found = get(private, "/whoami", ALICE).json()
+    assert found == {"name": "alice", "groups": [], "visas": [], "read": ["lab-a", "open"], "write": ["lab-a"]}
     found = get(private, "/whoami", provider.token("carol", ("stewards",))).json()
-    assert found == {"name": "carol", "groups": ["stewards"], "read": ["", "open"], "write": [""]}
+    assert found == {"name": "carol", "groups": ["stewards"], "visas": [], "read": ["", "open"], "write": [""]}
 
 
 # --- what is not ---

@@ -106,6 +106,8 @@ def test_the_example_has_every_setting_with_its_default():
         "MODOS_FUZON_URL": "https://fuzon.example.org",
         "MODOS_INDEX_KEY": "/etc/modos/server.sec",
         "MODOS_REWRAP": "http://keyserver:8090",
+        "MODOS_READ_LOG": "/var/log/modos-reads",
+        "MODOS_READ_LOG_KEY": "/etc/modos/dpo.pub",
         "COMPOSE_PROFILES": "keys",
     }
 
