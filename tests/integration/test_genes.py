@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import pytest
+import requests
 
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
@@ -15,7 +16,7 @@ from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
-from modos.server.run import BackgroundServer
+from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 from tests.support import commands
 from tests.support.proxy import Proxy
@@ -425,3 +426,40 @@ def test_a_gene_over_the_origin_is_two_regions(example, tmp_path):
     with pytest.raises(RegionError, match="origin of chr2") as caught:
         list(modo.stream_genomics("demo2.bam", "AROUND"))
     assert f"chr2:{length - 99}-{length} and chr2:1-50" in caught.value.hint
+
+
+# --- panels of a server ---
+
+
+def test_a_panel_has_genes_by_whatever_names_contigs_have(refs, example, tmp_path):
+    """The annotation says 1 where the files say chr1."""
+    shutil.copytree(example / "ex", tmp_path / "served/ex")
+    (tmp_path / "access.toml").write_text(
+        '[panel.heart]\ngenes = ["BRCA1", "ENSG03"]\nannotation = "genes.v1"\nflank = 10\n'
+        '[[rule]]\nwho = ["anyone"]\npanels = ["heart"]\nread = ["ex"]\n'
+    )
+    settings = Settings(str(tmp_path / "served"), access_file=str(tmp_path / "access.toml"), references=str(refs / "refs"))
+    with BackgroundServer(settings.app()) as server:
+        file = open_served_file(f"{server.url}/htsget/reads/ex/demo2", None)
+        words = ["samtools", "view", "-c", "-M", example / "ex/demo2.bam", "chr1:19991-25010", "chr2:91-3010"]
+        assert file.count() == int(subprocess.run(words, capture_output=True, check=True).stdout) > 0
+        told = requests.get(f"{server.url}/htsget/reads/ex/demo2", timeout=20).json()["htsget"]["allowed"]
+        assert [(one["name"], one["start"], one["end"]) for one in told] == [("chr1", 19_990, 25_010), ("chr2", 90, 3_010)]
+
+
+@pytest.mark.parametrize(
+    ("panel", "says"),
+    [
+        ('genes = ["NOWHERE"]\nannotation = "genes.v1"', "NOWHERE"),
+        ('genes = ["TWIN"]\nannotation = "genes.v1"', "TWIN"),
+        ('genes = ["BRCA1"]\nannotation = "genes.v7"', "genes.v7"),
+        ('genes = ["BRCA1"]', "annotation"),
+    ],
+)
+def test_a_panel_of_genes_that_are_not_found_stops_the_server(refs, tmp_path, panel, says):
+    (tmp_path / "access.toml").write_text(
+        f'[panel.heart]\n{panel}\n[[rule]]\nwho = ["anyone"]\npanels = ["heart"]\nread = ["ex"]\n'
+    )
+    settings = Settings(str(tmp_path), access_file=str(tmp_path / "access.toml"), references=str(refs / "refs"))
+    with pytest.raises(InvalidInputError, match=says):
+        settings.app()
