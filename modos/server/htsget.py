@@ -163,7 +163,7 @@ class _Tickets:
         """Make the ticket of an exact slice, which is looked up and made when it is fetched."""
         format_name = self._made.check(planned, query)
         headers = self._credentials | ({STORED_KEY_HEADER: "1"} if STORED_KEY_HEADER in self._request.headers else {})
-        url = slices.address(self._base_url, kind, file_id, query, None if planned.is_whole else planned.regions)
+        url = slices.address(self._base_url, kind, file_id, query, planned.named_regions)
         block = Block(url, headers, HEADER_CLASS if query.header_only else None)
         return Ticket(format_name, (block,), planned.allowed, bounds=planned.describe(kind))
 

@@ -39,6 +39,7 @@ EXACT_HEADER, PARTIAL_HEADER = "Modos-Exact", "Modos-Partial"
 WAYS = {"exact", "partial"}  # parameters that say how to answer, and not what is asked for
 _MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 1 << 20  # bytes of regions, as they stand in an address and unpacked
 _FORMATS = {"CRAM": "BAM"} | {name: name for name in ("BAM", "VCF", "BCF")}  # in which the records of a file are cut
+_MOST_NAMED = 1000  # regions of what is allowed that an address names
 _SHOWN = 5  # regions that a message names
 
 
@@ -176,6 +177,13 @@ class Planned(NamedTuple):
     def allowed(self) -> Regions | None:
         """The regions that a client is told; None where there are no bounds of regions."""
         return None if self.bounds.regions is None else self.regions
+
+    @property
+    def named_regions(self) -> Regions | None:
+        """The regions that an address names, so that it opens these or nothing; None where it is for whatever is allowed then."""
+        if not self.is_whole:
+            return self.regions
+        return None if self.bounds.hides_places or len(self.regions or ()) not in range(1, _MOST_NAMED) else self.regions
 
     def describe(self, kind: RecordKind) -> dict[str, tuple[str, ...]]:
         """Describe what of each record is given, where that is not all."""
