@@ -29,6 +29,8 @@ _OF_FILES = frozenset(
         "plain_digest",
         "seal_digest",
         "header_digests",
+        "index_recipients",
+        "cuts_checksum",
         "recipients",
         "sender",
         "zarr_kind",
