@@ -87,6 +87,7 @@ def _wait() -> None:
 
     say("Running until Ctrl-C.")
     try:
-        threading.Event().wait()
+        while not threading.Event().wait(0.2):  # a signal that another thread takes wakes no wait without an end
+            pass
     except KeyboardInterrupt:
         say("stopped")
