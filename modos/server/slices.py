@@ -236,6 +236,14 @@ class Slices:
         HtsgetError
             The file is not to be had in the format asked for.
         """
+        format_name = self._find_format(planned, query)
+        if planned.regions and not query.header_only:
+            self._planner.measure(planned.key, planned.regions[:1])
+        return format_name
+
+    @staticmethod
+    def _find_format(planned: Planned, query: Query) -> str:
+        """Find the name of the format that a slice is given in; the errors are those of `check`, nothing is read."""
         own = streamable_format(planned.key).name
         format_name = query.format if own == "CRAM" and query.format else _FORMATS[own]
         if query.format not in (None, format_name):
@@ -244,13 +252,11 @@ class Slices:
             raise HtsgetError(
                 "UnsupportedFormat", "a CRAM has no room for reads without some of their fields", "ask for format=BAM"
             )
-        if planned.regions and not query.header_only:
-            self._planner.measure(planned.key, planned.regions[:1])
         return format_name
 
     def open(self, planned: Planned, query: Query) -> Slice:
-        """Open a slice; see `check` and `cut_file`."""
-        format_name = self.check(planned, query)
+        """Open a slice; the errors are those of `check` and `cut_file`."""
+        format_name = self._find_format(planned, query)
         found = cut_file(
             self._catalog.files,
             self._planner,
