@@ -20,6 +20,7 @@ from modos.codes.term_index import Index
 from modos.encryption.keys import SecretKey
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
+from modos.genomics.planning import Planner
 from modos.object.document import ROOT_KEY
 from modos.readlog.read_log import ReadLog, UnloggedError
 from modos.reference.store import ReferenceStore
@@ -92,6 +93,7 @@ def create_app(
     """
     storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
+    planner = Planner(catalog.files, revalidate=True)  # one, so that what follows a ticket finds the index read
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
     app = FastAPI(
@@ -120,9 +122,9 @@ def create_app(
     )
     app.include_router(listing.create_router(catalog, access, s3))
     app.include_router(finding.create_router(catalog, access))
-    app.include_router(htsget.create_router(catalog, access, public_url, SealedTickets(catalog, index_key, rewrap)))
-    app.include_router(partial.create_router(catalog, access))
-    app.include_router(slices.create_router(catalog, access))
+    app.include_router(htsget.create_router(catalog, access, planner, public_url, SealedTickets(catalog, index_key, rewrap)))
+    app.include_router(partial.create_router(catalog, access, planner))
+    app.include_router(slices.create_router(catalog, access, planner))
     app.include_router(files.create_router(catalog, access))
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))

@@ -33,12 +33,9 @@ MAX_REQUEST = 4 << 20  # bytes
 INLINE = 256 << 10  # bytes of a file that come with the ticket
 
 
-def create_router(catalog: Catalog, access: Access, public_url: str | None, sealed: SealedTickets | None = None) -> APIRouter:
+def create_router(catalog: Catalog, access: Access, planner: Planner, public_url: str | None, sealed: SealedTickets) -> APIRouter:
     """Create the endpoints over a catalogue."""
-    router = APIRouter(prefix="/htsget")
-    planner, sealed = Planner(catalog.files, revalidate=True), sealed or SealedTickets(catalog)
-
-    made = slices.Slices(catalog, access, planner)
+    router, made = APIRouter(prefix="/htsget"), slices.Slices(catalog, access, planner)
 
     def tickets(request: Request, file_id: str) -> _Tickets:
         slices.check_id(file_id)

@@ -73,10 +73,9 @@ def _group(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
         yield part
 
 
-def create_router(catalog: Catalog, access: Access) -> APIRouter:
+def create_router(catalog: Catalog, access: Access, planner: Planner) -> APIRouter:
     """Create the endpoint over a catalogue."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
-    planner = Planner(catalog.files, revalidate=True)
 
     @router.get(PATH + "/{key:path}", name="reads with some fields")
     def get_reads(

@@ -314,10 +314,10 @@ def iter_noted(found: Slice, reading: Reading) -> Generator[bytes, None, None]:
             reading.count(found.records)
 
 
-def create_router(catalog: Catalog, access: Access) -> APIRouter:
+def create_router(catalog: Catalog, access: Access, planner: Planner) -> APIRouter:
     """Create the endpoint over a catalogue."""
     router = APIRouter(prefix=PATH, dependencies=[Depends(check_parameters)])
-    slices = Slices(catalog, access, Planner(catalog.files, revalidate=True))
+    slices = Slices(catalog, access, planner)
 
     @router.get("/{kind}/{file_id:path}", name="exact slice")
     def get_slice(
