@@ -646,8 +646,7 @@ def test_modos_login(serve, broker, tmp_path, monkeypatch):
     monkeypatch.setenv("MODOS_CONFIG_DIR", str(tmp_path))
     broker.held["alice"] = [broker.visa()]
     url = serve()
-    threading.Timer(0.5, broker.confirm, ("alice",)).start()
-    found = flow.log_in_by_device(url, flow.discover_login(url), lambda *_: None)
+    found = flow.log_in_by_device(url, flow.discover_login(url), lambda *_: broker.confirm("alice"))
     caller = flow.save_login(url, found)
     assert caller["name"] == f"{broker.url}#alice" and caller["read"] == ["cohort-a"]
     assert asked[0][1]["scope"] == "openid ga4gh_passport_v1 offline_access"
