@@ -44,21 +44,21 @@ def settle(access, monkeypatch):
     look(access)
 
 
-def test_a_half_written_file_is_not_read(path):
+def test_a_half_written_file_is_not_read(path, monkeypatch):
     """Rules without the bounds that stand in their last line would give everything: a file is read when it is left alone."""
     access = Access.from_file(path)
+    monkeypatch.setattr(access_file, "_NEW", 60.0)
+    monkeypatch.setattr(access_file, "_PATIENCE", 60.0)
     whole = rule("eve") + 'regions = ["chr1:1-10"]\n'
     with open(path, "w") as file:
         file.write(rule("eve"))
         file.flush()
         look(access)
         assert not access.allows(EVE, "read", "ex")
-        time.sleep(0.3)
         file.write(whole.removeprefix(rule("eve")))
     look(access)
     assert not access.allows(EVE, "read", "ex")
-    time.sleep(0.6)
-    look(access)
+    settle(access, monkeypatch)
     assert access.admit(EVE, "ex/reads.bam")[0].regions == (Region("chr1", 0, 10),)
 
 

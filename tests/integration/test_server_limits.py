@@ -76,7 +76,7 @@ def ask(url, token=None, path="/whoami", timeout=20):
 def test_a_provider_that_hangs_holds_up_no_one_whose_key_is_known(away, served, monkeypatch):
     """45 tokens of unknown keys wait, more than the pool has threads: all others are answered at once."""
     monkeypatch.setattr(provider_module, "AGAIN", 0.0)
-    monkeypatch.setattr(provider_module, "DEADLINE", 4.0)
+    monkeypatch.setattr(provider_module, "DEADLINE", 9.0)
     assert ask(served, away.token("alice"))[0] == 200
     away.hanging.answers.clear()
     before = away.hanging.asked
@@ -84,8 +84,8 @@ def test_a_provider_that_hangs_holds_up_no_one_whose_key_is_known(away, served, 
         forged = [pool.submit(ask, served, away.token("eve", kid=f"unknown-{n}")) for n in range(45)]
         time.sleep(1.5)
         for token, path in ((None, "/healthz"), (away.token("bob"), "/whoami"), (None, "/")):
-            status, seconds = ask(served, token, path, timeout=3)
-            assert status == 200 and seconds < 1, (path, status, seconds)
+            status, seconds = ask(served, token, path, timeout=5)
+            assert status == 200 and seconds < 3, (path, status, seconds)
         assert {answer.result()[0] for answer in forged} == {500}
     assert away.hanging.asked - before == 1, "one thread asks for all"
     assert ask(served, away.token("alice"))[0] == 200
@@ -93,12 +93,12 @@ def test_a_provider_that_hangs_holds_up_no_one_whose_key_is_known(away, served, 
 
 def test_discovery_does_not_wait_for_a_provider_again_and_again(away, served, monkeypatch):
     """Without a token, too, nobody can occupy the server with a provider that hangs."""
-    monkeypatch.setattr(provider_module, "DEADLINE", 2.0)
+    monkeypatch.setattr(provider_module, "DEADLINE", 6.0)
     away.hanging.answers.clear()
     with ThreadPoolExecutor(45) as pool:
         asking = [pool.submit(ask, served, None, "/") for _ in range(45)]
         time.sleep(0.8)
-        assert ask(served, None, "/whoami", timeout=3)[1] < 1
+        assert ask(served, None, "/whoami", timeout=5)[1] < 3
         assert {answer.result()[0] for answer in asking} == {200}
     assert away.hanging.asked == 1
 

@@ -494,19 +494,19 @@ def test_a_crowd_asks_once(serve, broker):
 
 
 def test_a_broker_that_hangs_holds_up_nobody_else(serve, broker, monkeypatch):
-    monkeypatch.setattr(provider_module, "DEADLINE", 3.0)
+    monkeypatch.setattr(provider_module, "DEADLINE", 8.0)
     url = serve()
     assert reads(url, broker.passport([])) == []
     release, got = threading.Event(), broker.got
     monkeypatch.setattr(
-        broker, "got", lambda path, head: (release.wait(10), got(path, head))[1] if path == "/userinfo" else got(path, head)
+        broker, "got", lambda path, head: (release.wait(20), got(path, head))[1] if path == "/userinfo" else got(path, head)
     )
     with ThreadPoolExecutor(45) as pool:
         waiting = [pool.submit(ask, url, broker.access_token(f"user{n}")) for n in range(45)]
         time.sleep(1)
         begin = time.monotonic()
         assert ask(url, None, "/healthz").status_code == 200 and reads(url, broker.passport([broker.visa()])) == ["cohort-a"]
-        assert time.monotonic() - begin < 1.5
+        assert time.monotonic() - begin < 5
         assert {answer.result().status_code for answer in waiting} == {500}
     release.set()
 
