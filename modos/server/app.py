@@ -32,7 +32,7 @@ from modos.server.auth import Access, Authentication, Pages
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.noting import keep_log, note_refusal
-from modos.server.pages import asset_files
+from modos.server.pages import routers as pages
 from modos.server.pages.error_pages import show_error
 from modos.server.pages.negotiating import wants_page
 from modos.server.parameters import check_parameters
@@ -124,6 +124,7 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
+    app.include_router(pages.create_router(catalog, access, index))
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
     )
@@ -136,7 +137,6 @@ def create_app(
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))
     app.include_router(codes.create_router(index, access))
-    app.include_router(asset_files.create_router())
     return app
 
 

@@ -12,6 +12,17 @@ from modos.errors.escaping import escape_text, is_plain
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _LINKED = ("http", "https")
+_KINDS = {
+    "AlignmentSet": ("alignment set", "alignment sets"),
+    "Array": ("array", "arrays"),
+    "Assay": ("assay", "assays"),
+    "DataEntity": ("data set", "data sets"),
+    "MassSpectrometryResults": ("mass spectrometry result", "mass spectrometry results"),
+    "ReferenceGenome": ("reference genome", "reference genomes"),
+    "ReferenceSequence": ("reference sequence", "reference sequences"),
+    "Sample": ("sample", "samples"),
+    "VariantSet": ("variant set", "variant sets"),
+}  # one and several
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -43,6 +54,12 @@ def format_moment(time: Any) -> str:
         return f"{found:%Y-%m-%d}"
     zone = "" if found.tzinfo is None else " UTC" if not found.utcoffset() else f" {found:%z}"
     return f"{found:%Y-%m-%d %H:%M}{zone}"
+
+
+def name_kind(class_name: Any, count: int = 1) -> str:
+    """Name a class of the schema for people, for one or several of it; another stays as it is."""
+    one, several = _KINDS.get(str(class_name), (str(class_name),) * 2)
+    return one if count == 1 else several
 
 
 def write_lines(text: Any) -> Any:
@@ -85,6 +102,7 @@ FILTERS = {
     "bytes": format_bytes,
     "count": format_count,
     "moment": format_moment,
+    "kind": name_kind,
     "lines": write_lines,
     "web": web_address,
     "path": quote_path,
