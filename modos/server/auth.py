@@ -159,7 +159,7 @@ class Access:
 
     @property
     def client(self) -> Client | None:
-        """This server as a client of the provider at which people log in: the site's own, else the first broker; None without."""
+        """Client of the provider at which people log in: of the site's own, else of the first broker; None without any."""
         passports, issuer = self.passports, self._provider.issuer if self._provider else None
         if passports and issuer is None:
             issuer = passports.first
@@ -168,12 +168,16 @@ class Access:
             return None
         broker_scopes = passports.passport.scopes if passports and passports.has_broker(issuer.url) else None
         return Client(
-            issuer, named.client_id, named.audience, named.scopes if named is self.oidc and named.scopes else broker_scopes, named.client_secret_file
+            issuer,
+            named.client_id,
+            named.audience,
+            named.scopes if named is self.oidc and named.scopes else broker_scopes,
+            named.client_secret_file,
         )
 
     @property
     def has_tokens(self) -> bool:
-        """Whether there are tokens of a file."""
+        """Return whether there are tokens of a file."""
         return bool(self._names)
 
     async def login(self) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from modos.errors import AccessError, ProtocolError
+from modos.errors import AccessError, InvalidInputError, ProtocolError
 from modos.genomics.htsget.protocol import HtsgetError
 from modos.remote.tokens import post_form
 from modos.server import provider as providers
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Client:
-    """This server as a provider knows it.
+    """What this server is to a provider.
 
     Parameters
     ----------
@@ -101,7 +101,9 @@ class Grant:
 
 def begin_attempt(next_path: str, **known: str) -> Attempt:
     """Begin a log-in with new random texts (256 bits each)."""
-    return Attempt(secrets.token_urlsafe(32), next_path, time.time(), secrets.token_urlsafe(32), secrets.token_urlsafe(48), **known)
+    return Attempt(
+        secrets.token_urlsafe(32), next_path, time.time(), secrets.token_urlsafe(32), secrets.token_urlsafe(48), **known
+    )
 
 
 class CodeFlow:
@@ -174,7 +176,7 @@ class CodeFlow:
 
         Raises
         ------
-        ProtocolError
+        InvalidInputError
             It may be another provider's (a mix-up, RFC 9700, section 4.4), or is none.
         AccessError
             The log-in was refused.
@@ -182,12 +184,12 @@ class CodeFlow:
         issuer = given.get("iss")
         is_announced = self._described.get("authorization_response_iss_parameter_supported") is True
         if attempt.issuer != self._client.issuer.url or (issuer is None and is_announced) or issuer not in (None, attempt.issuer):
-            raise ProtocolError("the answer may not be of the provider that was asked", "begin again")
+            raise InvalidInputError("the answer may not be of the provider that was asked", "begin again")
         if "error" in given:
             words = given.get("error_description") or given["error"]
             raise AccessError(f"the log-in was not granted: {words[:_LONGEST_WORDS]}", "try again, or log in as somebody else")
         if not given.get("code"):
-            raise ProtocolError("the answer has no code", "begin again")
+            raise InvalidInputError("the answer has no code", "begin again")
         return given["code"]
 
     def exchange(self, code: str, attempt: Attempt) -> Grant:
@@ -244,7 +246,9 @@ class CodeFlow:
         claims = read_claims(
             token, self._client.issuer, algorithms=ALGORITHMS, audience=client_id, require=("exp", "iat", "iss", "sub", "aud")
         )
-        is_ours = claims.get("azp", client_id) == client_id and (isinstance(claims["aud"], str) or len(claims["aud"]) == 1 or "azp" in claims)
+        is_ours = claims.get("azp", client_id) == client_id and (
+            isinstance(claims["aud"], str) or len(claims["aud"]) == 1 or "azp" in claims
+        )
         if not is_ours or not secrets.compare_digest(str(claims.get("nonce")).encode(), attempt.nonce.encode()):
             raise HtsgetError("InvalidAuthentication", "the ID token is not for this log-in")
 
@@ -254,8 +258,8 @@ class CodeFlow:
         if not isinstance(answer.get("access_token"), str) or str(answer.get("token_type", "")).lower() != "bearer":
             raise ProtocolError(f"{self._client.issuer.url} gives no token")
         seconds, refresh = answer.get("expires_in"), answer.get("refresh_token")
-        is_number = isinstance(seconds, (int, float)) and 0 <= seconds < _LONGEST_LIFE
-        return Grant(tokens, float(seconds) if is_number else None, refresh if isinstance(refresh, str) and refresh else before)
+        lasts = float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < _LONGEST_LIFE else None
+        return Grant(tokens, lasts, refresh if isinstance(refresh, str) and refresh else before)
 
     def _post(self, endpoint: str, fields: dict[str, str], *, has_answer: bool = True) -> dict[str, Any]:
         """POST a form to an endpoint, as the client that this server is (RFC 6749, section 2.3.1)."""

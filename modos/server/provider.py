@@ -214,9 +214,7 @@ class Provider:
         HtsgetError
             It is nobody's; or that cannot be said, as the provider is away.
         """
-        return read_claims(
-            token, self.issuer, algorithms=ALGORITHMS, audience=self._oidc.audience, require=("exp", "iss", "aud")
-        )
+        return read_claims(token, self.issuer, algorithms=ALGORITHMS, audience=self._oidc.audience, require=("exp", "iss", "aud"))
 
     def caller_of(self, claims: dict[str, Any]) -> Caller:
         """Return whom claims are of; raise HtsgetError if they have no name."""

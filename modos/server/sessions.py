@@ -16,6 +16,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modos.encryption.text_seal import TextSeal
-from modos.errors import AccessError, InvalidInputError, ModosError, RemoteError
+from modos.errors import AccessError, ModosError, RemoteError
 from modos.genomics.htsget.protocol import HtsgetError
 from modos.server.auth import Access, set_caller
 from modos.server.code_flow import CodeFlow, Grant
@@ -143,10 +144,8 @@ class Sessions:
         """
         token, caller = await self._identify(grant.tokens)
         ends = None if grant.seconds is None else time.time() + grant.seconds
-        try:
+        with suppress(HtsgetError, KeyError, TypeError, ValueError):
             ends = float(read_unchecked(token)["exp"])
-        except (HtsgetError, KeyError, TypeError, ValueError):
-            pass
         if before:
             return replace(before, token=token, name=caller.name, ends=ends, refresh_token=grant.refresh_token)
         return Session(token, caller.name, time.time(), secrets.token_urlsafe(16), ends, grant.refresh_token, issuer)

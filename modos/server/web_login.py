@@ -21,6 +21,7 @@ from modos.server.bodies import read_body
 from modos.server.code_flow import Attempt, Client, CodeFlow, Grant, begin_attempt
 from modos.server.cookies import PIECE, is_fit
 from modos.server.origins import clean_path, is_of_own_page
+from modos.server.pages.error_pages import show_error
 from modos.server.pages.rendering import base_path, render
 from modos.server.parameters import check_parameters
 from modos.server.sessions import SESSION, Session, Sessions
@@ -75,7 +76,9 @@ class LoginPages:
         if not access.identifies:
             return self._go(request, next_path)
         if not is_fit(base):
-            trouble = InvalidInputError("nobody can log in here, as the connection is not encrypted", "reach this server by https")
+            trouble = InvalidInputError(
+                "nobody can log in here, as the connection is not encrypted", "reach this server by https"
+            )
             return self._show(request, next_path, trouble)
         client = access.client
         if client is None or (access.has_tokens and not is_chosen):
@@ -128,7 +131,9 @@ class LoginPages:
         base = self._sessions.base(request.scope)
         attempt = _find(attempts, form.get("state", ""))
         if not is_of_own_page(request.scope, base) or not is_fit(base) or attempt is None:
-            return self._show(request, next_path, InvalidInputError("this form was not sent by a page of this server", "try again"))
+            return self._show(
+                request, next_path, InvalidInputError("this form was not sent by a page of this server", "try again")
+            )
         token = form.get("token", "").strip()
         try:
             if not self._sessions.access.has_tokens or not _TOKEN.fullmatch(token):
@@ -148,7 +153,7 @@ class LoginPages:
         _, session = self._sessions.open(scope)
         is_meant = session is None or secrets.compare_digest(session.form_token, form.get("token", ""))
         if not is_of_own_page(scope, self._sessions.base(scope)) or not is_meant:
-            raise HtsgetError("PermissionDenied", "this was not sent by a page of this server: you are still logged in")
+            return show_error(request, 403, "this was not sent by a page of this server: you are still logged in")
         leads_to = await self._end(request, session) if session else None
         headers = {"Clear-Site-Data": '"cache"'} | ({"Refresh": f"0; url={leads_to}"} if leads_to else {})
         answer = render(request, "logout.html", headers=headers, provider=_host(leads_to), leads_to=leads_to)
