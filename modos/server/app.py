@@ -134,7 +134,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
     app.include_router(web_login.create_router(sessions))
-    app.include_router(pages.create_router(catalog, access, index))
+    app.include_router(pages.create_router(catalog, access, index, public_url))
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
     )

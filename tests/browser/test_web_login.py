@@ -191,7 +191,7 @@ def test_a_right_that_is_missing(served_oidc, provider, visit, screenshot):
     visitor.expects("answer 403", "console error.*403")
     log_in(visitor.page, "bob")
     main = visitor.page.get_by_role("main")
-    assert "Bob may not read ex" in main.inner_text()
+    assert "bob may not read ex" in main.inner_text()
     screenshot(visitor.page, "right-missing")
     main.get_by_role("link", name="Log in as somebody else").click()
     assert provider.asked_codes[-1]["prompt"] == "login"
@@ -313,6 +313,7 @@ def test_another_origin_reads_nothing_by_the_cookie(served_tokens, visit):
             page.wait_for_url("**/login")
             assert "was not sent by a page of this server" in page.get_by_role("alert").inner_text()
             page.close()
+    visitor.expects("answer 400")
     assert whoami(visitor.page, served_tokens) == "alice"
 
 
