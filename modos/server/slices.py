@@ -210,6 +210,10 @@ class Slices:
         The errors are those of `find_sliceable`, `Access.admit` and `allowed_part`.
         """
         key = find_sliceable(self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in request.headers)
+        return self.plan_key(request, kind, key, wanted)
+
+    def plan_key(self, request: Request, kind: RecordKind, key: str, wanted: Regions | None) -> Planned:
+        """Plan as `plan` does, of a file whose key is known; its errors are those of `Access.admit` and `allowed_part`."""
         admitted = self._access.admit(caller_of(request), key)
         if wanted is not None:
             wanted = settle(wanted)  # of many that are alike, one is left to be looked at
