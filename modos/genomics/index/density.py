@@ -54,7 +54,8 @@ def estimate_density(
     if total <= 0:
         return np.zeros(len(widths))
     parts = np.diff(np.interp(edges, places, gathered))
-    return np.maximum(parts / np.maximum(widths, 1) * (length / total), 0.0)
+    density: npt.NDArray[np.float64] = np.maximum(parts / np.maximum(widths, 1) * (length / total), 0.0)
+    return density
 
 
 def _iter_bins(index: BinningIndex, target: int) -> Iterator[tuple[int, int, float]]:

@@ -42,7 +42,7 @@ def create_router(objects: Objects, access: Access, opened: OpenTracks) -> APIRo
         The path is that of a track's element, or of a reference with the name of one of its tracks. Bytes, for who accepts
         `application/octet-stream`, are three rows: all means, all least values, all largest ones; NaN where there is none.
         """
-        element, name = _find_element(objects, request, path)
+        element, name = find_track_element(objects, request, path)
         element_id, track = opened.find(element, name)
         key = element.of.key_of(f"data.zarr/{element_id}")
         access.check(caller_of(request), "read", key)
@@ -65,7 +65,7 @@ def create_router(objects: Objects, access: Access, opened: OpenTracks) -> APIRo
     return router
 
 
-def _find_element(objects: Objects, request: Request, path: str) -> tuple[Element, str | None]:
+def find_track_element(objects: Objects, request: Request, path: str) -> tuple[Element, str | None]:
     """Find the element at a path, or the reference at all but the last part of it, which then names a track."""
     parts = path.split("/")
     if len(parts) >= 3 and parts[-3] == "reference":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_CONTIGS = 200_000
 UNKNOWN = 1 << 29  # bases of a contig whose length no header tells: as many as a TBI index reaches
 _KEPT = 30.0  # seconds for which what a store has of an assembly is known
-_MOST = 32
+_MOST, _MOST_HEADERS = 32, 256  # frames, and headers of files, that are kept
 _MOST_UNINDEXED = 64 << 20  # bytes of a FASTA without a .fai, all of which is read
 
 ReadBases = Callable[[str, int, int], str]  # contig, start, end: 0-based half-open
@@ -88,10 +88,11 @@ class Frames:
         self._catalog, self._access, self._planner = catalog, access, planner
         self._objects, self.references = objects, references
         self._known: OrderedDict[tuple[str, str | None], tuple[float, Frame]] = OrderedDict()
+        self._headers: OrderedDict[str, tuple[str, tuple[Facts, int]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, request: Request, element: Element) -> Frame:
-        """Find the frame of an element: itself if it is a reference, else that which it is linked to, else the header of its file.
+        """Find the frame of an element: itself if it is a reference, else the one it is linked to, else the header of its file.
 
         Raises
         ------
@@ -185,11 +186,30 @@ class Frames:
 
     def read_facts(self, element: Element) -> Facts:
         """Read lengths and MD5 of the contigs of a file of reads or variants, as far as its header has them."""
-        key = element.file_key
-        assert key is not None
-        file = GenomicFile(StorageSource(self._catalog.files, key, self._planner))
-        known = file.contig_facts
-        return known or dict.fromkeys(self._planner.contigs(key), (None, None))
+        return self._read_header(element)[0]
+
+    def count_samples(self, element: Element) -> int:
+        """Return how many samples the header of a file of variants has; 0 of reads."""
+        return self._read_header(element)[1]
+
+    def _read_header(self, element: Element) -> tuple[Facts, int]:
+        key = str(element.file_key)
+        info = self._catalog.files.stat(key)
+        with self._lock:
+            tag, found = self._headers.get(key, ("", None))
+        if found is None or tag != info.etag:
+            file = GenomicFile(StorageSource(self._catalog.files, key, self._planner))
+            facts = file.contig_facts
+            only_indexed = [name for name in self._planner.contigs(key) if name not in facts]
+            found = (
+                {**facts, **dict.fromkeys(only_indexed, (None, None))},
+                len(file.header.samples) if file.format.kind == "variants" else 0,
+            )
+            with self._lock:
+                self._headers[key] = info.etag, found
+                while len(self._headers) > _MOST_HEADERS:
+                    self._headers.popitem(last=False)
+        return found
 
 
 def has_records(element: Element) -> bool:

@@ -61,7 +61,9 @@ def create_router(objects: Objects, frames: Frames, annotations: Annotations) ->
         )
 
     @router.get("/genes", name="places of genes")
-    def find_genes(request: Request, q: Words, element: Annotated[str, Query(max_length=2000)], annotation: Name = None) -> Response:
+    def find_genes(
+        request: Request, q: Words, element: Annotated[str, Query(max_length=2000)], annotation: Name = None
+    ) -> Response:
         """Find genes by name or id: those that are called so, then those whose names begin so, 20 at most.
 
         The annotations are those of the reference of an element.
