@@ -21,8 +21,10 @@ PATH = "/genome"
 MOST = 20  # elements of a view
 _LONGEST = 2000  # characters of the path of one
 _PARAMETERS = ("element", "locus", "add")
-# What igv.js takes beyond the policy of other pages: see docs/reference/server.md
-WIDEN = {"style-src": "'unsafe-inline'"}
+# The two style sheets that igv.js 3.0.8 puts into the document, of its colour picker and its circular view, by their
+# digests. All else that it needs it has without: its own styles are constructed, and nothing of it is inline or a worker.
+_PICKER, _CIRCLE = "ITHmamcImsZ/Je1xrdtDLZVvRSpj1Zokb6uHXORB824=", "NTwDUA6nIvRRpI2lIBtHJqkV0TlTj4HVmI6vI81fIfM="
+WIDEN = {"style-src": f"'sha256-{_PICKER}' 'sha256-{_CIRCLE}'"}
 
 Elements = Annotated[list[str] | None, Query(description="Elements to show: the key of the object, its type and its name.")]
 Locus = Annotated[str | None, Query(max_length=1000, description="1-based inclusive: chr1:1,001-2,000; or a gene.")]

@@ -2,14 +2,16 @@
 "use strict";
 
 (() => {
-  const { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, store, windowOf } = modosGenome;
+  const { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf } = modosGenome;
   const view = JSON.parse(document.getElementById("genome-view").textContent);
   const byId = (id) => document.getElementById(id);
   const place = byId("igv");
   const lengths = new Map();
   const failures = new Map(); // lane -> message
   const hints = new Map(); // lane -> what is said of what it shows
+  const JUMP = "Go to";
   let browser = null;
+  let following = 0;
   let locus = null; // the place that is shown: contig, start, end (0-based half-open)
 
   // --- words for people ---
@@ -46,7 +48,7 @@
       again.className = "small";
       again.textContent = "Try again";
       again.addEventListener("click", () => retry(who));
-      note.append(text, again);
+      note.append(text, ...(who === JUMP ? [] : [again]));
       return note;
     });
     byId("failures").replaceChildren(...notes);
@@ -73,7 +75,7 @@
   function parse(text) {
     const trimmed = text.trim();
     if (lengths.has(trimmed)) return { contig: trimmed, start: 0, end: lengths.get(trimmed) };
-    const found = trimmed.match(/^\{?(.+?)\}?:([\d,]+)(?:-([\d,]*))?$/);
+    const found = trimmed.match(/^\{?(.+?)\}?[:\t]([\d,]+)(?:[-\t]([\d,]*))?$/);
     if (!found) return null;
     const contig = [found[1], "chr" + found[1], found[1].replace(/^chr/, "")].find((name) => lengths.has(name));
     if (!contig) return null;
@@ -103,23 +105,16 @@
   }
 
   async function findGenes(words) {
-    const answer = await ask("/genes", { q: words, element: view.frame.path }, "application/json");
-    return (await answer.json()).data.filter((gene) => lengths.has(gene.contig));
+    const found = await pieces.get("search " + words.toLowerCase(), async () => {
+      const answer = await ask("/genes", { q: words, element: view.frame.path }, "application/json");
+      return { genes: (await answer.json()).data.filter((gene) => lengths.has(gene.contig)), size: 2000 };
+    });
+    return found.genes;
   }
 
   // A place as igv.js takes it; with tabs where the name of the contig has a colon.
   const toIgv = ({ contig, start, end }) =>
     contig.includes(":") ? [contig, start + 1, end].join("\t") : contig + ":" + (start + 1) + "-" + end;
-
-  async function go(text) {
-    try {
-      const found = await resolve(text);
-      recover("Go to");
-      await browser.search(toIgv(found));
-    } catch (error) {
-      fail("Go to", error);
-    }
-  }
 
   // The address follows the view, so that it is a link to it.
   function follow(frames) {
@@ -129,11 +124,17 @@
     const here = new URL(location.href);
     const others = [...here.searchParams].filter(([name]) => name === "element");
     if (here.searchParams.get("add")) others.push(["element", here.searchParams.get("add")]);
-    const words = [...others, ["locus", format(locus)]].map(([name, value]) => name + "=" + encodeURIComponent(value).replace(/%2F|%3A|%2C/g, unescape));
-    history.replaceState(null, "", here.pathname + "?" + words.join("&"));
+    clearTimeout(following);
+    following = setTimeout(() => remember(others), 150);
     if (document.activeElement !== byId("locus")) byId("locus").value = format(locus);
     for (const field of document.querySelectorAll("[data-locus]")) field.value = format(locus);
     sayPlace();
+  }
+
+  function remember(others) {
+    const plain = (value) => encodeURIComponent(value).replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",");
+    const words = [...others, ["locus", format(locus)]].map(([name, value]) => name + "=" + plain(value));
+    history.replaceState(null, "", location.pathname + "?" + words.join("&"));
   }
 
   // --- lanes ---
@@ -145,7 +146,8 @@
     const common = { name, order: 10 * (number + 1), modos: lane, removable: false };
     const source = (read, who) => ({ getFeatures: guard(read, who), windowFunctions: undefined, searchable: false });
     if (lane.kind === "reads") {
-      const depth = new Depth(lane, lengths, (how) =>
+      const reads = new Reads(lane);
+      const depth = new Depth(lane, lengths, lane.is_bounded ? null : reads, (how) =>
         hint(lane.path, how ? "depth of " + lane.label + ": an estimate from the index, 1 is the mean of the contig" : ""),
       );
       const read = ({ chr, start, end, bpPerPixel }) => depth.read(chr, start, Math.min(end, lengths.get(chr)), bpPerPixel);
@@ -253,6 +255,18 @@
     made.alert.present = (error) => {
       if (!failures.size) fail("View", error instanceof Error ? error : new Failure(String(error)));
     };
+    const search = made.search.bind(made);
+    made.search = async (text, isFirst) => {
+      if (isFirst) return search(text, isFirst);
+      try {
+        const found = await resolve(text);
+        recover(JUMP);
+        return await search(toIgv(found));
+      } catch (error) {
+        fail(JUMP, error);
+        return false;
+      }
+    };
     const create = made.createTrack.bind(made);
     made.createTrack = async (config) => {
       const track = await create(config);
@@ -278,6 +292,7 @@
       locus: toIgv(wanted),
       tracks: view.lanes.flatMap(toTracks),
       search: false,
+      showNavigation: place.clientWidth >= 640,
       showSVGButton: false,
       showSampleNameButton: false,
       showTrackLabelButton: true,
@@ -297,7 +312,7 @@
       try {
         return await resolve(view.locus);
       } catch (error) {
-        fail("Go to", error);
+        fail(JUMP, error);
       }
     }
     const contig = lengths.keys().next().value;
@@ -312,7 +327,7 @@
     if (how === "in" || how === "out") return void browser.zoomWithScaleFactor(how === "in" ? 0.5 : 2);
     const shift = Math.max(1, Math.round(width / 3)) * (how === "left" ? -1 : 1);
     const begin = Math.max(0, Math.min(Math.round(locus.start) + shift, lengths.get(locus.contig) - width));
-    browser.search(toIgv({ contig: locus.contig, start: Math.floor(begin), end: Math.floor(begin + width) }));
+    browser.search(format({ contig: locus.contig, start: Math.floor(begin), end: Math.floor(begin + width) }));
   }
 
   for (const button of document.querySelectorAll("[data-step]")) {
@@ -369,8 +384,8 @@
     const gene = suggested[at];
     suggest([]);
     field.value = gene.name || gene.id;
-    recover("Go to");
-    if (browser) browser.search(toIgv(around(gene)));
+    recover(JUMP);
+    if (browser) browser.search(format(around(gene)));
     place.focus();
   }
 
@@ -405,7 +420,7 @@
     if (!browser) return;
     event.preventDefault();
     suggest([]);
-    go(field.value);
+    browser.search(field.value);
   });
 
   start().catch((error) => {

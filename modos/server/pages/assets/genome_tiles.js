@@ -377,13 +377,35 @@ var modosGenome = (() => {
     return Float32Array.from({ length: count }, (_, at) => view.getFloat32(4 * at, true));
   }
 
+  const NOT_COUNTED = 0x704; // flags of reads that samtools depth leaves out
+  const COUNTED = 6 * READS; // bases up to which depth is counted of the reads that are drawn
+
   // The depth of reads, with what is said of how it is known.
   class Depth {
-    constructor(lane, frame, tell) {
+    constructor(lane, frame, reads, tell) {
       this.lane = lane;
       this.frame = frame;
+      this.reads = reads;
       this.tell = tell;
       this.names = new Names(lane.names);
+    }
+
+    // The depth of a piece of reads that are there to be drawn; the server counts where a CIGAR is kept elsewhere.
+    async count(contig, number, size) {
+      const { bytes, offsets } = await this.reads.piece(contig, number);
+      const start = number * READS;
+      const end = Math.min(start + READS, this.frame.get(contig));
+      const depth = countDepth(bytes, offsets, start, end - start);
+      if (!depth) return null;
+      const bins = Math.ceil((end - start) / size);
+      const values = new Float32Array(bins);
+      for (let bin = 0; bin < bins; bin++) {
+        const stop = Math.min((bin + 1) * size, end - start);
+        let sum = 0;
+        for (let at = bin * size; at < stop; at++) sum += depth[at];
+        values[bin] = sum / (stop - bin * size);
+      }
+      return { values, start, end, bins, step: size };
     }
 
     piece(contig, number, size) {
@@ -401,6 +423,13 @@ var modosGenome = (() => {
     async read(contig, start, end, basesPerPixel) {
       if (this.names.of(contig) === undefined || start >= end) return [];
       const size = sizeOfBins(basesPerPixel);
+      if (this.reads && end - start <= COUNTED) {
+        const counted = await Promise.all(numbers(start, end, READS).map((number) => this.count(contig, number, Math.min(size, READS))));
+        if (counted.every(Boolean)) {
+          this.tell("");
+          return counted.flatMap((piece) => depthFeatures(contig, piece));
+        }
+      }
       const found = await Promise.all(numbers(start, end, BINS * size).map((number) => this.piece(contig, number, size)));
       this.tell(found.some((piece) => piece.how === "estimate") ? "estimate" : "");
       return found.flatMap((piece) => depthFeatures(contig, piece));
@@ -413,10 +442,39 @@ var modosGenome = (() => {
     for (let bin = 0; bin < piece.bins; bin++) {
       const value = piece.values[bin];
       if (Number.isNaN(value)) continue;
-      const edge = (number) => piece.start + Math.floor((number * width) / piece.bins);
+      const edge = (number) =>
+        piece.step ? Math.min(piece.start + number * piece.step, piece.end) : piece.start + Math.floor((number * width) / piece.bins);
       features.push({ chr: contig, start: edge(bin), end: edge(bin + 1), value });
     }
     return features;
+  }
+
+  // The depth of each base as samtools depth counts it, by flags and CIGAR (SAMv1, section 4.2); null where it cannot be told.
+  function countDepth(bytes, offsets, start, width) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const changes = new Int32Array(width + 1);
+    for (const offset of offsets) {
+      if (view.getUint16(offset + 18, true) & NOT_COUNTED) continue;
+      const operations = view.getUint16(offset + 16, true);
+      let position = view.getInt32(offset + 8, true) - start;
+      let at = offset + 36 + bytes[offset + 12];
+      const first = operations === 2 ? view.getUint32(at, true) : 0;
+      if (operations === 2 && (first & 15) === 4 && first >>> 4 === view.getInt32(offset + 20, true)) return null;
+      for (let left = operations; left > 0; left--, at += 4) {
+        const operation = view.getUint32(at, true);
+        const length = operation >>> 4;
+        const kind = operation & 15;
+        if (kind === 0 || kind === 7 || kind === 8) {
+          const low = Math.min(Math.max(position, 0), width);
+          const high = Math.min(Math.max(position + length, 0), width);
+          changes[low] += 1;
+          changes[high] -= 1;
+        }
+        if (kind === 0 || kind === 2 || kind === 3 || kind === 7 || kind === 8) position += length;
+      }
+    }
+    for (let at = 1; at < width; at++) changes[at] += changes[at - 1];
+    return changes;
   }
 
   // --- genes ---
@@ -547,5 +605,5 @@ var modosGenome = (() => {
     }
   }
 
-  return { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, store, windowOf };
+  return { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf };
 })();
