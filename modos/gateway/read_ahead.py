@@ -24,10 +24,12 @@ LARGEST = 4 << 20  # bytes of a piece
 WINDOW = 32 << 20  # bytes that are fetched ahead for one reader, at most
 INDEX = 64 << 20  # bytes of an index that is fetched in one piece, as it is read and compared as a whole
 _GOING_ON = 2 << 20  # bytes after which a reader is taken for one that goes on
-_FRACTION = 4  # of what a reader who began in the middle of the file has read, the part that is fetched ahead
+_SOME = 512 << 10  # bytes after which a piece is half as long as what was read
+_WHOLE = 8 << 20  # bytes after which a reader who began at the beginning is taken for one who wants all
+_FRACTION = 4  # of what another reader has read, the part that is fetched at once
 _LOW = 1 << 14  # unread bytes of a client that has nearly all
 _SLICE = 1 << 18  # bytes that are sent at once
-_PAUSE, _PATIENCE = 0.001, 0.02  # seconds between looks at the client; that are waited where nothing can be seen
+_PAUSE, _SETTLING, _PATIENCE = 0.001, 0.005, 0.02  # seconds between looks at the client, after one, and where nothing is seen
 
 CountUnread = Callable[[], int | None]  # bytes that the client has not read yet; None if that cannot be told
 
@@ -101,19 +103,23 @@ class ReadAhead:
                 self._take(self._next_end(at))
             return
         read = at - self._wanted.start
-        from_within = self._wanted.is_open and self._wanted.start > 0
-        window = WINDOW if not self._wanted.is_open else min(read // (_FRACTION if from_within else 1), WINDOW)
+        if not self._wanted.is_open:
+            size = window = WINDOW
+        elif self._wanted.start or read < _WHOLE:
+            size, window = read // _FRACTION, read // _FRACTION // 2
+        else:
+            size, window = read // 2, min(read, WINDOW)
         while self._planned < min(at + max(window, FIRST), self._wanted.end):
-            self._take(min(self._planned + min(max(window // 2, FIRST), LARGEST), self._wanted.end))
+            self._take(min(self._planned + min(max(size, FIRST), LARGEST), self._wanted.end))
 
     def _next_end(self, at: int) -> int:
         """Return up to where a reader gets bytes who may stop soon."""
         if self._file.is_index and self._wanted.end <= INDEX:
             return self._wanted.end
         read = at - self._wanted.start
-        least = max(read, FIRST) if at else FIRST
-        stop = self._stops.after(at, 0 if not read else least // 2) if at else None
-        if stop is None or stop > at + max(least, LARGEST):
+        least = max(read if read < _SOME else read // 2, FIRST)
+        stop = self._stops.after(at, least) if at else None
+        if stop is None or stop > at + max(2 * least, LARGEST):
             stop = at + least
         return min(stop, self._wanted.end)
 
@@ -126,6 +132,7 @@ class ReadAhead:
         """Wait until the client has read nearly all that it was sent; where that is not to be seen, a moment."""
         while (unread := self._count_unread()) is not None:
             if unread <= _LOW:
+                await asyncio.sleep(_SETTLING)  # what it took may be all that it wants: then it closes the connection now
                 return
             await asyncio.sleep(_PAUSE)
         await asyncio.sleep(_PATIENCE)

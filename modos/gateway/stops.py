@@ -11,7 +11,8 @@ from modos.genomics.index import BinningIndex, Index, parse_index
 from modos.genomics.index.crai import Crai
 
 _BLOCK = 1 << 16  # bytes of a BGZF block at most
-_CONTAINER_HEADER = 1 << 10  # bytes, about, of the head of a CRAM container: the one after the last is looked at
+_HEAD = 1 << 10  # bytes, about, of the head of a CRAM container: that of the one after the last is looked at
+_BUFFER = 1 << 15  # bytes that htslib reads at a time, also where it needs fewer
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read_stops(data_name: str, index: bytes) -> Stops:
 def find_stops(index: Index) -> Stops:
     """Find the ends of the chunks, or of the containers, that an index names."""
     if isinstance(index, Crai):
-        return Stops(tuple(start + _CONTAINER_HEADER for start in index.containers[1:]))
+        return Stops(tuple(start + _HEAD + _BUFFER for start in index.containers[1:]))
     assert isinstance(index, BinningIndex)
     starts, ends = set(), set()
     for target in index.targets:
@@ -63,7 +64,7 @@ def find_stops(index: Index) -> Stops:
                 starts.add(begin >> 16)
                 ends.add(end)
     known = sorted(starts | {end >> 16 for end in ends})
-    return Stops(tuple(sorted({_end_of_block(known, end) for end in ends})))
+    return Stops(tuple(sorted({_end_of_block(known, end) + _BUFFER for end in ends})))
 
 
 def _end_of_block(known: list[int], end: int) -> int:
