@@ -100,6 +100,8 @@ DOORS = {
     "rich": {"cli"},
     "fastapi": {"server"},
     "starlette": {"server", "gateway"},
+    "jinja2": {"server"},
+    "markupsafe": {"server"},
     "uvicorn": {"server"},
     "jwt": {"server"},
     "prometheus_client": {"server"},
