@@ -66,7 +66,10 @@ def make_objects(folder: Path) -> Path:
     """Make an object with reads and variants, and one with the same sealed; returns the secret key."""
     if not (folder / "calls.vcf.gz").exists():
         write_short_reads(folder / "short.bam", LENGTH * 30 // 150, LENGTH)
-        for words in (["view", "-C", "--output-fmt-option", "no_ref=1", "-o", "short.cram", "short.bam"], ["index", "short.cram"]):
+        for words in (
+            ["view", "-C", "--output-fmt-option", "no_ref=1", "-o", "short.cram", "short.bam"],
+            ["index", "short.cram"],
+        ):
             subprocess.run(["samtools", *words], cwd=folder, check=True)
         write_genotypes(folder / "calls.vcf.gz", 200_000, length=LENGTH)
     if not (folder / "me.sec").exists():
@@ -91,7 +94,11 @@ def bench_regions(url: str, folder: Path, key: Path) -> None:
                     begin = time.perf_counter()
                     count_streamed(near.url, f"s3://{BUCKET}/{name}/{file}", region, words)
                     streamed = near.count, near.answered, time.perf_counter() - begin
-                with Proxy(url, delay=DELAY) as near, opened(near.url, name, key) as gateway, tempfile.TemporaryDirectory() as empty:
+                with (
+                    Proxy(url, delay=DELAY) as near,
+                    opened(near.url, name, key) as gateway,
+                    tempfile.TemporaryDirectory() as empty,
+                ):
                     before = near.count, near.answered
                     begin = time.perf_counter()
                     read_region(gateway.addresses[file], region, empty)

@@ -37,6 +37,7 @@ _COMMANDS = {
     "reference": Listed(
         "reference.app", _DATA, "Reference assemblies and annotations: kept in a store, fetched when needed, verified."
     ),
+    "view": Listed("gateway.view", _DATA),
     "gateway": Listed("gateway.gateway", _DATA),
     "serve": Listed("serve.serve", _HERE),
     "keyserver": Listed("keyserver.keyserver", _HERE),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from modos.cli.completion import complete_file, complete_region
 from modos.cli.objects import ObjectPath
 from modos.cli.output import count, options, say, show_json, show_lines, warn
 from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
@@ -48,6 +49,68 @@ def gateway(
             show_lines(served.addresses.values())
         say(f"serving {count(len(served.files), 'file')} of {path.rstrip('/')} until Ctrl-C")
         wait_for_interrupt()
+
+
+def view(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="OBJECT[/ELEMENT]",
+            autocompletion=complete_file,
+            help="An object, or one of its elements, by its id or its file.",
+        ),
+    ],
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            "-r",
+            autocompletion=complete_region,
+            help="Open the genome browser here, 1-based inclusive: chr1:1,000-2,000.",
+        ),
+    ] = None,
+    secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
+    port: PortOption = 0,
+) -> None:
+    """Look at an object in the browser, with what your key decrypts: a server for you alone, until Ctrl-C.
+
+    modos view data/ex
+
+    modos view s3://my-bucket/ex/demo1.cram -r chr1:20,001-25,000 --secret-key me.sec
+    """
+    from modos.gateway import open_view
+    from modos.gateway.browser import PrivatePage
+
+    secret = load_optional_secret(secret_key, passphrase_file)
+    place, element = _split(path)
+    with open_view(place, **options.where, secret_key=secret, port=port, told=warn) as served:
+        address = served.address(element, region)
+        if secret is None:
+            tell_locked(list(served.closed))
+        else:
+            for name, reason in served.closed.items():
+                warn(f"{name} stays closed: {reason}")
+        with PrivatePage(address) as page:
+            show_lines([address])
+            if not browser or not page.open():
+                say("open that address in a browser of this machine")
+            say("serving until Ctrl-C")
+            wait_for_interrupt()
+
+
+def _split(path: str) -> tuple[str, str | None]:
+    """Split what is given into an object and what is named in it; None where it is an object as a whole."""
+    from modos.object.modo import MODO
+
+    place, rest = path.rstrip("/") or path, ""
+    while not MODO.exists(place, **options.where):
+        above, slash, name = place.rpartition("/")
+        if not slash or not above or above.endswith(":/"):
+            MODO.open(path, **options.where)  # which says what is wrong
+        place, rest = above, f"{name}/{rest}".rstrip("/")
+    return place, rest or None
 
 
 def tell_locked(locked: Sequence[str]) -> None:

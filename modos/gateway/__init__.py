@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modos.gateway.loopback import Gateway, open_gateway
+    from modos.gateway.viewing import View, open_view
 
-__all__ = ["Gateway", "open_gateway"]
+__all__ = ["Gateway", "View", "open_gateway", "open_view"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from modos.gateway import loopback
+        from modos.gateway import loopback, viewing
 
-        return getattr(loopback, name)
+        return getattr(viewing if "iew" in name else loopback, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -44,14 +44,13 @@ class FileServer:
     def __init__(self, files: PlainFiles, token: str, told: Callable[[str], object]):
         self._files = files
         self._token = token
-        self._told = told
-        self._answers = FileAnswers()
+        self._answerer = FileAnswerer(files, told)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI)."""
         if scope["type"] != "http":
             return
-        given, slash, name = scope["path"].removeprefix("/").partition("/")
+        given, _, name = scope["path"].removeprefix("/").partition("/")
         if not is_token(given, self._token) or await is_foreign(scope):
             await refuse(scope, receive, send)
             return
@@ -65,10 +64,34 @@ class FileServer:
             return PlainTextResponse("files are only read here\n", 405, {"Allow": ", ".join(_METHODS)})
         if request.method == "OPTIONS":
             return Response(status_code=204)
+        return await (self._answerer.answer(request, name) if name else self._answerer.list_files())
+
+
+class FileAnswerer:
+    """Answers for files by their names, and says why where it cannot.
+
+    Parameters
+    ----------
+    told
+        Told what ended an answer before its end, in one line.
+    """
+
+    def __init__(self, files: PlainFiles, told: Callable[[str], object]):
+        self._files = files
+        self._told = told
+        self._answers = FileAnswers()
+
+    async def list_files(self) -> Response:
+        """List the names of the files, with their addresses relative to this one."""
+        return await self._try("", self._list)
+
+    async def answer(self, request: Request, name: str) -> Response:
+        """Answer a GET or HEAD of a file."""
+        return await self._try(name, lambda: self._answer_file(request, name))
+
+    async def _try(self, name: str, answer: Callable[[], Awaitable[Response]]) -> Response:
         try:
-            if not name:
-                return JSONResponse({file.name: quote(file.name) for file in await run_in_threadpool(self._files.list_files)})
-            return await self._answer_file(request, name)
+            return await answer()
         except NotFoundError:
             return PlainTextResponse("there is no such file\n", 404)
         except ConflictError as error:
@@ -77,6 +100,9 @@ class FileServer:
             return self._fail(name, error, 500)
         except ModosError as error:
             return self._fail(name, error, 502)
+
+    async def _list(self) -> Response:
+        return JSONResponse({file.name: quote(file.name) for file in await run_in_threadpool(self._files.list_files)})
 
     async def _answer_file(self, request: Request, name: str) -> Response:
         for is_last in (False, True):

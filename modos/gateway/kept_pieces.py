@@ -47,7 +47,7 @@ class KeptPieces:
             return self._find((file.name, file.tag), at)
 
     def get(self, file: PlainFile, start: int, end: int) -> Piece:
-        """Return the piece that holds byte `start`; where there is none it is fetched, up to `end` or to the next that is kept."""
+        """Return the piece that holds byte `start`; a new one is fetched up to `end`, or to the next that is kept."""
         content = file.name, file.tag
         with self._lock:
             found = self._find(content, start)

@@ -25,7 +25,17 @@ _WAIT = 0.5  # seconds
 
 @dataclass(frozen=True)
 class SocketState:
-    """Bytes that a socket received and its program has not read, bytes that it sent and the other end has not received; its user."""
+    """State of a socket.
+
+    Parameters
+    ----------
+    unread
+        Bytes that were received and that its program has not read.
+    unsent
+        Bytes that its program sent and that the other end has not received.
+    user
+        Id of the user whose it is.
+    """
 
     unread: int
     unsent: int

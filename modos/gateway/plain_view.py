@@ -1,4 +1,4 @@
-"""A view of an object's storage in which everything that a key opens is plain: the files, the arrays, and what the metadata say."""
+"""View an object as if all that a key opens were plain: the files, the arrays, and what the metadata say of them."""
 
 from __future__ import annotations
 
