@@ -1,4 +1,7 @@
-"""Look into the data of an element for its page: into a Zarr tree, or an mzTab; bounded, by right, and noted in the read log."""
+"""Look into the data of an element for its page: into a Zarr tree, or an mzTab.
+
+What is read is bounded, takes the right to read all of it, and is noted in the read log.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _MOST_TEXT = 32 << 20  # bytes of an mzTab that is counted
 
 @dataclass(frozen=True)
 class LookedAt:
-    """What a page shows of the data of an element.
+    """Sight of the data of an element.
 
     Parameters
     ----------
