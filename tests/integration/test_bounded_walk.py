@@ -389,6 +389,14 @@ def credentials(keys):
     yield Call("POST", "/credentials", (), b"{}"), Call("GET", "/credentials")
 
 
+def logins(keys):
+    """What is asked for without a session: by a page of another host, and by none."""
+    yield from catalog("/login", "/login?next=/objects/ex", "/login?by=provider", "/login?next=//evil.example.org")(keys)
+    for headers in ((), (("Origin", "https://evil.example.org"),), (("Sec-Fetch-Site", "same-origin"),)):
+        for form in (b"", b"token=the-token-of-alice&state=x&next=/", b"token=the-token-of-alice&token=x", b"\xff=\xff"):
+            yield Call("POST", "/login", headers, form), Call("POST", "/logout", headers, form)
+
+
 def catalog(*targets):
     def calls(keys):
         for target in targets:
@@ -422,6 +430,9 @@ ROUTES = {
     "/": catalog("/"),
     "/whoami": catalog("/whoami"),
     "/authorize": authorize,
+    "/login": logins,
+    "/login/callback": catalog("/login/callback", "/login/callback?code=x&state=y", "/login/callback?error=x&state=y&state=z"),
+    "/logout": catalog("/logout"),
     "/credentials": credentials,
     "/list": catalog("/list", "/list?search=HIDDENMETA", "/list?limit=1", "/list?after=a", "/list?search=id%3Dreads"),
     "/meta": catalog("/meta", "/meta?search=ex", "/meta?limit=1", "/meta?after=a"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -62,6 +63,12 @@ def name_kind(class_name: Any, count: int = 1) -> str:
     return one if count == 1 else several
 
 
+def find_slot(attributes: Mapping[str, Any], slot: str) -> Any:
+    """Return the value of a slot; an empty text where there is none."""
+    value = attributes.get(slot)
+    return "" if value is None else value
+
+
 def write_lines(text: Any) -> Any:
     """Write a text of several lines: line ends stay, and all else is made visible and escaped."""
     from markupsafe import escape
@@ -107,4 +114,5 @@ FILTERS = {
     "web": web_address,
     "path": quote_path,
     "shell": quote_shell,
+    "slot": find_slot,
 }
