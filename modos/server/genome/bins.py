@@ -79,7 +79,7 @@ def _check_bins(region: Region, bins: int | None, size: int | None) -> tuple[int
     if (bins is None) == (size is None):
         raise InvalidInputError("say how many bins are wanted, or of what size", "bins=1000, or size=1024")
     if size is not None and -(-width // size) > MOST:
-        raise InvalidInputError(f"{region} has {-(-width // size):,} bins of {size:,} bases", f"at most {MOST:,} are given")
+        raise InvalidInputError(f"{region} has {-(-width // size):,} bins of {size:,} bases, and at most {MOST:,} are given")
     if bins is not None and bins > width:
         raise InvalidInputError(f"{bins} bins of a region of {width:,} bases", "ask for 1 to as many as it has bases")
     return bins, size

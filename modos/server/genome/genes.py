@@ -96,7 +96,7 @@ def choose_features(annotation: Annotation, place: Region) -> tuple[str, int, li
     except NotFoundError:  # a contig that the annotation has nothing on
         return ALL, 0, []
     transcripts = annotation.transcripts.overlap(place.contig, place.start, place.limit)
-    if len(transcripts) <= MOST:
+    if len(transcripts) <= MOST and len(genes) <= MOST:
         with_transcripts = {transcript.gene.row for transcript in transcripts}
         alone = [describe_gene(gene) for gene in genes if gene.row not in with_transcripts]
         return ALL, len(genes), _in_order([*map(describe_transcript, transcripts), *alone])

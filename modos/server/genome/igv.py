@@ -12,7 +12,7 @@ from modos.errors import NotFoundError
 from modos.server.pages.asset_files import Asset, answer_asset, read_asset
 
 NAME = "igv.min.js"
-HOW_TO_GET = "pip install 'modos[igv]'"
+HOW_TO_GET = "pip install 'modos-store[igv]'"
 _PACKAGE = "igv_notebook"
 
 
