@@ -36,8 +36,9 @@ def test_whose_it_is():
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 def test_another_user_is_found_out():
-    code = "import os, socket, sys\nos.setuid(65534)\nc = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\nsys.stdin.read()"
+    code = "import os, socket, sys\nos.setuid(65534)\nc = socket.socket()\nc.connect(('127.0.0.1', int(sys.argv[1])))\nsys.stdin.read()"
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
         other = subprocess.Popen([sys.executable, "-c", code, str(server.getsockname()[1])], stdin=subprocess.PIPE)
         own, _ = server.accept()
         with own:
