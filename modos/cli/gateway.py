@@ -37,7 +37,7 @@ def gateway(
 
     secret = load_optional_secret(secret_key, passphrase_file)
     with open_gateway(path, **options.where, secret_key=secret, port=port, told=warn) as served:
-        tell_locked(served.locked)
+        tell_locked(served.locked, has_key=secret is not None)
         if as_json:
             files = [
                 {"name": file.name, "address": served.address_of(file.name)}
@@ -113,10 +113,13 @@ def _split(path: str) -> tuple[str, str | None]:
     return place, rest or None
 
 
-def tell_locked(locked: Sequence[str]) -> None:
+def tell_locked(locked: Sequence[str], *, has_key: bool = False) -> None:
     """Say which files stay closed."""
+    from modos.errors import listing
+
+    why = "not encrypted for this key" if has_key else "there is no secret key (--secret-key)"
     if locked:
-        say(f"{count(len(locked), 'encrypted file')} stay closed without a secret key (--secret-key): {', '.join(locked)}")
+        warn(f"{count(len(locked), 'encrypted file')} out of reach, {why}: {listing(locked)}")
 
 
 def wait_for_interrupt() -> None:

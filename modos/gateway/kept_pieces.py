@@ -28,7 +28,20 @@ class Piece:
 
 
 class KeptPieces:
-    """Pieces of files, each fetched once as long as it is kept; safe to use from several threads."""
+    """Pieces of files, each fetched once as long as it is kept; safe to use from several threads.
+
+    Parameters
+    ----------
+    most
+        Bytes that are kept; those that are under way may be more.
+    threads
+        Pieces that are fetched at once.
+
+    Attributes
+    ----------
+    size
+        Bytes that are kept or under way.
+    """
 
     def __init__(self, most: int = KEPT, threads: int = THREADS):
         self._most = most
@@ -39,7 +52,7 @@ class KeptPieces:
         self._idle = 0
         self._pieces: OrderedDict[tuple[_Content, int], Piece] = OrderedDict()
         self._starts: dict[_Content, list[int]] = {}
-        self._size = 0
+        self.size = 0
 
     def find(self, file: PlainFile, at: int) -> Piece | None:
         """Return the piece that holds a byte of a file; None if it is not kept."""
@@ -58,7 +71,7 @@ class KeptPieces:
             piece = Piece(start, min(end, starts[following]) if following < len(starts) else end)
             insort(starts, start)
             self._pieces[content, start] = piece
-            self._size += piece.end - piece.start
+            self.size += piece.end - piece.start
             self._make_room()
         self._begin(lambda: self._fetch(file, content, piece))
         return piece
@@ -74,7 +87,7 @@ class KeptPieces:
     def _make_room(self) -> None:
         """Drop the pieces that were not used for longest; those that are under way stay."""
         for key in list(self._pieces)[:-1]:
-            if self._size <= self._most:
+            if self.size <= self._most:
                 return
             if self._pieces[key].data.done():
                 self._drop(*key)
@@ -83,7 +96,7 @@ class KeptPieces:
         piece = self._pieces.pop((content, start), None)
         if piece is None:
             return
-        self._size -= piece.end - piece.start
+        self.size -= piece.end - piece.start
         self._starts[content].remove(start)
         if not self._starts[content]:
             del self._starts[content]

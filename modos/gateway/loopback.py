@@ -29,7 +29,7 @@ class Gateway:
     url
         Address of the object; it ends with a slash, and the path of a file in the object follows.
     locked
-        Names of the files that are encrypted and stay closed, as there is no key.
+        Names of the files that are encrypted and stay closed, as there is no key, or they are not encrypted for it.
     """
 
     def __init__(self, files: PlainFiles, port: int = 0, told: Callable[[str], object] = lambda problem: None):
@@ -38,6 +38,7 @@ class Gateway:
         from modos.server.hosts import KnownHosts
         from modos.server.run import BackgroundServer
 
+        files.check_key()
         self._files = files
         self.files: list[PlainFile] = files.list_files()
         self.locked = list(files.locked)
@@ -101,6 +102,8 @@ def open_gateway(
     ------
     NotFoundError
         There is no object.
+    DecryptError
+        The key opens none of the encrypted files.
     InvalidInputError
         The port is taken.
     """

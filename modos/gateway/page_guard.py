@@ -34,10 +34,9 @@ class PageGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+        if scope["type"] != "http":
             return
-        if scope["type"] != "http" or await is_foreign(scope):
+        if await is_foreign(scope):
             await refuse(scope, receive, send)
             return
         fields = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -54,7 +53,8 @@ class PageGuard:
         """Give the cookie, and lead on."""
         place = quote("/" + scope["path"].lstrip("/")) + (f"?{urlencode(rest)}" if rest else "")
         page = (
-            f'<!doctype html><meta charset="utf-8"><title>modos</title><meta http-equiv="refresh" content="0;url={escape(place)}">'
+            f'<!doctype html><meta charset="utf-8"><title>modos</title>'
+            f'<meta http-equiv="refresh" content="0;url={escape(place)}">'
             f'<p><a href="{escape(place)}">Go on</a></p>'
         )
         headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": _POLICY}

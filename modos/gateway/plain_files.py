@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from modos.errors import ConflictError, NotFoundError
+from modos.errors import ConflictError, DecryptError, NotFoundError, listing
 from modos.formats import index_names, is_encrypted, is_file_path, name_of, plain_name
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
@@ -80,10 +80,16 @@ class PlainFiles:
     ----------
     secret
         Opens the encrypted files; they are left out where it is None.
+
+    Attributes
+    ----------
+    locked
+        Names of the files that it does not open.
     """
 
     def __init__(self, opened: OpenObject, secret: SecretKey | None = None):
         self._object = opened
+        self._own_key = None if secret is None else str(secret.public)
         self._sealed = None if secret is None else SealedFiles(opened.storage, lambda: opened.metadata, secret)
         self._lock = threading.Lock()
         self._document: Document | None = None
@@ -94,6 +100,15 @@ class PlainFiles:
     def url(self) -> str:
         """Address of the object."""
         return self._object.storage.url
+
+    def check_key(self) -> None:
+        """Raise DecryptError where there is a key, and files are encrypted, and it opens none of them."""
+        files = self.list_files()
+        if self._sealed and self.locked and not any(file.files is self._sealed.view for file in files):
+            raise DecryptError(
+                f"the key opens none of the encrypted files of {self.url}: {listing(self.locked)}",
+                "`modos c4gh recipients` shows for whom they are encrypted",
+            )
 
     def list_files(self) -> list[PlainFile]:
         """List the files of the newest document, each data file before its indexes."""
@@ -139,13 +154,26 @@ class PlainFiles:
             files = self._sealed.view if is_view and self._sealed else plain
             known = None if is_encrypted(key) else info
             found.setdefault(name, PlainFile(name, files, plain_name(key), info.etag, data_name, known))
-        return found, locked
+        others = {a.get("data_path") for a in metadata.values() if self._own_key not in (a.get("recipients") or ())}
+        for name in [_name_files(path, paths) for path in paths if is_encrypted(path) and path in others]:
+            if name in found and not _opens(found[name]):
+                locked.append(name)
+        return {name: file for name, file in found.items() if file.data_name not in locked}, locked
 
     def _look_at(self, key: str) -> ObjectInfo | None:
         try:
             return self._object.storage.stat(key)
         except NotFoundError:
             return None
+
+
+def _opens(file: PlainFile) -> bool:
+    """Return whether the key opens a file whose record says that it is for others."""
+    try:
+        file.open()
+    except DecryptError:
+        return False
+    return True
 
 
 def _candidates(path: str) -> Iterator[tuple[str, str]]:
