@@ -284,7 +284,7 @@ class GenomicFile:
             return None
         found: dict[RegionLike, Region] = {}
         for text in genes:
-            gene = self._find_gene(text.strip(), self._contigs)
+            gene = self._find_gene(text.strip(), self.contig_facts)
             if gene is None:
                 return None
             found[text] = gene
@@ -304,8 +304,8 @@ class GenomicFile:
         return False
 
     @property
-    def _contigs(self) -> dict[str, tuple[int | None, str | None]]:
-        """Length and MD5 of the contigs, where the header has them."""
+    def contig_facts(self) -> dict[str, tuple[int | None, str | None]]:
+        """Length in bases and MD5 of each contig, by its name in the header; None where that does not say."""
         if self.format.kind == "variants":
             return {name: (_length(line), None) for name, line in contig_lines(self.header, self.name).items()}
         digests = {line.get("SN"): line.get("M5") for line in header_lines(self.header, "SQ", self.name)}
@@ -318,7 +318,7 @@ class GenomicFile:
     @property
     def contigs(self) -> list[str]:
         """The names of the contigs, as the header has them."""
-        return list(self._contigs)
+        return list(self.contig_facts)
 
     def whole_contigs(self) -> list[Region]:
         """Return a region for each contig of the header of a BAM or CRAM."""

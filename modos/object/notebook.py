@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modos.encryption.keys import SecretKey
+    from modos.figures.plotted import Plotted
+    from modos.figures.region_figure import RegionFigure
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
     from modos.tables.arrow import ArrowTable, DataFrame, PandasFrame, RecordBatchReader, Table
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from modos.trees.tree_store import TreeStore
 
     OpenTable = Callable[..., ArrowTable]
+    OpenPlotted = Callable[..., list[Plotted]]
     OpenBytes = Callable[[SecretKey | str | Path | None, str | None], BufferedReader]  # secret key, passphrase
     OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
 
@@ -51,6 +54,8 @@ class ElementView(Mapping[str, Any]):
         Gives the bytes of the element's file.
     open_table
         Gives the element as a table.
+    open_plotted
+        Gives what can be plotted of it.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class ElementView(Mapping[str, Any]):
         open_arrays: Callable[[], Any] | None = None,
         open_bytes: OpenBytes | None = None,
         open_table: OpenTable | None = None,
+        open_plotted: OpenPlotted | None = None,
     ):
         self.id = id
         self._attributes = attributes
@@ -70,6 +76,7 @@ class ElementView(Mapping[str, Any]):
         self._open_arrays = open_arrays
         self._open_bytes = open_bytes
         self._open_table = open_table
+        self._open_plotted = open_plotted
 
     @property
     def file_name(self) -> str | None:
@@ -219,6 +226,35 @@ class ElementView(Mapping[str, Any]):
         if self._open_table is None:
             raise InvalidInputError(f"{self.id} cannot be read as a table", "open its object")
         return self._open_table(**options)
+
+    def plot(self, region: RegionLike, *, with_: Any = (), **options: Any) -> RegionFigure:
+        """Plot a region: depth of reads, variants, or values of a track, with genes below (extra `plot`).
+
+        ::
+
+            modo["data/reads"].plot("chr1:1-10,000", with_=[modo["data/calls"], modo["data/signal"]])
+
+        Parameters
+        ----------
+        region
+            `chr1:1,000-2,000`, 1-based inclusive; a Region, 0-based half-open; or a gene.
+        with_
+            What else is plotted: elements, also of other objects, tracks,
+            annotations; one or several.
+        options
+            `secret_key`, `genes`, `annotation`, `overlay`, `title`, `size` and
+            others, and what is raised: see `modos.plot`.
+        """
+        from modos.figures import plot
+
+        others = [with_] if isinstance(with_, ElementView) or not isinstance(with_, Iterable) else list(with_)
+        return plot([self, *others], region, **options)
+
+    def open_plotted(self, **options: Any) -> list[Plotted]:
+        """Open what can be plotted of it, with a `secret_key` and a `reference_filename`; see `modos.figures`."""
+        if self._open_plotted is None:
+            raise InvalidInputError(f"{self.id} cannot be plotted", "open its object")
+        return self._open_plotted(**options)
 
     @property
     def store(self) -> TreeStore:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
+    from modos.figures.plotted import Plotted
     from modos.object.notebook import ElementView
     from modos.trees.tree_store import TreeStore
 
@@ -265,6 +266,7 @@ class GenomicFiles:
             _ArraysOpener(storage, document, attributes.get("data_path", "")),
             _BytesOpener(storage, attributes),
             TableOpener(storage, document, element_id, open_file, self._object.address.endpoint),
+            _PlotOpener(storage, document, element_id, open_file, self._object.address.endpoint),
         )
 
 
@@ -318,6 +320,23 @@ class _ArraysOpener:
         from modos.object.tree import open_arrays
 
         return open_arrays(self.storage, self.document, self.data_path.removeprefix(ZARR).strip("/"))
+
+
+@dataclass(frozen=True)
+class _PlotOpener:
+    """Opens an element to be plotted, by a module that is imported then; it can be pickled."""
+
+    storage: Storage
+    document: Document
+    element_id: str
+    open_file: _FileOpener
+    endpoint: str | None
+
+    def __call__(self, **keys: Any) -> list[Plotted]:
+        from modos.object.plotted_elements import PlotOpener
+
+        opener = PlotOpener(self.storage, self.document, self.element_id, self.open_file, self.endpoint)
+        return opener(**keys)
 
 
 class _FileOpener:
