@@ -1,4 +1,4 @@
-"""Read the variants of a region as lollipops: place, height and type; the highest where they are too many."""
+"""Read the variants of a region as lollipops with place, height and type, thinned where they are too many."""
 
 from __future__ import annotations
 

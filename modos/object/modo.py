@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from modos.errors import AlreadyExistsError, BucketNotFoundError, InvalidInputError, NotFoundError, listing
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import is_index
+from modos.formats.html_tables import always
 from modos.object.address import ObjectAddress, is_remote
 from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
@@ -797,13 +799,15 @@ class MODO:
         """
         return self._files.view(element)
 
+    @always
     def _repr_html_(self) -> str:
         from modos.object.notebook import object_html
 
         return object_html(self.storage.url, self.metadata)
 
+    @always
     def __repr__(self) -> str:
-        return f"<MODO {self.storage.url}>"
+        return escape_line(hide_secrets(f"<MODO {self.storage.url}>"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the address: unpickling opens the object as it is then."""

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -264,7 +265,7 @@ def test_nothing_overlaps_in_a_row_and_what_fits_is_shown(spans, most):
     rows = pack_rows(spans, most)
     for row in set(rows) - {None}:
         own = [span for span, place in zip(spans, rows) if place == row]
-        assert all(first[1] < second[0] for first, second in zip(own, own[1:]))
+        assert all(first[1] < second[0] for first, second in pairwise(own))
     assert all(row is None or 0 <= row < most for row in rows)
     for number, row in enumerate(rows):
         if row is None:  # each row has something that is in its way
