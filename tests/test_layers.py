@@ -105,6 +105,7 @@ DOORS = {
     "uvicorn": {"server"},
     "jwt": {"server"},
     "prometheus_client": {"server"},
+    "tqdm": {"storage"},
     "minio": {"demo"},
     "moto": {"demo"},
     "s3fs": {"storage"},

@@ -20,6 +20,7 @@ from modos.formats import ROOT_KEYS
 from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.object.address import ObjectAddress
 from modos.remote.urls import served_url
+from modos.storage.progress_bars import show_progress
 
 if TYPE_CHECKING:
     import duckdb
@@ -318,6 +319,7 @@ def _check_columns(table: pl.LazyFrame, columns: Sequence[str]) -> None:
             raise InvalidInputError(f"the column {name} is named twice", "name it once")
 
 
+@show_progress
 def open_catalog(
     place: str | Path,
     endpoint: str | None = None,
@@ -356,6 +358,7 @@ def open_catalog(
     return ElementCatalog(address, _open_view(address, refresh, progress))
 
 
+@show_progress
 def refresh_catalog(
     place: str | Path,
     endpoint: str | None = None,

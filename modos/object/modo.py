@@ -18,6 +18,7 @@ from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
 from modos.object.renamed import check_same, take_other_names
 from modos.storage.processes.forking import cached_property
+from modos.storage.progress_bars import show_progress
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
@@ -56,7 +57,8 @@ class MODO:
     """Multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
-    nothing yet. `MODO.open` and `MODO.create` say which is meant.
+    nothing yet. `MODO.open` and `MODO.create` say which is meant. What takes
+    a `progress` shows a bar where that is True (extra `notebook`).
 
     Parameters
     ----------
@@ -223,6 +225,7 @@ class MODO:
         raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram, or OBJECT/ELEMENT")
 
     @classmethod
+    @show_progress
     def from_file(
         cls,
         config_path: str | Path | Sequence[str | Path | Entry],
@@ -321,6 +324,7 @@ class MODO:
         )
 
     @classmethod
+    @show_progress
     def create_from_files(
         cls,
         object_path: str | Path,
@@ -524,6 +528,7 @@ class MODO:
         """
         return self._object.newest.look()[1]
 
+    @show_progress
     @contextmanager
     def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
         """Collect changes, and commit them together at the end of the block; an exception discards them.
@@ -655,6 +660,7 @@ class MODO:
         )
 
     @take_other_names(target_path="target", s3_endpoint="services")
+    @show_progress
     def upload(
         self,
         target: str,
@@ -696,6 +702,7 @@ class MODO:
         return plan_copy(self.storage, ObjectAddress.in_folder(target).connect().storage, **chosen)
 
     @take_other_names(target_path="target")
+    @show_progress
     def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
         """Copy the object to a folder, every byte checked; returns the copy. See `upload`."""
         from modos.object.copying import copy_planned, plan_copy
@@ -711,6 +718,7 @@ class MODO:
 
         return PackPlan(self.storage)
 
+    @show_progress
     def pack(
         self,
         target: str | Path,
@@ -767,6 +775,7 @@ class MODO:
             self.storage, self._object.address.of_copy(target, endpoint, services, s3_kwargs).connect().storage, **chosen
         )
 
+    @show_progress
     def unpack(
         self,
         target: str | Path,

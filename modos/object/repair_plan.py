@@ -17,6 +17,7 @@ from modos.object.mending import FileMending, Mending
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import DigestList
+from modos.storage.progress_bars import show_progress
 
 Attributes = Mapping[str, Any]
 
@@ -47,6 +48,7 @@ class RepairPlan:
         counts = f"{len(self.mendings):,} to heal, {len(self.left):,} cannot be, {len(self.skipped):,} without digests"
         return escape_line(hide_secrets(f"<repair of {self.storage.url}: {counts}>"))
 
+    @show_progress
     def heal(self, progress: Progress | None = None) -> list[Mending]:
         """Heal it; returns what was healed. What fails is added to `left`."""
         if not self.mendings:

@@ -37,6 +37,7 @@ BRINGS = {
     "obstore": "many",
     "pyarrow": "tables",
     "matplotlib": "plot",
+    "tqdm": "notebook",
     "anndata": "singlecell",
     "mudata": "singlecell",
     "spatialdata": "spatial",
