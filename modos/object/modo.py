@@ -17,6 +17,7 @@ from modos.object.address import ObjectAddress, is_remote
 from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
 from modos.object.renamed import check_same, take_other_names
+from modos.storage.base import expect
 from modos.storage.processes.forking import cached_property
 from modos.storage.progress_bars import show_progress
 
@@ -690,7 +691,9 @@ class MODO:
         from modos.object.copying import copy_planned, plan_copy
 
         copy = type(self)(OpenObject(self._object.address.at_s3(target, endpoint, services, s3_kwargs)))
-        copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
+        plan = plan_copy(self.storage, copy.storage, **chosen)
+        expect(progress, plan.size)
+        copy_planned(plan, progress)
         copy.refresh()
         return copy
 
@@ -708,7 +711,9 @@ class MODO:
         from modos.object.copying import copy_planned, plan_copy
 
         copy = type(self)(OpenObject(ObjectAddress.in_folder(target)))
-        copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
+        plan = plan_copy(self.storage, copy.storage, **chosen)
+        expect(progress, plan.size)
+        copy_planned(plan, progress)
         copy.refresh()
         return copy
 
@@ -752,7 +757,9 @@ class MODO:
         from modos.object.pack_writer import pack
 
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
-        pack(plan or self.plan_packing(), address.connect().storage, progress)
+        plan = plan or self.plan_packing()
+        expect(progress, plan.size)
+        pack(plan, address.connect().storage, progress)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
 
     def plan_unpacking(
@@ -788,7 +795,9 @@ class MODO:
         """Copy an object that is in one file to a folder or an S3 prefix, every byte checked; returns the copy. See `upload`."""
         from modos.object.copying import copy_planned
 
-        copy_planned(self.plan_unpacking(target, endpoint, services, s3_kwargs, **chosen), progress)
+        plan = self.plan_unpacking(target, endpoint, services, s3_kwargs, **chosen)
+        expect(progress, plan.size)
+        copy_planned(plan, progress)
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
 

@@ -74,7 +74,7 @@ def show_progress(call: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         if not isinstance(asked, bool):
             return call(*given, **named)
         bar = ProgressBar(getattr(call, "__name__", "progress").replace("_", " ")) if asked else None
-        result = _replace(call, given, named, place, bar)
+        result: _Result = _replace(call, given, named, place, bar)
         if bar is None:
             return result
         if isinstance(result, AbstractContextManager) and hasattr(result, "gen"):  # it works at the end of its block
