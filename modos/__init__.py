@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TransportError,
         TruncatedStream,
     )
+    from modos.figures.plots import plot
     from modos.genomics.file import GenomicFile
     from modos.genomics.region import Region
     from modos.object.modo import MODO
@@ -59,6 +60,7 @@ _HOMES = {
     "Reference": "reference.reference",
     "Annotation": "reference.annotations.annotation",
     "open_reference": "reference.locate",
+    "plot": "figures.plots",
 } | dict.fromkeys(
     (
         "AccessError",
@@ -116,6 +118,7 @@ __all__ = [
     "__version__",
     "open_catalog",
     "open_reference",
+    "plot",
     "refresh_catalog",
 ]
 

@@ -15,7 +15,7 @@ from modos.catalog.kept_catalog import KeptCatalog, iter_metadata, list_objects
 from modos.catalog.searching import Term, parse_search
 from modos.catalog.served_trees import ServedTrees, find_named_tree, find_tree
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.errors.escaping import escape_line, is_plain
+from modos.errors.escaping import escape_line, hide_secrets, is_plain
 from modos.formats import ROOT_KEYS, ZARR, companion_names, find_keys, is_file_path, object_of
 from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
@@ -72,6 +72,9 @@ class Catalog:
 
     def _start(self) -> None:
         self._lock, self._renewal = threading.Lock(), threading.Lock()
+
+    def __repr__(self) -> str:
+        return escape_line(hide_secrets(f"<Catalog {self.storage.url}>"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the storage: unpickling reads and lists the objects anew."""

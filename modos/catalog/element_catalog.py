@@ -15,9 +15,12 @@ from modos.catalog.kept_catalog import iter_metadata
 from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
 from modos.catalog.served_tables import ServedTables, is_server
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import ROOT_KEYS
+from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.object.address import ObjectAddress
 from modos.remote.urls import served_url
+from modos.storage.progress_bars import show_progress
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from modos.storage.base import Progress
 
 
+_SHOWN = 20
 _MOST_QUERIED = 200_000  # elements of a graph
 
 
@@ -57,6 +61,14 @@ class FoundElement:
     id: str
     attributes: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        kind = self.attributes.get("class", "element")
+        return escape_line(f"<{kind} {self.id or '(the object)'} of {self.object or self.address.path}>")
+
+    @always
+    def _repr_html_(self) -> str:
+        return write_table(repr(self).strip("<>"), self.attributes.items())
+
     def open(self) -> ElementView:
         """Open the element, as `MODO(path)[id]` does."""
         return self.open_object()[self.id]
@@ -66,6 +78,20 @@ class FoundElement:
         from modos.object.modo import MODO
 
         return MODO.open(self.address.path, self.address.endpoint, self.address.services, self.address.s3_kwargs)
+
+
+class FoundElements(list[FoundElement]):
+    """Elements that were found, which show the first of them."""
+
+    def __repr__(self) -> str:
+        more = f", ... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
+        return f"[{', '.join(map(repr, self[:_SHOWN]))}{more}]"
+
+    @always
+    def _repr_html_(self) -> str:
+        slots = ("class", "name", "data_format", "data_size")
+        rows = ((one.object, one.id, *(one.attributes.get(slot, "") for slot in slots)) for one in self[:MOST_ROWS])
+        return write_table(f"{len(self):,} elements", rows, ("object", "element", *slots), total=len(self))
 
 
 class ElementCatalog:
@@ -166,10 +192,10 @@ class ElementCatalog:
             return found.collect().sort(OBJECT, maintain_order=True)
         return found.select({*columns, OBJECT}).collect().sort(OBJECT, maintain_order=True).select(columns)
 
-    def find(self, class_name: str | None = None, where: str | None = None) -> list[FoundElement]:
+    def find(self, class_name: str | None = None, where: str | None = None) -> FoundElements:
         """Find elements, which can be opened; as `select`."""
         rows = self.select(class_name, where).iter_rows(named=True)
-        return [
+        return FoundElements(
             FoundElement(
                 self.address_of(row[OBJECT]),
                 row[OBJECT],
@@ -177,7 +203,7 @@ class ElementCatalog:
                 {name: value for name, value in row.items() if value is not None},
             )
             for row in rows
-        ]
+        )
 
     def address_of(self, object_key: str) -> ObjectAddress:
         """Return the address of an object of the catalogue; its pickle holds no secrets."""
@@ -262,7 +288,17 @@ class ElementCatalog:
         return path if isinstance(path, str) else Path(path).resolve().as_uri()
 
     def __repr__(self) -> str:
-        return f"<ElementCatalog {self.place}>"
+        return escape_line(hide_secrets(f"<ElementCatalog {self.place}>"))
+
+    @always
+    def _repr_html_(self) -> str:
+        if isinstance(self._view, ServedTables):  # which would be asked for all elements
+            return write_table(f"catalogue of {self.place}", [("kept", "by the server; see elements, select and find")])
+        import polars as pl
+
+        counts = self.elements.group_by("class").agg(pl.len(), pl.col("data_size").sum()).sort("class").collect()
+        rows = ((one or "", f"{number:,}", f"{size or 0:,}") for one, number, size in counts.head(MOST_ROWS).iter_rows())
+        return write_table(f"catalogue of {self.place}", rows, ("class", "elements", "bytes"), total=counts.height)
 
 
 def _is_in(keys: Sequence[str]) -> pl.Expr:
@@ -283,6 +319,7 @@ def _check_columns(table: pl.LazyFrame, columns: Sequence[str]) -> None:
             raise InvalidInputError(f"the column {name} is named twice", "name it once")
 
 
+@show_progress
 def open_catalog(
     place: str | Path,
     endpoint: str | None = None,
@@ -321,6 +358,7 @@ def open_catalog(
     return ElementCatalog(address, _open_view(address, refresh, progress))
 
 
+@show_progress
 def refresh_catalog(
     place: str | Path,
     endpoint: str | None = None,

@@ -8,12 +8,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from modos.cli.completion import complete_file, complete_region
 from modos.cli.output import options, progress, show, show_json, show_rows, text_file, translate_closed_pipe
+from modos.cli.pictures import (
+    ColoursOption,
+    DpiOption,
+    FontOption,
+    LabelOption,
+    LimitsOption,
+    OverlayOption,
+    PictureOption,
+    ScaleOption,
+    SizeOption,
+    TitleOption,
+    UnitsOption,
+    WithOption,
+    check_appearance,
+    draw_picture,
+)
 from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -197,6 +213,18 @@ def coverage(
     sender: SenderOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
+    output: PictureOption = None,
+    with_: WithOption = None,
+    overlay: OverlayOption = False,
+    title: TitleOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
+    font_size: FontOption = None,
+    units: UnitsOption = None,
+    y_label: LabelOption = None,
+    scale: ScaleOption = None,
+    limits: LimitsOption = None,
+    colours: ColoursOption = None,
     cohort: Annotated[
         str | None,
         typer.Option(
@@ -204,10 +232,18 @@ def coverage(
         ),
     ] = None,
     genes: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="With --cohort: the exons of these genes, in place of regions.")
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="With --cohort: the exons of these genes, in place of regions; with -o: only these are drawn, '' for none.",
+        ),
     ] = None,
     annotation: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With --genes: the annotation of the reference store that has the exons.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --genes: the annotation of the reference store that has the exons; with -o: that has the genes.",
+        ),
     ] = None,
     min_depth: Annotated[
         int, typer.Option("--min-depth", min=1, metavar="N", help="With --cohort: what each base should have.")
@@ -220,25 +256,45 @@ def coverage(
     """Show the coverage of regions, or of all contigs, by the reads of a BAM or CRAM: a table, and on a terminal a picture.
 
     The columns are those of samtools coverage. With --cohort: which exons of
-    genes, or regions, have bases below a depth, for each file of reads.
+    genes, or regions, have bases below a depth, for each file of reads. With
+    -o: a picture of a region, with the genes below that the reference has.
 
     modos coverage data/ex/demo1.cram
 
     modos coverage -r chr1:1-20,000 -r chr2 --json data/ex/demo1.cram
 
     modos coverage --cohort s3://my-bucket --genes BRCA1,BRCA2 --annotation gencode.v47 --min-depth 20
+
+    modos coverage data/ex/demo1.cram -r chr1:1-20,000 --with data/ex/data/calls -o depth.svg --size 180x80mm
     """
+    looks = check_appearance(
+        output,
+        **{"with": with_},
+        overlay=overlay,
+        title=title,
+        size=size,
+        dpi=dpi,
+        font_size=font_size,
+        units=units,
+        y_label=y_label,
+        scale=scale,
+        limits=limits,
+        colours=colours,
+    )
     if cohort is not None:
         from modos.cli.cohorts import show_panel
 
         _check_together(cohort=True, file=file)
+        _check_together(cohort=True, output=output)
         _check_together(cohort=True, sender=sender)
         _check_together(cohort=True, reference=reference)
         _check_together(cohort=True, passphrase_file=passphrase_file)
         _check_together(genes=genes, region=region or regions_file)
         show_panel(cohort, genes, _regions(region, regions_file), annotation, min_depth, where, secret_key, as_json, threads)
         return
-    _check_only_with_cohort(genes=genes, annotation=annotation, where=where)
+    _check_only_with_cohort(
+        genes=genes if output is None else None, annotation=annotation if output is None else None, where=where
+    )
     if file is None:
         from modos.errors import InvalidInputError
 
@@ -246,6 +302,22 @@ def coverage(
             "neither a file nor a cohort is named", "write OBJECT/FILE, such as data/ex/demo1.cram, or --cohort PLACE"
         )
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(None, None, None))
+    if output is not None:
+        _check_together(json=as_json, output=output)
+        _check_together(regions_file=regions_file, output=output)
+        drawn = _as_plotted(file, genomic)
+        draw_picture(
+            [drawn],
+            _choose_one(region),
+            output,
+            looks,
+            annotation=annotation,
+            genes=genes,
+            with_=with_ or (),
+            secret_key=load_optional_secret(secret_key, passphrase_file),
+            reference=reference,
+        )
+        return
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
         show("\t".join(_COLUMNS))
@@ -259,6 +331,35 @@ def coverage(
             show(_picture(measured))
     if as_json:
         show_json([dict(zip((name.lstrip("#") for name in _COLUMNS), row)) for row in rows])
+
+
+def _choose_one(regions: list[str] | None) -> str:
+    """Return the region of a picture, which has one."""
+    from modos.errors import InvalidInputError
+
+    if not regions or len(regions) > 1:
+        given = f"{len(regions)} regions are given" if regions else "no region is given"
+        raise InvalidInputError(f"a picture shows one region, and {given}", "give one with -r: chr1:1,000-2,000")
+    return regions[0]
+
+
+def _as_plotted(file: str, genomic: GenomicFile) -> Any:
+    """Return a file as it is drawn: one of an object by the name of its element, with the genes of its reference."""
+    from dataclasses import replace
+
+    from modos.errors import NotFoundError
+    from modos.object.address import is_remote
+
+    if file.startswith(("http://", "https://")) and not is_remote(file):
+        return genomic
+    from modos.object.modo import MODO
+
+    modo, key = MODO.locate(file, **options.where)
+    try:
+        element = next(modo[id] for id, attributes in modo.metadata.items() if attributes.get("data_path") == key)
+    except StopIteration:
+        raise NotFoundError(f"no element has the file {key}") from None
+    return replace(element.open_plotted()[0], content=genomic)
 
 
 def _figures(measured: Coverage) -> tuple[str | int | float, ...]:

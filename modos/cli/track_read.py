@@ -11,9 +11,8 @@ import typer
 
 from modos.cli.completion import complete_region
 from modos.cli.genome import GenomeOption, open_genome
-from modos.cli.objects import ObjectPath
+from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import (
-    count,
     progress,
     say,
     show,
@@ -25,7 +24,25 @@ from modos.cli.output import (
     text_file,
     translate_closed_pipe,
 )
-from modos.cli.secrets import PassphraseOption, SecretKeyOption
+from modos.cli.pictures import (
+    AnnotationOption,
+    ColoursOption,
+    DpiOption,
+    FontOption,
+    GenesOption,
+    LabelOption,
+    LimitsOption,
+    OverlayOption,
+    PictureOption,
+    ScaleOption,
+    SizeOption,
+    TitleOption,
+    UnitsOption,
+    WithOption,
+    check_appearance,
+    draw_picture,
+)
+from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 from modos.errors.escaping import escape_line
 
 if TYPE_CHECKING:
@@ -287,11 +304,13 @@ def stats(
 
 def plot(
     place: ObjectPath,
-    region: Annotated[str, typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000.")],
+    region: Annotated[
+        str | None, typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000. A track, where -r is given.")
+    ] = None,
     names: NamesArgument = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="A picture (.svg, .png, .pdf) instead of blocks in the terminal."),
+    output: PictureOption = None,
+    region_option: Annotated[
+        str | None, typer.Option("--region", "-r", metavar="REGION", autocompletion=complete_region, help="In place of REGION.")
     ] = None,
     width: Annotated[
         int | None, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")
@@ -299,26 +318,90 @@ def plot(
     genome: GenomeOption = None,
     secret_key: SecretKeyOption = None,
     passphrase_file: PassphraseOption = None,
+    with_: WithOption = None,
+    annotation: AnnotationOption = None,
+    genes: GenesOption = None,
+    overlay: OverlayOption = False,
+    title: TitleOption = None,
+    size: SizeOption = None,
+    dpi: DpiOption = None,
+    font_size: FontOption = None,
+    units: UnitsOption = None,
+    y_label: LabelOption = None,
+    scale: ScaleOption = None,
+    limits: LimitsOption = None,
+    colours: ColoursOption = None,
 ) -> None:
-    """Draw a region of tracks.
+    """Draw a region of tracks, with genes below where the reference has some: in the terminal, or as a picture.
 
     modos track plot data/ex chr1:1-1,000,000
 
-    modos track plot data/ex chr1 coverage signal -o chr1.svg
+    modos track plot data/ex chr1 coverage signal -o chr1.svg --size 180x60mm --overlay
     """
-    from modos.tracks import plotting
+    from modos.tracks.sparkline import sparkline
 
+    looks = check_appearance(
+        output,
+        **{"with": with_},
+        annotation=annotation,
+        genes=genes,
+        overlay=overlay,
+        title=title,
+        size=size,
+        dpi=dpi,
+        font_size=font_size,
+        units=units,
+        y_label=y_label,
+        scale=scale,
+        limits=limits,
+        colours=colours,
+    )
+    region, names = _choose_region(region, region_option, names)
     found = open_genome(place, genome, secret_key, passphrase_file)
     chosen = _choose_tracks(found, names)
     if output:
-        plotting.plot(chosen, region, output)
-        say(f"drew {count(len(chosen), 'track')} in {output}")
+        _draw(place, chosen, region, output, looks, annotation, genes, with_, secret_key, passphrase_file)
         return
     label = max([len(track.name) for track in chosen], default=0)
     columns = width or max(shutil.get_terminal_size().columns - label - 24, 20)
     for track in chosen:
-        line, low, high = plotting.sparkline(track, region, columns)
+        line, low, high = sparkline(track, region, columns)
         show_lines([f"{track.name:<{label}}  {line}  {low:.4g} to {high:.4g}"])
+
+
+def _choose_region(region: str | None, option: str | None, names: list[str] | None) -> tuple[str, list[str] | None]:
+    """Return the region and the tracks: where the region is given by -r, the first argument is a track."""
+    from modos.errors import InvalidInputError
+
+    if option is not None:
+        return option, [region, *(names or ())] if region is not None else names
+    if region is None:
+        raise InvalidInputError("no region is given", "write one after the object, or with -r: chr1:1,000-2,000")
+    return region, names
+
+
+def _draw(
+    place: str,
+    tracks: list[Track],
+    region: str,
+    output: Path,
+    looks: dict[str, Any],
+    annotation: str | None,
+    genes: str | None,
+    with_: list[str] | None,
+    secret_key: Path | None,
+    passphrase_file: Path | None,
+) -> None:
+    """Draw tracks; those of an object as its elements, whose reference may have genes."""
+    from modos.errors import InvalidInputError
+
+    if not tracks and not with_:
+        raise InvalidInputError("there is no track to draw")
+    ids = [getattr(track, "element_id", None) for track in tracks]
+    modo = open_object(place) if any(ids) else None
+    things = [modo[id] if modo and id else track for id, track in zip(ids, tracks)]
+    secret = load_optional_secret(secret_key, passphrase_file)
+    draw_picture(things, region, output, looks, annotation=annotation, genes=genes, with_=with_ or (), secret_key=secret)
 
 
 def export(

@@ -13,6 +13,9 @@ _HIDDEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u20
 _IN_TEXT = re.compile(f"[{_HIDDEN}]")
 _IN_LINE = re.compile(f"[\t\n{_HIDDEN}]")
 
+_USER = re.compile(r"(https?://)[^/\s?#]*@", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?#]*)\?[^\s/>]*", re.IGNORECASE)
+
 
 def is_plain(text: str) -> bool:
     """Return whether a text has none of these characters, and is one line without tabs."""
@@ -37,6 +40,11 @@ def escape_xml(text: str) -> str:
 def replace_hidden(text: str, character: str) -> str:
     """Replace each of these characters, tabs and line ends among them, by one character."""
     return _IN_LINE.sub(character, text)
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text whose URLs show neither a password nor a query, which may be a signature."""
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1", text)) if "://" in text else text
 
 
 def _escape_match(match: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NOT_COUNTED = 0x4 | 0x100 | 0x200 | 0x400  # unmapped, secondary, failed a check, duplicate: as samtools has it
 MAX_BASES = 1 << 28  # that are returned one by one
+_NONE = (1 << 63) - 1  # above each depth
 _TILE = 1 << 20  # bases whose depth is held at a time
 _MATCHES, _TAKES_READ, _TAKES_REFERENCE = {0, 7, 8}, {0, 1, 4, 7, 8}, {0, 2, 3, 7, 8}  # CIGAR operations
 
@@ -37,6 +38,8 @@ class Coverage:
         Phred scaled; of the bases and of the reads.
     depth
         The mean depth of each bin, or the depth of each base.
+    low, high
+        The least and the largest depth in each bin, or the depth of each base.
     """
 
     region: Region
@@ -46,6 +49,8 @@ class Coverage:
     mean_base_quality: float
     mean_mapping_quality: float
     depth: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    low: npt.NDArray[np.int64]
+    high: npt.NDArray[np.int64]
 
     @property
     def length(self) -> int:
@@ -81,6 +86,7 @@ def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverag
         raise InvalidInputError(f"{bins} bins of a region of {length:,} bases", "ask for 1 to as many as it has bases")
     tally = _Tally(region)
     sums = np.zeros(bins or length, np.int64)
+    low, high = (sums, sums) if bins is None else (np.full(bins, _NONE, np.int64), np.zeros(bins, np.int64))
     covered = 0
     for at, depth in tally.tiles(records):
         covered += int(np.count_nonzero(depth))
@@ -91,6 +97,10 @@ def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverag
             first = int(places[0])
             parts = np.bincount(places - first, weights=depth).astype(np.int64)
             sums[first : first + len(parts)] += parts
+            begins = np.searchsorted(places, np.arange(first, first + len(parts)))
+            for extreme, choose in ((low, np.minimum), (high, np.maximum)):
+                here = extreme[first : first + len(parts)]
+                choose(here, choose.reduceat(depth, begins), out=here)
     bases = int(sums.sum())
     edges = -(-np.arange((bins or 0) + 1) * length // (bins or 1))
     return Coverage(
@@ -101,6 +111,8 @@ def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverag
         tally.base_qualities / (bases or 1),
         tally.mapping_qualities / (tally.reads or 1),
         sums if bins is None else sums / np.diff(edges),
+        low,
+        high,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import BGZF_EOF, FileFormat
 from modos.genomics import slicing
 from modos.genomics.blanking import Blanking
@@ -45,6 +46,40 @@ FindAliases = Callable[[], Mapping[str, Collection[str]]]
 FindReference = Callable[["tuple[RegionLike, ...] | None", "Progress | None"], "str | None"]
 FindGene = Callable[[str, "Mapping[str, tuple[int | None, str | None]]"], "Region | None"]
 Result = TypeVar("Result")
+
+
+class Records(Iterator[Any]):
+    """Records of a file, one after the other, as they arrive.
+
+    Parameters
+    ----------
+    records
+        Yields them.
+    file
+        What they are of.
+    region
+        That was asked for.
+    """
+
+    def __init__(self, records: Generator[Any], file: GenomicFile, region: RegionsLike):
+        self._records, self._file, self._region = records, file, region
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._records
+
+    def __next__(self) -> Any:
+        return next(self._records)
+
+    def close(self) -> None:
+        """End the stream."""
+        self._records.close()
+
+    def __repr__(self) -> str:
+        if self._region is None or isinstance(self._region, (str, Region)):
+            of = "all" if self._region is None else str(self._region)
+        else:
+            of = "some regions"
+        return f"<records of {escape_line(of)} of {self._file!r}>"
 
 
 class GenomicFile:
@@ -107,7 +142,7 @@ class GenomicFile:
         return self.reopen, ()
 
     def __repr__(self) -> str:
-        return f"<{self.format.name} {self.name}>"
+        return escape_line(hide_secrets(f"<{self.format.name} {self.name}>"))
 
     def report_to(self, progress: Progress | None) -> GenomicFile:
         """Return the same file, whose streams call a progress with the numbers of bytes that arrive."""
@@ -154,9 +189,9 @@ class GenomicFile:
         """
         records = self._iter_records(self._resolve_regions(region), samples)
         next(records, None)
-        return records
+        return Records(records, self, region)
 
-    def _iter_records(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[Any]:
+    def _iter_records(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Generator[Any]:
         """Yield None once the first record is known, then the records."""
         for number, (reader, records) in enumerate(self._readers(regions, samples)):
             with reader:
@@ -305,7 +340,7 @@ class GenomicFile:
 
     @property
     def contig_facts(self) -> dict[str, tuple[int | None, str | None]]:
-        """Length and MD5 of the contigs, where the header has them."""
+        """Length in bases and MD5 of each contig, by its name in the header; None where that does not say."""
         if self.format.kind == "variants":
             return {name: (_length(line), None) for name, line in contig_lines(self.header, self.name).items()}
         digests = {line.get("SN"): line.get("M5") for line in header_lines(self.header, "SQ", self.name)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class ObjectAddress:
     path: str | Path
     endpoint: str | None = None
     services: Mapping[str, str] | None = None
-    s3_kwargs: dict[str, Any] | None = None
+    s3_kwargs: dict[str, Any] | None = field(default=None, repr=False)  # may have secrets
 
     def __post_init__(self) -> None:
         if self.endpoint and not str(self.endpoint).lower().startswith(("http://", "https://")):

@@ -24,6 +24,7 @@ from modos.errors import (
     NotFoundError,
     listing,
 )
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import SHARDS_LIST, ZARR, companion_names, is_file_path, name_of, parts_name
 from modos.object import commits, journal
 from modos.object.address import refuse_file_name
@@ -75,6 +76,11 @@ class CopyPlan:
     superfluous: tuple[str, ...]
     trees: TreeRecords
     left: frozenset[str]
+
+    def __repr__(self) -> str:
+        there = f"{len(self.present):,} there, {len(self.superfluous):,} to remove"
+        counts = f"{len(self.files):,} files to send, {self.size:,} bytes; {there}"
+        return escape_line(hide_secrets(f"<copy of {self.source.url} to {self.target.url}: {counts}>"))
 
     @property
     def size(self) -> int:

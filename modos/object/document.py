@@ -15,6 +15,7 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
+from modos.errors.escaping import escape_line
 from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path, is_encrypted, is_tree_path
 from modos.metadata import model
 from modos.metadata.ids import check_object_id, format_id
@@ -68,6 +69,9 @@ class Document:
     zarr_format: int = 3
     texts: dict[str, tuple[dict[str, Any], str, int, str]] = field(default_factory=dict, repr=False, compare=False)
     changed: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return escape_line(f"<document of {self.attributes.get('id')}: {len(self.nodes):,} nodes>")
 
     @classmethod
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:

@@ -317,6 +317,26 @@ def make_gene_finder(
     storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None = None
 ) -> FindGene:
     """Make what finds genes of the references of a file or track: in its GFF3 files, if they can be read, and in a store."""
+    return _find_later(*_gene_places(storage, metadata, key, endpoint, opened))
+
+
+def make_annotation_finder(
+    storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None = None
+) -> Callable[[Mapping[str, tuple[int | None, str | None]], str | None], Any]:
+    """Make what finds an annotation of the references of a file or track; see `GeneFinder.find_annotation`."""
+
+    def find(contigs: Mapping[str, tuple[int | None, str | None]], name: str | None) -> Any:
+        from modos.reference.genes import GeneFinder
+
+        return GeneFinder(*_gene_places(storage, metadata, key, endpoint, opened)).find_annotation(contigs, name)
+
+    return find
+
+
+def _gene_places(
+    storage: Storage, metadata: Metadata, key: str, endpoint: str | None, opened: SealedFiles | None
+) -> tuple[Any, ...]:
+    """Return where the genes of the references of a file or track are, as a `GeneFinder` takes it."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = list_references(metadata, key)
     paths = [
@@ -338,7 +358,7 @@ def make_gene_finder(
         return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
     locked = [] if opened else [name_of(path) for path in sealed]
-    return _find_later(endpoint, digests, files, _find_aliases(metadata, key, endpoint), locked)
+    return endpoint, digests, files, _find_aliases(metadata, key, endpoint), locked
 
 
 def _find_later(*given: Any) -> FindGene:

@@ -7,6 +7,8 @@ from functools import wraps
 from importlib import import_module
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from modos.storage.progress_bars import show_progress
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -62,7 +64,7 @@ class _Delegated:
         self._owner, self._name = owner, name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        part, method = self._part, self._load()
+        part, method = self._part, show_progress(self._load())
 
         @wraps(method)
         def call(self: Any, /, *given: Any, **named: Any) -> Any:

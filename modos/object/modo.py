@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 from modos.errors import AlreadyExistsError, BucketNotFoundError, InvalidInputError, NotFoundError, listing
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import is_index
+from modos.formats.html_tables import always
 from modos.object.address import ObjectAddress, is_remote
 from modos.object.later import Later, delegate
 from modos.object.open_object import OpenObject
 from modos.object.renamed import check_same, take_other_names
+from modos.storage.base import expect
 from modos.storage.processes.forking import cached_property
+from modos.storage.progress_bars import show_progress
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
@@ -54,7 +58,8 @@ class MODO:
     """Multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
-    nothing yet. `MODO.open` and `MODO.create` say which is meant.
+    nothing yet. `MODO.open` and `MODO.create` say which is meant. What takes
+    a `progress` shows a bar where that is True (extra `notebook`).
 
     Parameters
     ----------
@@ -221,6 +226,7 @@ class MODO:
         raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram, or OBJECT/ELEMENT")
 
     @classmethod
+    @show_progress
     def from_file(
         cls,
         config_path: str | Path | Sequence[str | Path | Entry],
@@ -319,6 +325,7 @@ class MODO:
         )
 
     @classmethod
+    @show_progress
     def create_from_files(
         cls,
         object_path: str | Path,
@@ -522,6 +529,7 @@ class MODO:
         """
         return self._object.newest.look()[1]
 
+    @show_progress
     @contextmanager
     def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
         """Collect changes, and commit them together at the end of the block; an exception discards them.
@@ -653,6 +661,7 @@ class MODO:
         )
 
     @take_other_names(target_path="target", s3_endpoint="services")
+    @show_progress
     def upload(
         self,
         target: str,
@@ -682,7 +691,9 @@ class MODO:
         from modos.object.copying import copy_planned, plan_copy
 
         copy = type(self)(OpenObject(self._object.address.at_s3(target, endpoint, services, s3_kwargs)))
-        copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
+        plan = plan_copy(self.storage, copy.storage, **chosen)
+        expect(progress, plan.size)
+        copy_planned(plan, progress)
         copy.refresh()
         return copy
 
@@ -694,12 +705,15 @@ class MODO:
         return plan_copy(self.storage, ObjectAddress.in_folder(target).connect().storage, **chosen)
 
     @take_other_names(target_path="target")
+    @show_progress
     def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
         """Copy the object to a folder, every byte checked; returns the copy. See `upload`."""
         from modos.object.copying import copy_planned, plan_copy
 
         copy = type(self)(OpenObject(ObjectAddress.in_folder(target)))
-        copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
+        plan = plan_copy(self.storage, copy.storage, **chosen)
+        expect(progress, plan.size)
+        copy_planned(plan, progress)
         copy.refresh()
         return copy
 
@@ -709,6 +723,7 @@ class MODO:
 
         return PackPlan(self.storage)
 
+    @show_progress
     def pack(
         self,
         target: str | Path,
@@ -742,7 +757,9 @@ class MODO:
         from modos.object.pack_writer import pack
 
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
-        pack(plan or self.plan_packing(), address.connect().storage, progress)
+        plan = plan or self.plan_packing()
+        expect(progress, plan.size)
+        pack(plan, address.connect().storage, progress)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
 
     def plan_unpacking(
@@ -765,6 +782,7 @@ class MODO:
             self.storage, self._object.address.of_copy(target, endpoint, services, s3_kwargs).connect().storage, **chosen
         )
 
+    @show_progress
     def unpack(
         self,
         target: str | Path,
@@ -777,7 +795,9 @@ class MODO:
         """Copy an object that is in one file to a folder or an S3 prefix, every byte checked; returns the copy. See `upload`."""
         from modos.object.copying import copy_planned
 
-        copy_planned(self.plan_unpacking(target, endpoint, services, s3_kwargs, **chosen), progress)
+        plan = self.plan_unpacking(target, endpoint, services, s3_kwargs, **chosen)
+        expect(progress, plan.size)
+        copy_planned(plan, progress)
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
 
@@ -797,13 +817,15 @@ class MODO:
         """
         return self._files.view(element)
 
+    @always
     def _repr_html_(self) -> str:
         from modos.object.notebook import object_html
 
         return object_html(self.storage.url, self.metadata)
 
+    @always
     def __repr__(self) -> str:
-        return f"<MODO {self.storage.url}>"
+        return escape_line(hide_secrets(f"<MODO {self.storage.url}>"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the address: unpickling opens the object as it is then."""

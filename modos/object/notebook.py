@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, ModosError
 from modos.errors.escaping import escape_line, escape_text
 from modos.formats import is_array_path, is_file_path, is_tree_path, name_of
+from modos.formats.html_tables import MOST_ROWS, always, write_folded, write_table
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modos.encryption.keys import SecretKey
+    from modos.figures.plotted import Plotted
+    from modos.figures.region_figure import RegionFigure
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
     from modos.tables.arrow import ArrowTable, DataFrame, PandasFrame, RecordBatchReader, Table
@@ -24,12 +27,11 @@ if TYPE_CHECKING:
     from modos.trees.tree_store import TreeStore
 
     OpenTable = Callable[..., ArrowTable]
+    OpenPlotted = Callable[..., list[Plotted]]
     OpenBytes = Callable[[SecretKey | str | Path | None, str | None], BufferedReader]  # secret key, passphrase
     OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
 
-_MAX_ROWS = 100
 _MAX_NODES = 1000
-_MAX_TEXT = 200
 
 
 class ElementView(Mapping[str, Any]):
@@ -51,6 +53,8 @@ class ElementView(Mapping[str, Any]):
         Gives the bytes of the element's file.
     open_table
         Gives the element as a table.
+    open_plotted
+        Gives what can be plotted of it.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class ElementView(Mapping[str, Any]):
         open_arrays: Callable[[], Any] | None = None,
         open_bytes: OpenBytes | None = None,
         open_table: OpenTable | None = None,
+        open_plotted: OpenPlotted | None = None,
     ):
         self.id = id
         self._attributes = attributes
@@ -70,6 +75,7 @@ class ElementView(Mapping[str, Any]):
         self._open_arrays = open_arrays
         self._open_bytes = open_bytes
         self._open_table = open_table
+        self._open_plotted = open_plotted
 
     @property
     def file_name(self) -> str | None:
@@ -220,6 +226,35 @@ class ElementView(Mapping[str, Any]):
             raise InvalidInputError(f"{self.id} cannot be read as a table", "open its object")
         return self._open_table(**options)
 
+    def plot(self, region: RegionLike, *, with_: Any = (), **options: Any) -> RegionFigure:
+        """Plot a region: depth of reads, variants, or values of a track, with genes below (extra `plot`).
+
+        ::
+
+            modo["data/reads"].plot("chr1:1-10,000", with_=[modo["data/calls"], modo["data/signal"]])
+
+        Parameters
+        ----------
+        region
+            `chr1:1,000-2,000`, 1-based inclusive; a Region, 0-based half-open; or a gene.
+        with_
+            What else is plotted: elements, also of other objects, tracks,
+            annotations; one or several.
+        options
+            `secret_key`, `genes`, `annotation`, `overlay`, `title`, `size` and
+            others, and what is raised: see `modos.plot`.
+        """
+        from modos.figures import plot
+
+        others = [with_] if isinstance(with_, ElementView) or not isinstance(with_, Iterable) else list(with_)
+        return plot([self, *others], region, **options)
+
+    def open_plotted(self, **options: Any) -> list[Plotted]:
+        """Open what can be plotted of it, with a `secret_key` and a `reference_filename`; see `modos.figures`."""
+        if self._open_plotted is None:
+            raise InvalidInputError(f"{self.id} cannot be plotted", "open its object")
+        return self._open_plotted(**options)
+
     @property
     def store(self) -> TreeStore:
         """Its Zarr tree as a store of zarr-python; see `open_store`."""
@@ -315,14 +350,14 @@ class ElementView(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._attributes)
 
+    @always
     def __repr__(self) -> str:
-        return f"<{self._attributes.get('@type', 'element')} {self.id}>"
+        return escape_line(f"<{self._attributes.get('@type', 'element')} {self.id}>")
 
+    @always
     def _repr_html_(self) -> str:
-        table = _table(
-            f"{self.id}",
-            [(slot, _file(value) if slot == "data_path" else _text(value)) for slot, value in self._attributes.items()],
-        )
+        rows = [(slot, _file(value) if slot == "data_path" else value) for slot, value in self._attributes.items()]
+        table = write_table(self.id, rows)
         return table + self._tree_html() if self._open_tree and is_tree_path(self._attributes.get("data_path") or "") else table
 
     def _tree_html(self) -> str:
@@ -335,23 +370,21 @@ class ElementView(Mapping[str, Any]):
             drawn = draw_tree(nodes[:_MAX_NODES]) + (f"\nand {more:,} more" if more > 0 else "")
         except ModosError as error:
             drawn = error.message
-        summary = f"{self.file_name} {_summary(self._attributes)}".rstrip()
-        return f"<details><summary>{escape(escape_line(summary))}</summary><pre>{escape(escape_text(drawn))}</pre></details>"
+        return write_folded(f"{self.file_name} {_summary(self._attributes)}".rstrip(), drawn)
 
 
 def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
     """Write the elements of an object as an HTML table."""
-    rows = [
+    rows = (
         (
             element_id,
-            _text(attributes.get("@type")),
-            _text(attributes.get("name") or ""),
+            attributes.get("@type"),
+            attributes.get("name") or "",
             f"{_name(attributes.get('data_path') or '')} {_summary(attributes)}".rstrip(),
         )
-        for element_id, attributes in metadata.items()
-    ]
-    more = len(rows) - _MAX_ROWS
-    return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (f"<p>and {more:,} more</p>" if more > 0 else "")
+        for element_id, attributes in islice(metadata.items(), MOST_ROWS)
+    )
+    return write_table(name, rows, ("id", "type", "name", "file"), total=len(metadata))
 
 
 def _summary(attributes: Mapping[str, Any]) -> str:
@@ -395,16 +428,3 @@ def _name(path: str) -> str:
 
 def _file(path: str) -> str:
     return path if path == _name(path) else f"{_name(path)} (stored as {path})"
-
-
-def _table(title: str, rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
-    def row(cells: Iterable[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(escape_line(str(cell)))}</{tag}>" for cell in cells) + "</tr>"
-
-    lines = ([row(head, "th")] if head else []) + [row(cells, "td") for cells in rows]
-    return f"<table><caption>{escape(escape_line(title))}</caption>{''.join(lines)}</table>"
-
-
-def _text(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import is_list
 from modos.object import commits, journal
 from modos.object.copying import list_wanted
@@ -86,6 +87,9 @@ class PackPlan:
         entries_ = [member.to_entry(0) for member in self.members]
         self.directory = ByteRange(at, at + sum(map(len, write_directory(entries_))))
         self._refuse_too_many()
+
+    def __repr__(self) -> str:
+        return escape_line(hide_secrets(f"<packing of {self.source.url}: {self.files:,} files, {self.size:,} bytes>"))
 
     def _refuse_too_many(self) -> None:
         if len(self.members) > MOST_ENTRIES or self.directory.size > MOST_DIRECTORY:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats import is_encrypted
 from modos.object import commits, damage, journal
 from modos.object.document import Document
@@ -16,6 +17,7 @@ from modos.object.mending import FileMending, Mending
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import Progress
 from modos.storage.part_digests import DigestList
+from modos.storage.progress_bars import show_progress
 
 Attributes = Mapping[str, Any]
 
@@ -42,6 +44,11 @@ class RepairPlan:
     skipped: list[str] = field(default_factory=list)
     compared: set[str] = field(default_factory=set)
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.mendings):,} to heal, {len(self.left):,} cannot be, {len(self.skipped):,} without digests"
+        return escape_line(hide_secrets(f"<repair of {self.storage.url}: {counts}>"))
+
+    @show_progress
     def heal(self, progress: Progress | None = None) -> list[Mending]:
         """Heal it; returns what was healed. What fails is added to `left`."""
         if not self.mendings:

@@ -22,6 +22,7 @@ from modos.object.open_object import OpenObject
 from modos.object.part_lists import PartRecords
 from modos.object.sealed_files import SealedFiles, open_files_of
 from modos.storage import Storage
+from modos.storage.base import Progress, expect
 from modos.storage.processes.forking import cached_property
 from modos.storage.verified import VerifiedFiles
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modos.encryption.keys import PublicKey, PublicKeys, SecretKey
+    from modos.figures.plotted import Plotted
     from modos.object.notebook import ElementView
     from modos.trees.tree_store import TreeStore
 
@@ -52,6 +54,7 @@ class GenomicFiles:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Any]:
         """Stream the records of a file that overlap some regions, each once, and no others.
 
@@ -78,6 +81,8 @@ class GenomicFiles:
         sender_pubkey
             Public keys, or their files, of allowed senders, of whom one must
             have encrypted it; None allows anybody.
+        progress
+            Is called with the numbers of bytes that arrive.
 
         Returns
         -------
@@ -92,7 +97,9 @@ class GenomicFiles:
             Also while iterating: a stream is complete, or it fails.
         """
         file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
-        return file.fetch(region, samples)
+        if region is None:
+            expect(progress, file.size)
+        return file.report_to(progress).fetch(region, samples)
 
     def count(
         self,
@@ -101,9 +108,13 @@ class GenomicFiles:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
+        progress: Progress | None = None,
     ) -> int:
         """Count the records of a file that overlap some regions, or all of its records."""
-        return self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey).count(region)
+        file = self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
+        if region is None:
+            expect(progress, file.size)
+        return file.report_to(progress).count(region)
 
     def coverage(
         self,
@@ -114,13 +125,14 @@ class GenomicFiles:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
+        progress: Progress | None = None,
     ) -> np.ndarray:
         """Compute the depth of reads over a region: means of bins, float64 (bins,), or that of each base, int64 (bases,).
 
         See `modos.genomics.GenomicFile.coverage`.
         """
         file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
-        return file.coverage(region, bins)
+        return file.report_to(progress).coverage(region, bins)
 
     def file(
         self,
@@ -265,6 +277,7 @@ class GenomicFiles:
             _ArraysOpener(storage, document, attributes.get("data_path", "")),
             _BytesOpener(storage, attributes),
             TableOpener(storage, document, element_id, open_file, self._object.address.endpoint),
+            _PlotOpener(storage, document, element_id, open_file, self._object.address.endpoint),
         )
 
 
@@ -318,6 +331,23 @@ class _ArraysOpener:
         from modos.object.tree import open_arrays
 
         return open_arrays(self.storage, self.document, self.data_path.removeprefix(ZARR).strip("/"))
+
+
+@dataclass(frozen=True)
+class _PlotOpener:
+    """Opens an element to be plotted, by a module that is imported then; it can be pickled."""
+
+    storage: Storage
+    document: Document
+    element_id: str
+    open_file: _FileOpener
+    endpoint: str | None
+
+    def __call__(self, **keys: Any) -> list[Plotted]:
+        from modos.object.plotted_elements import PlotOpener
+
+        opener = PlotOpener(self.storage, self.document, self.element_id, self.open_file, self.endpoint)
+        return opener(**keys)
 
 
 class _FileOpener:

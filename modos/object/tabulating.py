@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modos.reference.annotations.annotation import Annotation
     from modos.reference.reference import Reference
     from modos.tables.arrow import ArrowTable
+    from modos.tracks.genome import Genome
 
 
 @dataclass(frozen=True)
@@ -87,19 +88,7 @@ class TableOpener:
         """Open the table of a track, or of all tracks of a genome."""
         from modos.tables.track_table import TrackTable
 
-        known, wanted = tracks.tracks_of(self.document), None
-        if is_genome:
-            genome_id = self.element_id
-        else:
-            wanted = [name for name, element_id in known.items() if element_id == self.element_id]
-            _refuse(not wanted, f"the arrays of {self.element_id} are no track", "open them with to_zarr()")
-            genome_id = next(one for one in tracks.genome_ids(self.document) if wanted[0] in tracks.tracks_of(self.document, one))
-        sealed = None
-        if secret and self.document.sealed_arrays():
-            from modos.object.sealed_tracks import SealedArrays
-
-            sealed = SealedArrays(self.storage, self.document, secret)
-        genome = tracks.open_genome(self.storage, self.document, genome_id, tracks=wanted, sealed=sealed)
+        genome = open_tracks(self.storage, self.document, self.element_id, secret, is_genome=is_genome)
         _refuse(not genome.tracks, f"{self.element_id} has no tracks", "the features of its annotation: section='gene'")
         return TrackTable(genome, region, columns)
 
@@ -141,6 +130,28 @@ class TableOpener:
                 return MzTabTable(lines, name, section, columns)
             except UnicodeDecodeError:
                 raise IntegrityError(f"{name} is no UTF-8 text", "get the file again") from None
+
+
+def open_tracks(storage: Storage, document: Document, element_id: str, secret: SecretKey | None, *, is_genome: bool) -> Genome:
+    """Open the genome of an element: with the track that it is, or, where it is a reference, with all of its tracks.
+
+    Raises
+    ------
+    InvalidInputError
+        Its arrays are no track.
+    """
+    wanted, genome_id = None, element_id
+    if not is_genome:
+        wanted = [name for name, one in tracks.tracks_of(document).items() if one == element_id]
+        _refuse(not wanted, f"the arrays of {element_id} are no track", "open them with to_zarr()")
+        genome_id = next(one for one in tracks.genome_ids(document) if element_id in tracks.tracks_of(document, one).values())
+        wanted = [name for name, one in tracks.tracks_of(document, genome_id).items() if one == element_id]
+    sealed = None
+    if secret and document.sealed_arrays():
+        from modos.object.sealed_tracks import SealedArrays
+
+        sealed = SealedArrays(storage, document, secret)
+    return tracks.open_genome(storage, document, genome_id, tracks=wanted, sealed=sealed)
 
 
 def _as_secret(secret_key: SecretKey | str | Path | None, passphrase: str | None) -> SecretKey | None:

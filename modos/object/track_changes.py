@@ -115,6 +115,9 @@ class TrackChanges:
         self._added = 0
         self._patches: dict[str, tuple[StoredTrack, list[Patch]]] = {}
 
+    def __repr__(self) -> str:
+        return f"<changes of tracks, with {self.transaction!r}>"
+
     @property
     def _view(self) -> Document:
         return self.transaction.view

@@ -28,7 +28,7 @@ from modos.errors import (
     StorageFullError,
     listing,
 )
-from modos.errors.escaping import is_plain
+from modos.errors.escaping import escape_line, hide_secrets, is_plain
 from modos.formats import (
     ENCRYPTED_SUFFIX,
     ZARR,
@@ -141,6 +141,9 @@ class Transaction:
 
     def __post_init__(self) -> None:
         self.view = self.start.copy()
+
+    def __repr__(self) -> str:
+        return escape_line(hide_secrets(f"<transaction of {self.storage.url}>"))
 
     def __reduce__(self) -> NoReturn:
         raise InvalidInputError("changes that are being collected cannot be pickled", "make them in one process")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from modos.errors import InvalidInputError, listing
+from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.genomics.region import Region
 from modos.object.address import ObjectAddress
 from modos.plans.partition import Partition, Reading, Regions, ScannedFile, Version, locate_from_anywhere
@@ -358,6 +359,16 @@ class Plan(Sequence[Partition]):
 
     def __repr__(self) -> str:
         return f"<plan of {self.reading.kind}: {len(self):,} partitions, {self.cost:,} bytes>"
+
+    @always
+    def _repr_html_(self) -> str:
+        shown = (self[number] for number in range(min(len(self), MOST_ROWS)))
+        rows = ((one.file.object, one.file.element, _name_regions(one), f"{one.cost:,}") for one in shown)
+        return write_table(repr(self).strip("<>"), rows, ("object", "element", "regions", "bytes"), total=len(self))
+
+
+def _name_regions(partition: Partition) -> str:
+    return "all" if partition.regions is None else listing(map(str, partition.regions), _SHOWN)
 
 
 def _keep(partition: Partition) -> Partition:

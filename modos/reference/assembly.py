@@ -17,6 +17,8 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
+from modos.errors.escaping import escape_line
+from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.reference.digests import seqcol_digest
 from modos.storage.http.asking import read_json
 
@@ -50,7 +52,7 @@ class StoredContig:
         return {"md5": self.md5} | ({"ga4gh": self.ga4gh} if self.ga4gh else {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Assembly:
     """A reference assembly as a store has it.
 
@@ -81,6 +83,15 @@ class Assembly:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without the contigs by name, which follow from the contigs."""
         return Assembly, (self.name, self.contigs, self.seqcol, self.source, self.masked)
+
+    def __repr__(self) -> str:
+        return escape_line(f"<assembly {self.name}: {len(self.contigs):,} contigs, {self.bases:,} bases>")
+
+    @always
+    def _repr_html_(self) -> str:
+        rows = ((one.name, f"{one.length:,}", ", ".join(one.aliases), one.md5) for one in self.contigs[:MOST_ROWS])
+        title = f"assembly {self.name}: {len(self.contigs):,} contigs, {self.bases:,} bases"
+        return write_table(title, rows, ("contig", "bases", "other names", "MD5"), total=len(self.contigs))
 
     @property
     def bases(self) -> int:

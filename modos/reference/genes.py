@@ -18,6 +18,7 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
+from modos.formats import plain_name
 from modos.genomics.region import MAX_POSITION, Region
 from modos.reference.assembly import Assembly
 from modos.reference.cached_store import CachedStore
@@ -28,6 +29,10 @@ from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from modos.reference.annotations.annotation import Annotation
+
+    Tables = Mapping[str, pl.DataFrame]  # by kind
 
 Contigs = Mapping[str, tuple["int | None", "str | None"]]  # of a file: length and MD5, where they are known
 Names = Callable[[], Mapping[str, Sequence[str]]]
@@ -138,6 +143,56 @@ class GeneFinder:
             else f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}",
         )
 
+    def find_annotation(self, contigs: Contigs, name: str | None = None) -> Annotation | tuple[str, Tables] | None:
+        """Find an annotation that fits a file: that of a name, or the only one; None if there is none, or several.
+
+        Parameters
+        ----------
+        contigs
+            Of the file: length and MD5, where they are known.
+        name
+            In the reference store, or of a GFF3 file of the object.
+
+        Returns
+        -------
+        Annotation or (str, tables)
+            That of the store; or the key of a GFF3 or GTF file and its
+            tables by kind, with the contigs as the file names them.
+
+        Raises
+        ------
+        NotFoundError
+            There is none of that name, or it is of another assembly.
+        AccessError
+            It is encrypted, and there is no key.
+        """
+        own = [(storage, key) for storage, key in self._files if name is None or key_matches(key, name)]
+        if len(own) == 1:
+            (storage, key), aliases = own[0], self._find_aliases() if self._find_aliases else {}
+            return key, read_loose_tables(storage, key, contigs, aliases)
+        if any(name is not None and key_matches(key, name) for key in self._sealed):
+            raise AccessError(f"the annotation {name} is encrypted", "give the secret key it is encrypted for (secret_key)")
+        if own or self._cached is None:
+            if name is not None:
+                raise NotFoundError(f"there is no annotation {name}", "add one to the reference store (modos reference add)")
+            return None
+        return self._find_stored(self._cached, contigs, name)
+
+    def _find_stored(self, cached: CachedStore, contigs: Contigs, name: str | None) -> Annotation | None:
+        from modos.reference.annotation_store import find_manifest, open_annotation
+
+        known = _known_annotations(cached) if name is None else {name: find_manifest(cached, name).seqcol}
+        stated = self._seqcols() if known else set()
+        fitting: list[Annotation] = []
+        for one, seqcol in known.items():
+            assembly = cached.assembly(find_manifest(cached, one).assembly) if not stated or seqcol in stated else None
+            misfit = "it is of another assembly" if assembly is None else _explain_misfit(contigs, assembly, bool(stated))
+            if assembly is not None and not misfit:
+                fitting.append(open_annotation(cached, one, assembly))
+            elif name is not None:
+                raise NotFoundError(f"the annotation {name} is not of the assembly of the file: {misfit}", "name another one")
+        return fitting[0] if len(fitting) == 1 else None
+
     def _sealed_error(self, text: str, contigs: Contigs) -> AccessError:
         return AccessError(
             f"no contig {text}, and whether it is a gene is in what is encrypted: {listing(self._sealed)}",
@@ -222,6 +277,14 @@ def _choose_region(text: str, hits: Sequence[_Hit]) -> Region:
     return hits[0].region
 
 
+def key_matches(key: str, name: str) -> bool:
+    """Return whether a file is called so: by its key, its last part, or that without endings."""
+    from modos.reference.annotation_store import name_of
+
+    last = plain_name(key).rpartition("/")[2]
+    return name in (key, last, name_of(last))
+
+
 def _known_annotations(cached: CachedStore) -> dict[str, str]:
     """List the annotations of a store and the digests of their assemblies; those already fetched, if it cannot be asked."""
     from modos.reference.annotations.parquet_files import Manifest
@@ -237,11 +300,30 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
 
 def _genes_of_file(storage: Files, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """Read the genes of a GFF3 or GTF file, on the contigs of another file."""
+    from modos.reference.annotations.gene_names import COLUMNS
+
+    return _Genes(key, read_loose_tables(storage, key, contigs, aliases)["gene"].select(COLUMNS), {})
+
+
+def read_loose_tables(
+    storage: Files, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]
+) -> dict[str, pl.DataFrame]:
+    """Read the tables of a GFF3 or GTF file by kind, with the contigs as another file names them.
+
+    Parameters
+    ----------
+    aliases
+        All names of each contig, by each of them.
+
+    Raises
+    ------
+    InvalidInputError
+        A line cannot be read, or is beyond the end of its contig.
+    """
     from modos.reference.annotation_store import read_parts
-    from modos.reference.annotations.gene_names import collect_genes
+    from modos.reference.annotations.gene_names import collect_tables
 
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
     names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}
     with open_here(storage, key) as path:
-        table = collect_genes(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")
-    return _Genes(key, table, {})
+        return collect_tables(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.errors.escaping import escape_line
 from modos.genomics.region import Region
 from modos.reference.assembly import Assembly, StoredContig
 from modos.storage.local_files import open_file
@@ -239,7 +240,10 @@ class Reference:
             yield block[max(start - at, 0) : end - at]
 
     def __repr__(self) -> str:
-        return f"<reference {self.name}: {len(self.assembly.contigs):,} contigs, {self.assembly.bases:,} bases>"
+        return escape_line(f"<reference {self.name}: {len(self.assembly.contigs):,} contigs, {self.assembly.bases:,} bases>")
+
+    def _repr_html_(self) -> str:
+        return self.assembly._repr_html_()
 
 
 def _check_strand(strand: str) -> None:

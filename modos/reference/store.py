@@ -32,6 +32,8 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
+from modos.errors.escaping import escape_line, hide_secrets
+from modos.formats.html_tables import always
 from modos.reference.assembly import (
     FORMAT,
     MALFORMED,
@@ -77,6 +79,10 @@ class ReferenceStore:
 
     def __init__(self, storage: Storage):
         self.storage = storage
+
+    @always
+    def __repr__(self) -> str:
+        return escape_line(hide_secrets(f"<reference store {self.url}>"))
 
     @property
     def url(self) -> str:

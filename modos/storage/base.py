@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from modos.errors import InvalidInputError, RemoteError, TruncatedStream
+from modos.errors.escaping import escape_line, hide_secrets
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes.cores import count_cores
 
@@ -110,6 +111,9 @@ class Storage(ABC):
     NotFoundError, AccessError, TransportError, or ConflictError for a
     condition that did not hold.
     """
+
+    def __repr__(self) -> str:
+        return escape_line(hide_secrets(f"<{type(self).__name__} {self.url}>"))
 
     @property
     @abstractmethod

@@ -103,6 +103,9 @@ class VerifiedFiles:
     def _start(self) -> None:
         self._lock = threading.Lock()
 
+    def __repr__(self) -> str:
+        return f"<verified {self._storage!r}>"
+
     @property
     def url(self) -> str:
         """URL of the storage."""

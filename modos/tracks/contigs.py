@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError, RegionError
+from modos.errors.escaping import escape_line
+from modos.formats.html_tables import MOST_ROWS, always, shorten, write_table
 from modos.genomics.region import Region, unknown_contig_error
 from modos.storage.processes.forking import cached_property
 from modos.tracks.data import Places
@@ -28,6 +31,10 @@ class Contig(NamedTuple):
     length: int
     offset: int
     supercontigs: tuple[Span, ...]
+
+    def __repr__(self) -> str:
+        parts = f", data in {len(self.supercontigs):,} stretches" if len(self.supercontigs) > 1 else ""
+        return escape_line(f"<contig {self.name}: {self.length:,} bases{parts}>")
 
 
 class Contigs(Mapping[str, Contig]):
@@ -98,6 +105,14 @@ class Contigs(Mapping[str, Contig]):
             offsets.append(at)
             at += length
         return offsets
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} contigs, {sum(self.lengths.values()):,} bases: {shorten(self.lengths, len(self))}>"
+
+    @always
+    def _repr_html_(self) -> str:
+        rows = ((name, f"{length:,}") for name, length in islice(self.lengths.items(), MOST_ROWS))
+        return write_table(f"{len(self):,} contigs", rows, ("contig", "bases"), total=len(self))
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Contigs:

@@ -42,6 +42,10 @@ class DamagedTrack(Track):
             raise AttributeError(name)
         self._refuse()
 
+    def tell(self) -> tuple[str, str]:
+        """Tell its id, and that it cannot be read."""
+        return self.element_id, "cannot be read"
+
     def check(self) -> None:
         """Raise what is wrong with it."""
         self._refuse()
@@ -77,3 +81,7 @@ class DamagedTrack(Track):
 
 class LockedTrack(DamagedTrack):
     """A track that is encrypted, without a key for it."""
+
+    def tell(self) -> tuple[str, str]:
+        """Tell its id, and that it is encrypted."""
+        return self.element_id, "encrypted, and there is no key"

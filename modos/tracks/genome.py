@@ -7,6 +7,7 @@ inclusive in text, as in samtools.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
+from modos.errors.escaping import escape_line
+from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.genomics.region import Region
 from modos.tracks.contigs import Contig, Contigs, past_end_error
 from modos.tracks.data import Floats
@@ -152,6 +155,12 @@ class Genome(Mapping[str, ContigView]):
         list(pool("tracks", READERS).map(lambda track: track.check(), chosen))
         return chosen
 
+    def plot(self, region: Region | str, **options: Any) -> Any:
+        """Plot a region of all tracks: a matplotlib.figure.Figure, with options and errors as of `modos.plot` (extra `plot`)."""
+        import modos
+
+        return modos.plot(self, region, **options)
+
     @property
     def num_tracks_continuous(self) -> int:
         """Number of tracks."""
@@ -270,7 +279,14 @@ class Genome(Mapping[str, ContigView]):
         return to_dataset(self, self._reopen, list(self.contigs if contigs is None else contigs), _XARRAY_CHUNK)
 
     def __repr__(self) -> str:
-        return f"<genome {self.id}: {len(self.contigs):,} contigs, {len(self.tracks):,} tracks>"
+        return escape_line(f"<genome {self.id}: {len(self.contigs):,} contigs, {len(self.tracks):,} tracks>")
+
+    @always
+    def _repr_html_(self) -> str:
+        title = f"genome {self.id}: {len(self.contigs):,} contigs, {sum(self.contigs.lengths.values()):,} bases"
+        rows = ((name, *track.tell()) for name, track in islice(self.tracks.items(), MOST_ROWS))
+        tracks = write_table(title, rows, ("track", "id", "kept as"), total=len(self.tracks))
+        return tracks + self.contigs._repr_html_()
 
 
 def _named(contig: Contig, start: int, end: int) -> tuple[str, int, int]:

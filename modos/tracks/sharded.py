@@ -16,6 +16,7 @@ from modos.errors import (
     NotFoundError,
     TruncatedStream,
 )
+from modos.errors.escaping import escape_line
 from modos.storage import ObjectInfo, Storage
 from modos.storage.processes import forking
 from modos.storage.recent import Cache
@@ -101,6 +102,9 @@ class ShardedArray:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place and the layout, and none of what was read."""
         return ShardedArray, (self._reader, self.spec)
+
+    def __repr__(self) -> str:
+        return escape_line(f"<array {self.spec.path}: {self.spec.shape} {self.spec.dtype}>")
 
     def chunk(self, number: int) -> np.ndarray | None:
         """Read the stored numbers of a chunk: the shape and dtype of `spec`, read-only; None if there are none.

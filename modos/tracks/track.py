@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from modos.errors import InvalidInputError
+from modos.errors.escaping import escape_line
+from modos.formats.html_tables import always, write_table
 from modos.genomics.region import Region
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.data import Floats, Places, Runs, Values
@@ -137,5 +139,23 @@ class Track(ABC):
             f"the track {self.name} has too many values for one array", "take those of a region: track.values('chr1:1-1000')"
         )
 
+    def tell(self) -> tuple[str, str]:
+        """Tell in words what is known of the track without reading it: its id, and what it is kept as."""
+        facts = self.describe()
+        return str(facts["id"]), ", ".join(filter(None, (facts.get("encoding", ""), "masked" if facts.get("masked") else "")))
+
+    def plot(self, region: Region | str, **options: Any) -> Any:
+        """Plot a region: a matplotlib.figure.Figure, with options and errors as of `modos.plot` (extra `plot`)."""
+        import modos
+
+        return modos.plot(self, region, **options)
+
     def __repr__(self) -> str:
-        return f"<track {self.name}>"
+        return escape_line(f"<track {self.name}>")
+
+    @always
+    def _repr_html_(self) -> str:
+        own, kept = self.tell()
+        rows = [("id", own), ("kept as", kept), ("contigs", f"{len(self.contigs):,}")]
+        bases = [("bases", f"{sum(self.contigs.lengths.values()):,}")]
+        return write_table(f"track {self.name}", [*filter(lambda row: row[1], rows), *bases])

@@ -296,12 +296,12 @@ def track(tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["x.bw", "x.bedGraph", "x.bedGraph.gz", "x.wig", "x.svg", "x.png"])
 def test_exports_and_pictures_are_not_written_through_what_was_planted(track, open_folder, diary, kind, name):
+    from modos.figures import plot, save
     from modos.tracks.export import export
-    from modos.tracks.plotting import plot
 
     target = open_folder / name
     plant(kind, target, diary)
-    plot([track], "chr1", target) if name.endswith(("svg", "png")) else export(track, str(target), force=True)
+    save(plot([track], "chr1"), target) if name.endswith(("svg", "png")) else export(track, str(target), force=True)
     data = target.read_bytes()
     assert not target.is_symlink() and target.stat().st_nlink == 1 and len(data) > 100
     if name.endswith("bw"):

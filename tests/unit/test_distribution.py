@@ -38,6 +38,7 @@ BRINGS = {
     "obstore": "many",
     "pyarrow": "tables",
     "matplotlib": "plot",
+    "tqdm": "notebook",
     "anndata": "singlecell",
     "mudata": "singlecell",
     "spatialdata": "spatial",

@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.errors.escaping import escape_line
+from modos.formats.html_tables import always, write_table
 from modos.reference.annotations.building import KINDS
 from modos.reference.annotations.features import Feature, Features
 from modos.reference.annotations.parquet_files import Manifest, TableFile
@@ -117,7 +119,13 @@ class Annotation:
         return chosen.among(self.gene(gene).transcripts)
 
     def __repr__(self) -> str:
-        return f"<annotation {self.name} of {self.assembly}: {len(self.genes):,} genes, {len(self.transcripts):,} transcripts>"
+        text = f"<annotation {self.name} of {self.assembly}: {len(self.genes):,} genes, {len(self.transcripts):,} transcripts>"
+        return escape_line(text)
+
+    @always
+    def _repr_html_(self) -> str:
+        rows = [(kind, f"{rows:,}") for kind, rows in self.manifest.rows.items()]
+        return write_table(f"annotation {self.name} of {self.assembly}", [*rows, ("from", self.manifest.source)])
 
 
 def _rank(appris: str) -> tuple[bool, str]:

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 
 from modos.errors import InvalidInputError
+from modos.errors.escaping import escape_line
+from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.genomics.region import Region
 from modos.reference.annotations.intervals import Numbers
 
@@ -57,7 +59,13 @@ class Features(Sequence["Feature"]):
         return Features(self.table, [row for row in self.rows.tolist() if row in own])
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} x {self.table.kind} of {self.table.manifest.name}>"
+        return escape_line(f"<{len(self):,} x {self.table.kind} of {self.table.manifest.name}>")
+
+    @always
+    def _repr_html_(self) -> str:
+        slots = ("id", "name") if self.table.kind in ("gene", "transcript") else ("number",)
+        rows = ((one.region, one.strand, *(getattr(one, slot) for slot in slots)) for one in self[:MOST_ROWS])
+        return write_table(repr(self).strip("<>"), rows, ("region", "strand", *slots), total=len(self))
 
     def to_polars(self, ids: bool = False) -> pl.DataFrame:
         """Return their columns, positions 0-based half-open.

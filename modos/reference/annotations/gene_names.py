@@ -54,7 +54,12 @@ def suggest_gene(genes: pl.DataFrame, text: str) -> str | None:
 
 
 def collect_genes(parts: list[Parts], names: dict[str, str], lengths: dict[str, int], source: str) -> pl.DataFrame:
-    """Collect the genes of a file that are on some contigs.
+    """Collect the genes of a file that are on some contigs; parameters and errors as of `collect_tables`."""
+    return collect_tables(parts, names, lengths, source)["gene"].select(COLUMNS)
+
+
+def collect_tables(parts: list[Parts], names: dict[str, str], lengths: dict[str, int], source: str) -> dict[str, pl.DataFrame]:
+    """Collect the tables of a file, by kind, with what is on some contigs.
 
     Parameters
     ----------
@@ -72,5 +77,6 @@ def collect_genes(parts: list[Parts], names: dict[str, str], lengths: dict[str, 
     codes = {name: numbers[contig] for name, contig in names.items()}
     placed = Parts.join([place(part, codes, source, True)[0] for part in parts])
     circles = Circles({codes[name] for name in placed.circular if name in codes}, list(lengths.values()))
-    genes = build(circles.check(placed, list(lengths), source), circles).tables["gene"]
-    return genes.with_columns(contig=pl.Series(list(lengths), dtype=pl.String).gather(genes["contig"])).select(COLUMNS)
+    contigs = pl.Series(list(lengths), dtype=pl.String)
+    built = build(circles.check(placed, list(lengths), source), circles).tables
+    return {kind: table.with_columns(contig=contigs.gather(table["contig"])) for kind, table in built.items()}

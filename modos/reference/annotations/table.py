@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.errors.escaping import escape_line
 from modos.genomics.region import Region
 from modos.reference.annotations.around import Find, find_around, iter_turns
 from modos.reference.annotations.columns import COLUMNS, check_column, missing_column_error
@@ -106,7 +107,7 @@ class FeatureTable:
         return self._table.offsets[-1]
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} x {self.kind} of {self.manifest.name}>"
+        return escape_line(f"<{len(self):,} x {self.kind} of {self.manifest.name}>")
 
     def __iter__(self) -> Iterator[Feature]:
         return (Feature(self, row) for row in range(len(self)))
