@@ -45,11 +45,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,igv]'
 	touch $@
 
 $(VENV)/.stack: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[demo,stack]'
+	$(PIP) --editable '.[demo,igv,stack]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -75,7 +75,8 @@ def _show_commands(services: Stack, keep: bool) -> None:
         else "\nWith `modos demo --keep` the servers stay up, and these work "
         "from another terminal\n(with the addresses that it prints):"
     )
-    show(f"""  {call} remote list
+    show(f"""  {services.endpoint}/  in a browser: the catalogue, the object, its reads and variants along the genome
+  {call} remote list
   {call} show s3://modos-demo/ex
   {call} stream -r chr1:20,001-25,000 s3://modos-demo/ex/demo2.bam | samtools view | head
   {call} stream -r chr2:1-20,000 s3://modos-demo/ex/cohort.bcf | bcftools view -H | head

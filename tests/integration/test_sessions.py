@@ -191,7 +191,20 @@ def test_what_is_no_session_makes_nobody_and_is_removed(serve, tokens):
     state = person.get("/login")
     pending = next(value for one, value in person.cookies.items() if "-login-" in one)
     flipped = good[:-3] + ("A" if good[-3] != "A" else "B") + good[-2:]
-    for bad in ("", "1.", "x", good[:-1], flipped, foreign, f"2.{good[2:]}", "9.x", "1.é", pending, good + "A" * 4, "1." + "A" * 3000):
+    for bad in (
+        "",
+        "1.",
+        "x",
+        good[:-1],
+        flipped,
+        foreign,
+        f"2.{good[2:]}",
+        "9.x",
+        "1.é",
+        pending,
+        good + "A" * 4,
+        "1." + "A" * 3000,
+    ):
         cookie = {"Cookie": f"{name}={bad}".encode().decode("latin-1")}
         answer = person.get("/whoami", PAGE | cookie)
         assert (answer.status_code, answer.json()["name"]) == (200, None), bad
@@ -320,7 +333,9 @@ def test_next_leads_nowhere_else(path):
     assert clean_path(path) == "/"
 
 
-@pytest.mark.parametrize("path", ["/", "/list", "/objects/a%20b/c", "/genome?element=ex/data/x&locus=chr1:1,001-2,000", "/x?q=%25&r=a//b"])
+@pytest.mark.parametrize(
+    "path", ["/", "/list", "/objects/a%20b/c", "/genome?element=ex/data/x&locus=chr1:1,001-2,000", "/x?q=%25&r=a//b"]
+)
 def test_next_leads_to_pages(path):
     assert clean_path(path) == path
 
@@ -453,7 +468,9 @@ def test_a_token_for_somebody_else_is_not_taken(url, provider):
     provider.claims, provider.answers = {"aud": "another"}, {"id_token": None}
     person = Person(url)
     answer = person.log_in(provider)
-    assert answer.status_code == 403 and "gives a token that this server does not take" in alert_of(answer) and not person.session()
+    assert (
+        answer.status_code == 403 and "gives a token that this server does not take" in alert_of(answer) and not person.session()
+    )
 
 
 @pytest.mark.parametrize(
@@ -481,7 +498,9 @@ def test_descriptions_that_are_not_taken(serve, provider, extra, message):
     assert answer.status_code == 502 and message in alert_of(answer)
 
 
-@pytest.mark.parametrize("endpoint", ["http://evil.example.org/token", "http://169.254.169.254/token", "file:///etc/passwd", None])
+@pytest.mark.parametrize(
+    "endpoint", ["http://evil.example.org/token", "http://169.254.169.254/token", "file:///etc/passwd", None]
+)
 def test_codes_go_to_no_unsafe_address(serve, provider, endpoint):
     provider.extra = {"token_endpoint": endpoint}
     answer = Person(serve(oidc(provider))).log_in(provider)
@@ -733,7 +752,11 @@ def test_a_pasted_token_is_of_this_server(serve, provider, tokens):
 
 def start(root, *words, **variables):
     process = commands.start(
-        ["serve", root, "--port", "0", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables
+        ["serve", root, "--port", "0", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | variables,
     )
     line = process.stdout.readline()
     return process, re.search(r"http://\S+", line)[0]
@@ -761,7 +784,9 @@ def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
                 for file in ("cmdline", "environ"):
                     content = open(f"/proc/{folder}/{file}", "rb").read()
                     if b"MODOS_SERVER_SETTINGS" in content:
-                        assert not re.search(rb"[0-9a-f]{64}", content), "the secret is neither in arguments nor in the environment"
+                        assert not re.search(rb"[0-9a-f]{64}", content), (
+                            "the secret is neither in arguments nor in the environment"
+                        )
             except OSError:
                 continue
     finally:
