@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import secrets
@@ -19,7 +18,7 @@ import requests
 
 from modos.encryption.text_seal import TextSeal
 from modos.errors import AccessError, InvalidInputError, NotFoundError
-from modos.server import code_flow, sessions
+from modos.server import sessions
 from modos.server import provider as provider_module
 from modos.server.app import create_app
 from modos.server.auth import Access
@@ -191,7 +190,20 @@ def test_what_is_no_session_makes_nobody_and_is_removed(serve, tokens):
     state = person.get("/login")
     pending = next(value for one, value in person.cookies.items() if "-login-" in one)
     flipped = good[:-3] + ("A" if good[-3] != "A" else "B") + good[-2:]
-    for bad in ("", "1.", "x", good[:-1], flipped, foreign, f"2.{good[2:]}", "9.x", "1.é", pending, good + "A" * 4, "1." + "A" * 3000):
+    for bad in (
+        "",
+        "1.",
+        "x",
+        good[:-1],
+        flipped,
+        foreign,
+        f"2.{good[2:]}",
+        "9.x",
+        "1.é",
+        pending,
+        good + "A" * 4,
+        "1." + "A" * 3000,
+    ):
         cookie = {"Cookie": f"{name}={bad}".encode().decode("latin-1")}
         answer = person.get("/whoami", PAGE | cookie)
         assert (answer.status_code, answer.json()["name"]) == (200, None), bad
@@ -271,8 +283,8 @@ def test_attributes_over_https(serve, provider):
     assert person.name() is None, "a cookie without the prefix may be of a sibling host"
 
 
-def test_nobody_logs_in_where_all_can_listen(serve, provider, tokens):
-    url = serve(oidc(provider) if False else tokens, public_url="http://modos.example.org")
+def test_nobody_logs_in_where_all_can_listen(serve, tokens):
+    url = serve(tokens, public_url="http://modos.example.org")
     answer = Person(url, host="modos.example.org").get("/login")
     assert answer.status_code == 400 and "not encrypted" in alert_of(answer) and "password" not in answer.text
 
@@ -320,7 +332,9 @@ def test_next_leads_nowhere_else(path):
     assert clean_path(path) == "/"
 
 
-@pytest.mark.parametrize("path", ["/", "/list", "/objects/a%20b/c", "/genome?element=ex/data/x&locus=chr1:1,001-2,000", "/x?q=%25&r=a//b"])
+@pytest.mark.parametrize(
+    "path", ["/", "/list", "/objects/a%20b/c", "/genome?element=ex/data/x&locus=chr1:1,001-2,000", "/x?q=%25&r=a//b"]
+)
 def test_next_leads_to_pages(path):
     assert clean_path(path) == path
 
@@ -432,7 +446,7 @@ def test_an_id_token_that_is_not_for_this_log_in(url, provider, claims):
 
 
 def test_an_id_token_of_another_key(url, provider):
-    provider.answers = {"id_token": Provider().token if False else ""}
+    provider.answers = {"id_token": ""}
     person = Person(url)
     assert person.log_in(provider).status_code == 303, "there need not be one"
     with Provider() as other:
@@ -453,7 +467,9 @@ def test_a_token_for_somebody_else_is_not_taken(url, provider):
     provider.claims, provider.answers = {"aud": "another"}, {"id_token": None}
     person = Person(url)
     answer = person.log_in(provider)
-    assert answer.status_code == 403 and "gives a token that this server does not take" in alert_of(answer) and not person.session()
+    assert (
+        answer.status_code == 403 and "gives a token that this server does not take" in alert_of(answer) and not person.session()
+    )
 
 
 @pytest.mark.parametrize(
@@ -481,7 +497,9 @@ def test_descriptions_that_are_not_taken(serve, provider, extra, message):
     assert answer.status_code == 502 and message in alert_of(answer)
 
 
-@pytest.mark.parametrize("endpoint", ["http://evil.example.org/token", "http://169.254.169.254/token", "file:///etc/passwd", None])
+@pytest.mark.parametrize(
+    "endpoint", ["http://evil.example.org/token", "http://169.254.169.254/token", "file:///etc/passwd", None]
+)
 def test_codes_go_to_no_unsafe_address(serve, provider, endpoint):
     provider.extra = {"token_endpoint": endpoint}
     answer = Person(serve(oidc(provider))).log_in(provider)
@@ -504,7 +522,7 @@ def test_a_client_with_a_secret(serve, provider, tmp_path, ways, caplog):
     assert "invalid_client" in alert_of(Person(url).log_in(provider)), "the file is read each time"
     (tmp_path / "client").unlink()
     answer = Person(url).log_in(provider)
-    assert answer.status_code == 400 and str(tmp_path) not in answer.text
+    assert answer.status_code == 502 and "is not set up" in alert_of(answer) and str(tmp_path) not in answer.text
     assert "s3cr" not in caplog.text and "wrong-one" not in caplog.text
 
 
@@ -573,10 +591,10 @@ def test_long_tokens_are_cut_into_several_cookies(url, provider, size):
 
 
 def test_a_token_that_is_too_long(url, provider):
-    provider.claims = {"x": base64.b64encode(os.urandom(20_000)).decode()}
+    provider.claims, provider.answers = {"x": base64.b64encode(os.urandom(20_000)).decode()}, {"id_token": None}
     person = Person(url)
     answer = person.log_in(provider)
-    assert answer.status_code == 403 and not person.session()
+    assert answer.status_code == 403 and "characters, of 16,384 at most" in alert_of(answer) and not person.session()
 
 
 # --- renewing ---
@@ -718,6 +736,10 @@ def test_a_pasted_token_is_of_this_server(serve, provider, tokens):
         ({"token": "x" * 20_000, "state": state}, FORM, 403),
         ({"token": "a token\r\nof lines", "state": state}, FORM, 403),
     ):
+        if isinstance(form, dict) and form.get("state") == state:
+            form = form | {"state": re.search(r'name="state" value="([^"]+)"', person.get("/login").text)[1]}
+        elif isinstance(form, str):
+            form = form.replace(state, re.search(r'name="state" value="([^"]+)"', person.get("/login").text)[1])
         answer = person.post("/login", form, headers)
         assert answer.status_code == status and not person.session(), (form, answer.text)
         assert OTHER not in answer.text
@@ -733,10 +755,9 @@ def test_a_pasted_token_is_of_this_server(serve, provider, tokens):
 
 def start(root, *words, **variables):
     process = commands.start(
-        ["serve", root, "--port", "0", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables
+        ["serve", root, "--port", "0", *words], stderr=subprocess.PIPE, text=True, env=os.environ | variables
     )
-    line = process.stdout.readline()
-    return process, re.search(r"http://\S+", line)[0]
+    return process, re.search(r"http://\S+", process.stderr.readline())[0]
 
 
 def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
@@ -761,13 +782,14 @@ def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
                 for file in ("cmdline", "environ"):
                     content = open(f"/proc/{folder}/{file}", "rb").read()
                     if b"MODOS_SERVER_SETTINGS" in content:
-                        assert not re.search(rb"[0-9a-f]{64}", content), "the secret is neither in arguments nor in the environment"
+                        assert not re.search(rb"[0-9a-f]{64}", content), (
+                            "the secret is neither in arguments nor in the environment"
+                        )
             except OSError:
                 continue
     finally:
         process.send_signal(signal.SIGTERM)
-        log = process.stderr.read()
-        process.wait(30)
+        log = process.communicate(timeout=30)[1]
     assert '"caller": "alice"' in log and TOKEN not in log and held not in log and held[2:60] not in log
 
 
@@ -785,10 +807,3 @@ def test_settings_of_sessions(place, tmp_path):
     key.chmod(0o644)
     done = commands.run(["serve", place, "--port", "0", "--session-key", str(key)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 4 and "too open" in done.stderr and key.read_text() not in done.stderr
-
-
-def test_the_flow_has_no_state_of_its_own(url, provider):
-    """What a log-in has to remember is in the browser: 300 that nobody ends leave nothing here."""
-    for _ in range(300):
-        Person(url).get("/login")
-    assert code_flow.begin_attempt("/").state and json.loads("[]") == []

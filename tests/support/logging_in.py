@@ -28,7 +28,9 @@ class Person:
     def get(self, path: str, headers: dict[str, str] = PAGE, **options: Any) -> requests.Response:
         return self._ask("GET", path, headers, **options)
 
-    def post(self, path: str, form: dict[str, str] | str = "", headers: dict[str, str] = FORM, **options: Any) -> requests.Response:
+    def post(
+        self, path: str, form: dict[str, str] | str = "", headers: dict[str, str] = FORM, **options: Any
+    ) -> requests.Response:
         body = form if isinstance(form, str) else urlencode(form)
         head = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.url, **headers}
         return self._ask("POST", path, head, data=body, **options)
