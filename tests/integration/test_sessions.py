@@ -18,8 +18,8 @@ import requests
 
 from modos.encryption.text_seal import TextSeal
 from modos.errors import AccessError, InvalidInputError, NotFoundError
-from modos.server import sessions
 from modos.server import provider as provider_module
+from modos.server import sessions
 from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.drs import object_id
