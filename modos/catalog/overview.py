@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modos.catalog.catalog_view import View
@@ -241,18 +244,64 @@ def _summarise(key: str, rows: Sequence[Mapping[str, Any]]) -> ObjectSummary:
 
 
 class Overviews:
-    """The overview of the newest rows, made once for each version of them."""
+    """The overview of the newest rows, made once for each version of them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    read_rows
+        Gives the newest rows.
+    waits
+        Whether a question waits until they are read, however long that takes.
+    """
+
+    def __init__(self, read_rows: Callable[[], View], *, waits: bool = True):
+        self._read_rows = read_rows
+        self._waits = waits
         self._made: tuple[View, Overview] | None = None
         forking.begin(self, Overviews._start)
 
     def _start(self) -> None:
-        self._lock = threading.Lock()
+        self._making, self._lock = threading.Lock(), threading.Lock()
+        self._running: Future[Overview] | None = None
 
-    def of(self, view: View) -> Overview:
-        """Return the overview of some rows."""
+    def get(self, seconds: float = 0.3, first: float = 1.0) -> tuple[Overview | None, bool]:
+        """Return the newest overview, and whether it is that.
+
+        Where it takes longer than some seconds to read the rows, and questions do not wait, the one before is
+        returned, if there is one; the reading goes on meanwhile.
+
+        Parameters
+        ----------
+        seconds, first
+            How long to wait, and how long where there is no overview yet.
+        """
+        if self._waits:
+            return self._make(), True
         with self._lock:
+            running = self._running
+            if running is None:
+                running = self._running = Future()
+                threading.Thread(target=self._run, args=(running,), name="modos-overview", daemon=True).start()
+        made = self._made
+        try:
+            return running.result(seconds if made else first), True
+        except FutureTimeoutError:
+            return made and made[1], False
+
+    def _run(self, running: Future[Overview]) -> None:
+        try:
+            made = self._make()
+        except BaseException as error:
+            result: Callable[[], None] = partial(running.set_exception, error)
+        else:
+            result = partial(running.set_result, made)
+        with self._lock:
+            self._running = None
+        result()
+
+    def _make(self) -> Overview:
+        view = self._read_rows()
+        with self._making:
             if self._made is None or self._made[0] is not view:
                 self._made = view, Overview(view)
             return self._made[1]

@@ -133,7 +133,8 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
-    app.include_router(pages.create_router(catalog, access, index, public_url, references))
+    for router in pages.create_routers(catalog, access, index, public_url, references):
+        app.include_router(router)
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
     )

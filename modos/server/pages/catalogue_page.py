@@ -32,7 +32,8 @@ Search = Annotated[str, Query(max_length=1000)]
 
 def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter:
     """Create the page of the catalogue, for browsers; programs get JSON at the same address."""
-    router, overviews = APIRouter(route_class=PageRoute, dependencies=[Depends(check_parameters)]), Overviews()
+    router = APIRouter(route_class=PageRoute, dependencies=[Depends(check_parameters)])
+    overviews = Overviews(catalog.rows, waits=catalog.max_age == 0)
 
     @router.get("/", include_in_schema=False, response_class=HTMLResponse)
     def show_catalogue(
@@ -52,9 +53,13 @@ def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter
             access.check_any(caller)
         given = {"class": of_class, "organism": organism, "sex": sex, "assembly": assembly, "format": format}
         chosen = {facet: value for facet, value in given.items() if value}
+        overview, is_newest = overviews.get()
         values: dict[str, Any] = {"search": search, "chosen": chosen, "after": after, "problem": None, "found": None}
+        values |= {"is_newest": is_newest, "is_read": overview is not None}
+        if overview is None:
+            return render(request, "catalogue_found.html" if part else "catalogue.html", places=Places(request), **values)
         try:
-            found = overviews.of(catalog.rows()).find(
+            found = overview.find(
                 search,
                 chosen,
                 lambda key: access.shows(caller, key),

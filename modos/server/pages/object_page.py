@@ -1,4 +1,4 @@
-"""Show an object: its elements and files, what they are linked to, how to read them, and what it is as RO-Crate and RDF."""
+"""Show an object: its elements, links and files, how to read them, and its metadata to download."""
 
 from __future__ import annotations
 

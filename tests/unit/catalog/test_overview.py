@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 
 import polars as pl
@@ -12,7 +13,7 @@ from modos.catalog.catalog_view import Frames, View
 from modos.catalog.element_rows import Rows
 from modos.catalog.overview import FACETS, Overview, Overviews
 from modos.catalog.searching import parse_search
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, ModosError
 from modos.storage import open_storage
 
 WORDS = ("liver", "Kidney", "Straße", "a.b", "x*", "(", "ÄRZTE", "50%", "\\d", "[", "naïve")
@@ -225,9 +226,46 @@ def test_an_object_that_cannot_be_read_is_among_them(overview):
 
 
 def test_an_overview_is_made_once_for_a_version(objects, tmp_path):
-    view, overviews = view_of(objects, open_storage(tmp_path)), Overviews()
-    assert overviews.of(view) is overviews.of(view)
-    assert overviews.of(view_of({}, open_storage(tmp_path))).keys == ["o050x"]
+    views = [view_of(objects, open_storage(tmp_path))]
+    overviews = Overviews(lambda: views[-1])
+    first, is_newest = overviews.get()
+    assert is_newest and overviews.get()[0] is first
+    views.append(view_of({}, open_storage(tmp_path)))
+    assert overviews.get()[0].keys == ["o050x"]
+
+
+def test_while_rows_are_read_the_overview_before_is_given_and_told_apart(objects, tmp_path):
+    view, open_gate, reads = view_of(objects, open_storage(tmp_path)), threading.Event(), []
+
+    def read():
+        reads.append(1)
+        assert open_gate.wait(20)
+        return view
+
+    overviews = Overviews(read, waits=False)
+    assert overviews.get(0.05, 0.05) == (None, False) and overviews.get(0.05, 0.05) == (None, False)
+    assert len(reads) == 1, "many questions are one reading"
+    open_gate.set()
+    first, is_newest = overviews.get(20, 20)
+    assert first.keys and is_newest
+    open_gate.clear()
+    assert overviews.get(0.05, 0.05) == (first, False)
+    open_gate.set()
+    assert overviews.get(20, 20) == (first, True)
+
+
+def test_rows_that_cannot_be_read_are_an_error_and_tried_again(objects, tmp_path):
+    view, failures = view_of(objects, open_storage(tmp_path)), [ModosError("the storage is gone")]
+
+    def read():
+        if failures:
+            raise failures.pop()
+        return view
+
+    overviews = Overviews(read, waits=False)
+    with pytest.raises(ModosError, match="gone"):
+        overviews.get(20, 20)
+    assert overviews.get(20, 20)[0].keys
 
 
 def test_an_empty_one(tmp_path):
