@@ -136,7 +136,8 @@ def create_app(
     _add_health(app, storage)
     app.include_router(web_login.create_router(sessions))
     app.include_router(genome.create_router(catalog, access, planner, references))
-    app.include_router(pages.create_router(catalog, access, index, public_url))
+    for router in pages.create_routers(catalog, access, index, public_url, references):
+        app.include_router(router)
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
     )
