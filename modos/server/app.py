@@ -150,6 +150,7 @@ def create_app(
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))
     app.include_router(codes.create_router(index, access))
+    app.include_router(web_login.create_router(sessions))
     return app
 
 

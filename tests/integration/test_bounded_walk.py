@@ -620,7 +620,7 @@ def walk(url, token, keys, evidence, routes, share=1.0):
     seen = set()
 
     def look(path, where, answer):
-        if answer.status not in (*ANSWERED, *REFUSED, 301, 302, 307, 308):
+        if answer.status not in (*ANSWERED, *REFUSED, 301, 302, 303, 307, 308):
             wrong.append((path, where, answer.status, answer.body[:200]))
         if answer.status >= 400 and answer.body:
             text = answer.body.decode(errors="replace")
