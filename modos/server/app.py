@@ -30,6 +30,7 @@ from modos.server import codes, discovery, drs, files, finding, htsget, listing,
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
+from modos.server.genome import routers as genome
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.noting import keep_log, note_refusal
@@ -133,6 +134,8 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
+    app.include_router(web_login.create_router(sessions))
+    app.include_router(genome.create_router(catalog, access, planner, references))
     for router in pages.create_routers(catalog, access, index, public_url, references):
         app.include_router(router)
     app.include_router(
