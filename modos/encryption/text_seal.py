@@ -1,4 +1,4 @@
-"""Seal short texts that strangers keep for a server, such as cookies, so that nobody but the server reads or makes them."""
+"""Seal short texts that others keep for a server, such as cookies, so that the server alone reads them."""
 
 from __future__ import annotations
 

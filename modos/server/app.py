@@ -134,7 +134,6 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
-    app.include_router(web_login.create_router(sessions))
     app.include_router(genome.create_router(catalog, access, planner, references))
     for router in pages.create_routers(catalog, access, index, public_url, references):
         app.include_router(router)
@@ -150,6 +149,7 @@ def create_app(
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))
     app.include_router(codes.create_router(index, access))
+    app.include_router(web_login.create_router(sessions))
     return app
 
 

@@ -29,7 +29,7 @@ from modos.server.rules import ANYONE, AccessFile, Action, Caller, Oidc, Rules, 
 from modos.server.trusting import Passport
 from modos.storage.given import is_pipe
 
-_LONGEST = 16_384
+LONGEST_TOKEN = 16_384  # characters
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
 _OPEN_TO_PAGES = ("/htsget/", "/slices/", "/files/", "/refget/", "/references/")
 _CALLER = "modos.caller"
@@ -355,7 +355,7 @@ def _bearer(authorization: str) -> str:
     """Return the token of a header `Authorization`; empty if it has none that could be good."""
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
-    return token if scheme.lower() == "bearer" and len(token) <= _LONGEST else ""
+    return token if scheme.lower() == "bearer" and len(token) <= LONGEST_TOKEN else ""
 
 
 def _digest(token: str) -> bytes:

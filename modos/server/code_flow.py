@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Client:
-    """What this server is to a provider.
+    """Client of a provider: this server.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a provider gives.
+    """Tokens that a provider gives.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class CodeFlow:
 
     @property
     def scope(self) -> str:
-        """What is asked for."""
+        """Scopes that are asked for, with blanks between them."""
         if self._client.scope:
             return self._client.scope
         known = self._described.get("scopes_supported")
@@ -211,7 +211,7 @@ class CodeFlow:
         return self._ask(refresh_token, grant_type="refresh_token", refresh_token=refresh_token)
 
     def revoke(self, refresh_token: str) -> None:
-        """Have a refresh token end (RFC 7009), in a thread that may be held; what keeps it from that is logged."""
+        """End a refresh token (RFC 7009), in a thread that may be held; what keeps it from ending is logged."""
         if not isinstance(self._described.get("revocation_endpoint"), str):
             return
         fields = {"token": refresh_token, "token_type_hint": "refresh_token"}
@@ -267,7 +267,7 @@ class CodeFlow:
         check_reach(url, self._client.issuer.url, "the provider")
         fields = {"client_id": self._client.client_id, **fields}
         if self._client.secret_file:
-            secret = read_client_secret(self._client.secret_file)
+            secret = self._read_secret(self._client.secret_file)
             ways = self._described.get("token_endpoint_auth_methods_supported")
             if isinstance(ways, list) and "client_secret_basic" not in ways and "client_secret_post" in ways:
                 fields["client_secret"] = secret
@@ -277,6 +277,13 @@ class CodeFlow:
         if status != 200:
             raise AccessError(f"{self._client.issuer.url} gives no token: {str(answer.get('error', f'HTTP {status}'))[:100]}")
         return answer
+
+    def _read_secret(self, path: Path) -> str:
+        try:
+            return read_client_secret(path)
+        except (OSError, LookupError, ValueError) as error:  # AccessError, NotFoundError and InvalidInputError
+            logger.error("the client secret cannot be read: %s", error)
+            raise ProtocolError("this server is not set up for log-ins", "tell who runs it") from None
 
     def _find(self, endpoint: str) -> str:
         """Return an address of the description to which secrets may go."""

@@ -1,4 +1,4 @@
-"""Read and write cookies that hold sealed texts: in pieces where they are long, and of this server's own making."""
+"""Read and write cookies that hold sealed texts, in pieces where they are long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class CookieName:
-    """Name of a cookie, and of its pieces.
+    """Name of a cookie and of its pieces.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tell requests of this server's own pages from those that pages of others make with a person's cookie."""
+"""Tell what this server's own pages ask for from what pages of others ask for with a person's cookie."""
 
 from __future__ import annotations
 

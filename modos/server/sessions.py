@@ -1,7 +1,8 @@
-"""Sessions of browsers: a cookie that holds a person's bearer token, sealed, and stands for it where only reading is done.
+"""Keep sessions of browsers in cookies that hold a person's bearer token, sealed.
 
-Nothing is kept by the server: any of its processes, and any other server that
-has the same key, opens the cookie. A session ends with its token, unless the
+Where only reading is done, the cookie stands for the token. Nothing is kept by
+the server: any of its processes, and any other server that has the same secret,
+opens the cookie. A session ends with its token, unless the
 provider renews that, and `LONGEST` after the log-in at the latest; a right that
 is withdrawn ends as it does for the token itself, since the token is checked
 at each request.
@@ -29,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modos.encryption.text_seal import TextSeal
 from modos.errors import AccessError, ModosError, RemoteError
 from modos.genomics.htsget.protocol import HtsgetError
-from modos.server.auth import Access, set_caller
+from modos.server.auth import LONGEST_TOKEN, Access, set_caller
 from modos.server.code_flow import CodeFlow, Grant
 from modos.server.cookies import MOST, PIECE, CookieName
 from modos.server.origins import may_show_cookie
@@ -51,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Session:
-    """What a cookie holds.
+    """Content of a cookie.
 
     Parameters
     ----------
@@ -153,6 +154,9 @@ class Sessions:
     async def _identify(self, tokens: tuple[str, ...]) -> tuple[str, Caller]:
         refusal = HtsgetError("InvalidAuthentication", "there is no token")
         for token in tokens:
+            if len(token) > LONGEST_TOKEN:
+                refusal = HtsgetError("InvalidAuthentication", f"it has {len(token):,} characters, of {LONGEST_TOKEN:,} at most")
+                continue
             try:
                 return token, await self.identify(token)
             except HtsgetError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import secrets
@@ -19,8 +18,8 @@ import requests
 
 from modos.encryption.text_seal import TextSeal
 from modos.errors import AccessError, InvalidInputError, NotFoundError
-from modos.server import code_flow, sessions
 from modos.server import provider as provider_module
+from modos.server import sessions
 from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.drs import object_id
@@ -113,7 +112,8 @@ def test_a_cookie_stands_for_reading_alone(serve, tokens):
         asked = person._ask(method, path, SCRIPT | {"Origin": url}, data=body)
         nobody = requests.request(method, url + path, data=body, timeout=20)
         assert (asked.status_code, asked.content) == (nobody.status_code, nobody.content), path
-        assert asked.status_code in (400, 401, 403) and own.status_code != asked.status_code or path != "/htsget/reads/ex/demo1"
+        assert asked.status_code == 403 or path == ONE, path
+        assert own.status_code != 403, path
 
 
 def test_a_header_counts_more_than_a_cookie(serve, tokens):
@@ -187,7 +187,7 @@ def test_a_ticket_for_a_cookie_names_no_token(serve, tokens, example):
 def test_what_is_no_session_makes_nobody_and_is_removed(serve, tokens):
     person, other = Person(serve(tokens)), Person(serve(tokens))
     person.log_in_with(TOKEN), other.log_in_with(TOKEN)
-    (name, good), (other_name, foreign) = *person.session().items(), *other.session().items()
+    [(name, good)], [foreign] = person.session().items(), other.session().values()
     state = person.get("/login")
     pending = next(value for one, value in person.cookies.items() if "-login-" in one)
     flipped = good[:-3] + ("A" if good[-3] != "A" else "B") + good[-2:]
@@ -284,8 +284,8 @@ def test_attributes_over_https(serve, provider):
     assert person.name() is None, "a cookie without the prefix may be of a sibling host"
 
 
-def test_nobody_logs_in_where_all_can_listen(serve, provider, tokens):
-    url = serve(oidc(provider) if False else tokens, public_url="http://modos.example.org")
+def test_nobody_logs_in_where_all_can_listen(serve, tokens):
+    url = serve(tokens, public_url="http://modos.example.org")
     answer = Person(url, host="modos.example.org").get("/login")
     assert answer.status_code == 400 and "not encrypted" in alert_of(answer) and "password" not in answer.text
 
@@ -447,7 +447,7 @@ def test_an_id_token_that_is_not_for_this_log_in(url, provider, claims):
 
 
 def test_an_id_token_of_another_key(url, provider):
-    provider.answers = {"id_token": Provider().token if False else ""}
+    provider.answers = {"id_token": ""}
     person = Person(url)
     assert person.log_in(provider).status_code == 303, "there need not be one"
     with Provider() as other:
@@ -523,7 +523,7 @@ def test_a_client_with_a_secret(serve, provider, tmp_path, ways, caplog):
     assert "invalid_client" in alert_of(Person(url).log_in(provider)), "the file is read each time"
     (tmp_path / "client").unlink()
     answer = Person(url).log_in(provider)
-    assert answer.status_code == 400 and str(tmp_path) not in answer.text
+    assert answer.status_code == 502 and "is not set up" in alert_of(answer) and str(tmp_path) not in answer.text
     assert "s3cr" not in caplog.text and "wrong-one" not in caplog.text
 
 
@@ -592,10 +592,10 @@ def test_long_tokens_are_cut_into_several_cookies(url, provider, size):
 
 
 def test_a_token_that_is_too_long(url, provider):
-    provider.claims = {"x": base64.b64encode(os.urandom(20_000)).decode()}
+    provider.claims, provider.answers = {"x": base64.b64encode(os.urandom(20_000)).decode()}, {"id_token": None}
     person = Person(url)
     answer = person.log_in(provider)
-    assert answer.status_code == 403 and not person.session()
+    assert answer.status_code == 403 and "characters, of 16,384 at most" in alert_of(answer) and not person.session()
 
 
 # --- renewing ---
@@ -737,6 +737,10 @@ def test_a_pasted_token_is_of_this_server(serve, provider, tokens):
         ({"token": "x" * 20_000, "state": state}, FORM, 403),
         ({"token": "a token\r\nof lines", "state": state}, FORM, 403),
     ):
+        if isinstance(form, dict) and form.get("state") == state:
+            form = form | {"state": re.search(r'name="state" value="([^"]+)"', person.get("/login").text)[1]}
+        elif isinstance(form, str):
+            form = form.replace(state, re.search(r'name="state" value="([^"]+)"', person.get("/login").text)[1])
         answer = person.post("/login", form, headers)
         assert answer.status_code == status and not person.session(), (form, answer.text)
         assert OTHER not in answer.text
@@ -752,14 +756,9 @@ def test_a_pasted_token_is_of_this_server(serve, provider, tokens):
 
 def start(root, *words, **variables):
     process = commands.start(
-        ["serve", root, "--port", "0", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | variables,
+        ["serve", root, "--port", "0", *words], stderr=subprocess.PIPE, text=True, env=os.environ | variables
     )
-    line = process.stdout.readline()
-    return process, re.search(r"http://\S+", line)[0]
+    return process, re.search(r"http://\S+", process.stderr.readline())[0]
 
 
 def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
@@ -771,7 +770,7 @@ def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
             try:
                 requests.get(f"{url}/healthz", timeout=5)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):  # while the processes start
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
         person = Person(url)
@@ -791,8 +790,7 @@ def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
                 continue
     finally:
         process.send_signal(signal.SIGTERM)
-        log = process.stderr.read()
-        process.wait(30)
+        log = process.communicate(timeout=30)[1]
     assert '"caller": "alice"' in log and TOKEN not in log and held not in log and held[2:60] not in log
 
 
@@ -810,10 +808,3 @@ def test_settings_of_sessions(place, tmp_path):
     key.chmod(0o644)
     done = commands.run(["serve", place, "--port", "0", "--session-key", str(key)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 4 and "too open" in done.stderr and key.read_text() not in done.stderr
-
-
-def test_the_flow_has_no_state_of_its_own(url, provider):
-    """What a log-in has to remember is in the browser: 300 that nobody ends leave nothing here."""
-    for _ in range(300):
-        Person(url).get("/login")
-    assert code_flow.begin_attempt("/").state and json.loads("[]") == []

@@ -21,10 +21,11 @@ PATH = "/genome"
 MOST = 20  # elements of a view
 _LONGEST = 2000  # characters of the path of one
 _PARAMETERS = ("element", "locus", "add")
-# The two style sheets that igv.js 3.0.8 puts into the document, of its colour picker and its circular view, by their
-# digests. All else that it needs it has without: its own styles are constructed, and nothing of it is inline or a worker.
+# What igv.js 3.0.8 asks for: the two style sheets that it puts into the document, of its colour picker and its circular
+# view, by their digests; and to compile its decoders of CRAM. Its own styles are constructed, and nothing else is inline,
+# a worker, or evaluated.
 _PICKER, _CIRCLE = "ITHmamcImsZ/Je1xrdtDLZVvRSpj1Zokb6uHXORB824=", "NTwDUA6nIvRRpI2lIBtHJqkV0TlTj4HVmI6vI81fIfM="
-WIDEN = {"style-src": f"'sha256-{_PICKER}' 'sha256-{_CIRCLE}'"}
+WIDEN = {"style-src": f"'sha256-{_PICKER}' 'sha256-{_CIRCLE}'", "script-src": "'wasm-unsafe-eval'"}
 
 Elements = Annotated[list[str] | None, Query(description="Elements to show: the key of the object, its type and its name.")]
 Locus = Annotated[str | None, Query(max_length=1000, description="1-based inclusive: chr1:1,001-2,000; or a gene.")]
