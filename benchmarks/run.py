@@ -14,6 +14,7 @@ import codes
 import encryption
 import metadata
 import packing
+import pages
 import plans
 import references
 import regions
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "references": references.main,
     "codes": codes.main,
     "packing": packing.main,
+    "pages": pages.main,
     "plans": plans.main,
     "stack": stack.main,
 }

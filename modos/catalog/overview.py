@@ -32,7 +32,7 @@ _OBO = r"^https?://purl\.obolibrary\.org/obo/([A-Za-z]+)_(\w+)$"  # addresses of
 
 @dataclass(frozen=True)
 class ObjectSummary:
-    """What a list shows of an object; its key alone where the metadata may not be read.
+    """Line of a list about an object; its key alone where the metadata may not be read.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Overview:
         count = len(self.keys)
         found = shown.copy()
         for term in parse_search(words):
-            by_text = self._keys.is_in(find_objects(self._view, term)).to_numpy() & readable
+            by_text = self._keys.is_in(find_objects(self._view, term).implode()).to_numpy() & readable
             by_key = np.zeros(count, bool) if term.slot else self._match_keys(term.value)
             found &= by_text | by_key
         marks = {facet: self._facets[facet].mark(value, count) & readable for facet, value in chosen.items()}

@@ -75,7 +75,7 @@ def _find_other(view: View, term: Term) -> pl.Series:
 
     rows = view.elements.filter(pl.col("other").is_not_null()).select(OBJECT, ELEMENT, "other")
     if term.value.isascii() and not set(term.value) & set('"\\') and term.value.isprintable():
-        rows = rows.filter(pl.col("other").str.contains(f"(?i){pl.escape_regex(term.value)}"))
+        rows = rows.filter(pl.col("other").str.contains(rf"(?i){pl.escape_regex(term.value)}|\\u"))  # escapes may fold to it
     found = {key for key, element, other in rows.collect().iter_rows() if term.is_in({element: _read_other(element, other)})}
     return pl.Series(OBJECT, sorted(found), dtype=pl.String)
 

@@ -284,7 +284,7 @@ class GenomicFile:
             return None
         found: dict[RegionLike, Region] = {}
         for text in genes:
-            gene = self._find_gene(text.strip(), self._contigs)
+            gene = self._find_gene(text.strip(), self.contig_facts)
             if gene is None:
                 return None
             found[text] = gene
@@ -304,7 +304,7 @@ class GenomicFile:
         return False
 
     @property
-    def _contigs(self) -> dict[str, tuple[int | None, str | None]]:
+    def contig_facts(self) -> dict[str, tuple[int | None, str | None]]:
         """Length and MD5 of the contigs, where the header has them."""
         if self.format.kind == "variants":
             return {name: (_length(line), None) for name, line in contig_lines(self.header, self.name).items()}
@@ -318,7 +318,7 @@ class GenomicFile:
     @property
     def contigs(self) -> list[str]:
         """The names of the contigs, as the header has them."""
-        return list(self._contigs)
+        return list(self.contig_facts)
 
     def whole_contigs(self) -> list[Region]:
         """Return a region for each contig of the header of a BAM or CRAM."""

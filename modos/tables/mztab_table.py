@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing
@@ -103,6 +104,35 @@ class MzTabTable(arrow.ArrowTable):
         """Return the schema, and an iterator of batches."""
         table = arrow.load_pyarrow().Table.from_arrays(list(self._values.values()), list(self._values))
         return table.schema, iter(table.to_batches(_ROWS))
+
+
+@dataclass
+class SectionShape:
+    """Numbers of rows and columns of a section."""
+
+    name: str
+    rows: int = 0
+    columns: int = 0
+
+
+def measure_sections(lines: Iterable[str], name: str) -> list[SectionShape]:
+    """Count the rows and columns of each section of an mzTab; raise IntegrityError if it is none."""
+    begins = {start: section for section, start in _HEADERS.items()}
+    found: dict[str, SectionShape] = {}
+    for number, line in enumerate(lines, 1):
+        fields = line.rstrip("\r\n").split("\t")
+        if number == 1 and fields[0] not in ("MTD", "COM"):
+            raise IntegrityError(f"{name} is no mzTab: its first line is no metadata")
+        section = begins.get(fields[0], fields[0])
+        if section not in SECTIONS:
+            continue
+        shape = found.setdefault(section, SectionShape(section))
+        if fields[0] in begins:
+            shape.columns = len(fields) - 1
+        else:
+            shape.rows += 1
+            shape.columns = shape.columns or 2
+    return list(found.values())
 
 
 def _parse(texts: list[str]) -> Any:

@@ -37,8 +37,13 @@ class ListedNode:
         return escape_line(name if self.shape is None else f"{name} {self.shape} {self.dtype or ''}".rstrip())
 
 
-def list_nodes(tree: TreeMetadata) -> list[ListedNode]:
+def list_nodes(tree: TreeMetadata, most: int | None = None) -> list[ListedNode]:
     """List the groups and arrays of a tree, each before what is in it.
+
+    Parameters
+    ----------
+    most
+        How many to read, at most; all where it is None.
 
     Raises
     ------
@@ -50,9 +55,13 @@ def list_nodes(tree: TreeMetadata) -> list[ListedNode]:
         node = tree.node(path)
         return ListedNode(path, node.shape, node.dtype) if node else None
 
+    return [node for node in fetch_ahead(read, list_paths(tree)[:most], _WORKERS) if node]
+
+
+def list_paths(tree: TreeMetadata) -> list[str]:
+    """List the paths of the groups and arrays of a tree, in the order of `list_nodes`; none of their metadata is read."""
     found = {name.rpartition("/")[0] for name in tree.names if name.rpartition("/")[2] in _MARKERS}
-    paths = sorted(found, key=lambda path: path.split("/"))
-    return [node for node in fetch_ahead(read, paths, _WORKERS) if node]
+    return sorted(found, key=lambda path: path.split("/"))
 
 
 def draw_tree(nodes: Sequence[ListedNode]) -> str:

@@ -63,6 +63,16 @@ who = ["visa:{DATASET}"]
 """
 RECORDS, METADATA, ELSEWHERE = b"SECRET", b"HIDDENMETA", b"chr2,78,+"
 READS, VARIANTS = ("ex/reads", "ex/packed_reads"), ("ex/calls", "ex/cohort")
+ELEMENTS = (
+    "data/reads",
+    "data/calls",
+    "data/counts",
+    "data/sealed_reads",
+    "sample/HIDDENMETAsample",
+    "reference/bases",
+    "data/signal",
+)
+BROWSER = (("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),)
 REFUSED = (400, 401, 403, 404, 405, 412, 413, 416, 421, 422)
 FIRST = 12  # steps on each route that are always taken
 ANSWERED = (200, 204, 206, 304)
@@ -389,6 +399,14 @@ def credentials(keys):
     yield Call("POST", "/credentials", (), b"{}"), Call("GET", "/credentials")
 
 
+def logins(keys):
+    """What is asked for without a session: by a page of another host, and by none."""
+    yield from catalog("/login", "/login?next=/objects/ex", "/login?by=provider", "/login?next=//evil.example.org")(keys)
+    for headers in ((), (("Origin", "https://evil.example.org"),), (("Sec-Fetch-Site", "same-origin"),)):
+        for form in (b"", b"token=the-token-of-alice&state=x&next=/", b"token=the-token-of-alice&token=x", b"\xff=\xff"):
+            yield Call("POST", "/login", headers, form), Call("POST", "/logout", headers, form)
+
+
 def catalog(*targets):
     def calls(keys):
         for target in targets:
@@ -397,6 +415,25 @@ def catalog(*targets):
             yield Call("GET", f"/{target}"), Call("GET", target.replace("?", "/?"))
 
     return calls
+
+
+def pages(start, *ids):
+    """Pages, in the spellings of what they are about, as a browser and as a program asks for them."""
+
+    def calls(keys):
+        for name in (*ids, *main_keys(keys)[:20]):
+            for spelled in spellings(name):
+                yield Call("GET", f"{start}/{spelled}", BROWSER), Call("GET", f"{start}/{spelled}")
+            for query in ("format=turtle", "format=ro-crate", "format=json-ld", "group=sample", "array=X", "array=counts/X"):
+                yield Call("GET", f"{start}/{quote(name)}?{query}", BROWSER), Call("GET", f"{start}/{quote(name)}?{query}")
+
+    return calls
+
+
+def front_page(keys):
+    yield from catalog("/")(keys)
+    for query in ("", "search=IDDENMET", "search=ex", "class=Sample", "format=BAM", "after=a", "part=found", "search=id%3Dreads"):
+        yield Call("GET", f"/?{query}", BROWSER), Call("GET", f"//?{query}", BROWSER)
 
 
 def authorize(keys):
@@ -414,14 +451,19 @@ def authorize(keys):
 ROUTES = {
     "/openapi.json": catalog("/openapi.json"),
     "/docs": catalog("/docs"),
-    "/docs/oauth2-redirect": catalog("/docs/oauth2-redirect"),
-    "/redoc": catalog("/redoc"),
+    "/assets/{name}": catalog("/assets/pages.css", "/assets/pages.css?v=x", "/assets/base.html", "/assets/..%2frendering.py"),
+    "/objects": catalog("/objects", "/objects?format=turtle"),
+    "/objects/{key:path}": pages("/objects", "ex", "packed.zip", "ex/data", "e", "."),
+    "/elements/{path:path}": pages("/elements", *(f"ex/{element}" for element in ELEMENTS)),
     "/healthz": catalog("/healthz"),
     "/readyz": catalog("/readyz"),
     "/metrics": catalog("/metrics"),
-    "/": catalog("/"),
+    "/": front_page,
     "/whoami": catalog("/whoami"),
     "/authorize": authorize,
+    "/login": logins,
+    "/login/callback": catalog("/login/callback", "/login/callback?code=x&state=y", "/login/callback?error=x&state=y&state=z"),
+    "/logout": catalog("/logout"),
     "/credentials": credentials,
     "/list": catalog("/list", "/list?search=HIDDENMETA", "/list?limit=1", "/list?after=a", "/list?search=id%3Dreads"),
     "/meta": catalog("/meta", "/meta?search=ex", "/meta?limit=1", "/meta?after=a"),
@@ -441,12 +483,79 @@ ROUTES = {
     "/ga4gh/drs/v1/objects/{drs_id}": drs,
     "/ga4gh/drs/v1/objects/{drs_id}/access/{access_id}": drs_access,
 }
+GENOME = ("ex/data/reads", "ex/data/packed_reads", "ex/data/calls", "ex/data/signal", "ex/reference/bases", "ex/reference/genome")
+
+
+def genome(base, params):
+    """What the genome browser asks of elements: within, across and outside of what is allowed."""
+
+    def calls(keys):
+        elements = (
+            *GENOME,
+            "ex/reference/genome/signal",
+            "ex/data/notes",
+            "ex/data/none",
+            "none/data/x",
+            "ex",
+            "data/reads",
+            "packed.zip/data/reads",
+        )
+        places = (
+            "chr1",
+            "chr1:10,001-12,000",
+            "chr1:9,001-13,000",
+            "chr1:12,001-12,100",
+            "chr1:10,001-10,010",
+            "chr2",
+            "{chr2}:1-100",
+            "*",
+            "chr3",
+        )
+        for element, place in itertools.product(elements, places):
+            for more in params:
+                yield Call("GET", f"{base}/{element}?{urlencode({'region': place} | more)}")
+            yield Call(
+                "GET", f"{base}/{element}?{urlencode({'region': place} | params[0])}", (("Accept", "application/octet-stream"),)
+            )
+        for element in GENOME:
+            for spelled in spellings(element):
+                yield Call("GET", f"{base}/{spelled}?{urlencode({'region': 'chr2:1-100'} | params[0])}")
+        for key in keys:
+            yield Call("GET", f"{base}/{quote(key)}?{urlencode({'region': 'chr1:1-100'} | params[0])}")
+
+    return calls
+
+
+def views(keys):
+    for element in (*GENOME, "ex/data/none", "none/data/x", "ex/data/notes", "ex/data/counts", "ex/data/sealed_reads"):
+        yield Call("GET", f"/genome?{urlencode({'element': element, 'locus': 'chr2:1-100'})}")
+        yield Call("HEAD", f"/genome?element={element}")
+    yield Call("GET", "/genome?" + "&".join(f"element={element}" for element in GENOME))
+    yield Call("GET", "/genome"), Call("GET", "/genome?add=ex/data/reads"), Call("GET", "/genome?locus=chr1&locus=chr2")
+
+
+ROUTES |= {
+    "/genome": views,
+    "/assets/igv.min.js": catalog("/assets/igv.min.js", "/assets/igv.min.js?v=x"),
+    "/bins/{path:path}": genome("/bins", ({"bins": "5"}, {"size": "1000"}, {"bins": "100"})),
+    "/coverage/{path:path}": genome(
+        "/coverage", ({"bins": "5"}, {"bins": "5", "partial": "true"}, {"bins": "100", "partial": "true"})
+    ),
+    "/features/{path:path}": genome("/features", ({}, {"annotation": "data/notes"})),
+    "/sequence/{path:path}": genome("/sequence", ({},)),
+    "/contigs/{path:path}": catalog(
+        *(f"/contigs/{element}{form}" for element in (*GENOME, "ex/data/none") for form in ("", "?format=fai"))
+    ),
+    "/genes": catalog(*(f"/genes?q=SECRET&element={element}" for element in (*GENOME, "ex/data/none", "none/data/x"))),
+}
 # What answers to a bounded caller with the data or the metadata itself
 GIVING = {"/htsget/reads/{file_id:path}", "/htsget/variants/{file_id:path}", "/slices/{kind}/{file_id:path}"}
 # The routes on which an unbounded caller's walk comes upon what is secret: they show that the test can find it
 SHOWING = {
     *GIVING,
     "/files/{key:path}",
+    "/objects/{key:path}",
+    "/elements/{path:path}",
     "/meta",
     "/tables/{table}",
     "/ga4gh/drs/v1/objects/{drs_id}/access/{access_id}",
@@ -511,14 +620,14 @@ def walk(url, token, keys, evidence, routes, share=1.0):
     seen = set()
 
     def look(path, where, answer):
-        if answer.status not in (*ANSWERED, *REFUSED, 301, 302, 307, 308):
+        if answer.status not in (*ANSWERED, *REFUSED, 301, 302, 303, 307, 308):
             wrong.append((path, where, answer.status, answer.body[:200]))
         if answer.status >= 400 and answer.body:
             text = answer.body.decode(errors="replace")
             if (
                 "Traceback" in text
                 or any(part in text for part in evidence.spoken)
-                or not any(word in text for word in ("message", "<Error>", "detail"))
+                or not any(word in text for word in ("message", "<Error>", "detail", 'class="error"'))
             ):
                 wrong.append((path, where, answer.status, answer.body[:300]))
         answers[path] += answer.status in (200, 206) and bool(answer.body)

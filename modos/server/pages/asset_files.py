@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from modos.errors import NotFoundError
 from modos.server.conditions import check_conditions
+from modos.server.parameters import check_parameters
 
 ASSETS = Path(__file__).parent / "assets"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -36,7 +37,7 @@ class Asset:
 
 def create_router() -> APIRouter:
     """Create the endpoint of the files of the folder; they hold nothing of anybody, and need no right."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(check_parameters)])
 
     @router.get("/assets/{name}", include_in_schema=False)
     def give_asset(request: Request, name: str, v: Annotated[str, Query(max_length=100)] = "") -> Response:

@@ -81,7 +81,7 @@ def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter
 def _address(parameters: Mapping[str, str]) -> str:
     """Return the address of the catalogue with those parameters that say something."""
     given = {name: value for name, value in parameters.items() if value}
-    return f"/?{urlencode(given)}" if given else "/"
+    return f"/?{urlencode(given, errors='replace')}" if given else "/"
 
 
 def _describe_facet(name: str, counts: Any, asked: Mapping[str, str], labels: Labels) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def describe_file(found: ServedObject, element_id: str) -> ShownFile | None:
     kind = "arrays" if is_array_path(path) else "tree" if is_tree_path(path) else "file"
     return ShownFile(
         element_id,
-        name_of(path),
+        element_id.partition("/")[2] if kind == "arrays" else name_of(path),
         kind,
         text_of(attributes, "data_format"),
         attributes.get("data_size"),

@@ -157,7 +157,7 @@ def _export(found: ServedObject, format: Format, url: str, writing: Writing) -> 
 
 
 def _download(content: str, media_type: str, name: str) -> Response:
-    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    disposition = f"attachment; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
     return Response(
         content.encode("utf-8", "backslashreplace"), media_type=media_type, headers={"Content-Disposition": disposition}
     )

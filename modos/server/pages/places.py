@@ -30,8 +30,8 @@ class Places:
 
     def genome(self, *elements: str) -> str:
         """Return the address of the genome browser, with elements as KEY/data/name."""
-        return f"{self._base}/genome?{urlencode([('element', one) for one in elements], quote_via=quote)}"
+        return f"{self._base}/genome?{urlencode([('element', one) for one in elements], quote_via=quote, errors='replace')}"
 
     def _join(self, start: str, key: str, parameters: dict[str, str]) -> str:
         path = f"{self._base}{start}/{quote_path(key)}".rstrip("/")
-        return path + (f"?{urlencode(parameters, quote_via=quote)}" if parameters else "")
+        return path + (f"?{urlencode(parameters, quote_via=quote, errors='replace')}" if parameters else "")

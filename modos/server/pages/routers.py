@@ -6,16 +6,32 @@ from fastapi import APIRouter
 
 from modos.catalog.catalog import Catalog
 from modos.codes.term_index import Index
+from modos.reference.store import ReferenceStore
 from modos.server.auth import Access
-from modos.server.pages import asset_files, catalogue_page, object_page
+from modos.server.pages import api_page, asset_files, catalogue_page, element_page, object_page
 from modos.server.pages.served_objects import ServedObjects
 from modos.server.pages.terms_shown import Labels
 
 
-def create_router(catalog: Catalog, access: Access, index: Index | None, public_url: str | None) -> APIRouter:
-    """Create all pages; they stand before what answers programs at the same addresses."""
-    router, labels, objects = APIRouter(), Labels(index), ServedObjects(catalog, access)
-    router.include_router(asset_files.create_router())
-    router.include_router(catalogue_page.create_router(catalog, access, labels))
-    router.include_router(object_page.create_router(objects, labels, public_url))
-    return router
+def create_routers(
+    catalog: Catalog, access: Access, index: Index | None, public_url: str | None, references: ReferenceStore | None
+) -> list[APIRouter]:
+    """Create all pages; they stand before what answers programs at the same addresses.
+
+    Parameters
+    ----------
+    index
+        Has the labels of terms.
+    public_url
+        This server as clients reach it.
+    references
+        Has the annotations of reference genomes.
+    """
+    labels, objects = Labels(index), ServedObjects(catalog, access)
+    return [
+        asset_files.create_router(),
+        catalogue_page.create_router(catalog, access, labels),
+        object_page.create_router(objects, labels, public_url),
+        element_page.create_router(objects, labels, public_url, references),
+        api_page.create_router(public_url),
+    ]
