@@ -7,7 +7,7 @@ browser of the server over the same object.
 
 In: the address of an object, and a secret key. Out: addresses.
 
-It stands above the server, whose pages and answers it uses. Nothing plain is written to a disk.
+It imports the server, whose pages and answers it uses, objects and encryption. Nothing plain is written to a disk.
 """
 
 from __future__ import annotations

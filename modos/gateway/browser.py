@@ -6,10 +6,9 @@ import os
 import shutil
 import sys
 import tempfile
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
-
-from markupsafe import escape
 
 
 class PrivatePage:

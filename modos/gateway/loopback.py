@@ -85,7 +85,11 @@ def open_gateway(
     ::
 
         with open_gateway("s3://bucket/ex", secret_key="me.sec") as gateway:
-            pysam.AlignmentFile(gateway.addresses["demo1.cram"])
+            subprocess.run(["samtools", "view", "-c", gateway.addresses["demo1.cram"]])
+
+    It is served by threads of this process. pysam lets no other thread run
+    while it waits for variants, so read them with pysam in another process,
+    or by `MODO.stream_genomics`.
 
     Parameters
     ----------

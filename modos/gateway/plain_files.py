@@ -155,9 +155,8 @@ class PlainFiles:
             known = None if is_encrypted(key) else info
             found.setdefault(name, PlainFile(name, files, plain_name(key), info.etag, data_name, known))
         others = {a.get("data_path") for a in metadata.values() if self._own_key not in (a.get("recipients") or ())}
-        for name in [_name_files(path, paths) for path in paths if is_encrypted(path) and path in others]:
-            if name in found and not _opens(found[name]):
-                locked.append(name)
+        doubtful = [_name_files(path, paths) for path in paths if is_encrypted(path) and path in others]
+        locked += [name for name in doubtful if name in found and not _opens(found[name])]
         return {name: file for name, file in found.items() if file.data_name not in locked}, locked
 
     def _look_at(self, key: str) -> ObjectInfo | None:

@@ -1,4 +1,4 @@
-"""View an object as if all that a key opens were plain: the files, the arrays, and what the metadata say of them."""
+"""View an object as if all that a key opens were plain: files, arrays, and what the metadata say of them."""
 
 from __future__ import annotations
 
