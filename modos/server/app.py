@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,6 +32,9 @@ from modos.server.auth import Access, Authentication, Pages
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.noting import keep_log, note_refusal
+from modos.server.pages import routers as pages
+from modos.server.pages.error_pages import show_error
+from modos.server.pages.negotiating import wants_page
 from modos.server.parameters import check_parameters
 from modos.server.rewrapping import KeyService
 from modos.server.sealed_tickets import SealedTickets
@@ -103,7 +107,10 @@ def create_app(
         default_response_class=JsonAnswer,
         description="Multi-omics digital objects: catalogue, htsget, DRS, refget, codes, and credentials.",
         lifespan=_hold(read_log) if read_log else None,
+        docs_url=None,  # whose pages load scripts of others
+        redoc_url=None,
     )
+    app.state.public_path = urlsplit(public_url or "").path.rstrip("/")
     if read_log:
         keep_log(app, read_log, catalog)
     app.add_middleware(Authentication, access=access)
@@ -117,6 +124,7 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
+    app.include_router(pages.create_router(catalog, access, index, public_url))
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)
     )
@@ -190,7 +198,7 @@ class PlainPaths:
         await self._app(scope, receive, send)
 
 
-def _answer_error(request: Request, error: ModosError) -> JSONResponse:
+def _answer_error(request: Request, error: ModosError) -> Response:
     status, name = _status(error)
     message = error.message
     if status == 403:
@@ -206,6 +214,8 @@ def _answer_error(request: Request, error: ModosError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else {}
     if status == 503:
         headers["Retry-After"] = "5"
+    if wants_page(request.scope):
+        return show_error(request, status, message, error.hint if status < 500 else None, headers)
     if request.method == "POST":
         headers["Connection"] = "close"  # what is left of the body is not read
     if request.scope["path"].startswith("/htsget/") or status in (401, 403):
@@ -213,9 +223,12 @@ def _answer_error(request: Request, error: ModosError) -> JSONResponse:
     return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status, headers)
 
 
-def _answer_defect(request: Request, error: Exception) -> JSONResponse:
+def _answer_defect(request: Request, error: Exception) -> Response:
     """Answer for what nobody foresaw; outside of all that looks at requests."""
-    answer = JSONResponse({"error": "error", "message": "the server cannot answer this: it is noted in its log"}, 500)
+    message = "the server cannot answer this: it is noted in its log"
+    answer: Response = JSONResponse({"error": "error", "message": message}, 500)
+    if wants_page(request.scope):
+        answer = show_error(request, 500, message)
     add_headers(answer.headers)
     return answer
 

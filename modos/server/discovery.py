@@ -17,6 +17,7 @@ from modos.server import slices
 from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.noting import GRANTED, note, note_gateway
+from modos.server.pages.negotiating import VARY
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE, Caller
 from modos.storage import Storage, check_key
@@ -47,8 +48,9 @@ def create_router(
     router, ours = APIRouter(), [Depends(check_parameters)]
 
     @router.get("/", dependencies=ours)
-    async def discover(request: Request) -> dict[str, Any]:
-        """Tell where the services are; null for what is absent."""
+    async def discover(request: Request, response: Response) -> dict[str, Any]:
+        """Tell where the services are; null for what is absent. Browsers get a page."""
+        response.headers.update(VARY)
         base = public_url or str(request.base_url).rstrip("/")
         return {
             "status": "success",

@@ -1,0 +1,258 @@
+"""Show many objects at a glance: those that match a search and filters, a page of them, and how many have what.
+
+An overview is made from one version of the rows, and kept as arrays of numbers:
+a page of a hundred thousand objects takes milliseconds then. What a caller may
+know is given with each question, and what is not readable is not counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modos.catalog.catalog_view import View
+from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT
+from modos.catalog.rows_with_words import find_objects
+from modos.catalog.searching import parse_search
+from modos.storage.processes import forking
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
+
+    Mask = npt.NDArray[np.bool]
+
+FACETS = {"class": CLASS, "organism": "taxon_id", "sex": "sex", "assembly": "assembly", "format": "data_format"}
+_SHOWN = ("name", "description", "last_update_date", "problem")
+_OBO = r"^https?://purl\.obolibrary\.org/obo/([A-Za-z]+)_(\w+)$"  # addresses of terms, which are counted with their codes
+
+
+@dataclass(frozen=True)
+class ObjectSummary:
+    """What a list shows of an object; its key alone where the metadata may not be read.
+
+    Parameters
+    ----------
+    problem
+        Why it cannot be read: `damaged` or `unreadable`; empty where it can.
+    values
+        What its elements have, by facet; of `class` with how many there are.
+    """
+
+    key: str
+    is_readable: bool = False
+    name: str = ""
+    description: str = ""
+    updated: Any = None
+    problem: str = ""
+    elements: int = 0
+    values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OverviewPage:
+    """Part of the objects that match.
+
+    Parameters
+    ----------
+    total
+        How many match, on all pages.
+    following
+        What the next page comes `after`; None if there is none.
+    counts
+        By facet, the values and how many objects have each, the most frequent first. Those of a facet by which is
+        filtered are counted without that filter.
+    """
+
+    objects: Sequence[ObjectSummary]
+    total: int
+    following: str | None
+    counts: Mapping[str, Sequence[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
+class _Facet:
+    """Pairs of an object and a value, each once, as numbers: shape (pairs,), uint32."""
+
+    values: Sequence[str]
+    objects: npt.NDArray[np.uint32]
+    codes: npt.NDArray[np.uint32]
+
+    def mark(self, value: str, count: int) -> Mask:
+        """Return which of so many objects have a value."""
+        import numpy as np
+
+        marked = np.zeros(count, bool)
+        if value in self.values:
+            marked[self.objects[self.codes == self.values.index(value)]] = True
+        return marked
+
+    def count(self, among: Mask) -> list[tuple[str, int]]:
+        """Count the objects among some that have each value."""
+        import numpy as np
+
+        counts = np.bincount(self.codes[among[self.objects]], minlength=len(self.values)).tolist()
+        found = [(value, count) for value, count in zip(self.values, counts) if count]
+        return sorted(found, key=lambda one: (-one[1], one[0]))
+
+
+class Overview:
+    """The objects of one version of the rows.
+
+    Attributes
+    ----------
+    keys
+        Of all objects, sorted.
+    """
+
+    def __init__(self, view: View):
+        self._view = view
+        rows = view.elements.select(OBJECT, ELEMENT, *FACETS.values(), "name").collect()
+        self._keys = rows[OBJECT].unique().sort()
+        self.keys: list[str] = self._keys.to_list()
+        self._facets = {facet: _index(rows, column, self._keys) for facet, column in FACETS.items()}
+
+    def find(
+        self,
+        words: str,
+        chosen: Mapping[str, str],
+        shows: Callable[[str], bool],
+        is_readable: Callable[[str], bool],
+        after: str | None,
+        limit: int,
+    ) -> OverviewPage:
+        """Find a page of objects.
+
+        Parameters
+        ----------
+        words
+            As `parse_search` reads them; a word is looked for in keys, ids and texts, not in digests and numbers.
+        chosen
+            A value by facet: what an element of the object has to have.
+        shows, is_readable
+            Return whether the caller may know of an object, and read its metadata; where they may read the root, all.
+        after
+            The `following` of the page before.
+
+        Raises
+        ------
+        InvalidInputError
+            The words cannot be read.
+        """
+        import numpy as np
+
+        readable, shown = self._mark(is_readable), self._mark(shows)
+        count = len(self.keys)
+        found = shown.copy()
+        for term in parse_search(words):
+            by_text = self._keys.is_in(find_objects(self._view, term)).to_numpy() & readable
+            by_key = np.zeros(count, bool) if term.slot else self._match_keys(term.value)
+            found &= by_text | by_key
+        marks = {facet: self._facets[facet].mark(value, count) & readable for facet, value in chosen.items()}
+        counts = {}
+        for name, facet in self._facets.items():
+            others = [mark for other, mark in marks.items() if other != name]
+            counts[name] = facet.count(np.logical_and.reduce([found, readable, *others]))
+        places = np.flatnonzero(np.logical_and.reduce([found, *marks.values()]))
+        start = int(np.searchsorted(places, self._keys.search_sorted(after, side="right"))) if after is not None else 0
+        page = [self.keys[place] for place in places[start : start + limit].tolist()]
+        following = page[-1] if len(places) > start + limit else None
+        return OverviewPage(self._summarise(page, is_readable), len(places), following, counts)
+
+    def _mark(self, allows: Callable[[str], bool]) -> Mask:
+        import numpy as np
+
+        count = len(self.keys)
+        return np.ones(count, bool) if allows("") else np.fromiter(map(allows, self.keys), bool, count)
+
+    def _match_keys(self, word: str) -> Mask:
+        import polars as pl
+
+        marked: Mask = self._keys.str.contains(f"(?i){pl.escape_regex(word)}").to_numpy()
+        return marked
+
+    def _summarise(self, keys: Sequence[str], is_readable: Callable[[str], bool]) -> list[ObjectSummary]:
+        """Read what a list shows of some objects."""
+        import polars as pl
+
+        columns = dict.fromkeys((OBJECT, ELEMENT, *FACETS.values(), *_SHOWN))
+        rows = self._view.elements.filter(pl.col(OBJECT).is_in(list(keys))).select(*columns).collect()
+        of_object: dict[str, list[dict[str, Any]]] = {}
+        for row in rows.iter_rows(named=True):
+            of_object.setdefault(row[OBJECT], []).append(row)
+        return [_summarise(key, of_object.get(key, [])) if is_readable(key) else ObjectSummary(key) for key in keys]
+
+
+def _index(rows: pl.DataFrame, column: str, keys: pl.Series) -> _Facet:
+    """Number the values of a column, and the objects that have them."""
+    import polars as pl
+
+    pairs = _pairs(rows.lazy(), column).filter(pl.col("value").is_not_null()).unique().collect()
+    values = pairs["value"].unique().sort()
+    numbers = [
+        pairs.select(pl.col(name).replace_strict(known, pl.int_range(0, len(known), dtype=pl.UInt32, eager=True)))
+        if len(known)
+        else pl.DataFrame({name: pl.Series([], dtype=pl.UInt32)})
+        for name, known in ((OBJECT, keys), ("value", values))
+    ]
+    objects, codes = (frame.to_series().to_numpy() for frame in numbers)
+    return _Facet(values.to_list(), objects, codes)
+
+
+def _pairs(rows: pl.LazyFrame, column: str) -> pl.LazyFrame:
+    """Return the objects beside the values of a facet."""
+    import polars as pl
+
+    value = pl.col(column)
+    if column == "taxon_id":
+        rows, value = rows.explode(column), value.str.replace(_OBO, "${1}:${2}")
+    elif column == "assembly":
+        rows = rows.filter(pl.col(CLASS) == "ReferenceGenome")
+        value = pl.coalesce(value, pl.col("name"), pl.col(ELEMENT).str.split("/").list.last())
+    elif column == CLASS:
+        rows = rows.filter(pl.col(ELEMENT) != "")
+    return rows.select(OBJECT, value.alias("value"))
+
+
+def _summarise(key: str, rows: Sequence[Mapping[str, Any]]) -> ObjectSummary:
+    own: Mapping[str, Any] = next((row for row in rows if row[ELEMENT] == ""), {})
+    elements = [row for row in rows if row[ELEMENT]]
+    values: dict[str, dict[str, int]] = {facet: {} for facet in FACETS}
+    for row in elements:
+        for facet, column in FACETS.items():
+            given = row[column]
+            for value in given if isinstance(given, list) else [given]:
+                if value is not None:
+                    values[facet][value] = values[facet].get(value, 0) + 1
+    problem = own.get("problem") or ""
+    return ObjectSummary(
+        key,
+        True,
+        own.get("name") or "",
+        own.get("description") or "",
+        own.get("last_update_date"),
+        problem and ("damaged" if problem.startswith("damaged") else "unreadable"),
+        len(elements),
+        values,
+    )
+
+
+class Overviews:
+    """The overview of the newest rows, made once for each version of them."""
+
+    def __init__(self) -> None:
+        self._made: tuple[View, Overview] | None = None
+        forking.begin(self, Overviews._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+
+    def of(self, view: View) -> Overview:
+        """Return the overview of some rows."""
+        with self._lock:
+            if self._made is None or self._made[0] is not view:
+                self._made = view, Overview(view)
+            return self._made[1]

@@ -1,0 +1,157 @@
+"""Find an object that a page is about, with what its caller may know of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fastapi import Request
+
+from modos.catalog.catalog import Catalog
+from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import is_array_path, is_encrypted
+from modos.object import commits
+from modos.object.document import Document
+from modos.object.tracks import tracks_of
+from modos.server.auth import Access, caller_of
+from modos.server.rules import Caller, covers
+from modos.storage import Storage, check_key
+from modos.storage.processes import forking
+
+_KEPT = 8  # documents
+_BROWSED = ("BAM", "CRAM", "VCF", "BCF")
+
+
+@dataclass(frozen=True)
+class ServedObject:
+    """Object that a caller may know of.
+
+    Parameters
+    ----------
+    key
+        Below what is served.
+    metadata
+        By element id, the object's own by its id.
+    """
+
+    key: str
+    document: Document
+    storage: Storage
+    metadata: Mapping[str, Mapping[str, Any]]
+    access: Access
+    caller: Caller
+
+    @property
+    def id(self) -> str:
+        """Its own id."""
+        return self.document.object_id
+
+    @cached_property
+    def own(self) -> Mapping[str, Any]:
+        """Attributes of the object itself."""
+        return self.metadata.get(self.id, {})
+
+    @cached_property
+    def elements(self) -> dict[str, Mapping[str, Any]]:
+        """Attributes of the elements by their ids."""
+        return {i: attributes for i, attributes in self.metadata.items() if i != self.id}
+
+    @cached_property
+    def tracks(self) -> frozenset[str]:
+        """Ids of the elements that are tracks."""
+        return frozenset(tracks_of(self.document).values())
+
+    def stored_key(self, path: str) -> str:
+        """Return the key of a path in the object, below what is served."""
+        return f"{self.key}/{path}".lstrip("/")
+
+    def may_read(self, path: str) -> bool:
+        """Return whether the caller may read all of a file or tree of the object."""
+        return self.access.allows(self.caller, "read", self.stored_key(path))
+
+    def is_browsable(self, element_id: str) -> bool:
+        """Return whether the genome browser shows an element: plain reads, variants and tracks."""
+        attributes = self.elements[element_id]
+        path = text_of(attributes, "data_path")
+        if is_encrypted(path):
+            return False
+        if is_array_path(path):
+            return element_id in self.tracks
+        return attributes.get("data_format") in _BROWSED and bool(path)
+
+    def bounds(self) -> list[dict[str, Any]]:
+        """Describe within what the caller may read data of it; none where they may read all."""
+        if self.access.allows(self.caller, "read", self.key):
+            return []
+        return [one for one in self.access.bounded_places(self.caller) if any(covers(place, self.key) for place in one["read"])]
+
+
+class ServedObjects:
+    """Reads the root documents of objects, and keeps those that were asked for last."""
+
+    def __init__(self, catalog: Catalog, access: Access):
+        self.catalog = catalog
+        self.access = access
+        self._known: OrderedDict[str, Document] = OrderedDict()
+        forking.begin(self, ServedObjects._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+
+    def check_shown(self, request: Request, key: str) -> Caller:
+        """Return the caller; HtsgetError if they may not know of an object at a key, whether it is there or not."""
+        caller = caller_of(request)
+        try:
+            sound = check_key(key) if key else ""
+        except (InvalidInputError, UnicodeError):
+            raise NotFoundError("there is no such object") from None
+        if not self.access.shows(caller, sound):
+            self.access.check(caller, "read", sound)
+        return caller
+
+    def open(self, request: Request, key: str) -> ServedObject | None:
+        """Open an object; None if the caller may know of it, and not read its metadata.
+
+        Raises
+        ------
+        HtsgetError
+            They may not know of it.
+        NotFoundError
+            There is none.
+        IntegrityError
+            It is damaged.
+        """
+        caller = self.check_shown(request, key)
+        if not self.access.shows_metadata(caller, key):
+            if not self.catalog.is_object(key):
+                raise NotFoundError(f"there is no object {key}")
+            return None
+        storage = self.catalog.storage.child(key) if key else self.catalog.storage
+        with self._lock:
+            known = self._known.get(key)
+        try:
+            document = commits.load(storage, known)
+        except NotFoundError:
+            raise NotFoundError(f"there is no object {key}" if key else "there is no object here") from None
+        with self._lock:
+            self._known[key] = document
+            self._known.move_to_end(key)
+            while len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+        return ServedObject(key, document, storage, document.metadata(), self.access, caller)
+
+
+def text_of(attributes: Mapping[str, Any], slot: str) -> str:
+    """Return the text of a slot; empty where there is none, or it is none."""
+    value = attributes.get(slot)
+    return value if isinstance(value, str) else ""
+
+
+def texts_of(attributes: Mapping[str, Any], slot: str) -> list[str]:
+    """Return the texts of a slot, one or several."""
+    value = attributes.get(slot)
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
