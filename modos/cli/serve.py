@@ -69,6 +69,15 @@ def serve(
         Path | None, _setting("READ_LOG_KEY", metavar="FILE", help="The officer's public key, for which the log is sealed.")
     ] = None,
     read_log_required: Annotated[bool, _setting("READ_LOG_REQUIRED", help="Refuse what cannot be logged.")] = False,
+    session_key: Annotated[
+        Path | None,
+        _setting(
+            "SESSION_KEY",
+            metavar="FILE",
+            help="The secret that sessions of browsers are sealed with: the same for all servers behind one address. Without it "
+            "one is drawn, and sessions end with the server.",
+        ),
+    ] = None,
     log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
 ) -> None:
     """Serve the catalogue, htsget and DRS of a folder or an S3 prefix, and refget of a reference store.
@@ -101,5 +110,6 @@ def serve(
         read_log=read_log or None,
         read_log_key=str(read_log_key) if read_log_key else None,
         read_log_required=read_log_required,
+        session_key=str(session_key) if session_key else None,
     )
     run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

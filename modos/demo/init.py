@@ -24,13 +24,14 @@ _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"
 
 
 def make_secrets(folder: Path) -> None:
-    """Draw the passwords that are not there: files that their owner alone reads."""
+    """Draw the passwords and keys that are not there: files that their owner alone reads."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     os.fchmod(descriptor, 0o700)
     os.close(descriptor)
     _write_new(folder / "s3-root-user", "modos-root")
     _write_new(folder / "s3-root-password", secrets.token_urlsafe(32))
+    _write_new(folder / "session-key", secrets.token_hex(32))
     for name, user in _USERS.items():
         _write_new(folder / name, f"[default]\naws_access_key_id = {user}\naws_secret_access_key = {secrets.token_urlsafe(30)}\n")
 

@@ -116,6 +116,31 @@ def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverag
     )
 
 
+def count_depth(records: Iterator[Any], region: Region) -> npt.NDArray[np.int64]:
+    """Count the depth of each base of a region, int64, (bases,), as `measure` does, and nothing else.
+
+    Parameters
+    ----------
+    records
+        The reads that overlap it, in any order.
+    region
+        With its end.
+    """
+    import numpy as np
+
+    width = region.limit - region.start
+    starts, ends = list[int](), list[int]()
+    for record in records:
+        if not record.flag & NOT_COUNTED:
+            for start, end in record.get_blocks():
+                starts.append(start)
+                ends.append(end)
+    changes = np.zeros(width + 1, np.int64)
+    for places, change in ((starts, 1), (ends, -1)):
+        np.add.at(changes, np.clip(np.array(places, np.int64) - region.start, 0, width), change)
+    return np.cumsum(changes[:width])
+
+
 class _Tally:
     """Counts reads, and adds up their bases tile by tile."""
 

@@ -205,6 +205,11 @@ class Planner:
             return dict.fromkeys(target_ids, (0, MAX_POSITION))
         return {name: spans[number] for name, number in target_ids.items() if number in spans}
 
+    def find_index(self, key: str) -> tuple[Header, Index]:
+        """Return the header and the index of a file; the errors are those of `plan`."""
+        file, index = self._find_indexed(streamable_format(key), key)
+        return file.header, index
+
     def measure(self, key: str, regions: Iterable[Region]) -> int:
         """Return the bytes of a file that its index names for some regions. The errors are those of `plan`."""
         format = streamable_format(key)

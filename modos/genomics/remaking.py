@@ -1,4 +1,4 @@
-"""Make a CRAM of the bytes of a BAM, piece by piece."""
+"""Make a CRAM of the bytes of a BAM, and a VCF of those of a BCF, piece by piece."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import threading
 from collections.abc import Generator
 
-from modos.formats import FORMATS
+from modos.formats import BGZF_EOF, FORMATS
+from modos.genomics.index.bgzf import compress
 from modos.genomics.pipes import PIPE_BYTES, forget_end, open_pipe
 from modos.genomics.reader import RecordReader
 from modos.genomics.writer import OutputFormat, RecordWriter
+
+_BATCH = 1 << 20  # characters of records that are compressed at once
 
 
 def iter_as_cram(pieces: Generator[bytes, None, None], name: str) -> Generator[bytes, None, None]:
@@ -40,6 +43,36 @@ def iter_as_cram(pieces: Generator[bytes, None, None], name: str) -> Generator[b
         pieces.close()
     if worker.error:
         raise worker.error
+
+
+def iter_as_vcf(pieces: Generator[bytes, None, None], name: str) -> Generator[bytes, None, None]:
+    """Iterate over the bytes of a VCF, in BGZF blocks, with the header and the records of a BCF, as bcftools writes them.
+
+    Parameters
+    ----------
+    pieces
+        A complete BCF; closed at the end.
+    name
+        What to call it in messages.
+
+    Raises
+    ------
+    ModosError
+        What the pieces raise, or a record cannot be decoded; the VCF then has no end.
+    """
+    try:
+        with RecordReader(pieces, FORMATS["BCF"], name=name) as reader:
+            lines, size = [str(reader.header)], 0
+            for record in reader:
+                lines.append(str(record))
+                size += len(lines[-1])
+                if size > _BATCH:
+                    yield compress("".join(lines).encode("utf-8", "surrogateescape"))
+                    lines, size = [], 0
+            yield compress("".join(lines).encode("utf-8", "surrogateescape"))
+        yield BGZF_EOF
+    finally:
+        pieces.close()
 
 
 class _Worker(threading.Thread):

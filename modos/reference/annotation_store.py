@@ -120,24 +120,50 @@ def add_annotation(
         There is another annotation of that name.
     """
     check_name(name)
-    built, circles = _build(path, assembly, skip_unknown, progress)
-    names = [contig.name for contig in assembly.contigs]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(
-            name,
-            assembly.name,
-            assembly.seqcol,
-            tuple(names),
-            source or describe_source(path),
-            tables,
-            built.left_out,
-            {names[code]: circles.lengths[code] for code in sorted(circles.circular)},
-        )
-        for table in tables.values():
+        manifest = _write_annotation(name, assembly, path, source, skip_unknown, Path(folder), progress)
+        for table in manifest.tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
     _register(store, manifest)
     return manifest
+
+
+def _write_annotation(
+    name: str, assembly: Assembly, path: str, source: str, skip_unknown: bool, folder: Path, progress: Progress | None
+) -> Manifest:
+    """Write the tables of an annotation into a folder; returns what describes them."""
+    built, circles = _build(path, assembly, skip_unknown, progress)
+    names = [contig.name for contig in assembly.contigs]
+    return Manifest(
+        name,
+        assembly.name,
+        assembly.seqcol,
+        tuple(names),
+        source or describe_source(path),
+        write_tables(built.tables, names, folder),
+        built.left_out,
+        {names[code]: circles.lengths[code] for code in sorted(circles.circular)},
+    )
+
+
+def build_annotation(name: str, assembly: Assembly, path: str, folder: Path) -> Annotation:
+    """Build an annotation of a file for an assembly that is in no store; what is on other contigs is left out.
+
+    Parameters
+    ----------
+    path
+        As `add_annotation` takes it.
+    folder
+        Where its tables are written, and have to stay.
+
+    Raises
+    ------
+    InvalidInputError
+        A line that cannot be read, with its number; no genes on contigs of the assembly.
+    """
+    manifest = _write_annotation(name, assembly, path, "", True, folder, None)
+    names = {alias: contig.name for alias, contig in assembly.by_name.items()}
+    return Annotation(manifest, names, lambda table: folder / table.file)
 
 
 def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress | None) -> tuple[Built, Circles]:

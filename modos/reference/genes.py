@@ -228,7 +228,7 @@ class GeneFinder:
 
         assert self._cached is not None
         assembly = self._cached.assembly(find_manifest(self._cached, name).assembly)
-        misfit = _explain_misfit(contigs, assembly, is_stated)
+        misfit = explain_misfit(contigs, assembly, is_stated)
         if misfit:
             return None, misfit
         table = open_annotation(self._cached, name, assembly).genes
@@ -236,7 +236,7 @@ class GeneFinder:
         return _Genes(name, table.to_polars().select(COLUMNS), names), ""
 
 
-def _explain_misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
+def explain_misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
     """Explain how a file's contigs differ from an assembly's; empty if those that both have are the same, and there are some.
 
     Where it is stated that the file is of the assembly, names may do without lengths.

@@ -252,9 +252,22 @@ def open_reference(
     cached = CachedStore(open_store(place, endpoint, s3_kwargs))
     assembly, annotation = _find_assembly(cached, os.fspath(name))
     _check_digest(assembly, seqcol)
+    return open_assembly(cached, assembly, annotation, whole=seqcol is not None)
+
+
+def open_assembly(cached: CachedStore, assembly: Assembly, annotation: str | None = None, *, whole: bool = False) -> Reference:
+    """Open an assembly that a store has, to ask for its bases; see `open_reference`.
+
+    Parameters
+    ----------
+    annotation
+        The name of the annotation that it is opened by.
+    whole
+        Whether contigs that are elsewhere are fetched whole, and compared with their digests.
+    """
     return Reference(
         assembly,
-        partial(_file_of, cached, seqcol is not None),
+        partial(_file_of, cached, whole),
         partial(_read_range, cached.store),
         partial(_find_annotation, cached, assembly),
         partial(_read_mask, cached, assembly),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tempfile
@@ -9,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from modos.errors import AccessError, ModosError, ProtocolError, TransportError
 from modos.storage.http.asking import ask, read_json, transport_reason
@@ -75,8 +76,32 @@ def token_of(server: str) -> str | None:
     return renewed.token
 
 
-def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    """POST a form that has secrets in it; return the status and the JSON of the answer."""
+def post_form(
+    url: str,
+    fields: dict[str, str],
+    *,
+    basic: tuple[str, str] | None = None,
+    deadline: float = _DEADLINE,
+    has_answer: bool = True,
+) -> tuple[int, dict[str, Any]]:
+    """POST a form that has secrets in it; return the status and the JSON of the answer.
+
+    Parameters
+    ----------
+    basic
+        A client's id and secret (RFC 6749, section 2.3.1).
+    deadline
+        Seconds for all of the answer.
+    has_answer
+        Whether there has to be JSON; what is none counts as empty else.
+
+    Raises
+    ------
+    ProtocolError
+        The address is not safe, or the answer is no JSON object.
+    TransportError
+        Nothing answers there, or not in time.
+    """
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -87,7 +112,15 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ProtocolError(f"{url} is not safe: secrets are sent over https alone")
     try:
-        status, body = ask("POST", url, limit=_MAX_ANSWER, timeout=_TIMEOUT, deadline=_DEADLINE, data=fields)
+        status, body = ask(
+            "POST",
+            url,
+            limit=_MAX_ANSWER,
+            timeout=_TIMEOUT,
+            deadline=deadline,
+            data=fields,
+            auth=lambda request: _as_client(request, basic),
+        )
     except ModosError:
         raise
     except (requests.RequestException, HTTPError, OSError) as error:
@@ -97,8 +130,18 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ProtocolError(f"{url} answers HTTP {status}, and no JSON object")
+        if has_answer:
+            raise ProtocolError(f"{url} answers HTTP {status}, and no JSON object")
+        answer = {}
     return status, answer
+
+
+def _as_client(request: Any, basic: tuple[str, str] | None) -> Any:
+    """Add a client's id and secret to a request; without them nothing, so that no other password is sent along."""
+    if basic:
+        words = ":".join(map(quote_plus, basic)).encode()
+        request.headers["Authorization"] = f"Basic {base64.b64encode(words).decode()}"
+    return request
 
 
 def load(server: str) -> Login | None:

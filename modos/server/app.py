@@ -19,16 +19,18 @@ from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.codes.term_index import Index
 from modos.encryption.keys import SecretKey
+from modos.encryption.text_seal import TextSeal
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.genomics.planning import Planner
 from modos.object.document import ROOT_KEY
 from modos.readlog.read_log import ReadLog, UnloggedError
 from modos.reference.store import ReferenceStore
-from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget, slices
+from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget, slices, web_login
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
+from modos.server.genome import routers as genome
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.noting import keep_log, note_refusal
@@ -38,6 +40,7 @@ from modos.server.pages.negotiating import wants_page
 from modos.server.parameters import check_parameters
 from modos.server.rewrapping import KeyService
 from modos.server.sealed_tickets import SealedTickets
+from modos.server.sessions import SessionCookies, Sessions
 from modos.storage import Storage
 
 INNER = ("/metrics", "/authorize")  # for peers, which a gateway does not pass on
@@ -60,6 +63,7 @@ def create_app(
     index_key: SecretKey | None = None,
     rewrap: KeyService | None = None,
     read_log: ReadLog | None = None,
+    session_seal: TextSeal | None = None,
 ) -> FastAPI:
     """Create the server over a folder or an S3 prefix.
 
@@ -94,6 +98,9 @@ def create_app(
         The service that encrypts headers of files for readers who are no recipients.
     read_log
         Is told of each answer that gives data, and closed with the application.
+    session_seal
+        Seals the sessions of browsers; what it has sealed is taken by each server that has the same secret. One that ends
+        with this application where it is None.
     """
     storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
@@ -110,9 +117,12 @@ def create_app(
         docs_url=None,  # whose pages load scripts of others
         redoc_url=None,
     )
+    app.state.access = access
     app.state.public_path = urlsplit(public_url or "").path.rstrip("/")
     if read_log:
         keep_log(app, read_log, catalog)
+    sessions = Sessions(access, session_seal or TextSeal(), public_url)
+    app.add_middleware(SessionCookies, sessions=sessions)
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
     app.add_middleware(Admission, most=most_requests())
@@ -124,6 +134,8 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
+    app.include_router(web_login.create_router(sessions))
+    app.include_router(genome.create_router(catalog, access, planner, references))
     app.include_router(pages.create_router(catalog, access, index, public_url))
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)

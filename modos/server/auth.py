@@ -21,6 +21,7 @@ from modos.genomics.bounding import Bounds
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
 from modos.readlog.log_settings import LogSettings
 from modos.server.access_file import RuleFile
+from modos.server.code_flow import Client
 from modos.server.panels import FindGenes, no_genes
 from modos.server.passports import Passports
 from modos.server.provider import Provider
@@ -156,21 +157,41 @@ class Access:
                 return caller
         raise HtsgetError("InvalidAuthentication", "the token is not valid")
 
-    async def login(self) -> dict[str, Any] | None:
-        """Return how to get a token; None if none is needed."""
+    @property
+    def client(self) -> Client | None:
+        """Client of the provider at which people log in: of the site's own, else of the first broker; None without any."""
         passports, issuer = self.passports, self._provider.issuer if self._provider else None
         if passports and issuer is None:
             issuer = passports.first
         named = self.oidc or (passports.passport if passports else None)
         if issuer is None or named is None:
+            return None
+        broker_scopes = passports.passport.scopes if passports and passports.has_broker(issuer.url) else None
+        return Client(
+            issuer,
+            named.client_id,
+            named.audience,
+            named.scopes if named is self.oidc and named.scopes else broker_scopes,
+            named.client_secret_file,
+        )
+
+    @property
+    def has_tokens(self) -> bool:
+        """Return whether there are tokens of a file."""
+        return bool(self._names)
+
+    async def login(self) -> dict[str, Any] | None:
+        """Return how to get a token; None if none is needed."""
+        client = self.client
+        if client is None:
             return {"type": "token"} if self._is_closed else None
-        provider = await issuer.fetch_description()
+        provider = await client.issuer.fetch_description()
         return {
             "type": "oidc",
-            "issuer": issuer.url,
-            "client_id": named.client_id,
-            "audience": named.audience,
-            "scope": passports.passport.scopes if passports and passports.has_broker(issuer.url) else None,
+            "issuer": client.issuer.url,
+            "client_id": client.client_id,
+            "audience": client.audience,
+            "scope": client.scope,
             "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
             "token_endpoint": provider.get("token_endpoint"),
         }

@@ -18,7 +18,7 @@ from modos.remote.services import fetch_json
 from modos.server.rules import Caller, Oidc
 from modos.storage.http.reach import check_reach
 
-_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 LEEWAY = 60  # seconds that clocks may differ
 DEADLINE = 10.0  # seconds that an answer may take, all in all
 KEPT, AGAIN = 300.0, 10.0  # seconds until keys are fetched anew, and between two fetches for unknown ones
@@ -214,9 +214,7 @@ class Provider:
         HtsgetError
             It is nobody's; or that cannot be said, as the provider is away.
         """
-        return read_claims(
-            token, self.issuer, algorithms=_ALGORITHMS, audience=self._oidc.audience, require=("exp", "iss", "aud")
-        )
+        return read_claims(token, self.issuer, algorithms=ALGORITHMS, audience=self._oidc.audience, require=("exp", "iss", "aud"))
 
     def caller_of(self, claims: dict[str, Any]) -> Caller:
         """Return whom claims are of; raise HtsgetError if they have no name."""

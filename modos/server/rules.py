@@ -14,6 +14,7 @@ from modos.formats import name_of
 from modos.genomics.bounding import Bounds
 from modos.genomics.region import settle
 from modos.readlog.log_settings import LogSettings
+from modos.server.client_secrets import read_client_secret
 from modos.server.panels import PANEL_KEYS, FindGenes, Panels, no_genes, read_bounds
 from modos.server.toml_tables import check_keys, read_flag, read_text, read_texts
 from modos.server.trusting import Passport, read_passport
@@ -150,13 +151,17 @@ class Oidc:
     issuer, audience
         What a token has to say; the first is also where the provider describes itself.
     client_id
-        What `modos login` calls itself there.
+        What `modos login` and the log-in in a browser call themselves there.
     jwks_url
         The provider's keys; where the issuer says, if it is None.
     name_claim, groups_claim
         The claims with a person's name, and with the groups.
     behalf_claim, purpose_claim
         The claims that say on whose behalf and for what somebody reads, for the read log.
+    scopes
+        What people who log in are asked for; None: `openid profile`, and `offline_access` where the provider has it.
+    client_secret_file
+        Where the client's secret is, for the log-in in a browser; None for a public client.
     """
 
     issuer: str
@@ -167,6 +172,8 @@ class Oidc:
     groups_claim: str = "groups"
     behalf_claim: str | None = None
     purpose_claim: str | None = None
+    scopes: str | None = None
+    client_secret_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -219,9 +226,9 @@ def read_access(path: str | Path, find_genes: FindGenes = no_genes) -> AccessFil
     tokens = document.get("tokens")
     return AccessFile(
         Rules(tuple(rules)),
-        _oidc(document.get("oidc"), str(path)),
+        _oidc(document.get("oidc"), path),
         None if tokens is None else path.parent / read_text(tokens, f"{path}: tokens"),
-        read_passport(document.get("passport"), str(path)),
+        read_passport(document.get("passport"), path),
         read_flag(document.get("partial", False), f"{path}: partial"),
         LogSettings.from_table(document["log"], path.parent, str(path)) if "log" in document else None,
         panels.files,
@@ -264,13 +271,16 @@ def _place(text: str, where: str) -> str:
         raise InvalidInputError(f"{where}: {error.message}", "write a folder below what is served, or / for all") from None
 
 
-def _oidc(table: Any, where: str) -> Oidc | None:
+def _oidc(table: Any, path: Path) -> Oidc | None:
     if table is None:
         return None
-    check_keys(table, set(Oidc.__dataclass_fields__), f"{where}: oidc")
-    values = {name: read_text(value, f"{where}: oidc.{name}") for name, value in table.items()}
+    check_keys(table, set(Oidc.__dataclass_fields__), f"{path}: oidc")
+    values: dict[str, Any] = {name: read_text(value, f"{path}: oidc.{name}") for name, value in table.items()}
     if missing := {"issuer", "audience"} - values.keys():
-        raise InvalidInputError(f"{where}: oidc has no {' and no '.join(sorted(missing))}")
+        raise InvalidInputError(f"{path}: oidc has no {' and no '.join(sorted(missing))}")
+    if "client_secret_file" in values:
+        values["client_secret_file"] = path.parent / values["client_secret_file"]
+        read_client_secret(values["client_secret_file"])
     return Oidc(**values)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import gc
 import json
 import os
+import secrets
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI
 
 from modos.codes.term_index import Index
 from modos.encryption.keys import SecretKey, load_secret_key, read_passphrase
+from modos.encryption.text_seal import TextSeal
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.genomics.region import Region, Regions
 from modos.readlog.log_settings import LogSettings
@@ -114,6 +116,8 @@ class Settings:
     read_log, read_log_key, read_log_required
         The place of the read log, the officer's public key, and whether what cannot be logged is refused; in the place of
         what the access file says.
+    session_key
+        A file with the secrets of the sessions of browsers; drawn anew at each start where it is None.
     """
 
     place: str
@@ -134,6 +138,7 @@ class Settings:
     read_log: str | None = None
     read_log_key: str | None = None
     read_log_required: bool = False
+    session_key: str | None = None
 
     def app(self) -> FastAPI:
         """Create the application; fail now if the place, or a file with rules, is not good."""
@@ -171,6 +176,7 @@ class Settings:
             index_key=load_served_key(self.index_key, self.passphrase_file) if self.index_key else None,
             rewrap=KeyService(self.rewrap) if self.rewrap else None,
             read_log=self._open_log(access),
+            session_seal=TextSeal.from_file(self.session_key) if self.session_key else None,
         )
 
     def _open_log(self, access: Access | None) -> ReadLog | None:
@@ -205,6 +211,7 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
         settings.index_key,
         settings.passphrase_file,
         settings.read_log_key,
+        settings.session_key,
     )
     for file in read_by_each if workers > 1 else ():
         if file:
@@ -218,9 +225,18 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
         Server(_config(app)).run(sockets=[listening])
         return
     with tempfile.TemporaryDirectory(prefix="modos-metrics-") as folder:
+        settings = replace(settings, session_key=settings.session_key or _draw_secret(folder))
         os.environ |= {"PROMETHEUS_MULTIPROC_DIR": folder, _SETTINGS: json.dumps(vars(settings))}
         config: Config = _config("modos.server.run:app_of_worker", factory=True, workers=workers)
         Multiprocess(config, sockets=[listening]).run()
+
+
+def _draw_secret(folder: str) -> str:
+    """Draw a secret that all processes of this server have, into a file that this user alone can read; returns its path."""
+    path = os.path.join(folder, "session-key")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    return path
 
 
 def run_app(app: FastAPI, host: str, port: int, log: str, started: Callable[[str], Any]) -> None:

@@ -24,7 +24,7 @@ from modos.genomics.htsget.protocol import HtsgetError
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import Planner
 from modos.genomics.region import UNMAPPED, Region, RegionLike, Regions, settle, unknown_contig_error
-from modos.genomics.remaking import iter_as_cram
+from modos.genomics.remaking import iter_as_cram, iter_as_vcf
 from modos.server.auth import Access, caller_of
 from modos.server.finding_files import find_file
 from modos.server.noting import SENT, Reading, note
@@ -39,6 +39,8 @@ EXACT_HEADER, PARTIAL_HEADER = "Modos-Exact", "Modos-Partial"
 WAYS = {"exact", "partial"}  # parameters that say how to answer, and not what is asked for
 _MOST_ADDRESS, _MOST_REGIONS = 48 << 10, 1 << 20  # bytes of regions, as they stand in an address and unpacked
 _FORMATS = {"CRAM": "BAM"} | {name: name for name in ("BAM", "VCF", "BCF")}  # in which the records of a file are cut
+_MADE_OF = {"BAM": "CRAM", "VCF": "BCF"}  # what is made of a file of another format
+_MADE = {"CRAM": ("CRAM", "BAM"), "BCF": ("VCF",)}  # in which they are given besides
 _MOST_NAMED = 1000  # regions of what is allowed that an address names
 _SHOWN = 5  # regions that a message names
 
@@ -210,6 +212,10 @@ class Slices:
         The errors are those of `find_sliceable`, `Access.admit` and `allowed_part`.
         """
         key = find_sliceable(self._catalog, kind, file_id, query.format, exact=STORED_KEY_HEADER in request.headers)
+        return self.plan_key(request, kind, key, wanted)
+
+    def plan_key(self, request: Request, kind: RecordKind, key: str, wanted: Regions | None) -> Planned:
+        """Plan as `plan` does, of a file whose key is known; its errors are those of `Access.admit` and `allowed_part`."""
         admitted = self._access.admit(caller_of(request), key)
         if wanted is not None:
             wanted = settle(wanted)  # of many that are alike, one is left to be looked at
@@ -245,7 +251,7 @@ class Slices:
     def _find_format(planned: Planned, query: Query) -> str:
         """Find the name of the format that a slice is given in; the errors are those of `check`, nothing is read."""
         own = streamable_format(planned.key).name
-        format_name = query.format if own == "CRAM" and query.format else _FORMATS[own]
+        format_name = query.format if query.format and query.format in _MADE.get(own, ()) else _FORMATS[own]
         if query.format not in (None, format_name):
             raise HtsgetError("UnsupportedFormat", f"a part of a {own} is given as {format_name} only")
         if format_name == "CRAM" and (query.fields or planned.bounds.fields):
@@ -263,13 +269,15 @@ class Slices:
             planned.key,
             planned.regions,
             planned.bounds,
-            format=_FORMATS.get(format_name),
+            format=_FORMATS[streamable_format(planned.key).name],
             header_only=query.header_only and format_name != "CRAM",
             query=query,
             reference=self._reference_finder(planned.key),
         )
         if format_name == "CRAM":
             found.pieces = iter_as_cram(found.pieces, planned.key)
+        elif format_name != found.format:
+            found.pieces = iter_as_vcf(found.pieces, planned.key)
         return found
 
     def begin(self, planned: Planned, query: Query) -> tuple[Slice, bytes]:
@@ -295,13 +303,13 @@ class Slices:
 
 
 def find_sliceable(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool) -> str:
-    """Find the key of the file that an id stands for, see `find_file`; reads of a CRAM are there as BAM as well."""
+    """Find the key of the file that an id stands for, see `find_file`; a CRAM is there as BAM as well, a BCF as VCF."""
     try:
         return find_file(catalog, kind, file_id, format_name, exact=exact)
     except HtsgetError as error:
-        if error.name != "UnsupportedFormat" or format_name != "BAM":
+        if error.name != "UnsupportedFormat" or format_name not in _MADE_OF:
             raise
-        return find_file(catalog, kind, file_id, "CRAM", exact=exact)
+        return find_file(catalog, kind, file_id, _MADE_OF[format_name], exact=exact)
 
 
 def iter_noted(found: Slice, reading: Reading) -> Generator[bytes, None, None]:

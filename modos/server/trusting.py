@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from modos.errors import InvalidInputError
+from modos.server.client_secrets import read_client_secret
 
 SCOPES = "openid ga4gh_passport_v1 offline_access"
 AUTHORITIES = ("dac", "so", "system")  # who may give access: neither the person nor a peer
@@ -100,7 +102,9 @@ class Passport(_Table):
     audience
         What tokens and passports have to be for; None: for anybody.
     client_id, scopes
-        What `modos login` calls itself at the first broker, and asks for.
+        What `modos login` and the log-in in a browser call themselves at the first broker, and ask for.
+    client_secret_file
+        Where the client's secret is, for the log-in in a browser; None for a public client.
     groups_claim
         The claim of the brokers' tokens with groups; None: they tell of none.
     """
@@ -111,18 +115,19 @@ class Passport(_Table):
     audience: str | None = None
     client_id: str = "modos"
     scopes: str = SCOPES
+    client_secret_file: Path | None = None
     groups_claim: str | None = None
 
 
-def read_passport(table: Any, where: str) -> Passport | None:
+def read_passport(table: Any, path: Path) -> Passport | None:
     """Read the table `passport` of an access file; None if there is none.
 
     Parameters
     ----------
     table
         As TOML has it.
-    where
-        The file, for messages.
+    path
+        The access file, for messages, and beside which other files are.
 
     Raises
     ------
@@ -136,8 +141,11 @@ def read_passport(table: Any, where: str) -> Passport | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(["passport", *map(str, first["loc"])])
-        raise InvalidInputError(f"{where}: {place}: {first['msg'].removeprefix('Value error, ').lower()}") from None
+        raise InvalidInputError(f"{path}: {place}: {first['msg'].removeprefix('Value error, ').lower()}") from None
     for names in ([one.issuer for one in found.issuers], [one.issuer for one in found.brokers]):
         if len(set(names)) < len(names):
-            raise InvalidInputError(f"{where}: passport names somebody twice")
+            raise InvalidInputError(f"{path}: passport names somebody twice")
+    if found.client_secret_file:
+        found = found.model_copy(update={"client_secret_file": path.parent / found.client_secret_file})
+        read_client_secret(path.parent / str(found.client_secret_file))
     return found

@@ -389,6 +389,14 @@ def credentials(keys):
     yield Call("POST", "/credentials", (), b"{}"), Call("GET", "/credentials")
 
 
+def logins(keys):
+    """What is asked for without a session: by a page of another host, and by none."""
+    yield from catalog("/login", "/login?next=/objects/ex", "/login?by=provider", "/login?next=//evil.example.org")(keys)
+    for headers in ((), (("Origin", "https://evil.example.org"),), (("Sec-Fetch-Site", "same-origin"),)):
+        for form in (b"", b"token=the-token-of-alice&state=x&next=/", b"token=the-token-of-alice&token=x", b"\xff=\xff"):
+            yield Call("POST", "/login", headers, form), Call("POST", "/logout", headers, form)
+
+
 def catalog(*targets):
     def calls(keys):
         for target in targets:
@@ -422,6 +430,9 @@ ROUTES = {
     "/": catalog("/"),
     "/whoami": catalog("/whoami"),
     "/authorize": authorize,
+    "/login": logins,
+    "/login/callback": catalog("/login/callback", "/login/callback?code=x&state=y", "/login/callback?error=x&state=y&state=z"),
+    "/logout": catalog("/logout"),
     "/credentials": credentials,
     "/list": catalog("/list", "/list?search=HIDDENMETA", "/list?limit=1", "/list?after=a", "/list?search=id%3Dreads"),
     "/meta": catalog("/meta", "/meta?search=ex", "/meta?limit=1", "/meta?after=a"),
@@ -440,6 +451,71 @@ ROUTES = {
     "/ga4gh/drs/v1/service-info": catalog("/ga4gh/drs/v1/service-info"),
     "/ga4gh/drs/v1/objects/{drs_id}": drs,
     "/ga4gh/drs/v1/objects/{drs_id}/access/{access_id}": drs_access,
+}
+GENOME = ("ex/data/reads", "ex/data/packed_reads", "ex/data/calls", "ex/data/signal", "ex/reference/bases", "ex/reference/genome")
+
+
+def genome(base, params):
+    """What the genome browser asks of elements: within, across and outside of what is allowed."""
+
+    def calls(keys):
+        elements = (
+            *GENOME,
+            "ex/reference/genome/signal",
+            "ex/data/notes",
+            "ex/data/none",
+            "none/data/x",
+            "ex",
+            "data/reads",
+            "packed.zip/data/reads",
+        )
+        places = (
+            "chr1",
+            "chr1:10,001-12,000",
+            "chr1:9,001-13,000",
+            "chr1:12,001-12,100",
+            "chr1:10,001-10,010",
+            "chr2",
+            "{chr2}:1-100",
+            "*",
+            "chr3",
+        )
+        for element, place in itertools.product(elements, places):
+            for more in params:
+                yield Call("GET", f"{base}/{element}?{urlencode({'region': place} | more)}")
+            yield Call(
+                "GET", f"{base}/{element}?{urlencode({'region': place} | params[0])}", (("Accept", "application/octet-stream"),)
+            )
+        for element in GENOME:
+            for spelled in spellings(element):
+                yield Call("GET", f"{base}/{spelled}?{urlencode({'region': 'chr2:1-100'} | params[0])}")
+        for key in keys:
+            yield Call("GET", f"{base}/{quote(key)}?{urlencode({'region': 'chr1:1-100'} | params[0])}")
+
+    return calls
+
+
+def views(keys):
+    for element in (*GENOME, "ex/data/none", "none/data/x", "ex/data/notes", "ex/data/counts", "ex/data/sealed_reads"):
+        yield Call("GET", f"/genome?{urlencode({'element': element, 'locus': 'chr2:1-100'})}")
+        yield Call("HEAD", f"/genome?element={element}")
+    yield Call("GET", "/genome?" + "&".join(f"element={element}" for element in GENOME))
+    yield Call("GET", "/genome"), Call("GET", "/genome?add=ex/data/reads"), Call("GET", "/genome?locus=chr1&locus=chr2")
+
+
+ROUTES |= {
+    "/genome": views,
+    "/assets/igv.min.js": catalog("/assets/igv.min.js", "/assets/igv.min.js?v=x"),
+    "/bins/{path:path}": genome("/bins", ({"bins": "5"}, {"size": "1000"}, {"bins": "100"})),
+    "/coverage/{path:path}": genome(
+        "/coverage", ({"bins": "5"}, {"bins": "5", "partial": "true"}, {"bins": "100", "partial": "true"})
+    ),
+    "/features/{path:path}": genome("/features", ({}, {"annotation": "data/notes"})),
+    "/sequence/{path:path}": genome("/sequence", ({},)),
+    "/contigs/{path:path}": catalog(
+        *(f"/contigs/{element}{form}" for element in (*GENOME, "ex/data/none") for form in ("", "?format=fai"))
+    ),
+    "/genes": catalog(*(f"/genes?q=SECRET&element={element}" for element in (*GENOME, "ex/data/none", "none/data/x"))),
 }
 # What answers to a bounded caller with the data or the metadata itself
 GIVING = {"/htsget/reads/{file_id:path}", "/htsget/variants/{file_id:path}", "/slices/{kind}/{file_id:path}"}

@@ -34,6 +34,7 @@ BRINGS = {
     "distributed": "cluster",
     "duckdb": "sql",
     "h5py": "genomedata",
+    "igv-notebook": "igv",
     "obstore": "many",
     "pyarrow": "tables",
     "matplotlib": "plot",
@@ -86,7 +87,7 @@ def test_an_extra_brings_what_is_said_to_be_missing():
 
 
 def test_the_table_of_extras_is_that_of_the_project():
-    table = dict(re.findall(r"(?m)^\| `([\w-]+)` \| ([\w, ]+) \|", (ROOT / "docs/how-to/install.md").read_text()))
+    table = dict(re.findall(r"(?m)^\| `([\w-]+)` \| ([\w, -]+) \|", (ROOT / "docs/how-to/install.md").read_text()))
     assert {package: extra for extra, packages in table.items() for package in packages.split(", ")} == BRINGS
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from modos.errors import did_you_mean
@@ -21,6 +23,27 @@ def find_genes(genes: pl.DataFrame, text: str) -> pl.DataFrame:
         if len(found):
             break
     return found
+
+
+def search_genes(genes: pl.DataFrame, words: str, most: int) -> list[dict[str, Any]]:
+    """Search genes by how a name or id begins, in upper or lower case.
+
+    Returns
+    -------
+    list
+        The columns of each, positions 0-based half-open, with `match`: `exact` for those that are called so, which come
+        first, and `prefix` for those whose names begin so, the shortest first; at most so many of each.
+    """
+    text = words.strip().lower()
+    id, name = pl.col("id").str.to_lowercase(), pl.col("name").str.to_lowercase()
+    is_same = ((name == text) | (id == text) | (id.str.replace(_VERSION, "$1") == text)).fill_null(False)
+    begins = name.str.starts_with(text).fill_null(False) & ~is_same
+    table = genes.select(COLUMNS)
+    found = {
+        "exact": table.filter(is_same).head(most),
+        "prefix": table.filter(begins).sort(pl.col("name").str.len_chars(), "name").head(most),
+    }
+    return [{**row, "match": match} for match, rows in found.items() for row in rows.iter_rows(named=True)]
 
 
 def suggest_gene(genes: pl.DataFrame, text: str) -> str | None:

@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 
 from modos.server.auth import caller_of
-from modos.server.pages.rendering import render
+from modos.server.pages.rendering import find_login, render
 from modos.server.rules import ANYONE
 
 _TITLES = {
@@ -26,7 +26,7 @@ def show_error(
     request: Request, status: int, message: str, hint: str | None = None, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
     """Make the page of an error, with a link to log in where that may help."""
-    login_url = getattr(request.app.state, "login_url", None)
+    login_url = find_login(request)
     is_unknown = status in (401, 403) and caller_of(request) == ANYONE
     return render(
         request,
@@ -35,7 +35,13 @@ def show_error(
         headers=headers,
         status=status,
         title=_TITLES[401] if is_unknown else _TITLES.get(status, "The server cannot answer this"),
-        message=f"{message[:1].upper()}{message[1:]}." if message else "",
+        message=_as_sentence(message, caller_of(request).name),
         hint=hint,
-        may_log_in=is_unknown and bool(login_url),
+        may_log_in=status in (401, 403) and bool(login_url),
     )
+
+
+def _as_sentence(message: str, name: str) -> str:
+    """Return a message as a sentence; a name at its beginning stays as it is written."""
+    is_name = bool(name) and message.startswith(name)
+    return f"{message if is_name else message[:1].upper() + message[1:]}." if message else ""

@@ -55,22 +55,29 @@ def render(
     widen
         Sources by the directive of the Content-Security-Policy that allows them as well, for this page.
     values
-        What the template writes. `base`, `caller`, `login_url`, `is_session` and `here` are added.
+        What the template writes. `base`, `caller`, `login_url`, `form_token` (of a session), `session_note` and `here` are added.
     """
-    state, base = request.app.state, base_path(request.scope)
+    base = base_path(request.scope)
     content = (
         environment()
         .get_template(template)
         .render(
             base=base,
             caller=caller_of(request).name,
-            login_url=getattr(state, "login_url", None),
-            is_session=bool(request.scope.get("modos.session")),
+            login_url=find_login(request),
+            form_token=getattr(request.scope.get("modos.session"), "form_token", None),
+            session_note=request.scope.get("modos.session_note"),
             here=_address_of(request),
             **values,
         )
     )
     return HTMLResponse(content, status_code, headers={**page_headers(widen), **(headers or {})})
+
+
+def find_login(request: Request) -> str | None:
+    """Return the path where people log in; None where it makes no difference who they are."""
+    access = getattr(request.app.state, "access", None)
+    return "/login" if access is not None and access.identifies else None
 
 
 def page_headers(widen: Mapping[str, str] | None = None) -> dict[str, str]:
