@@ -46,7 +46,9 @@ def test_another_user_is_found_out():
         other.communicate()
 
 
-@pytest.mark.parametrize("names", [(("127.0.0.1", 1), ("127.0.0.1", 2)), (("::1", 1), ("::1", 2)), (("testclient", 50000), ("testserver", 80))])
+@pytest.mark.parametrize(
+    "names", [(("127.0.0.1", 1), ("127.0.0.1", 2)), (("::1", 1), ("::1", 2)), (("testclient", 50000), ("testserver", 80))]
+)
 def test_nothing_is_known_of_what_is_not_there(names):
     assert look_at(*names) is None and count_unread(*names) is None and not is_of_other_user(*names)
 

@@ -26,12 +26,16 @@ def test_one_range(header, start, end, is_open):
     assert parse_range(header, 100) == Wanted(start, end, is_open)
 
 
-@pytest.mark.parametrize("header", [None, "", "lines=1-2", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=0-1,5-6", "bytes=1-2-3"])
+@pytest.mark.parametrize(
+    "header", [None, "", "lines=1-2", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=0-1,5-6", "bytes=1-2-3"]
+)
 def test_what_is_no_single_range_means_the_whole_file(header):
     assert parse_range(header, 100) is None
 
 
-@pytest.mark.parametrize(("header", "size"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)])
+@pytest.mark.parametrize(
+    ("header", "size"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)]
+)
 def test_nothing_of_the_file(header, size):
     with pytest.raises(UnsatisfiableRangeError):
         parse_range(header, size)
