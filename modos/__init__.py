@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TruncatedStream,
     )
     from modos.figures.plots import plot
+    from modos.gateway.browsing import browse
     from modos.genomics.file import GenomicFile
     from modos.genomics.region import Region
     from modos.object.modo import MODO
@@ -60,6 +61,7 @@ _HOMES = {
     "Reference": "reference.reference",
     "Annotation": "reference.annotations.annotation",
     "open_reference": "reference.locate",
+    "browse": "gateway.browsing",
     "plot": "figures.plots",
 } | dict.fromkeys(
     (
@@ -116,6 +118,7 @@ __all__ = [
     "TransportError",
     "TruncatedStream",
     "__version__",
+    "browse",
     "open_catalog",
     "open_reference",
     "plot",

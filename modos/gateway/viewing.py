@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -33,8 +33,15 @@ class View:
     """
 
     def __init__(
-        self, opened: OpenObject, secret: SecretKey | None, port: int = 0, told: Callable[[str], object] = lambda problem: None
+        self,
+        opened: OpenObject,
+        secret: SecretKey | None,
+        port: int = 0,
+        told: Callable[[str], object] = lambda problem: None,
+        *,
+        framed: bool = False,
     ):
+        from modos.gateway.frame_guard import FrameGuard
         from modos.gateway.guarding import make_token
         from modos.gateway.page_guard import PageGuard
         from modos.gateway.view_files import ViewFiles
@@ -48,7 +55,8 @@ class View:
         self.name = opened.storage.path.name or _REPLACED
         self._token = make_token()
         pages = create_app(PlainView(self._opened, self.name))
-        guarded = PageGuard(ViewFiles(pages, PlainFiles(opened, secret), self.name, told), self._token)
+        guard: Any = FrameGuard if framed else PageGuard
+        guarded = guard(ViewFiles(pages, PlainFiles(opened, secret), self.name, told), self._token)
         self._server = BackgroundServer(KnownHosts(guarded), port, send_buffer=SEND_BUFFER)
         self.url = self._server.url
 
@@ -78,6 +86,11 @@ class View:
         if region is None:
             return f"{self.url}/elements/{quote(f'{self.name}/{element_id}')}?{urlencode(token)}"
         return f"{self.url}/genome?{urlencode({'element': f'{self.name}/{element_id}', 'locus': region} | token)}"
+
+    def address_in_frame(self, elements: Sequence[str], region: str) -> str:
+        """Return the address of the genome browser with some elements, for a frame of a notebook."""
+        chosen = [("element", f"{self.name}/{self._find(element)}") for element in elements]
+        return f"{self.url}/{self._token}/genome?{urlencode([*chosen, ('locus', region)])}"
 
     def _find(self, element: str) -> str:
         """Find an element by its id, its name or that of its file."""
@@ -112,6 +125,7 @@ def open_view(
     s3_kwargs: dict[str, Any] | None = None,
     port: int = 0,
     told: Callable[[str], object] = lambda problem: None,
+    framed: bool = False,
 ) -> View:
     """Serve the pages and the genome browser over an object, for this user's browser.
 
@@ -125,6 +139,8 @@ def open_view(
         A free one where it is 0.
     told
         Called with what ended an answer before its end, in one line; from another thread.
+    framed
+        For a frame of a notebook, whose addresses are those of `address_in_frame`.
 
     Raises
     ------
@@ -136,4 +152,4 @@ def open_view(
     from modos.encryption.keys import as_secret_key
 
     secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-    return View(OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs)), secret, port, told)
+    return View(OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs)), secret, port, told, framed=framed)

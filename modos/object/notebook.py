@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modos.figures.region_figure import RegionFigure
     from modos.genomics import GenomicFile, RegionsLike
     from modos.genomics.region import RegionLike
+    from modos.object.address import ObjectAddress
     from modos.tables.arrow import ArrowTable, DataFrame, PandasFrame, RecordBatchReader, Table
     from modos.trees.tree_opening import AnnData, Dataset, MuData, SpatialData
     from modos.trees.tree_store import TreeStore
@@ -55,6 +56,8 @@ class ElementView(Mapping[str, Any]):
         Gives the element as a table.
     open_plotted
         Gives what can be plotted of it.
+    address
+        Of its object.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class ElementView(Mapping[str, Any]):
         open_bytes: OpenBytes | None = None,
         open_table: OpenTable | None = None,
         open_plotted: OpenPlotted | None = None,
+        address: ObjectAddress | None = None,
     ):
         self.id = id
         self._attributes = attributes
@@ -76,6 +80,7 @@ class ElementView(Mapping[str, Any]):
         self._open_bytes = open_bytes
         self._open_table = open_table
         self._open_plotted = open_plotted
+        self._address = address
 
     @property
     def file_name(self) -> str | None:
@@ -248,6 +253,30 @@ class ElementView(Mapping[str, Any]):
 
         others = [with_] if isinstance(with_, ElementView) or not isinstance(with_, Iterable) else list(with_)
         return plot([self, *others], region, **options)
+
+    def browse(self, region: RegionLike, *, with_: Any = (), **options: Any) -> Any:
+        """Show a region in a genome browser in the cell of a notebook, until its `close` or the kernel's end (extra `igv`).
+
+        Parameters
+        ----------
+        region
+            `chr1:1,000-2,000`, 1-based inclusive, or a Region, 0-based half-open.
+        with_
+            Other elements of the same object; one or several.
+        options
+            `secret_key`, `passphrase`, `width`, `height`; errors as of `modos.browse`.
+        """
+        import modos
+
+        others = [with_] if isinstance(with_, ElementView) else list(with_)
+        return modos.browse([self, *others], region, **options)
+
+    @property
+    def address(self) -> ObjectAddress:
+        """Address of its object."""
+        if self._address is None:
+            raise InvalidInputError(f"where {self.id} is from is not known", "open its object")
+        return self._address
 
     def open_plotted(self, **options: Any) -> list[Plotted]:
         """Open what can be plotted of it, with a `secret_key` and a `reference_filename`; see `modos.figures`."""

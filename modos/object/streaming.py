@@ -278,6 +278,7 @@ class GenomicFiles:
             _BytesOpener(storage, attributes),
             TableOpener(storage, document, element_id, open_file, self._object.address.endpoint),
             _PlotOpener(storage, document, element_id, open_file, self._object.address.endpoint),
+            self._object.address,
         )
 
 

@@ -186,7 +186,7 @@ class GeneFinder:
         fitting: list[Annotation] = []
         for one, seqcol in known.items():
             assembly = cached.assembly(find_manifest(cached, one).assembly) if not stated or seqcol in stated else None
-            misfit = "it is of another assembly" if assembly is None else _explain_misfit(contigs, assembly, bool(stated))
+            misfit = "it is of another assembly" if assembly is None else explain_misfit(contigs, assembly, bool(stated))
             if assembly is not None and not misfit:
                 fitting.append(open_annotation(cached, one, assembly))
             elif name is not None:
