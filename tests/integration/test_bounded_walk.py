@@ -10,6 +10,7 @@ import base64
 import itertools
 import json
 import random
+import re
 import shutil
 from collections import defaultdict
 from urllib.parse import quote, unquote, urlencode
@@ -72,6 +73,7 @@ ELEMENTS = (
     "reference/bases",
     "data/signal",
 )
+METADATA_NAMES = {one.rpartition("/")[2] for one in ELEMENTS}
 BROWSER = (("Accept", "text/html,application/xhtml+xml,*/*;q=0.8"),)
 REFUSED = (400, 401, 403, 404, 405, 412, 413, 416, 421, 422)
 FIRST = 12  # steps on each route that are always taken
@@ -598,6 +600,7 @@ def without(body, target):
     parts = path.split("/")
     asked = ["/".join(parts[at:]) for at in range(len(parts))]
     asked += [key_of(part) for part in parts]
+    asked += [part for part in re.split(r"[/\\\0]", path) if part in METADATA_NAMES]  # which a page escapes in its own ways
     for word in sorted(filter(None, {word.strip("/") for word in asked}), key=len, reverse=True):
         body = body.replace(word.encode(), b"")
     return body
