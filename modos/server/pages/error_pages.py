@@ -35,7 +35,7 @@ def show_error(
         headers=headers,
         status=status,
         title=_TITLES[401] if is_unknown else _TITLES.get(status, "The server cannot answer this"),
-        message=f"{message[:1].upper()}{message[1:]}." if message else "",
+        message=message,
         hint=hint,
         may_log_in=is_unknown and bool(login_url),
     )

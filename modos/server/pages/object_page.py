@@ -22,7 +22,7 @@ from modos.server.pages.terms_shown import Labels
 from modos.server.parameters import check_parameters
 
 _PAGE = 100  # elements or files
-_MOST_LINKS = 400
+_MOST_LINKS = 200
 _MOST_BROWSED = 6
 _COMMITS = 20
 Format = Literal["ro-crate", "turtle", "json-ld"]
