@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request
 
 from modos.catalog.catalog import Catalog
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.formats import Metadata, is_array_path, is_encrypted
 from modos.object import commits
 from modos.object.document import Document
@@ -62,8 +62,11 @@ class ServedObject:
 
     @cached_property
     def tracks(self) -> frozenset[str]:
-        """Ids of the elements that are tracks."""
-        return frozenset(tracks_of(self.document).values())
+        """Ids of the elements that are tracks; none where the arrays do not fit the elements, which a check reports."""
+        try:
+            return frozenset(tracks_of(self.document).values())
+        except IntegrityError:
+            return frozenset()
 
     def stored_key(self, path: str) -> str:
         """Return the key of a path in the object, below what is served."""
@@ -156,3 +159,16 @@ def texts_of(attributes: Mapping[str, Any], slot: str) -> list[str]:
     """Return the texts of a slot, one or several."""
     value = attributes.get(slot)
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+
+
+def describe_problem(error: ModosError, place: str) -> str:
+    """Describe why data cannot be shown, without where they lie: what is of the server's own machine is in no answer.
+
+    Parameters
+    ----------
+    place
+        URL of the storage, which messages may have.
+    """
+    if isinstance(error, (InvalidInputError, NotFoundError)) and place.rstrip("/") not in error.message:
+        return error.message
+    return "it is damaged" if isinstance(error, IntegrityError) else "the server cannot read it"
