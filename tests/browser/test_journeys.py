@@ -98,9 +98,7 @@ def shown_reads(page, contig, start, end):
 def names_in(path, contig, start, end):
     """The names of the reads that overlap a region, as pysam finds them; of those that igv.js draws."""
     with pysam.AlignmentFile(path) as reads:
-        return sorted(
-            read.query_name for read in reads.fetch(contig, start, end) if not read.flag & (0x4 | 0x200 | 0x400)
-        )
+        return sorted(read.query_name for read in reads.fetch(contig, start, end) if not read.flag & (0x4 | 0x200 | 0x400))
 
 
 def draws(page, kind):
@@ -238,7 +236,7 @@ def test_nothing_of_hostile_metadata_runs(tmp_path, visit, screenshot):
             ], address
             if number in (1, 4):
                 screenshot(page, f"hostile-{number}")
-        assert len(addresses) > 30
+        assert len(addresses) >= 30
 
 
 def write_hostile_files(folder):
@@ -345,7 +343,9 @@ def test_a_server_that_goes_away(place, visit, screenshot):
     shown_reads(genome.page, "chr1", 20_000, 25_000)
     server.stop()
     for visitor in (catalogue, genome):
-        visitor.expects("failed: GET .*ERR_CONNECTION_REFUSED", "console error.*ERR_CONNECTION_REFUSED").bears("console error: Failure: the server does not answer")
+        visitor.expects("failed: GET .*ERR_CONNECTION_REFUSED", "console error.*ERR_CONNECTION_REFUSED").bears(
+            "console error: Failure: the server does not answer"
+        )
     catalogue.page.get_by_label("Search the catalogue").type("lab")
     catalogue.page.get_by_text("The server does not answer.").first.wait_for()
     assert catalogue.page.get_by_role("link", name="lab").first.is_visible(), "what was there stays"
