@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from modos.server.pages.rendering import render
 from modos.server.pages.terms_shown import Labels
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE
+from modos.server.shown_keys import mark_readable, mark_shown
 
 _PAGE = 50
 _MOST_VALUES = 60  # of a facet that are listed
@@ -62,8 +64,8 @@ def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter
             found = overview.find(
                 search,
                 chosen,
-                lambda key: access.shows(caller, key),
-                lambda key: access.shows_metadata(caller, key),
+                partial(mark_shown, access, caller),
+                partial(mark_readable, access, caller),
                 after,
                 _PAGE,
             )

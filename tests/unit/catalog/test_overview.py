@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -17,6 +18,10 @@ from modos.errors import InvalidInputError, ModosError
 from modos.storage import open_storage
 
 WORDS = ("liver", "Kidney", "Straße", "a.b", "x*", "(", "ÄRZTE", "50%", "\\d", "[", "naïve")
+
+
+def everything(keys):
+    return np.ones(len(keys), bool)
 
 
 def make_metadata(number, rng):
@@ -103,7 +108,7 @@ def without_numbers(metadata, key):
     return {i: {name: value for name, value in a.items() if name not in hidden} for i, a in metadata.items()}
 
 
-def all_of(overview, words="", chosen=None, shows=lambda key: True, readable=lambda key: True, limit=7):
+def all_of(overview, words="", chosen=None, shows=everything, readable=everything, limit=7):
     """All pages."""
     found, after = [], None
     while True:
@@ -171,7 +176,7 @@ def test_values_of_slots_are_found_where_they_are(objects, overview, words):
 @pytest.mark.parametrize("words", ["sex=", "nothing=x", '"'])
 def test_a_search_that_cannot_be_read_is_told(overview, words):
     with pytest.raises(InvalidInputError):
-        overview.find(words, {}, lambda key: True, lambda key: True, None, 10)
+        overview.find(words, {}, everything, everything, None, 10)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,7 @@ def test_what_may_not_be_read_is_neither_found_nor_counted(objects, overview):
     def readable(key):
         return key[-1:] in set("02")
 
+    shows, readable = (lambda keys, test=test: np.array([test(key) for key in keys], bool) for test in (shows, readable))
     found, page = all_of(overview, "", {}, shows, readable)
     assert [one.key for one in found] == [key for key in objects if key[-1] in "024"]
     assert all(one.is_readable == (one.key[-1] in "02") for one in found)
@@ -272,5 +278,5 @@ def test_an_empty_one(tmp_path):
     rows = Rows()
     elements, digests = rows.to_frames()
     overview = Overview(View(open_storage(tmp_path), None, b"", elements, Frames(elements, digests)))
-    page = overview.find("x", {"sex": "Male"}, lambda key: True, lambda key: True, "a", 10)
+    page = overview.find("x", {"sex": "Male"}, everything, everything, "a", 10)
     assert (page.total, page.objects, page.following) == (0, [], None)
