@@ -117,7 +117,9 @@ def bench_track(browser: Any, s3: str) -> None:
         params = {"region": f"chr1:1-{CHROMOSOME}", "bins": 2000}
 
         def ask(url: str = url, params: dict = params) -> None:
-            answer = requests.get(f"{url}/bins/ex/data/signal", params=params, headers={"Accept": "application/octet-stream"}, timeout=60)
+            answer = requests.get(
+                f"{url}/bins/ex/data/signal", params=params, headers={"Accept": "application/octet-stream"}, timeout=60
+            )
             assert answer.status_code == 200 and len(answer.content) == 24_000
 
         first.append(time_call(ask))
