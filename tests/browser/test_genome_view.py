@@ -53,7 +53,7 @@ def address(*elements, locus=LOCUS):
 
 def settle(page):
     """Wait until a view is drawn."""
-    page.wait_for_selector("#igv[data-ready]", timeout=60_000)
+    page.wait_for_selector("#genome-box[data-ready]", timeout=60_000)
     page.wait_for_function("() => modosBrowser.trackViews.every(one => one.viewports.every(part => !part.loading))")
     page.wait_for_load_state("networkidle")
 
