@@ -7,6 +7,7 @@ Each round has a new server and a new browser, so that nothing is known yet.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +20,6 @@ from typing import Any
 import numpy as np
 import requests
 from catalog import BUCKET, KEYS, MINIO, report, serve
-from regions import write_short_reads
 
 from modos.api import MODO
 from modos.server.app import create_app
@@ -39,10 +39,34 @@ DRAWN = """([type, start, end]) => {
 }"""
 
 
+def write_reads(path: Path, bases: np.ndarray) -> None:
+    """Sorted reads of 150 bases of a reference, of which one base in 200 is another, and four qualities; and their index."""
+    chance = np.random.default_rng(1)
+    letters, levels = np.frombuffer(b"ACGT", np.uint8), np.frombuffer(b"#,:F", np.uint8)
+    starts = np.sort(chance.integers(0, LENGTH - 400, LENGTH * DEPTH // 150))
+    writer = subprocess.Popen(["samtools", "view", "-b", "-@1", "-o", str(path), "-"], stdin=subprocess.PIPE, text=True)
+    assert writer.stdin
+    writer.stdin.write(f"@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr1\tLN:{LENGTH}\n")
+    for begin in range(0, len(starts), 10_000):
+        places = starts[begin : begin + 10_000]
+        found = bases[places[:, None] + np.arange(150)]
+        found = np.where(chance.random(found.shape) < 1 / 200, letters[chance.integers(0, 4, found.shape)], found)
+        qualities = levels[chance.choice(4, found.shape, p=[0.02, 0.05, 0.13, 0.8])]
+        writer.stdin.writelines(
+            f"A00:1:{begin + number}\t99\tchr1\t{place + 1}\t60\t150M\t=\t{place + 201}\t350\t{found[number].tobytes().decode()}\t"
+            f"{qualities[number].tobytes().decode()}\tRG:Z:a\n"
+            for number, place in enumerate(places.tolist())
+        )
+    writer.stdin.close()
+    assert writer.wait() == 0
+    subprocess.run(["samtools", "index", str(path)], check=True)
+
+
 def make_object(folder: Path) -> None:
     """Reads of 30x on their reference, and a track along a chromosome of the size of the human first."""
-    write_short_reads(folder / "reads.bam", LENGTH * DEPTH // 150, LENGTH)
-    letters = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(3).integers(0, 4, LENGTH)].tobytes().decode()
+    bases = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(3).integers(0, 4, LENGTH)]
+    write_reads(folder / "reads.bam", bases)
+    letters = bases.tobytes().decode()
     lines = "\n".join(letters[at : at + 60] for at in range(0, LENGTH, 60))
     (folder / "bases.fa").write_text(f">chr1\n{lines}\n")
     values = np.random.default_rng(4).integers(0, 1000, CHROMOSOME // 100)

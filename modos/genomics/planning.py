@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -119,6 +119,7 @@ class Planner:
 
     def _start(self) -> None:
         self._lock = threading.Lock()
+        self._looked = threading.local()  # at files, in a thread that looks once
         self._turns = [threading.Lock() for _ in range(_MAX_FILES)]  # so that nothing is read twice at a time
 
     def plan(self, key: str, regions: Iterable[RegionLike] | None, *, inline: int = 0, workers: int = WORKERS) -> Plan:
@@ -268,6 +269,15 @@ class Planner:
         body = cut(self._reader(file.info), file.info.size, chunks)
         return Plan(format, file.info, None, (), body, b""), file.header
 
+    @contextmanager
+    def looking_once(self) -> Iterator[None]:
+        """Look once whether each file has changed, for as long as this lasts in a thread; its bytes are compared all the same."""
+        before, self._looked.files = getattr(self._looked, "files", None), {}
+        try:
+            yield
+        finally:
+            self._looked.files = before
+
     def forget(self, key: str) -> None:
         """Read header and index again the next time."""
         with self._lock:
@@ -295,11 +305,14 @@ class Planner:
             known = self._files.get(key)
         if known is None or (with_index and known.index is None):
             return None
-        if self._revalidate:
+        looked = getattr(self._looked, "files", None)
+        if self._revalidate and (looked is None or looked.get(key) is not known):
             expected = [info for info in (known.info, known.index_info) if info]
             looks = [partial(self.storage.stat, info.key) for info in expected]
             if (_call_at_once(looks) if self.storage.is_remote else [look() for look in looks]) != expected:
                 return None
+        if looked is not None:
+            looked[key] = known
         return known
 
     def _remember(self, key: str, file: _File, content: Hashable) -> _File:

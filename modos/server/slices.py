@@ -283,9 +283,12 @@ class Slices:
     def begin(self, planned: Planned, query: Query) -> tuple[Slice, bytes]:
         """Open a slice and make its first piece, once more where the file was replaced between two looks at it."""
         try:
-            found = self.open(planned, query)
-            return found, next(found.pieces, b"")
+            return self._begin(planned, query)
         except ConflictError:
+            return self._begin(planned, query)
+
+    def _begin(self, planned: Planned, query: Query) -> tuple[Slice, bytes]:
+        with self._planner.looking_once():
             found = self.open(planned, query)
             return found, next(found.pieces, b"")
 

@@ -160,7 +160,7 @@ def test_a_jump_to_a_gene(lab, sources, visit, screenshot):
     shown_reads(page, contig, gene_start, gene_end)
     screenshot(page, "journey-gene")
     page.get_by_label("Gene or region").fill("Name1")
-    page.get_by_role("option").first.wait_for()
+    page.locator("#places li").first.wait_for()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_function("() => new URL(location).searchParams.get('locus')?.match(/^chr1:1[01],/)")
@@ -227,8 +227,7 @@ def test_nothing_of_hostile_metadata_runs(tmp_path, visit, screenshot):
         addresses += [f"/login?next={quote(PAYLOAD)}", f"/{quote(PAYLOAD)}", "/docs"]
         for number, address in enumerate(addresses):
             page.goto(server.url + address)
-            for element in page.locator("details:not([open]) > summary:visible").all()[:5]:
-                element.click()
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
             assert page.evaluate(
                 "[window.pwned, document.querySelectorAll('modos-xss, img, script:not([src]):not([type])').length]"
             ) == [
@@ -237,7 +236,7 @@ def test_nothing_of_hostile_metadata_runs(tmp_path, visit, screenshot):
             ], address
             if number in (1, 4):
                 screenshot(page, f"hostile-{number}")
-        assert len(addresses) > 30
+        assert len(addresses) >= 30
 
 
 def write_hostile_files(folder):

@@ -101,29 +101,33 @@ class Frames:
         NotFoundError
             There is none: no reference is linked that this server can read, and it has no file with contigs.
         """
+        found, wrong = self.find_linked(request, element)
+        if found is not None:
+            return found
+        if has_records(element):
+            return self._keep(element, self._of_header)
+        raise next(iter(wrong.values()), NotFoundError(f"{element.path} has no reference and no contigs of its own"))
+
+    def find_linked(self, request: Request, element: Element) -> tuple[Frame | None, dict[str, ModosError]]:
+        """Find the frame of the first reference that an element is, or is linked to, and why not that of those before it.
+
+        The errors of a reference itself are raised, see `find`.
+        """
         if element.id.startswith("reference/"):
-            return self._find_reference(request, element)
-        wrong: ModosError | None = None
+            return self._find_reference(request, element), {}
+        wrong: dict[str, ModosError] = {}
         for link in element.attributes.get("has_reference") or ():
             if link in element.of.metadata:
                 try:
-                    return self._find_reference(request, Element(element.of, link, element.of.metadata[link]))
+                    return self._find_reference(request, Element(element.of, link, element.of.metadata[link])), wrong
                 except ModosError as error:
-                    wrong = error
-        if has_records(element):
-            return self._keep(element, self._of_header)
-        raise wrong or NotFoundError(f"{element.path} has no reference and no contigs of its own")
+                    wrong[link] = error
+        return None, wrong
 
     def explain(self, request: Request, element: Element) -> str | None:
         """Explain why the frame of an element is not that of the reference which it is linked to; None where there is nothing."""
-        links = [link for link in element.attributes.get("has_reference") or () if link in element.of.metadata]
-        for link in links:
-            try:
-                self._find_reference(request, Element(element.of, link, element.of.metadata[link]))
-                return None
-            except ModosError as error:
-                return f"without the reference {link}: {error.message}"
-        return None
+        wrong = self.find_linked(request, element)[1]
+        return next((f"without the reference {link}: {error.message}" for link, error in wrong.items()), None)
 
     def _find_reference(self, request: Request, element: Element) -> Frame:
         if element.attributes.get("assembly") and self.references is not None:
@@ -235,8 +239,9 @@ def _of_fasta(element: Element, path: str) -> Frame:
     if not element.of.storage.exists(f"{path}.fai") and files.stat(path).size > _MOST_UNINDEXED:
         raise NotFoundError(f"the FASTA of {element.path} has no .fai index", "make one with samtools faidx, and add it")
     own = element.id.partition("/")[2]
-    reference = open_fasta(files, path, own, read_digests(element.of.metadata, element.attributes))
-    if reference.assembly.seqcol != element.attributes.get("seqcol_digest"):
+    digests = read_digests(element.of.metadata, element.attributes)
+    reference = open_fasta(files, path, own, digests)
+    if digests and reference.assembly.seqcol != element.attributes.get("seqcol_digest"):
         reference = open_fasta(files, path, own)  # those digests are of a FASTA that this one has replaced
     return _make_frame(element, reference, element.name, element.of.key_of(path))
 

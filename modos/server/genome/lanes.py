@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -18,6 +22,7 @@ from modos.server.genome.frames import Facts, Frame, Frames, find_misfits, has_r
 from modos.server.genome.objects import Element, Objects
 from modos.server.genome.open_tracks import OpenTracks
 
+_AT_ONCE = 8  # frames and headers that are read at once
 _MOST_TOLD = 12  # regions, and misfits, that a note names
 
 
@@ -50,6 +55,22 @@ class Lanes:
             return Asked(path, *find_track_element(self._objects, request, path))
         except ModosError as error:
             return Asked(path, None, None, error.message)
+
+    def warm(self, request: Request, asked: list[Asked]) -> None:
+        """Read at once what a view takes of its elements, and keep it: their frames, and the headers of their files."""
+
+        def read(call: Callable[[], object]) -> None:
+            with suppress(ModosError):  # which is found again, and said, where it is used
+                call()
+
+        calls: list[Callable[[], object]] = []
+        for element in (one.element for one in asked if one.element is not None):
+            calls.append(partial(self._frames.find_linked, request, element))
+            if has_records(element):
+                calls.append(partial(self._frames.read_facts, element))
+        if len(calls) > 1:
+            with ThreadPoolExecutor(min(len(calls), _AT_ONCE)) as pool:
+                list(pool.map(read, calls))
 
     def find_frame(self, request: Request, asked: list[Asked]) -> tuple[Frame, Element] | None:
         """Find what a view is drawn along: the first reference of its elements, else the header of the first file with one."""

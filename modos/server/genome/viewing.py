@@ -19,6 +19,7 @@ from modos.server.pages.rendering import render
 
 PATH = "/genome"
 MOST = 20  # elements of a view
+_MOST_CONTIGS = 500  # that come with the page; more are asked for
 _LONGEST = 2000  # characters of the path of one
 _PARAMETERS = ("element", "locus", "add")
 # What igv.js 3.0.8 asks for: the two style sheets that it puts into the document, of its colour picker and its circular
@@ -67,6 +68,7 @@ def _check(request: Request, elements: list[str]) -> None:
 def _describe(request: Request, lanes: Lanes, wanted: list[str], locus: str) -> dict[str, Any]:
     """Describe the page: what its template writes."""
     asked = [lanes.find(request, path) for path in wanted]
+    lanes.warm(request, asked)
     found = lanes.find_frame(request, asked)
     shown = [_show(request, lanes, one, found[0] if found else None, wanted, locus) for one in asked]
     data = [lane.data for one in shown for lane in one.pop("lanes")]
@@ -137,6 +139,7 @@ def _describe_frame(frame: Frame, element: Element) -> dict[str, Any]:
         "name": escape_line(frame.name),
         "has_bases": frame.read is not None,
         "is_reference": frame.is_reference,
+        "contigs": list(frame.contigs.items()) if len(frame.contigs) <= _MOST_CONTIGS else None,
     }
 
 

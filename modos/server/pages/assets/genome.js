@@ -5,11 +5,12 @@
   const { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf } = modosGenome;
   const view = JSON.parse(document.getElementById("genome-view").textContent);
   const byId = (id) => document.getElementById(id);
-  const place = byId("igv");
+  const place = byId("genome-box");
   const lengths = new Map();
   const failures = new Map(); // lane -> message
   const hints = new Map(); // lane -> what is said of what it shows
   const JUMP = "Go to";
+  const MOST_READS = 32768; // bases up to which reads are drawn
   let browser = null;
   let following = 0;
   let locus = null; // the place that is shown: contig, start, end (0-based half-open)
@@ -58,6 +59,7 @@
     recover(who);
     if (!browser) return start();
     for (const trackView of browser.trackViews) {
+      if (trackView.track.type === "ideogram") continue; // which keeps what it has in a cache of its own
       for (const viewport of trackView.viewports) viewport.featureCache = undefined;
     }
     await browser.updateViews();
@@ -170,7 +172,7 @@
           sourceType: "htsget",
           format: "bam",
           url: base + "/htsget/reads/" + encode(lane.file),
-          visibilityWindow: 32768,
+          visibilityWindow: MOST_READS,
           showCoverage: false,
           height: 260,
           displayMode: "SQUISHED",
@@ -261,6 +263,7 @@
       try {
         const found = await resolve(text);
         recover(JUMP);
+        warm(found);
         return await search(toIgv(found));
       } catch (error) {
         fail(JUMP, error);
@@ -276,17 +279,19 @@
   }
 
   async function start() {
-    if (typeof igv === "undefined") throw new Failure("igv.js did not load");
-    const answer = await ask("/contigs/" + encode(view.frame.path), {}, "application/json");
-    for (const { name, length } of (await answer.json()).contigs) lengths.set(name, length);
+    for (const [name, length] of view.frame.contigs || (await askContigs())) lengths.set(name, length);
     const wanted = await firstPlace();
+    warm(wanted); // while igv.js is loaded
+    if (typeof igv === "undefined" && document.readyState !== "complete") await new Promise((loaded) => addEventListener("load", loaded));
+    if (typeof igv === "undefined") throw new Failure("igv.js did not load");
+    const rows = [...lengths].map(([name, length]) => [name, length, 0, length, length + 1].join("\t"));
     browser = await igv.createBrowser(place, {
       loadDefaultGenomes: false,
       reference: {
         id: view.frame.name,
         name: view.frame.name,
         fastaURL: base + "/sequence/" + encode(view.frame.path),
-        indexURL: base + "/contigs/" + encode(view.frame.path) + "?format=fai",
+        indexURL: new File([rows.join("\n")], "contigs.fai"),
         wholeGenomeView: false,
       },
       locus: toIgv(wanted),
@@ -305,6 +310,24 @@
     byId("steps").hidden = false;
     place.dataset.ready = "true";
     window.modosBrowser = browser;
+  }
+
+  async function askContigs() {
+    const answer = await ask("/contigs/" + encode(view.frame.path), {}, "application/json");
+    return (await answer.json()).contigs.map(({ name, length }) => [name, length]);
+  }
+
+  // Ask for the reads and the bases of a place before igv.js does, which first draws and then asks for one after the other.
+  function warm({ contig, start, end }) {
+    const width = end - start;
+    if (width > MOST_READS) return;
+    const low = Math.max(start - width, 0);
+    const high = Math.min(end + width, lengths.get(contig));
+    const ignore = () => {}; // what fails is asked for again, and said then
+    for (const lane of view.lanes) {
+      if (lane.kind === "reads") new Reads(lane).read(contig, low, high).catch(ignore);
+    }
+    if (view.frame.has_bases) new Sequence(view.frame, lengths, null, ignore).getSequence(contig, low, high).catch(ignore);
   }
 
   async function firstPlace() {
@@ -419,6 +442,8 @@
   byId("jump").addEventListener("submit", (event) => {
     if (!browser) return;
     event.preventDefault();
+    clearTimeout(waiting); // what was typed last is not to open the list again
+    asked++;
     suggest([]);
     browser.search(field.value);
   });

@@ -529,13 +529,14 @@ var modosGenome = (() => {
 
   // --- bases ---
 
+  const near = new Map(); // contig and number -> bases of pieces that were read, for those who cannot wait
+
   class Sequence {
     constructor(frame, lengths, fallback, fail) {
       this.frame = frame;
       this.lengths = lengths;
       this.fallback = fallback;
       this.fail = fail;
-      this.near = new Map(); // number -> bases of pieces that were read, for those who cannot wait
     }
 
     get chromosomes() {
@@ -561,8 +562,8 @@ var modosGenome = (() => {
         const answer = await ask("/sequence/" + encode(this.frame.path), { region: region(contig, start, end) }, "text/plain");
         const bases = await answer.text();
         if (bases.length !== end - start) throw new Failure("the answer broke off before its end");
-        this.near.set(contig + " " + number, bases);
-        while (this.near.size > 64) this.near.delete(this.near.keys().next().value);
+        near.set(contig + " " + number, bases);
+        while (near.size > 64) near.delete(near.keys().next().value);
         return { bases, size: bases.length * 2 };
       });
     }
@@ -589,7 +590,7 @@ var modosGenome = (() => {
       const high = Math.min(Math.ceil(end), this.lengths.get(contig) || 0);
       if (low >= high) return undefined;
       const wanted = numbers(low, high, BASES);
-      const found = wanted.map((number) => this.near.get(contig + " " + number));
+      const found = wanted.map((number) => near.get(contig + " " + number));
       if (found.some((bases) => bases === undefined)) return undefined;
       const features = found.join("");
       const begin = wanted[0] * BASES;
