@@ -96,10 +96,12 @@ def plot(
         found = [*found, Plotted(annotation.name, annotation)]
     placed = place_all(found, region)
     panels = [_read(one, where, look) for one, where in zip(found, placed.regions) if one.kind != "annotation"]
-    panels += _read_genes(found, placed, genes, annotation if isinstance(annotation, str) else None, every_transcript)
+    problems: list[str] = []
+    name = annotation if isinstance(annotation, str) else None
+    panels += _read_genes(found, placed, genes, name, every_transcript, problems)
     if names is not None:
         panels = _rename(panels, names)
-    return figure_class(panels, placed.region, look)
+    return figure_class(panels, placed.region, look, problems)
 
 
 def load_figure_class() -> type[RegionFigure]:
@@ -206,8 +208,12 @@ def _read_genes(
     genes: bool | Collection[str] | None,
     name: str | None,
     every_transcript: bool,
+    problems: list[str],
 ) -> list[GeneModels]:
-    """Read the genes of the annotations that are given; else those of the annotation that is named, or found."""
+    """Read the genes of the annotations that are given; else those of the annotation that is named, or found.
+
+    Why genes that nobody asked for cannot be read is added to `problems`.
+    """
     only = None if genes is None or isinstance(genes, bool) else ([genes] if isinstance(genes, str) else list(genes))
     given = [(one.content, where) for one, where in zip(found, placed.regions) if one.kind == "annotation"]
     if genes is False:
@@ -219,9 +225,10 @@ def _read_genes(
             continue
         try:
             source = one.find_annotation(one.contigs, name)
-        except ModosError:
+        except ModosError as error:
             if genes is None and name is None:
-                continue
+                problems.append(f"without genes: {error.message}")
+                return []
             raise
         if source is not None:
             own = where if where.contig in _contigs_of(source) else placed.region

@@ -39,7 +39,13 @@ class RegionFigure(Figure):
         What was left out, in words.
     """
 
-    def __init__(self, panels: Sequence[Signal | Lollipops | GeneModels], region: Region, look: Appearance):
+    def __init__(
+        self,
+        panels: Sequence[Signal | Lollipops | GeneModels],
+        region: Region,
+        look: Appearance,
+        notes: Sequence[str] = (),
+    ):
         self.region = region
         self.panels = list(panels)
         signals = [panel for panel in self.panels if isinstance(panel, Signal)]
@@ -52,9 +58,11 @@ class RegionFigure(Figure):
         heights = [_height_of(group, plans) for group in groups]
         super().__init__(figsize=(width, height or _REST + sum(heights)), dpi=look.dpi, layout="constrained")
         rows = self.subplots(len(groups), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-        self.notes: list[str] = []
+        self.notes = list(notes)
         for axes, group in zip(rows, groups):
             self._draw(axes, group, plans, look)
+        for note in notes:
+            write_note(rows[0], short(note, 120), look)
         self._share_limits(rows, groups, look)
         self._label_positions(rows[-1], look)
         if look.title:

@@ -488,3 +488,12 @@ def test_encrypted_elements_are_plotted_with_the_key(folder, tmp_path):
             assert after.panels[0] == before.panels[0]
         else:
             assert np.array_equal(after.panels[0].mean, before.panels[0].mean, equal_nan=True)
+
+
+def test_genes_that_cannot_be_read_are_told_where_nobody_asked_for_them(folder, tmp_path):
+    modo = MODO.open(shutil.copytree(folder / "ex", tmp_path / "ex"))
+    (tmp_path / "ex" / "genes.gff3").write_text(GENES.replace("mRNA", "mRNB"))
+    figure = modo["data/demo2"].plot("chr1:1-100")
+    assert len(figure.panels) == 1 and figure.notes[0].startswith("without genes: ")
+    with pytest.raises(ModosError):
+        modo["data/demo2"].plot("chr1:1-100", genes=True)
