@@ -349,10 +349,11 @@ def _as_plotted(file: str, genomic: GenomicFile, secret: SecretKey | None) -> An
     from dataclasses import replace
 
     from modos.errors import NotFoundError
+    from modos.figures.plotted import Plotted
     from modos.object.address import is_remote
 
     if file.startswith(("http://", "https://")) and not is_remote(file):
-        return genomic
+        return Plotted(genomic.name.rsplit("/", 1)[-1], genomic)
     from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, **options.where)

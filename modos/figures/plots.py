@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modos.figures.region_figure import RegionFigure
     from modos.reference.annotations.annotation import Annotation
 
+_MOST_PANELS = 100
 Panel = Signal | Lollipops | GeneModels
 
 
@@ -94,6 +95,8 @@ def plot(
     found = collect(things, **keys)
     if annotation is not None and not isinstance(annotation, str):
         found = [*found, Plotted(annotation.name, annotation)]
+    if len(found) > _MOST_PANELS:
+        raise InvalidInputError(f"{len(found):,} panels are too many for a figure", f"choose at most {_MOST_PANELS}")
     placed = place_all(found, region)
     panels = [_read(one, where, look) for one, where in zip(found, placed.regions) if one.kind != "annotation"]
     problems: list[str] = []
@@ -143,14 +146,14 @@ def place_all(found: Sequence[Plotted], region: RegionLike) -> Placed:
     """
     first = _locate_first(found, region)
     names = list(dict.fromkeys(name for one in found for name in (*one.names_of(first.contig), first.contig)))
-    lengths = {one.name: length for one in found for name in names if (length := one.length_of(name)) is not None}
-    if len(set(lengths.values())) > 1:
-        told = " and ".join(f"{length:,} bases in {name}" for name, length in lengths.items())
+    lengths = [(one.name, length) for one in found for name in names if (length := one.length_of(name)) is not None]
+    if len({length for _, length in lengths}) > 1:
+        told = " and ".join(f"{length:,} bases in {name}" for name, length in dict.fromkeys(lengths))
         raise InvalidInputError(f"{first.contig} has {told}", "what is plotted together has to be of one assembly")
     if first.end is None:
         if not lengths:
             raise InvalidInputError(f"where {first.contig} ends is not known", f"say so: {first.contig}:1-1,000,000")
-        first = Region(first.contig, first.start, next(iter(lengths.values())))
+        first = Region(first.contig, first.start, lengths[0][1])
     regions = tuple(_locate_by_names(one, first, names) for one in found)
     return Placed(first, regions)
 

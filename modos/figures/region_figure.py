@@ -21,7 +21,7 @@ from modos.figures.signals import Signal
 from modos.figures.variant_drawing import draw_lollipops
 from modos.genomics.region import Region
 
-_WIDTH = 10.0  # inches
+_WIDTH, _HIGHEST = 10.0, 30.0  # inches
 _SIGNAL, _VARIANTS, _GENE_ROW, _REST = 1.4, 1.5, 0.32, 0.6  # inches
 _MEGABASE = 1_000_000
 
@@ -56,6 +56,8 @@ class RegionFigure(Figure):
         width, height = look.inches or (_WIDTH, 0.0)
         plans = {id(group): plan_genes(group, region, width, look.font_size) for group in groups if isinstance(group, GeneModels)}
         heights = [_height_of(group, plans) for group in groups]
+        if sum(heights) > _HIGHEST:  # many are low
+            heights = [height * max(_HIGHEST / sum(heights), 0.3) for height in heights]
         super().__init__(figsize=(width, height or _REST + sum(heights)), dpi=look.dpi, layout="constrained")
         rows = self.subplots(len(groups), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
         self.notes = list(notes)
