@@ -33,7 +33,7 @@ from modos.cli.pictures import (
 from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 if TYPE_CHECKING:
-    from modos.encryption.keys import PublicKey
+    from modos.encryption.keys import PublicKey, SecretKey
     from modos.genomics import GenomicFile
     from modos.genomics.coverage import Coverage
     from modos.genomics.htsget.query import Query
@@ -305,7 +305,8 @@ def coverage(
     if output is not None:
         _check_together(json=as_json, output=output)
         _check_together(regions_file=regions_file, output=output)
-        drawn = _as_plotted(file, genomic)
+        secret = load_optional_secret(secret_key, passphrase_file)
+        drawn = _as_plotted(file, genomic, secret)
         draw_picture(
             [drawn],
             _choose_one(region),
@@ -314,7 +315,7 @@ def coverage(
             annotation=annotation,
             genes=genes,
             with_=with_ or (),
-            secret_key=load_optional_secret(secret_key, passphrase_file),
+            secret_key=secret,
             reference=reference,
         )
         return
@@ -343,15 +344,16 @@ def _choose_one(regions: list[str] | None) -> str:
     return regions[0]
 
 
-def _as_plotted(file: str, genomic: GenomicFile) -> Any:
+def _as_plotted(file: str, genomic: GenomicFile, secret: SecretKey | None) -> Any:
     """Return a file as it is drawn: one of an object by the name of its element, with the genes of its reference."""
     from dataclasses import replace
 
     from modos.errors import NotFoundError
+    from modos.figures.plotted import Plotted
     from modos.object.address import is_remote
 
     if file.startswith(("http://", "https://")) and not is_remote(file):
-        return genomic
+        return Plotted(genomic.name.rsplit("/", 1)[-1], genomic)
     from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, **options.where)
@@ -359,7 +361,7 @@ def _as_plotted(file: str, genomic: GenomicFile) -> Any:
         element = next(modo[id] for id, attributes in modo.metadata.items() if attributes.get("data_path") == key)
     except StopIteration:
         raise NotFoundError(f"no element has the file {key}") from None
-    return replace(element.open_plotted()[0], content=genomic)
+    return replace(element.open_plotted(secret_key=secret)[0], content=genomic)
 
 
 def _figures(measured: Coverage) -> tuple[str | int | float, ...]:

@@ -20,12 +20,12 @@ def label_axis(axes: Axes, text: str, look: Appearance, *, upright: bool = False
 
 
 def write_note(axes: Axes, text: str, look: Appearance) -> Text:
-    """Write what is left out, small, above the axes."""
+    """Write what is left out, small, above the axes and their legend."""
     return axes.annotate(
         text,
         (1, 1),
         xycoords="axes fraction",
-        xytext=(0, 2),
+        xytext=(0, 2 if axes.get_legend() is None else look.font_size + 6),
         textcoords="offset points",
         ha="right",
         va="bottom",
@@ -45,7 +45,7 @@ def plain(text: str) -> str:
     return "\n".join(map(escape_line, text.split("\n")))
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = _LONGEST) -> str:
     """Return a name as one line that a figure has room for."""
     line = escape_line(text)
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -69,7 +69,7 @@ def read_lollipops(file: GenomicFile, region: Region, heights: str, name: str) -
     """Read the variants that overlap a region; memory does not grow with their number."""
     kept = _Kept(region, ("AF", "QUAL", "count") if heights == "auto" else (heights,))
     for record in file.fetch(region):
-        for allele in _alleles_of(record):
+        for allele in _alleles_of(record, heights == "count"):
             kept.add(allele)
     measure, drawn = kept.choose()
     return Lollipops(name, measure if heights == "auto" else heights, tuple(sorted(drawn)), kept.total)
@@ -108,15 +108,16 @@ def _rank(height: float) -> float:
     return height if isfinite(height) else -1.0
 
 
-def _alleles_of(record: Any) -> Iterator[Lollipop]:
-    """Yield each alternate allele of a record of pysam; none for a record without one."""
+def _alleles_of(record: Any, counted: bool) -> Iterator[Lollipop]:
+    """Yield each alternate allele of a record of pysam; counted, also where the record has the frequencies."""
     reference = record.ref or ""
     alternates = [(number, alt) for number, alt in enumerate(record.alts or (), 1) if alt not in _NO_ALLELE]
     if not alternates:
         return
     quality = nan if record.qual is None else float(record.qual)
-    counts, called = _count_alleles(record)
     frequencies = _per_allele(record, "AF")
+    is_told = len(frequencies) >= len(record.alts) and all(map(isfinite, frequencies))
+    counts, called = ({}, 0) if is_told and not counted else _count_alleles(record)
     for number, alternate in alternates:
         frequency = frequencies[number - 1] if number <= len(frequencies) else nan
         if not isfinite(frequency) and called:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modos.figures.region_figure import RegionFigure
     from modos.reference.annotations.annotation import Annotation
 
+_MOST_PANELS = 100
 Panel = Signal | Lollipops | GeneModels
 
 
@@ -94,12 +95,16 @@ def plot(
     found = collect(things, **keys)
     if annotation is not None and not isinstance(annotation, str):
         found = [*found, Plotted(annotation.name, annotation)]
+    if len(found) > _MOST_PANELS:
+        raise InvalidInputError(f"{len(found):,} panels are too many for a figure", f"choose at most {_MOST_PANELS}")
     placed = place_all(found, region)
     panels = [_read(one, where, look) for one, where in zip(found, placed.regions) if one.kind != "annotation"]
-    panels += _read_genes(found, placed, genes, annotation if isinstance(annotation, str) else None, every_transcript)
+    problems: list[str] = []
+    name = annotation if isinstance(annotation, str) else None
+    panels += _read_genes(found, placed, genes, name, every_transcript, problems)
     if names is not None:
         panels = _rename(panels, names)
-    return figure_class(panels, placed.region, look)
+    return figure_class(panels, placed.region, look, problems)
 
 
 def load_figure_class() -> type[RegionFigure]:
@@ -141,14 +146,14 @@ def place_all(found: Sequence[Plotted], region: RegionLike) -> Placed:
     """
     first = _locate_first(found, region)
     names = list(dict.fromkeys(name for one in found for name in (*one.names_of(first.contig), first.contig)))
-    lengths = {one.name: length for one in found for name in names if (length := one.length_of(name)) is not None}
-    if len(set(lengths.values())) > 1:
-        told = " and ".join(f"{length:,} bases in {name}" for name, length in lengths.items())
+    lengths = [(one.name, length) for one in found for name in names if (length := one.length_of(name)) is not None]
+    if len({length for _, length in lengths}) > 1:
+        told = " and ".join(f"{length:,} bases in {name}" for name, length in dict.fromkeys(lengths))
         raise InvalidInputError(f"{first.contig} has {told}", "what is plotted together has to be of one assembly")
     if first.end is None:
         if not lengths:
             raise InvalidInputError(f"where {first.contig} ends is not known", f"say so: {first.contig}:1-1,000,000")
-        first = Region(first.contig, first.start, next(iter(lengths.values())))
+        first = Region(first.contig, first.start, lengths[0][1])
     regions = tuple(_locate_by_names(one, first, names) for one in found)
     return Placed(first, regions)
 
@@ -206,8 +211,12 @@ def _read_genes(
     genes: bool | Collection[str] | None,
     name: str | None,
     every_transcript: bool,
+    problems: list[str],
 ) -> list[GeneModels]:
-    """Read the genes of the annotations that are given; else those of the annotation that is named, or found."""
+    """Read the genes of the annotations that are given; else those of the annotation that is named, or found.
+
+    Why genes that nobody asked for cannot be read is added to `problems`.
+    """
     only = None if genes is None or isinstance(genes, bool) else ([genes] if isinstance(genes, str) else list(genes))
     given = [(one.content, where) for one, where in zip(found, placed.regions) if one.kind == "annotation"]
     if genes is False:
@@ -219,9 +228,10 @@ def _read_genes(
             continue
         try:
             source = one.find_annotation(one.contigs, name)
-        except ModosError:
+        except ModosError as error:
             if genes is None and name is None:
-                continue
+                problems.append(f"without genes: {error.message}")
+                return []
             raise
         if source is not None:
             own = where if where.contig in _contigs_of(source) else placed.region

@@ -21,7 +21,7 @@ from modos.figures.signals import Signal
 from modos.figures.variant_drawing import draw_lollipops
 from modos.genomics.region import Region
 
-_WIDTH = 10.0  # inches
+_WIDTH, _HIGHEST = 10.0, 30.0  # inches
 _SIGNAL, _VARIANTS, _GENE_ROW, _REST = 1.4, 1.5, 0.32, 0.6  # inches
 _MEGABASE = 1_000_000
 
@@ -39,7 +39,13 @@ class RegionFigure(Figure):
         What was left out, in words.
     """
 
-    def __init__(self, panels: Sequence[Signal | Lollipops | GeneModels], region: Region, look: Appearance):
+    def __init__(
+        self,
+        panels: Sequence[Signal | Lollipops | GeneModels],
+        region: Region,
+        look: Appearance,
+        notes: Sequence[str] = (),
+    ):
         self.region = region
         self.panels = list(panels)
         signals = [panel for panel in self.panels if isinstance(panel, Signal)]
@@ -50,11 +56,15 @@ class RegionFigure(Figure):
         width, height = look.inches or (_WIDTH, 0.0)
         plans = {id(group): plan_genes(group, region, width, look.font_size) for group in groups if isinstance(group, GeneModels)}
         heights = [_height_of(group, plans) for group in groups]
+        if sum(heights) > _HIGHEST:  # many are low
+            heights = [height * max(_HIGHEST / sum(heights), 0.3) for height in heights]
         super().__init__(figsize=(width, height or _REST + sum(heights)), dpi=look.dpi, layout="constrained")
         rows = self.subplots(len(groups), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-        self.notes: list[str] = []
+        self.notes = list(notes)
         for axes, group in zip(rows, groups):
             self._draw(axes, group, plans, look)
+        for note in notes:
+            write_note(rows[0], short(note, 120), look)
         self._share_limits(rows, groups, look)
         self._label_positions(rows[-1], look)
         if look.title:

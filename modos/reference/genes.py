@@ -7,6 +7,7 @@ the lengths and digests of the file's contigs.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,10 @@ Contigs = Mapping[str, tuple["int | None", "str | None"]]  # of a file: length a
 Names = Callable[[], Mapping[str, Sequence[str]]]
 
 logger = logging.getLogger(__name__)
+
+_MOST_KEPT = 2
+_KEPT: dict[tuple[str, str, str, int], Tables] = {}  # tables of files, the latest last
+_READING = threading.Lock()
 
 
 class _Genes(NamedTuple):
@@ -169,7 +174,7 @@ class GeneFinder:
         own = [(storage, key) for storage, key in self._files if name is None or key_matches(key, name)]
         if len(own) == 1:
             (storage, key), aliases = own[0], self._find_aliases() if self._find_aliases else {}
-            return key, read_loose_tables(storage, key, contigs, aliases)
+            return key, _read_kept(storage, key, contigs, aliases)
         if any(name is not None and key_matches(key, name) for key in self._sealed):
             raise AccessError(f"the annotation {name} is encrypted", "give the secret key it is encrypted for (secret_key)")
         if own or self._cached is None:
@@ -303,6 +308,17 @@ def _genes_of_file(storage: Files, key: str, contigs: Contigs, aliases: Mapping[
     from modos.reference.annotations.gene_names import COLUMNS
 
     return _Genes(key, read_loose_tables(storage, key, contigs, aliases)["gene"].select(COLUMNS), {})
+
+
+def _read_kept(storage: Files, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> Tables:
+    """Read the tables of a file, or take those that were read of it before: of the latest two files."""
+    known = storage.url, key, storage.stat(key).etag, hash(tuple(contigs.items()))
+    with _READING:
+        tables = _KEPT.pop(known, None) or read_loose_tables(storage, key, contigs, aliases)
+        _KEPT[known] = tables
+        while len(_KEPT) > _MOST_KEPT:
+            del _KEPT[next(iter(_KEPT))]
+    return tables
 
 
 def read_loose_tables(

@@ -488,3 +488,27 @@ def test_encrypted_elements_are_plotted_with_the_key(folder, tmp_path):
             assert after.panels[0] == before.panels[0]
         else:
             assert np.array_equal(after.panels[0].mean, before.panels[0].mean, equal_nan=True)
+
+
+def test_genes_that_cannot_be_read_are_told_where_nobody_asked_for_them(folder, tmp_path):
+    modo = MODO.open(shutil.copytree(folder / "ex", tmp_path / "ex"))
+    (tmp_path / "ex" / "genes.gff3").write_text(GENES.replace("mRNA", "mRNB"))
+    figure = modo["data/demo2"].plot("chr1:1-100")
+    assert len(figure.panels) == 1 and figure.notes[0].startswith("without genes: ")
+    with pytest.raises(ModosError):
+        modo["data/demo2"].plot("chr1:1-100", genes=True)
+
+
+def test_many_tracks_are_low_and_too_many_are_refused(modo):
+    track = modo.genome.track("steps")
+    assert plot([track] * 60, "chr1:1-100", genes=False).get_figheight() < 40
+    with pytest.raises(InvalidInputError, match="101 panels are too many"):
+        plot([track] * 101, "chr1:1-100")
+
+
+def test_a_changed_file_of_genes_is_read_anew(folder, tmp_path):
+    modo = MODO.open(shutil.copytree(folder / "ex", tmp_path / "ex"))
+    assert [one.name for one in modo["data/demo2"].plot("chr1:1-3,000").panels[1].models] == ["ALPHA"]
+    (tmp_path / "new.gff3").write_text(GENES.replace("ALPHA", "GAMMA"))
+    modo.update_element("data/genes", {}, source_file=tmp_path / "new.gff3")
+    assert [one.name for one in modo["data/demo2"].plot("chr1:1-3,000").panels[1].models] == ["GAMMA"]
