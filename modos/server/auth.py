@@ -223,7 +223,7 @@ class Access:
         if self.allows(caller, action, key, below=below):
             return
         if caller == ANYONE:
-            raise HtsgetError("PermissionDenied", "a bearer token is needed")
+            raise HtsgetError("PermissionDenied", TOKEN_NEEDED)
         raise HtsgetError("PermissionDenied", f"{caller.name} may not {action} {key or 'this'}")
 
     def may_have_file(self, caller: Caller, file_id: str) -> bool:
@@ -272,7 +272,7 @@ class Access:
     def check_any(self, caller: Caller) -> None:
         """Raise HtsgetError if somebody may read nothing here: what holds no data of a person is for all others."""
         if not self.places(caller, "read") and not self.bounded_places(caller):
-            raise HtsgetError("PermissionDenied", "nothing here may be read" if caller.name else "a bearer token is needed")
+            raise HtsgetError("PermissionDenied", "nothing here may be read" if caller.name else TOKEN_NEEDED)
 
 
 class Authentication:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
-from modos.server.auth import caller_of
+from modos.server.auth import TOKEN_NEEDED, caller_of
 from modos.server.pages.rendering import find_login, render
 from modos.server.rules import ANYONE
 
@@ -20,6 +20,8 @@ _TITLES = {
     502: "A service behind this server fails",
     503: "The server is busy",
 }
+_ASKS = "this server shows what you may see once it knows who you are"
+_ASKS_FOR_TOKEN = f"{_ASKS}: its operators give tokens, which programs send (modos login)"
 
 
 def show_error(
@@ -28,6 +30,8 @@ def show_error(
     """Make the page of an error, with a link to log in where that may help."""
     login_url = find_login(request)
     is_unknown = status in (401, 403) and caller_of(request) == ANYONE
+    if message == TOKEN_NEEDED:
+        message = _ASKS if login_url else _ASKS_FOR_TOKEN
     return render(
         request,
         "error.html",
