@@ -29,6 +29,7 @@ from modos.server.rules import ANYONE, AccessFile, Action, Caller, Oidc, Rules, 
 from modos.server.trusting import Passport
 from modos.storage.given import is_pipe
 
+TOKEN_NEEDED = "a bearer token is needed"
 LONGEST_TOKEN = 16_384  # characters
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
 _OPEN_TO_PAGES = ("/htsget/", "/slices/", "/files/", "/refget/", "/references/")
