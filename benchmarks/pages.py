@@ -87,8 +87,11 @@ def ask(url: str, query: str) -> tuple[float, int]:
 def bench_catalogue(name: str, storage: Storage, limit: float) -> None:
     """The first request, when nothing is known, then each query."""
     with BackgroundServer(create_app(storage, max_age=MAX_AGE)) as server:
-        seconds, size = ask(server.url, "")
-        print(f"{name}: the very first page, when nothing is read: {seconds:.2f} s")
+        begin, (seconds, size) = time.perf_counter(), ask(server.url, "")
+        report(f"{name}: the very first answer", 1000 * seconds, "ms", 1500)
+        while "being read" in requests.get(f"{server.url}/", headers=BROWSER, timeout=600).text:
+            time.sleep(0.05)
+        print(f"{name}: until all is read, and listed: {time.perf_counter() - begin:.2f} s")
         for what, query in QUERIES.items():
             found = [ask(server.url, query) for _ in range(7)]
             report(f"{name}: {what}", 1000 * median(seconds for seconds, _ in found), "ms", limit)

@@ -372,6 +372,12 @@ _REQUESTS = [
     b"OPTIONS /files/ex/x.bam\nOrigin: http://a\nAccess-Control-Request-Method: GET",
     b'POST /credentials\n\n{"prefix": "s3://b/x", "write": true}',
     b"GET /authorize\nX-Forwarded-Uri: /htsget/reads/ex/x?a=b",
+    b"GET /?search=sex=male&class=Sample&organism=x&after=a&part=found\nAccept: text/html",
+    b"GET /objects/ex?group=data&after=a&files=b\nAccept: text/html;q=0.9, */*;q=0.5",
+    b"GET /objects/ex?format=turtle",
+    b"GET /elements/ex/data/x?array=a/b&annotation=c&gene=d\nAccept: text/html",
+    b"GET /assets/pages.css?v=a\nIf-None-Match: *",
+    b"GET /docs\nAccept: text/html",
 ]
 _REQUEST_WORDS = (
     b"%00",

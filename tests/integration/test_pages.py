@@ -14,6 +14,7 @@ import requests
 from modos import codes
 from modos.api import MODO
 from modos.catalog.refreshing import rebuild
+from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
@@ -353,6 +354,26 @@ def test_a_crowd_gets_the_same_page(url):
     with ThreadPoolExecutor(8) as pool:
         texts = set(pool.map(lambda _: ask(url, "/?search=sample").text, range(40)))
     assert len(texts) == 1
+
+
+def test_over_s3_all_is_read_from_there(root, stack):
+    storage = open_storage(f"s3://{BUCKET}/pages", s3_url=stack.s3, s3_kwargs=CREDENTIALS)
+    for path in root.rglob("*"):
+        if path.is_file():
+            storage.write(str(path.relative_to(root)), path.read_bytes())
+    for is_kept in (False, True):
+        if is_kept:
+            rebuild(storage)
+        with BackgroundServer(create_app(storage, max_age=5)) as server:
+            page = look(server.url, "/")
+            while "being read" in page.text:
+                page = look(server.url, "/")
+            assert objects_on(page) == ["ex", "other"]
+            page = look(server.url, "/objects/other")
+            assert f"s3://{BUCKET}/pages/other" in page.text
+            assert f"modos --endpoint {server.url} show s3://{BUCKET}/pages/other" in page.text
+            assert "40 × 50" in look(server.url, "/elements/other/data/counts").text
+            assert f"<s3://{BUCKET}/pages/ex/data/demo1>" in ask(server.url, "/objects/ex?format=turtle").text
 
 
 # --- what a server has beside its objects ---

@@ -14,7 +14,7 @@ _MOST_NODES = 150  # of a tree
 _MOST_IN_COLUMN = 14  # of a graph
 _COLUMNS = ("assay", "sample", "data", "reference", "sequence")
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _TOP = 176, 40, 56, 12, 30  # of a box of the graph, in units of SVG
-_LETTERS = 23  # that fit into a box
+_LETTERS = 19  # that fit into a box
 
 Elements = Mapping[str, Mapping[str, Any]]
 

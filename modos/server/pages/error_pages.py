@@ -20,6 +20,8 @@ _TITLES = {
     502: "A service behind this server fails",
     503: "The server is busy",
 }
+_ASKS = "this server shows what you may see once it knows who you are"
+_ASKS_FOR_TOKEN = f"{_ASKS}: its operators give tokens, which programs send (modos login)"
 
 
 def show_error(
@@ -35,7 +37,7 @@ def show_error(
         headers=headers,
         status=status,
         title=_TITLES[401] if is_unknown else _TITLES.get(status, "The server cannot answer this"),
-        message=message,
+        message=(_ASKS if login_url else _ASKS_FOR_TOKEN) if is_unknown else message,
         hint=hint,
         may_log_in=status in (401, 403) and bool(login_url),
     )
