@@ -536,7 +536,9 @@ def test_the_page_has_what_its_script_needs_and_asks_no_other_server(url):
     answer = requests.get(f"{url}/genome", params={"element": ["ex/data/reads", "ex/data/cohort", "ex/data/signal"]}, timeout=60)
     view = json.loads(answer.text.split('id="genome-view">')[1].split("</script>")[0])
     assert [lane["kind"] for lane in view["lanes"]] == ["genes", "reads", "variants", "track"]
-    assert view["frame"] == {"path": "ex/reference/bases", "name": "bases", "has_bases": True, "is_reference": True}
+    contigs = [list(pair) for pair in CONTIGS.items()]
+    frame = {"path": "ex/reference/bases", "name": "bases", "has_bases": True, "is_reference": True, "contigs": contigs}
+    assert view["frame"] == frame
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
     assert (
         policy["connect-src"] == "'self'"
