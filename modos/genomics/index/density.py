@@ -53,7 +53,7 @@ def estimate_density(
 def _gather_bins(index: BinningIndex, target: int, length: int) -> tuple[Places, Places]:
     """Return places on a contig, in order, and about how many bytes of the file come before each; (places,) of float64.
 
-    They are the windows of a linear index, or the bins of a CSI with their `loffset`.
+    They are the windows of a linear index, or of a CSI the bins: their `loffset`, and where their records end.
     """
     import numpy as np
 
@@ -62,8 +62,10 @@ def _gather_bins(index: BinningIndex, target: int, length: int) -> tuple[Places,
         return np.empty(0), np.empty(0)
     bins = index.targets[target]
     if index.kind == "CSI":
-        extents = ((extent[0], bins.loffset(number)) for number in bins.bins if (extent := index.extent(number)) is not None)
-        known = sorted((base, offset) for base, offset in extents if base < length)
+        extents = [(number, extent) for number in bins.bins if (extent := index.extent(number)) is not None]
+        ends = ((extent[1], max((end for _, end in bins.chunks(number)), default=0)) for number, extent in extents)
+        starts = ((extent[0], bins.loffset(number)) for number, extent in extents)
+        known = sorted((base, offset) for base, offset in (*starts, *ends) if base < length)
     else:
         known = [(window << index.min_shift, offset) for window, offset in enumerate(bins.linear) if offset]
     known = [(base, offset) for base, offset in known if span[0] <= offset <= span[1]]
