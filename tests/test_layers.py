@@ -24,7 +24,7 @@ LAYERS = [
     {"plans"},
     {"catalog"},
     {"server", "api"},
-    {"demo"},
+    {"demo", "gateway"},
     {"cli"},
     {"__main__"},
 ]
@@ -99,7 +99,7 @@ DOORS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "fastapi": {"server"},
-    "starlette": {"server"},
+    "starlette": {"server", "gateway"},
     "jinja2": {"server"},
     "markupsafe": {"server"},
     "uvicorn": {"server"},

@@ -55,6 +55,8 @@ class Catalog:
 
     Attributes
     ----------
+    max_age
+        As it was given.
     files
         The files of the objects, read by ranges that are compared with the digests of their parts.
     """
@@ -66,7 +68,7 @@ class Catalog:
         self._records: dict[str, tuple[dict[str, Any], dict[str, PartRecord]]] = {}
         self._trees = ServedTrees(storage)
         self._kept = KeptCatalog(storage, max_age)
-        self._max_age = max_age
+        self.max_age = max_age
         self._listing: tuple[float, list[tuple[str, str]]] | None = None
         forking.begin(self, Catalog._start)
 
@@ -75,7 +77,7 @@ class Catalog:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the storage: unpickling reads and lists the objects anew."""
-        return partial(Catalog, self.storage, max_age=self._max_age), ()
+        return partial(Catalog, self.storage, max_age=self.max_age), ()
 
     def iter_objects(self) -> Iterator[str]:
         """Iterate over the keys of the objects, sorted; the empty key if the root itself is one."""
@@ -216,9 +218,9 @@ class Catalog:
         with self._lock:
             listing = self._listing
             age = time.monotonic() - listing[0] if listing else 0.0
-            if listing is None or age >= self._max_age:
+            if listing is None or age >= self.max_age:
                 return self._list()
-        if age >= self._max_age / 2 and self._renewal.acquire(blocking=False):
+        if age >= self.max_age / 2 and self._renewal.acquire(blocking=False):
             threading.Thread(target=self._renew, name="modos-catalog", daemon=True).start()
         return listing[1]
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modos.catalog.catalog_view import View
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     Mask = npt.NDArray[np.bool]
+    MarkKeys = Callable[[Sequence[str]], Mask]
 
 FACETS = {"class": CLASS, "organism": "taxon_id", "sex": "sex", "assembly": "assembly", "format": "data_format"}
 _SHOWN = ("name", "description", "last_update_date", "problem")
@@ -119,8 +123,8 @@ class Overview:
         self,
         words: str,
         chosen: Mapping[str, str],
-        shows: Callable[[str], bool],
-        is_readable: Callable[[str], bool],
+        mark_shown: MarkKeys,
+        mark_readable: MarkKeys,
         after: str | None,
         limit: int,
     ) -> OverviewPage:
@@ -132,8 +136,8 @@ class Overview:
             As `parse_search` reads them; a word is looked for in keys, ids and texts, not in digests and numbers.
         chosen
             A value by facet: what an element of the object has to have.
-        shows, is_readable
-            Return whether the caller may know of an object, and read its metadata; where they may read the root, all.
+        mark_shown, mark_readable
+            Mark, of sorted keys, the objects of which the caller may know, and whose metadata they may read.
         after
             The `following` of the page before.
 
@@ -144,9 +148,8 @@ class Overview:
         """
         import numpy as np
 
-        readable, shown = self._mark(is_readable), self._mark(shows)
-        count = len(self.keys)
-        found = shown.copy()
+        count, readable = len(self.keys), mark_readable(self.keys)
+        found = mark_shown(self.keys).copy()
         for term in parse_search(words):
             by_text = self._keys.is_in(find_objects(self._view, term).implode()).to_numpy() & readable
             by_key = np.zeros(count, bool) if term.slot else self._match_keys(term.value)
@@ -158,15 +161,9 @@ class Overview:
             counts[name] = facet.count(np.logical_and.reduce([found, readable, *others]))
         places = np.flatnonzero(np.logical_and.reduce([found, *marks.values()]))
         start = int(np.searchsorted(places, self._keys.search_sorted(after, side="right"))) if after is not None else 0
-        page = [self.keys[place] for place in places[start : start + limit].tolist()]
-        following = page[-1] if len(places) > start + limit else None
-        return OverviewPage(self._summarise(page, is_readable), len(places), following, counts)
-
-    def _mark(self, allows: Callable[[str], bool]) -> Mask:
-        import numpy as np
-
-        count = len(self.keys)
-        return np.ones(count, bool) if allows("") else np.fromiter(map(allows, self.keys), bool, count)
+        page = {self.keys[place]: bool(readable[place]) for place in places[start : start + limit].tolist()}
+        following = next(reversed(page), None) if len(places) > start + limit else None
+        return OverviewPage(self._summarise(page), len(places), following, counts)
 
     def _match_keys(self, word: str) -> Mask:
         import polars as pl
@@ -174,16 +171,17 @@ class Overview:
         marked: Mask = self._keys.str.contains(f"(?i){pl.escape_regex(word)}").to_numpy()
         return marked
 
-    def _summarise(self, keys: Sequence[str], is_readable: Callable[[str], bool]) -> list[ObjectSummary]:
-        """Read what a list shows of some objects."""
+    def _summarise(self, page: Mapping[str, bool]) -> list[ObjectSummary]:
+        """Read what a list shows of some objects, given which of them are readable."""
         import polars as pl
 
         columns = dict.fromkeys((OBJECT, ELEMENT, *FACETS.values(), *_SHOWN))
-        rows = self._view.elements.filter(pl.col(OBJECT).is_in(list(keys))).select(*columns).collect()
+        readable = [key for key, is_readable in page.items() if is_readable]
+        rows = self._view.elements.filter(pl.col(OBJECT).is_in(readable)).select(*columns).collect()
         of_object: dict[str, list[dict[str, Any]]] = {}
         for row in rows.iter_rows(named=True):
             of_object.setdefault(row[OBJECT], []).append(row)
-        return [_summarise(key, of_object.get(key, [])) if is_readable(key) else ObjectSummary(key) for key in keys]
+        return [_summarise(key, of_object.get(key, [])) if page[key] else ObjectSummary(key) for key in page]
 
 
 def _index(rows: pl.DataFrame, column: str, keys: pl.Series) -> _Facet:
@@ -241,18 +239,64 @@ def _summarise(key: str, rows: Sequence[Mapping[str, Any]]) -> ObjectSummary:
 
 
 class Overviews:
-    """The overview of the newest rows, made once for each version of them."""
+    """The overview of the newest rows, made once for each version of them.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    read_rows
+        Gives the newest rows.
+    waits
+        Whether a question waits until they are read, however long that takes.
+    """
+
+    def __init__(self, read_rows: Callable[[], View], *, waits: bool = True):
+        self._read_rows = read_rows
+        self._waits = waits
         self._made: tuple[View, Overview] | None = None
         forking.begin(self, Overviews._start)
 
     def _start(self) -> None:
-        self._lock = threading.Lock()
+        self._making, self._lock = threading.Lock(), threading.Lock()
+        self._running: Future[Overview] | None = None
 
-    def of(self, view: View) -> Overview:
-        """Return the overview of some rows."""
+    def get(self, seconds: float = 0.3, first: float = 1.0) -> tuple[Overview | None, bool]:
+        """Return the newest overview, and whether it is that.
+
+        Where it takes longer than some seconds to read the rows, and questions do not wait, the one before is
+        returned, if there is one; the reading goes on meanwhile.
+
+        Parameters
+        ----------
+        seconds, first
+            How long to wait, and how long where there is no overview yet.
+        """
+        if self._waits:
+            return self._make(), True
         with self._lock:
+            running = self._running
+            if running is None:
+                running = self._running = Future()
+                threading.Thread(target=self._run, args=(running,), name="modos-overview", daemon=True).start()
+        made = self._made
+        try:
+            return running.result(seconds if made else first), True
+        except FutureTimeoutError:
+            return made and made[1], False
+
+    def _run(self, running: Future[Overview]) -> None:
+        try:
+            made = self._make()
+        except BaseException as error:
+            result: Callable[[], None] = partial(running.set_exception, error)
+        else:
+            result = partial(running.set_result, made)
+        with self._lock:
+            self._running = None
+        result()
+
+    def _make(self) -> Overview:
+        view = self._read_rows()
+        with self._making:
             if self._made is None or self._made[0] is not view:
                 self._made = view, Overview(view)
             return self._made[1]

@@ -37,6 +37,8 @@ _COMMANDS = {
     "reference": Listed(
         "reference.app", _DATA, "Reference assemblies and annotations: kept in a store, fetched when needed, verified."
     ),
+    "view": Listed("gateway.view", _DATA),
+    "gateway": Listed("gateway.gateway", _DATA),
     "serve": Listed("serve.serve", _HERE),
     "keyserver": Listed("keyserver.keyserver", _HERE),
     "log": Listed("log.app", _HERE, "The log of who read what on a server: verify, show, export."),

@@ -275,10 +275,17 @@ class BackgroundServer:
     """The application in a thread of this process, on the loopback address; on a free port where it is 0.
 
     Use it as a context manager, or call `stop`.
+
+    Parameters
+    ----------
+    send_buffer
+        Bytes that the system holds for a client that does not read; its own choice where it is None.
     """
 
-    def __init__(self, app: Any, port: int = 0):
+    def __init__(self, app: Any, port: int = 0, *, send_buffer: int | None = None):
         listening = _listen("127.0.0.1", port)
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.url = _url(listening)
         import uvicorn
 
@@ -291,9 +298,9 @@ class BackgroundServer:
                 raise ModosError("the modos server did not start")
             time.sleep(0.01)
 
-    def stop(self) -> None:
-        """End the server and wait for it."""
-        self._server.should_exit = True
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the server and wait for it, and before that, but for `at_once`, for the answers that are under way."""
+        self._server.should_exit, self._server.force_exit = True, at_once
         self._thread.join(timeout=10)
 
     def __enter__(self) -> BackgroundServer:

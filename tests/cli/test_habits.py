@@ -70,6 +70,7 @@ WRITING = {
     "upgrade",
     "serve",
     "keyserver",
+    "view",
     "demo",
     "login",
     "logout",

@@ -54,6 +54,8 @@ OTHERS = {
     "coverage": "file region",
     "serve": "place host s3_url public_url htsget_url references log fuzon_url rewrap",
     "keyserver": "place host keys",
+    "view": "path region secret_key passphrase_file",  # served until Ctrl-C; the key is read as by `c4gh verify`
+    "gateway": "path secret_key passphrase_file",
     "demo": "write",
     "doctor": "place",
     "remote list": "place search",

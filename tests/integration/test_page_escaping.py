@@ -248,6 +248,30 @@ def test_exports_hold_what_the_metadata_say(served):
         )
 
 
+def test_so_does_turtle(served):
+    url, _, names = served
+    answer = requests.get(f"{url}/objects/{quote(names[1])}?format=turtle", timeout=60)
+    assert answer.status_code == 200, answer.text
+    graph = pytest.importorskip("rdflib").Graph().parse(data=answer.text, format="turtle")
+    assert any("seen-description <modos-xss" in str(value) for _, _, value in graph)
+
+
+def test_arrays_without_an_element_and_a_tree_that_is_damaged_leave_the_rest_of_the_page(tmp_path):
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"@type": "DataEntity", "id": "tree"}, write_tree(tmp_path / "tree.zarr", False))
+    document = commits.load(open_storage(tmp_path / "ex"))
+    array = {"node_type": "array", "zarr_format": 3, "attributes": {}}
+    document.nodes["data/ghost/values"], document.nodes["data/ghost/zoom"] = array, array
+    open_storage(tmp_path / "ex").write(ROOT_KEY, document.to_bytes())
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        assert "/elements/ex/data/tree" in ask(server.url, "/objects/ex")[1].links()
+        for path in (tmp_path / "ex").rglob("tree.zarr/**/zarr.json"):
+            path.write_text("{}")
+        status, page = ask(server.url, "/elements/ex/data/tree")
+        assert status == 200 and "The tree cannot be read" in page.text and str(tmp_path) not in page.text
+        assert ask(server.url, "/elements/ex/data/ghost")[0] == 404
+
+
 def test_an_object_of_ten_thousand_elements_that_link_in_circles_is_shown_a_page_at_a_time(tmp_path):
     MODO.create(tmp_path / "big", id="big")
     storage = open_storage(tmp_path / "big")

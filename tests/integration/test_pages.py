@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 import requests
 
+from modos import codes
 from modos.api import MODO
 from modos.catalog.refreshing import rebuild
 from modos.encryption.keys import PublicKey, SecretKey
+from modos.reference.adding import add_files
+from modos.reference.annotation_store import add_annotation
+from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.run import BackgroundServer
@@ -174,7 +178,7 @@ def test_the_catalogue_lists_searches_and_filters(url):
     assert objects_on(look(url, "/?organism=NCBITaxon:10090&sex=Male")) == ["other"]
     assert objects_on(look(url, "/?format=CRAM")) == ["ex"]
     assert objects_on(look(url, "/?class=Sample&search=nothing-at-all")) == []
-    assert "there is no slot seks" in look(url, "/?search=seks%3DMale").text
+    assert "There is no slot seks" in look(url, "/?search=seks%3DMale").text
     part = look(url, "/?search=mice&part=found")
     assert objects_on(part) == ["other"] and not [one for one in part.elements if one.tag in ("html", "script", "head")]
 
@@ -349,3 +353,53 @@ def test_a_crowd_gets_the_same_page(url):
     with ThreadPoolExecutor(8) as pool:
         texts = set(pool.map(lambda _: ask(url, "/?search=sample").text, range(40)))
     assert len(texts) == 1
+
+
+# --- what a server has beside its objects ---
+
+
+@pytest.fixture(scope="module")
+def referred(example, tmp_path_factory):
+    """A server with an annotated assembly, an object that names it, and an index of codes."""
+    folder = tmp_path_factory.mktemp("referred")
+    fasta = "".join(f">{name}\n{'ACGT' * 5000}\n" for name in ("chr1", "chr2"))
+    (folder / "made.fa").write_text(fasta)
+    lines = ["##gff-version 3"]
+    for number in range(60):
+        start = 100 * number + 1
+        name = f"GENE{number}" if number else "<b>first</b>"
+        for kind, attributes in (
+            ("gene", f"ID=gene:g{number:03};Name={name.replace('<', '%3C').replace('>', '%3E')};biotype=protein_coding"),
+            ("mRNA", f"ID=transcript:t{number:03};Parent=gene:g{number:03}"),
+            ("exon", f"ID=e{number:03};Parent=transcript:t{number:03}"),
+        ):
+            lines.append(f"chr1\tmade\t{kind}\t{start}\t{start + 50}\t.\t+\t.\t{attributes}")
+    (folder / "genes.gff3").write_text("\n".join(lines) + "\n")
+    store = open_store(folder / "store")
+    assembly = add_files(store, "made", [str(folder / "made.fa")])
+    add_annotation(store, "genes", assembly, str(folder / "genes.gff3"))
+    modo = MODO.create(folder / "data/ex", id="ex")
+    modo.add_element({"@type": "ReferenceGenome", "id": "made", "assembly": "made"})
+    modo.add_element({"@type": "Sample", "id": "s", "cell_type": "CL:0000182"})
+    (folder / "cl.obo").write_text("format-version: 1.2\nontology: cl\n\n[Term]\nid: CL:0000182\nname: hepatocyte <i>\n")
+    index = codes.build([folder / "cl.obo"], folder / "codes.index")
+    with BackgroundServer(create_app(open_storage(folder / "data"), references=store, index=index)) as server:
+        yield server.url
+
+
+def test_a_reference_genome_shows_its_genes(referred):
+    page = look(referred, "/elements/ex/reference/made")
+    assert "60 genes" in page.text and "The first 50 of 60" in page.text and "<b>first</b>" in page.text
+    rows = [one.text for one in page.elements if one.tag == "tr" and "chr1:" in one.text]
+    assert len(rows) == 50 and "chr1:101-151" in rows[1], "1-based and inclusive, as the GFF3 has it"
+    page = look(referred, "/elements/ex/reference/made?gene=GENE59")
+    assert next(one.text for one in page.elements if one.tag == "tr" and "chr1:" in one.text).startswith("GENE59")
+    assert "chr1:5,901-5,951" in page.text
+    missing = look(referred, "/elements/ex/reference/made?gene=GENEX")
+    assert "no gene" in missing.text.lower() and not [one for one in missing.elements if one.tag == "tr"]
+
+
+def test_terms_have_the_labels_of_the_index(referred):
+    page = look(referred, "/elements/ex/sample/s")
+    link = next(one for one in page.elements if one.attributes.get("href") == "http://purl.obolibrary.org/obo/CL_0000182")
+    assert link.text == "hepatocyte <i>" and "CL:0000182" in page.text

@@ -112,7 +112,8 @@ def test_a_cookie_stands_for_reading_alone(serve, tokens):
         asked = person._ask(method, path, SCRIPT | {"Origin": url}, data=body)
         nobody = requests.request(method, url + path, data=body, timeout=20)
         assert (asked.status_code, asked.content) == (nobody.status_code, nobody.content), path
-        assert asked.status_code in (400, 401, 403) and own.status_code != asked.status_code or path != "/htsget/reads/ex/demo1"
+        assert asked.status_code == 403 or path == ONE, path
+        assert own.status_code != 403, path
 
 
 def test_a_header_counts_more_than_a_cookie(serve, tokens):
@@ -186,7 +187,7 @@ def test_a_ticket_for_a_cookie_names_no_token(serve, tokens, example):
 def test_what_is_no_session_makes_nobody_and_is_removed(serve, tokens):
     person, other = Person(serve(tokens)), Person(serve(tokens))
     person.log_in_with(TOKEN), other.log_in_with(TOKEN)
-    (name, good), (other_name, foreign) = *person.session().items(), *other.session().items()
+    [(name, good)], [foreign] = person.session().items(), other.session().values()
     state = person.get("/login")
     pending = next(value for one, value in person.cookies.items() if "-login-" in one)
     flipped = good[:-3] + ("A" if good[-3] != "A" else "B") + good[-2:]
@@ -769,7 +770,7 @@ def test_all_processes_of_a_server_know_a_session(place, tokens, tmp_path):
             try:
                 requests.get(f"{url}/healthz", timeout=5)
                 break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):  # while the processes start
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
         person = Person(url)

@@ -157,6 +157,8 @@ COMMANDS = {
         [".", "--log", NAME],
         [".", "--references", f"no{NAME}", "--token-file", f"{FILE}.none"],
     ],
+    "view": [[f"no{NAME}", "--no-browser"], [f"ex/{NAME}", "--no-browser"], ["ex", "-r", f"chr1{NAME}", "--no-browser"]],
+    "gateway": [[f"no{NAME}"], ["bad1"], ["ex", "--secret-key", f"no{NAME}"]],
     "keyserver": [[f"no{NAME}", "--secret-key", "me.sec", "--access", "rules.toml", "--keys", f"no{NAME}"]],
     "demo": [["--write", "ex"], ["--write", f"{FILE}.txt"]],
     "doctor": [["--endpoint", HERE], [*S3, "s3://bucket/ex"], ["--endpoint", HERE, "--json"], ["--endpoint", NAME]],

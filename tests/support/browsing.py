@@ -44,7 +44,7 @@ class Visitor:
     """One person: a browser context with cookies of its own, and a page in it.
 
     Of every page of the context these are problems: errors and warnings of the console (among them all violations of
-    the Content-Security-Policy), exceptions of scripts, requests to other origins than those of the server, requests
+    the Content-Security-Policy), exceptions of scripts, dialogs, requests to other origins than those of the server, requests
     that fail, and answers from 400 on. What the page itself gave up (`net::ERR_ABORTED`) is none.
     """
 
@@ -54,6 +54,7 @@ class Visitor:
     problems: list[str] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     _expected: list[str] = field(default_factory=list)
+    _borne: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.origins = set(self.origins)
@@ -66,6 +67,11 @@ class Visitor:
         self._expected += patterns
         return self
 
+    def bears(self, *patterns: str) -> Visitor:
+        """Say what may go wrong, or may not; only where it does no harm, and nobody can say when it comes."""
+        self._borne += patterns
+        return self
+
     def allows(self, *urls: str) -> Visitor:
         """Say which other servers the pages may lead to, such as that of a provider at which people log in."""
         self.origins |= {origin_of(url) for url in urls}
@@ -73,17 +79,23 @@ class Visitor:
 
     def check(self) -> None:
         """Raise AssertionError if there was a problem that nobody expected, or none that somebody did."""
-        left = [text for text in self.problems if not any(re.search(pattern, text) for pattern in self._expected)]
+        known = [*self._expected, *self._borne]
+        left = [text for text in self.problems if not any(re.search(pattern, text) for pattern in known)]
         assert not left, "problems of the page:\n" + "\n".join(left)
         absent = [pattern for pattern in self._expected if not any(re.search(pattern, text) for text in self.problems)]
         assert not absent, f"expected, and not there: {absent}"
 
     def _watch(self, page: Any) -> None:
         page.on("console", self._on_console)
+        page.on("dialog", self._on_dialog)
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
         page.on("request", self._on_request)
         page.on("requestfailed", self._on_failure)
         page.on("response", self._on_answer)
+
+    def _on_dialog(self, dialog: Any) -> None:
+        self.problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _on_console(self, message: Any) -> None:
         url = message.location.get("url", "")

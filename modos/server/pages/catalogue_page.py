@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from modos.server.pages.rendering import render
 from modos.server.pages.terms_shown import Labels
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE
+from modos.server.shown_keys import mark_readable, mark_shown
 
 _PAGE = 50
 _MOST_VALUES = 60  # of a facet that are listed
@@ -32,7 +34,8 @@ Search = Annotated[str, Query(max_length=1000)]
 
 def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter:
     """Create the page of the catalogue, for browsers; programs get JSON at the same address."""
-    router, overviews = APIRouter(route_class=PageRoute, dependencies=[Depends(check_parameters)]), Overviews()
+    router = APIRouter(route_class=PageRoute, dependencies=[Depends(check_parameters)])
+    overviews = Overviews(catalog.rows, waits=catalog.max_age == 0)
 
     @router.get("/", include_in_schema=False, response_class=HTMLResponse)
     def show_catalogue(
@@ -52,13 +55,17 @@ def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter
             access.check_any(caller)
         given = {"class": of_class, "organism": organism, "sex": sex, "assembly": assembly, "format": format}
         chosen = {facet: value for facet, value in given.items() if value}
+        overview, is_newest = overviews.get()
         values: dict[str, Any] = {"search": search, "chosen": chosen, "after": after, "problem": None, "found": None}
+        values |= {"is_newest": is_newest, "is_read": overview is not None}
+        if overview is None:
+            return render(request, "catalogue_found.html" if part else "catalogue.html", places=Places(request), **values)
         try:
-            found = overviews.of(catalog.rows()).find(
+            found = overview.find(
                 search,
                 chosen,
-                lambda key: access.shows(caller, key),
-                lambda key: access.shows_metadata(caller, key),
+                partial(mark_shown, access, caller),
+                partial(mark_readable, access, caller),
                 after,
                 _PAGE,
             )

@@ -24,7 +24,7 @@ class Snippet:
 
 
 class Writing:
-    """How this server and an object are written on a command line and in Python.
+    """Spelling of this server and an object on a command line and in Python.
 
     Parameters
     ----------

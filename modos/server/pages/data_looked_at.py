@@ -17,7 +17,7 @@ from modos.formats import is_encrypted, is_tree_path
 from modos.object.tree_encryption import open_tree_files
 from modos.server.noting import SENT, note
 from modos.server.pages.heat_map import COLUMNS, ROWS, HeatMap, draw_corner
-from modos.server.pages.served_objects import ServedObject, text_of
+from modos.server.pages.served_objects import ServedObject, describe_problem, text_of
 
 MOST_NODES = 200
 _MOST_TEXT = 32 << 20  # bytes of an mzTab that is counted
@@ -90,7 +90,7 @@ def _look_at_tree(found: ServedObject, element_id: str, array: str | None) -> Lo
         kind = find_kind(tree) or ""
         chosen = array if array is not None else _choose(matrices, kind)
     except ModosError as error:
-        return LookedAt("tree", error.message)
+        return LookedAt("tree", describe_problem(error, found.storage.url))
     shown: dict[str, Any] = {"nodes": [(node, _depth(node.path)) for node in nodes], "left_out": max(0, left_out)}
     shown |= {"matrices": matrices, "array": chosen, "tree_kind": kind}
     if chosen is None:
@@ -98,7 +98,7 @@ def _look_at_tree(found: ServedObject, element_id: str, array: str | None) -> Lo
     try:
         corner = read_corner(store, chosen, ROWS, COLUMNS)
     except ModosError as error:
-        return LookedAt("tree", array_problem=error.message, **shown)
+        return LookedAt("tree", array_problem=describe_problem(error, found.storage.url), **shown)
     return LookedAt("tree", shape=corner.shape, is_sparse=corner.is_sparse, heat_map=draw_corner(corner), **shown)
 
 
@@ -131,4 +131,5 @@ def _look_at_sections(found: ServedObject, element_id: str) -> LookedAt:
         with io.TextIOWrapper(open_readable(*open_files_of(found.storage, attributes, None)), "utf-8", newline="\n") as lines:
             return LookedAt("sections", sections=measure_sections(lines, element_id))
     except (ModosError, UnicodeDecodeError) as error:
-        return LookedAt("sections", error.message if isinstance(error, ModosError) else "it is no text")
+        problem = describe_problem(error, found.storage.url) if isinstance(error, ModosError) else "it is no text"
+        return LookedAt("sections", problem)

@@ -10,7 +10,7 @@ from typing import Any
 from modos.metadata.model.schema import GROUPS, link_slots
 from modos.server.pages.served_objects import text_of, texts_of
 
-_MOST_NODES = 250  # of a tree
+_MOST_NODES = 150  # of a tree
 _MOST_IN_COLUMN = 14  # of a graph
 _COLUMNS = ("assay", "sample", "data", "reference", "sequence")
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _TOP = 176, 40, 56, 12, 30  # of a box of the graph, in units of SVG

@@ -35,13 +35,7 @@ def show_error(
         headers=headers,
         status=status,
         title=_TITLES[401] if is_unknown else _TITLES.get(status, "The server cannot answer this"),
-        message=_as_sentence(message, caller_of(request).name),
+        message=message,
         hint=hint,
         may_log_in=status in (401, 403) and bool(login_url),
     )
-
-
-def _as_sentence(message: str, name: str) -> str:
-    """Return a message as a sentence; a name at its beginning stays as it is written."""
-    is_name = bool(name) and message.startswith(name)
-    return f"{message if is_name else message[:1].upper() + message[1:]}." if message else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from modos.errors import ModosError
 from modos.reference.store import ReferenceStore
-from modos.server.pages.served_objects import text_of
+from modos.server.pages.served_objects import describe_problem, text_of
 
 _MOST = 50
 
@@ -40,7 +40,6 @@ class ShownAnnotation:
     genes: Sequence[ShownGene] = ()
     asked: str = ""
     problem: str = ""
-    hint: str | None = None
 
 
 def show_genes(
@@ -64,7 +63,7 @@ def show_genes(
         chosen = name if name in names else names[0]
         return _read_genes(references, names, chosen, assembly, gene)
     except ModosError as error:
-        return ShownAnnotation(names, asked=gene, problem=error.message, hint=error.hint)
+        return ShownAnnotation(names, asked=gene, problem=describe_problem(error, references.url))
 
 
 def _read_genes(references: ReferenceStore, names: list[str], chosen: str, assembly: str, gene: str) -> ShownAnnotation:
@@ -79,7 +78,7 @@ def _read_genes(references: ReferenceStore, names: list[str], chosen: str, assem
     try:
         genes = named or [annotation.gene(gene)]
     except ModosError as error:
-        return ShownAnnotation(names, chosen, total, asked=gene, problem=error.message, hint=error.hint)
+        return ShownAnnotation(names, chosen, total, asked=gene, problem=describe_problem(error, references.url))
     return ShownAnnotation(names, chosen, total, [_describe(one) for one in genes], gene)
 
 

@@ -1,4 +1,4 @@
-"""Show an object: its elements and files, what they are linked to, how to read them, and what it is as RO-Crate and RDF."""
+"""Show an object: its elements, links and files, how to read them, and its metadata to download."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from modos.server.pages.terms_shown import Labels
 from modos.server.parameters import check_parameters
 
 _PAGE = 100  # elements or files
-_MOST_LINKS = 400
+_MOST_LINKS = 200
 _MOST_BROWSED = 6
 _COMMITS = 20
 Format = Literal["ro-crate", "turtle", "json-ld"]
@@ -150,7 +150,8 @@ def _export(found: ServedObject, format: Format, url: str, writing: Writing) -> 
         return _download(content, "application/ld+json", FILE_NAME)
     from modos.metadata.graph import build_graph, serialize
 
-    graph = build_graph(found.metadata, url if "://" in url else writing.place)
+    scheme, is_url, rest = url.partition("://")
+    graph = build_graph(found.metadata, f"{scheme}://{quote(rest)}" if is_url else writing.place)
     text = serialize(graph, "turtle" if format == "turtle" else "json-ld")
     kind, ending = ("text/turtle; charset=utf-8", "ttl") if format == "turtle" else ("application/ld+json", "jsonld")
     return _download(text, kind, f"{name_of(found.key) or 'object'}.{ending}")

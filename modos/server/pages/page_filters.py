@@ -76,6 +76,22 @@ def write_lines(text: Any) -> Any:
     return escape(escape_text(str(text)))
 
 
+def write_marked(text: Any) -> Any:
+    """Write a text in which code stands between backticks, as in docstrings."""
+    from markupsafe import Markup, escape
+
+    parts = escape_text(str(text)).split("`")
+    if len(parts) % 2 == 0:  # one is not closed
+        return escape("`".join(parts))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+
+
+def make_sentence(text: Any) -> str:
+    """Make a sentence of a message or a hint: with a capital and a full stop."""
+    words = str(text).strip()
+    return words and f"{words[0].upper()}{words[1:]}{'' if words.endswith(('.', '?', '!')) else '.'}"
+
+
 def web_address(value: Any) -> str:
     """Return a value where it is an address that a page may lead to, with http or https; else nothing."""
     text = str(value)
@@ -110,6 +126,8 @@ FILTERS = {
     "count": format_count,
     "moment": format_moment,
     "kind": name_kind,
+    "marked": write_marked,
+    "sentence": make_sentence,
     "lines": write_lines,
     "web": web_address,
     "path": quote_path,

@@ -12,8 +12,8 @@ from typing import Any
 from fastapi import Request
 
 from modos.catalog.catalog import Catalog
-from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import is_array_path, is_encrypted
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
+from modos.formats import Metadata, is_array_path, is_encrypted
 from modos.object import commits
 from modos.object.document import Document
 from modos.object.tracks import tracks_of
@@ -41,7 +41,7 @@ class ServedObject:
     key: str
     document: Document
     storage: Storage
-    metadata: Mapping[str, Mapping[str, Any]]
+    metadata: Metadata
     access: Access
     caller: Caller
 
@@ -62,8 +62,11 @@ class ServedObject:
 
     @cached_property
     def tracks(self) -> frozenset[str]:
-        """Ids of the elements that are tracks."""
-        return frozenset(tracks_of(self.document).values())
+        """Ids of the elements that are tracks; none where the arrays do not fit the elements, which a check reports."""
+        try:
+            return frozenset(tracks_of(self.document).values())
+        except IntegrityError:
+            return frozenset()
 
     def stored_key(self, path: str) -> str:
         """Return the key of a path in the object, below what is served."""
@@ -96,7 +99,7 @@ class ServedObjects:
     def __init__(self, catalog: Catalog, access: Access):
         self.catalog = catalog
         self.access = access
-        self._known: OrderedDict[str, Document] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Document, Metadata]] = OrderedDict()
         forking.begin(self, ServedObjects._start)
 
     def _start(self) -> None:
@@ -134,15 +137,16 @@ class ServedObjects:
         with self._lock:
             known = self._known.get(key)
         try:
-            document = commits.load(storage, known)
+            document = commits.load(storage, known[0] if known else None)
         except NotFoundError:
             raise NotFoundError(f"there is no object {key}" if key else "there is no object here") from None
+        metadata = known[1] if known and known[0] is document else document.metadata()
         with self._lock:
-            self._known[key] = document
+            self._known[key] = document, metadata
             self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return ServedObject(key, document, storage, document.metadata(), self.access, caller)
+        return ServedObject(key, document, storage, metadata, self.access, caller)
 
 
 def text_of(attributes: Mapping[str, Any], slot: str) -> str:
@@ -155,3 +159,16 @@ def texts_of(attributes: Mapping[str, Any], slot: str) -> list[str]:
     """Return the texts of a slot, one or several."""
     value = attributes.get(slot)
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+
+
+def describe_problem(error: ModosError, place: str) -> str:
+    """Describe why data cannot be shown, without where they lie: what is of the server's own machine is in no answer.
+
+    Parameters
+    ----------
+    place
+        URL of the storage, which messages may have.
+    """
+    if isinstance(error, (InvalidInputError, NotFoundError)) and place.rstrip("/") not in error.message:
+        return error.message
+    return "it is damaged" if isinstance(error, IntegrityError) else "the server cannot read it"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -12,10 +14,14 @@ from modos.catalog.catalog_view import Frames, View
 from modos.catalog.element_rows import Rows
 from modos.catalog.overview import FACETS, Overview, Overviews
 from modos.catalog.searching import parse_search
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, ModosError
 from modos.storage import open_storage
 
 WORDS = ("liver", "Kidney", "Straße", "a.b", "x*", "(", "ÄRZTE", "50%", "\\d", "[", "naïve")
+
+
+def everything(keys):
+    return np.ones(len(keys), bool)
 
 
 def make_metadata(number, rng):
@@ -102,7 +108,7 @@ def without_numbers(metadata, key):
     return {i: {name: value for name, value in a.items() if name not in hidden} for i, a in metadata.items()}
 
 
-def all_of(overview, words="", chosen=None, shows=lambda key: True, readable=lambda key: True, limit=7):
+def all_of(overview, words="", chosen=None, shows=everything, readable=everything, limit=7):
     """All pages."""
     found, after = [], None
     while True:
@@ -170,7 +176,7 @@ def test_values_of_slots_are_found_where_they_are(objects, overview, words):
 @pytest.mark.parametrize("words", ["sex=", "nothing=x", '"'])
 def test_a_search_that_cannot_be_read_is_told(overview, words):
     with pytest.raises(InvalidInputError):
-        overview.find(words, {}, lambda key: True, lambda key: True, None, 10)
+        overview.find(words, {}, everything, everything, None, 10)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +212,7 @@ def test_what_may_not_be_read_is_neither_found_nor_counted(objects, overview):
     def readable(key):
         return key[-1:] in set("02")
 
+    shows, readable = (lambda keys, test=test: np.array([test(key) for key in keys], bool) for test in (shows, readable))
     found, page = all_of(overview, "", {}, shows, readable)
     assert [one.key for one in found] == [key for key in objects if key[-1] in "024"]
     assert all(one.is_readable == (one.key[-1] in "02") for one in found)
@@ -225,14 +232,51 @@ def test_an_object_that_cannot_be_read_is_among_them(overview):
 
 
 def test_an_overview_is_made_once_for_a_version(objects, tmp_path):
-    view, overviews = view_of(objects, open_storage(tmp_path)), Overviews()
-    assert overviews.of(view) is overviews.of(view)
-    assert overviews.of(view_of({}, open_storage(tmp_path))).keys == ["o050x"]
+    views = [view_of(objects, open_storage(tmp_path))]
+    overviews = Overviews(lambda: views[-1])
+    first, is_newest = overviews.get()
+    assert is_newest and overviews.get()[0] is first
+    views.append(view_of({}, open_storage(tmp_path)))
+    assert overviews.get()[0].keys == ["o050x"]
+
+
+def test_while_rows_are_read_the_overview_before_is_given_and_told_apart(objects, tmp_path):
+    view, open_gate, reads = view_of(objects, open_storage(tmp_path)), threading.Event(), []
+
+    def read():
+        reads.append(1)
+        assert open_gate.wait(20)
+        return view
+
+    overviews = Overviews(read, waits=False)
+    assert overviews.get(0.05, 0.05) == (None, False) and overviews.get(0.05, 0.05) == (None, False)
+    assert len(reads) == 1, "many questions are one reading"
+    open_gate.set()
+    first, is_newest = overviews.get(20, 20)
+    assert first.keys and is_newest
+    open_gate.clear()
+    assert overviews.get(0.05, 0.05) == (first, False)
+    open_gate.set()
+    assert overviews.get(20, 20) == (first, True)
+
+
+def test_rows_that_cannot_be_read_are_an_error_and_tried_again(objects, tmp_path):
+    view, failures = view_of(objects, open_storage(tmp_path)), [ModosError("the storage is gone")]
+
+    def read():
+        if failures:
+            raise failures.pop()
+        return view
+
+    overviews = Overviews(read, waits=False)
+    with pytest.raises(ModosError, match="gone"):
+        overviews.get(20, 20)
+    assert overviews.get(20, 20)[0].keys
 
 
 def test_an_empty_one(tmp_path):
     rows = Rows()
     elements, digests = rows.to_frames()
     overview = Overview(View(open_storage(tmp_path), None, b"", elements, Frames(elements, digests)))
-    page = overview.find("x", {"sex": "Male"}, lambda key: True, lambda key: True, "a", 10)
+    page = overview.find("x", {"sex": "Male"}, everything, everything, "a", 10)
     assert (page.total, page.objects, page.following) == (0, [], None)

@@ -20,6 +20,13 @@ def test_values_are_escaped_and_made_visible():
     assert write("{{ x }}{{ y }}", x=None, y=Markup("<i>")) == "<i>"
 
 
+def test_code_and_sentences():
+    assert write("{{ x|marked }}", x="a `<b>` c") == "a <code>&lt;b&gt;</code> c"
+    assert write("{{ x|marked }}", x="a ` <c>") == "a ` &lt;c&gt;"
+    assert write("{{ x|sentence }}", x="did you mean a?") == "Did you mean a?"
+    assert write("{{ x|sentence }}", x="<b>") == "&lt;b&gt;." and write("{{ x|sentence }}", x="") == ""
+
+
 def test_a_value_that_is_not_given_is_an_error():
     with pytest.raises(Exception, match="undefined"):
         write("{{ nothing }}")

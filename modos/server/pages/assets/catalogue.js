@@ -43,6 +43,7 @@
       shown = words;
       history.replaceState(null, "", target);
       failed.hidden = true;
+      again();
       const said = found.querySelector("[data-said]");
       status.textContent = said ? said.dataset.said : "";
     } catch (error) {
@@ -59,6 +60,13 @@
     }
   }
 
+  // What is still being read is asked for again.
+  function again() {
+    const waiting = found.querySelector("[data-again]");
+    if (!waiting) return;
+    timer = setTimeout(() => found.contains(document.activeElement) ? again() : load(), Number(waiting.dataset.again));
+  }
+
   // In a narrow window the filters come folded, as they stand before the list.
   function fold(root) {
     const box = root.querySelector(".facet-box");
@@ -72,4 +80,5 @@
   form.addEventListener("submit", (event) => { event.preventDefault(); load(); });
   document.getElementById("search-again").addEventListener("click", load);
   fold(document);
+  again();
 })();

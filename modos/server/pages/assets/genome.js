@@ -59,6 +59,7 @@
     recover(who);
     if (!browser) return start();
     for (const trackView of browser.trackViews) {
+      if (trackView.track.type === "ideogram") continue; // which keeps what it has in a cache of its own
       for (const viewport of trackView.viewports) viewport.featureCache = undefined;
     }
     await browser.updateViews();
@@ -441,6 +442,8 @@
   byId("jump").addEventListener("submit", (event) => {
     if (!browser) return;
     event.preventDefault();
+    clearTimeout(waiting); // what was typed last is not to open the list again
+    asked++;
     suggest([]);
     browser.search(field.value);
   });
