@@ -47,6 +47,8 @@ def gateway(
             show_json({"url": served.url, "files": files, "locked": served.locked})
         else:
             show_lines(served.addresses.values())
+        if any(file.is_index for file in served.files):
+            say("run samtools and bcftools in an empty folder: they keep indexes there, and take them for files of the same name")
         say(f"serving {count(len(served.files), 'file')} of {path.rstrip('/')} until Ctrl-C")
         wait_for_interrupt()
 

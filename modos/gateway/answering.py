@@ -53,7 +53,7 @@ class FileAnswers:
         tag = entity_tag(info.etag)
         if answer := check_conditions(request, tag):
             return answer
-        headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+        headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "no-store"}
         given = request.headers.get("range") if request.method == "GET" and wants_part(request, tag) else None
         try:
             part = parse_range(given, info.size)
