@@ -27,7 +27,6 @@ _GOING_ON = 2 << 20  # bytes after which a reader is taken for one that goes on
 _SOME = 512 << 10  # bytes after which a piece is half as long as what was read
 _WHOLE = 8 << 20  # bytes after which a reader who began at the beginning is taken for one who wants all
 _FRACTION = 4  # of what another reader has read, the part that is fetched at once
-_LOW = 1 << 14  # unread bytes of a client that has nearly all
 _SLICE = 1 << 18  # bytes that are sent at once
 _PAUSE, _SETTLING, _PATIENCE = 0.001, 0.005, 0.02  # seconds between looks at the client, after one, and where nothing is seen
 
@@ -129,9 +128,9 @@ class ReadAhead:
         self._planned = min(piece.end, self._wanted.end)
 
     async def _wait_for_client(self) -> None:
-        """Wait until the client has read nearly all that it was sent; where that is not to be seen, a moment."""
+        """Wait until the client has read all that it was sent; where that is not to be seen, a moment."""
         while (unread := self._count_unread()) is not None:
-            if unread <= _LOW:
+            if unread == 0:  # who wants more than there is has read all that there is
                 await asyncio.sleep(_SETTLING)  # what it took may be all that it wants: then it closes the connection now
                 return
             await asyncio.sleep(_PAUSE)

@@ -151,7 +151,7 @@ class LoginPages:
         """Answer who wants to log out."""
         form, scope = await _read_form(request), request.scope
         _, session = self._sessions.open(scope)
-        is_meant = session is None or secrets.compare_digest(session.form_token, form.get("token", ""))
+        is_meant = session is None or secrets.compare_digest(session.form_token.encode(), form.get("token", "").encode())
         if not is_of_own_page(scope, self._sessions.base(scope)) or not is_meant:
             return show_error(request, 403, "this was not sent by a page of this server: you are still logged in")
         leads_to = await self._end(request, session) if session else None

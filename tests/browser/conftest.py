@@ -15,7 +15,7 @@ from modos.storage import open_storage
 from tests.support.browsing import WIDE, Served, Visitor, take_screenshots
 
 CHROMIUM = os.environ.get("MODOS_CHROMIUM") or "/usr/bin/chromium"  # before tests see no such settings
-PATIENCE = 10_000.0  # milliseconds to wait for what is to appear
+PATIENCE = 30_000.0  # milliseconds to wait for what is to appear
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ import pytest
 
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
+from modos.encryption.keys import generate
+from modos.gateway import open_view
 from modos.object.document import ROOT_KEY
 from modos.server.app import create_app
 from modos.server.auth import Access
@@ -21,8 +24,7 @@ from tests.support.browsing import NARROW, Served, focused, tab_to
 from tests.support.genome_view import GENES, make_object, write_sources
 from tests.support.provider import Provider
 
-WASM = "refuses wasm-eval"  # igv.js asks whether it may, and does without
-DRAWN = "#igv[data-ready=true]"
+DRAWN = "#genome-box[data-ready=true]"
 PAYLOAD = "<img/src=x/onerror=window.pwned=1>"
 RULES = """
 [oidc]
@@ -115,7 +117,7 @@ def draws(page, kind):
 
 
 def test_from_the_catalogue_to_reads_on_the_screen(lab, sources, visit, screenshot):
-    visitor = visit(lab, "/").bears(WASM)
+    visitor = visit(lab, "/")
     page = visitor.page
     page.get_by_label("Search the catalogue").type("AlignmentSet lab")
     page.wait_for_url("**search=AlignmentSet*")
@@ -141,14 +143,14 @@ def test_from_the_catalogue_to_reads_on_the_screen(lab, sources, visit, screensh
 
 def test_a_view_is_a_link(lab, sources, visit):
     address = "/genome?element=lab/data/reads&element=lab/data/genes&locus=chr2:10,001-12,000"
-    page = visit(lab, address).bears(WASM).page
+    page = visit(lab, address).page
     page.wait_for_selector(DRAWN)
     contig, start, end, names = shown_reads(page, "chr2", 10_000, 12_000)
     assert names == names_in(sources / "reads.bam", contig, start, end)
 
 
 def test_a_jump_to_a_gene(lab, sources, visit, screenshot):
-    visitor = visit(lab, "/genome?element=lab/data/reads&element=lab/data/genes").bears(WASM)
+    visitor = visit(lab, "/genome?element=lab/data/reads&element=lab/data/genes")
     page = visitor.page
     page.wait_for_selector(DRAWN)
     go_to(page, "Name5")
@@ -170,7 +172,7 @@ def test_a_jump_to_a_gene(lab, sources, visit, screenshot):
 
 
 def test_panning_asks_for_nothing_twice(lab, visit):
-    visitor = visit(lab, "/genome?element=lab/data/reads&locus=chr1:100,001-110,000").bears(WASM)
+    visitor = visit(lab, "/genome?element=lab/data/reads&locus=chr1:100,001-110,000")
     page = visitor.page
     page.wait_for_selector(DRAWN)
     shown_reads(page, "chr1", 100_000, 110_000)
@@ -188,7 +190,7 @@ def test_log_in_on_the_way_to_reads(place, sources, tmp_path, visit, screenshot)
         (tmp_path / "access.toml").write_text(RULES.format(url=provider.url))
         access = Access.from_file(tmp_path / "access.toml")
         with BackgroundServer(create_app(open_storage(place), access=access)) as server:
-            visitor = visit(Served(server.url, str(place), (provider.url,)), None).bears(WASM)
+            visitor = visit(Served(server.url, str(place), (provider.url,)), None)
             page = visitor.page
             visitor.expects("answer 403", "console error.*403")
             page.goto(server.url + "/objects/lab")
@@ -212,7 +214,7 @@ def test_nothing_of_hostile_metadata_runs(tmp_path, visit, screenshot):
     """Scripts, handlers and tags in every slot of the schema, in ids and in names of files: none comes to life."""
     name = write_object(tmp_path, True)
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
-        visitor = visit(Served(server.url, str(tmp_path)), None).bears(WASM)
+        visitor = visit(Served(server.url, str(tmp_path)), None)
         page = visitor.page
         visitor.context.add_init_script("window.alert = () => { window.pwned = 1; };")
         visitor.bears("answer 4", "console error: Failed to load")
@@ -297,7 +299,7 @@ def test_nothing_of_hostile_files_runs(tmp_path, visit, screenshot):
         address = (
             "/genome?" + "&".join(f"element=lab/data/{name}" for name in ("reads", "calls", "genes")) + "&locus=chr1:1,001-3,000"
         )
-        visitor = visit(Served(server.url, str(tmp_path)), address).bears(WASM)
+        visitor = visit(Served(server.url, str(tmp_path)), address)
         page = visitor.page
         page.wait_for_selector(DRAWN)
         shown_reads(page, "chr1", 1000, 3000)
@@ -317,7 +319,7 @@ def test_nothing_of_hostile_files_runs(tmp_path, visit, screenshot):
                     page.mouse.click(box["x"] + x, box["y"] + y)
                     page.wait_for_timeout(20)
                     told += page.evaluate(
-                        "document.querySelector('#igv').shadowRoot?.textContent ?? document.querySelector('#igv').textContent"
+                        "document.querySelector('#genome-box').shadowRoot?.textContent ?? document.querySelector('#genome-box').textContent"
                     )
                     page.keyboard.press("Escape")
         go_to(page, PAYLOAD)
@@ -327,7 +329,7 @@ def test_nothing_of_hostile_files_runs(tmp_path, visit, screenshot):
         assert page.evaluate("window.pwned") is None and "<img/src=x" in told, "something was clicked, and shown as text"
         assert (
             page.evaluate(
-                "document.querySelectorAll('img').length + (document.querySelector('#igv').shadowRoot?.querySelectorAll('img[src=x]').length ?? 0)"
+                "document.querySelectorAll('img').length + (document.querySelector('#genome-box').shadowRoot?.querySelectorAll('img[src=x]').length ?? 0)"
             )
             == 0
         )
@@ -336,8 +338,7 @@ def test_nothing_of_hostile_files_runs(tmp_path, visit, screenshot):
 def test_a_server_that_goes_away(place, visit, screenshot):
     server = BackgroundServer(create_app(open_storage(place)))
     catalogue, genome = (
-        visit(Served(server.url, str(place)), path).bears(WASM)
-        for path in ("/", "/genome?element=lab/data/reads&locus=chr1:20,001-25,000")
+        visit(Served(server.url, str(place)), path) for path in ("/", "/genome?element=lab/data/reads&locus=chr1:20,001-25,000")
     )
     genome.page.wait_for_selector(DRAWN)
     shown_reads(genome.page, "chr1", 20_000, 25_000)
@@ -375,7 +376,7 @@ def test_an_object_that_is_damaged_says_so(place, tmp_path, visit):
 
 def test_by_the_keyboard_alone_on_a_narrow_screen(lab_folder, sources, visit, screenshot):
     """From the catalogue by a search to the object, its element, and the reads, with no mouse and 375 pixels."""
-    page = visit(lab_folder, "/", viewport=NARROW).bears(WASM).page
+    page = visit(lab_folder, "/", viewport=NARROW).page
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     page.keyboard.press("Enter")
@@ -407,7 +408,7 @@ def test_by_the_keyboard_alone_on_a_narrow_screen(lab_folder, sources, visit, sc
     screenshot(page, "journey-narrow")
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "igv":
+        if page.evaluate("document.activeElement.id") == "genome-box":
             break
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => !location.href.includes('locus=chr1:20,001-22,000')")
@@ -420,3 +421,26 @@ def test_pages_without_scripts(lab_folder, visit):
     page.locator("#elements").get_by_role("link", name="data/reads", exact=True).click()
     page.get_by_role("link", name="Open in the genome browser").click()
     assert "drawn by JavaScript" in page.inner_text("main")
+
+
+def test_a_sealed_file_by_modos_view(place, sources, tmp_path, visit, screenshot):
+    """Who has the key sees the reads that the plain file has; no page without the token in the address."""
+    generate(tmp_path / "me.sec", tmp_path / "me.pub", None)
+    shutil.copytree(place / "lab", tmp_path / "sealed")
+    MODO.open(tmp_path / "sealed").encrypt(tmp_path / "me.pub")
+    assert not list((tmp_path / "sealed").glob("*.bam"))
+    with open_view(tmp_path / "sealed", secret_key=tmp_path / "me.sec") as view:
+        served = Served(view.url, str(tmp_path))
+        stranger = visit(served, "/").expects("answer 403", "console error.*403")
+        assert "sealed" not in stranger.page.inner_text("body")
+        visitor = visit(served, None)
+        page = visitor.page
+        page.goto(view.address("reads", "chr1:20,001-25,000"))
+        page.wait_for_selector(DRAWN)
+        contig, start, end, names = shown_reads(page, "chr1", 20_000, 25_000)
+        assert names == names_in(sources / "reads.bam", contig, start, end) and "token" not in page.url
+        screenshot(page, "journey-sealed")
+        page.get_by_role("link", name="Catalogue").click()
+        page.get_by_role("link", name="sealed").first.click()
+        assert "encrypted" not in page.locator("#files").inner_text()
+    assert not list((tmp_path / "sealed").glob("*.bam")), "nothing plain was written"

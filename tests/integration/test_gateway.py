@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pysam
 import pytest
 import requests
 
@@ -407,3 +408,64 @@ def test_ctrl_c_ends_it_at_once_with_an_open_connection(objects, keys, tmp_path)
         slow.recv(100)
         assert running.stop() < 5
     assert running.process.returncode == 0
+
+
+def write_deep_reads(path, depth=30, length=400_000):
+    """A BAM of reads of 150 bases that lie everywhere, of one contig, with its index."""
+    rng = random.Random(11)
+    header = pysam.AlignmentHeader.from_references(["chr1"], [length])
+    with pysam.AlignmentFile(str(path), "wb", header=header) as out:
+        for number, start in enumerate(sorted(rng.randrange(length - 150) for _ in range(depth * length // 150))):
+            read = pysam.AlignedSegment(header)
+            read.query_name, read.reference_id, read.reference_start = f"read{number}", 0, start
+            read.query_sequence, read.cigartuples, read.mapping_quality = "".join(rng.choices("ACGT", k=150)), [(0, 150)], 60
+            read.query_qualities = pysam.qualitystring_to_array("".join(rng.choices("#,:F", k=150)))
+            out.write(read)
+    pysam.index(str(path))
+
+
+@needs_samtools
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not seen how far a client has read")
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+def test_a_region_costs_hardly_more_than_our_own_stream(stack, keys, tmp_path, sealed):
+    """Of 10,000 bases at a depth of 30: two requests to S3 more at most, and 1.2 times the bytes."""
+    write_deep_reads(tmp_path / "deep.bam")
+    modo = MODO(tmp_path / "deep")
+    modo.add_element({"id": "deep", "@type": "AlignmentSet"}, tmp_path / "deep.bam")
+    if sealed:
+        modo.encrypt(keys / "me.pub")
+    where = f"s3://{BUCKET}/gateway-deep-{sealed}"
+    modo.upload(where, services={"s3": stack.s3}, s3_kwargs=CREDENTIALS)
+    region, empty = "chr1:200001-210000", tmp_path / "empty"
+    empty.mkdir()
+    with Proxy(stack.s3, delay=0.03) as proxy:
+        far = MODO.open(where, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
+        ours = sum(1 for _ in far.stream_genomics("deep.bam", region, secret_key=keys / "me.sec" if sealed else None))
+        streamed = proxy.count, proxy.answered
+    with Proxy(stack.s3, delay=0.03) as proxy:
+        with open_gateway(where, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS, secret_key=keys / "me.sec") as gateway:
+            before = proxy.count, proxy.answered
+            found = read_by_program(gateway.addresses["deep.bam"], region, empty, "none").splitlines()
+            requests_made, moved = proxy.count - before[0], proxy.answered - before[1]
+    assert len(found) == ours > 1500
+    assert requests_made <= streamed[0] + 2 and moved <= 1.2 * streamed[1], (
+        requests_made,
+        moved,
+        streamed,
+        proxy.requests[before[0] :],
+    )
+    assert moved < (tmp_path / "deep.bam").stat().st_size / 5
+
+
+def test_who_asks_for_all_and_does_not_read_is_given_little(stack, objects, keys):
+    """A client that asks for a whole file and reads nothing: what lies in the buffers of the system is all that is fetched."""
+    where = f"s3://{BUCKET}/gateway-idle"
+    MODO.open(objects / "sealed").upload(where, services={"s3": stack.s3}, s3_kwargs=CREDENTIALS)
+    with Proxy(stack.s3) as proxy, socket.socket() as idle:
+        with open_gateway(where, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS, secret_key=keys / "me.sec") as gateway:
+            before, address = proxy.answered, urlsplit(gateway.addresses["demo1.cram"])
+            idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            idle.connect((address.hostname, address.port))
+            idle.sendall(f"GET {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+            time.sleep(1)
+            assert proxy.answered - before < 200_000

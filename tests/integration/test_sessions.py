@@ -696,6 +696,7 @@ def test_log_out(url, provider):
     for form, headers in (
         ({}, FORM),
         ({"token": "0" * 64}, FORM),
+        ({"token": "é\udcff".encode("utf-8", "surrogateescape")}, FORM),
         ({"token": token}, FORM | {"Sec-Fetch-Site": "cross-site"}),
         ({"token": token}, FORM | {"Sec-Fetch-Site": "same-site"}),
         ({"token": token}, {"Origin": "https://evil.example.org"}),

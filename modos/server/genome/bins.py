@@ -86,7 +86,7 @@ def _check_bins(region: Region, bins: int | None, size: int | None) -> tuple[int
 
 
 def read_bins(track: Track, region: Region, bins: int | None, size: int | None) -> npt.NDArray[np.float64]:
-    """Summarise parts of a region: (4, bins), n, mean, least and largest, NaN where n is 0.
+    """Summarise parts of a region: float64, (4, bins), with n, mean, least and largest; NaN where n is 0.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Give out the depth of reads: counted where a region is short enough, else as a track has it, else as the index tells."""
+"""Give out the depth of reads: counted, or of wide regions as a track or the index tells."""
 
 from __future__ import annotations
 
