@@ -124,11 +124,6 @@ class Frames:
                     wrong[link] = error
         return None, wrong
 
-    def explain(self, request: Request, element: Element) -> str | None:
-        """Explain why the frame of an element is not that of the reference which it is linked to; None where there is nothing."""
-        wrong = self.find_linked(request, element)[1]
-        return next((f"without the reference {link}: {error.message}" for link, error in wrong.items()), None)
-
     def _find_reference(self, request: Request, element: Element) -> Frame:
         if element.attributes.get("assembly") and self.references is not None:
             self._access.check_any(caller_of(request))

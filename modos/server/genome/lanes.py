@@ -14,6 +14,7 @@ from modos.errors import ModosError, NotFoundError, listing
 from modos.errors.escaping import escape_line
 from modos.formats import is_encrypted, stem_of, streamable_format
 from modos.genomics.bounding import Bounds
+from modos.genomics.htsget.protocol import HtsgetError
 from modos.object import tracks
 from modos.server.auth import Access, caller_of
 from modos.server.genome.annotations_served import Annotations
@@ -21,6 +22,7 @@ from modos.server.genome.bins import find_track_element
 from modos.server.genome.frames import Facts, Frame, Frames, find_misfits, has_records, match_names
 from modos.server.genome.objects import Element, Objects
 from modos.server.genome.open_tracks import OpenTracks
+from modos.server.rules import ANYONE
 
 _AT_ONCE = 8  # frames and headers that are read at once
 _MOST_TOLD = 12  # regions, and misfits, that a note names
@@ -54,7 +56,7 @@ class Lanes:
         try:
             return Asked(path, *find_track_element(self._objects, request, path))
         except ModosError as error:
-            return Asked(path, None, None, error.message)
+            return Asked(path, None, None, describe_refusal(request, error))
 
     def warm(self, request: Request, asked: list[Asked]) -> None:
         """Read at once what a view takes of its elements, and keep it: their frames, and the headers of their files."""
@@ -126,8 +128,9 @@ class Lanes:
             "is_bounded": bool(bounds),
             "samples": samples,
         }
-        if explained := self._frames.explain(request, element):
-            notes.append(explained)
+        wrong = self._frames.find_linked(request, element)
+        if wrong[0] is None:
+            notes += [f"without the reference {link}: {describe_refusal(request, error)}" for link, error in wrong[1].items()]
         return [Lane(data, notes)]
 
     def _of_track(self, request: Request, asked: Asked, element: Element, frame: Frame) -> Lane:
@@ -139,6 +142,12 @@ class Lanes:
         if asked.track is not None:
             data["label"] = escape_line(f"{asked.track} ({element.of.key or 'object'})")
         return Lane(data, notes)
+
+
+def describe_refusal(request: Request, error: ModosError) -> str:
+    """Describe for people why something is not shown: who is not known is asked to log in."""
+    is_refused = isinstance(error, HtsgetError) and error.name in ("PermissionDenied", "InvalidAuthentication")
+    return "you have to log in to see it" if is_refused and caller_of(request) == ANYONE else error.message
 
 
 def _match(element: Element, frame: Frame, facts: Facts) -> tuple[dict[str, str], list[str]]:
