@@ -281,6 +281,7 @@ def parameters():
     return dict(walk(typer.main.get_command(app), ""))
 
 
+@pytest.mark.core
 def test_every_parameter_is_in_the_tables():
     """A parameter that is new has to be said to be a file that is read, with a run of it, or to be none."""
     told = {command: set(names.split()) for command, names in OTHERS.items()}
