@@ -59,7 +59,7 @@ def path_of(address):
 
 
 def settle(page):
-    page.wait_for_selector("#igv[data-ready]", timeout=60_000)
+    page.wait_for_selector("#genome-box[data-ready], #igv[data-ready]", timeout=60_000)
     page.wait_for_function("() => modosBrowser.trackViews.every(one => one.viewports.every(part => !part.loading))")
     page.wait_for_load_state("networkidle")
 
