@@ -7,10 +7,18 @@ import resource
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from modos.errors import ModosError
+
 ALIVE = "/healthz"  # answered whatever the load
 _MOST = 2000
 _RESERVED = 100  # descriptors for all else
 _BUSY = {"error": "busy", "message": "the server has too many requests: ask again in a while"}
+
+
+class BusyError(ModosError):
+    """The server does as much of something as it can at a time."""
+
+    kind = "busy"
 
 
 def most_requests() -> int:

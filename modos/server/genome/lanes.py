@@ -54,7 +54,11 @@ class Lanes:
         try:
             return Asked(path, *find_track_element(self._objects, request, path))
         except ModosError as error:
-            return Asked(path, None, None, error.message)
+            return Asked(path, None, None, self.describe_problem(error))
+
+    def describe_problem(self, error: ModosError) -> str:
+        """Describe why something is not drawn, without where it lies; see `Frames.describe_problem`."""
+        return self._frames.describe_problem(error)
 
     def warm(self, request: Request, asked: list[Asked]) -> None:
         """Read at once what a view takes of its elements, and keep it: their frames, and the headers of their files."""

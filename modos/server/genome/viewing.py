@@ -113,7 +113,7 @@ def _show(request: Request, lanes: Lanes, one: Asked, frame: Frame | None, wante
                 raise InvalidInputError(f"there is nothing known of the contigs that {one.path} lies on")
             made = lanes.make(request, one, frame)
         except ModosError as error:
-            problem = error.message
+            problem = lanes.describe_problem(error)
     return {
         "path": one.path,
         "name": one.element.name if one.element else one.path,
