@@ -372,7 +372,7 @@ def test_only_so_many_requests_count_reads_at_once(root, held, monkeypatch):
         refused = next(as_completed(counted)).result()
         held.set()
         assert refused.status_code == 503 and refused.headers["Retry-After"] == "5"
-        assert "counts reads of others" in refused.json()["message"]
+        assert "busy with such requests" in refused.json()["message"]
         assert sorted(one.result().status_code for one in counted) == [200, 200, 503]
         assert ask().status_code == 200
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ import requests
 
 from modos import codes
 from modos.api import MODO
+from modos.catalog.overview import Overview
 from modos.catalog.refreshing import rebuild
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import PublicKey, SecretKey
@@ -354,6 +357,22 @@ def test_a_crowd_gets_the_same_page(url):
     with ThreadPoolExecutor(8) as pool:
         texts = set(pool.map(lambda _: ask(url, "/?search=sample").text, range(40)))
     assert len(texts) == 1
+
+
+def test_a_crowd_that_searches_keeps_no_thread_from_others(root, monkeypatch):
+    event, find = threading.Event(), Overview.find
+
+    def wait(self, *given):
+        assert event.wait(60)
+        return find(self, *given)
+
+    monkeypatch.setattr(Overview, "find", wait)
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(ask, server.url, f"/?search=word{number}") for number in range(60)]
+        time.sleep(1)
+        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
+        event.set()
+        assert {one.result().status_code for one in asked} == {200}
 
 
 def test_over_s3_all_is_read_from_there(root, stack):

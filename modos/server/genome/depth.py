@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import anyio
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -19,7 +16,7 @@ from modos.genomics.htsget.query import Query as Asked
 from modos.genomics.planning import Planner
 from modos.genomics.region import Region
 from modos.object import tracks
-from modos.server.admitting import BusyError
+from modos.server.admitting import Turns
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
 from modos.server.genome.answering import KEPT, describe_place, to_json_numbers
@@ -63,7 +60,7 @@ class Depths:
     def __init__(self, catalog: Catalog, access: Access, planner: Planner, frames: Frames, opened: OpenTracks):
         self._catalog, self._access, self._planner, self._frames = catalog, access, planner, frames
         self._slices, self._opened = Slices(catalog, access, planner), opened
-        self._turns, self._threads = anyio.CapacityLimiter(_AT_ONCE), anyio.CapacityLimiter(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE, _PATIENCE)
 
     def measure(self, request: Request, element: Element, region: Region, bins: int) -> Depth | Planned:
         """Measure the depth of parts of a region, with its end, within what the caller may read; or plan to `count` it."""
@@ -82,27 +79,8 @@ class Depths:
         return self._read_track(request, element, region, bins) or Depth(ESTIMATE, self._estimate(key, element, region, bins))
 
     async def count(self, planned: Planned, region: Region, bins: int) -> Depth:
-        """Count what was planned, in its turn; who waits for it keeps no thread from other requests.
-
-        Raises
-        ------
-        BusyError
-            Its turn does not come for a while.
-        """
-        async with self._take_turn():
-            return Depth(EXACT, await anyio.to_thread.run_sync(self._count, planned, region, bins, limiter=self._threads))
-
-    @asynccontextmanager
-    async def _take_turn(self) -> AsyncIterator[None]:
-        borrower = object()
-        with anyio.move_on_after(_PATIENCE) as waiting:
-            await self._turns.acquire_on_behalf_of(borrower)
-        if waiting.cancelled_caught:
-            raise BusyError("the server counts reads of others: ask again in a while")
-        try:
-            yield
-        finally:
-            self._turns.release_on_behalf_of(borrower)
+        """Count what was planned, in its turn; the error is that of `Turns.run`."""
+        return Depth(EXACT, await self._turns.run(self._count, planned, region, bins))
 
     def _count(self, planned: Planned, region: Region, bins: int) -> npt.NDArray[np.float64]:
         import numpy as np
