@@ -54,11 +54,14 @@ class Plotted:
 
     @cached_property
     def contigs(self) -> Contigs:
-        """Length in bases and MD5 of its contigs, None where they are not known; none of an annotation."""
+        """Length in bases and MD5 of its contigs, None where they are not known."""
         content: Any = self.content
         if self.kind == "track":
             return {name: (length, None) for name, length in content.contigs.lengths.items()}
-        return content.contig_facts if isinstance(content, GenomicFile) else {}
+        if self.kind == "annotation":
+            return {name: (length, None) for name, length in content.lengths.items()}
+        facts: Contigs = content.contig_facts
+        return facts
 
     def length_of(self, contig: str) -> int | None:
         """Return the length of a contig in bases; None if it is not known, or there is no such contig."""

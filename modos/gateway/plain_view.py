@@ -33,7 +33,7 @@ Read = Callable[[int, int], tuple[bytes, ObjectInfo]]
 
 
 class OpenedObject:
-    """What a key opens of an object, as its newest document has it; safe to use from several threads.
+    """Object as far as a key opens it, as its newest document has it; safe to use from several threads.
 
     Parameters
     ----------

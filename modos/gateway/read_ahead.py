@@ -117,7 +117,7 @@ class ReadAhead:
             return self._wanted.end
         read = at - self._wanted.start
         least = max(read if read < _SOME else read // 2, FIRST)
-        stop = self._stops.after(at, least) if at else None
+        stop = self._stops.after(at, max(least * 3 // 4, FIRST)) if at else None
         if stop is None or stop > at + max(2 * least, LARGEST):
             stop = at + least
         return min(stop, self._wanted.end)

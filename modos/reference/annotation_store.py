@@ -295,7 +295,8 @@ def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annot
             f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name",
         )
     names = {alias: contig.name for alias, contig in assembly.by_name.items()}
-    return Annotation(manifest, names, partial(locate_table, cached, name))
+    lengths = {alias: contig.length for alias, contig in assembly.by_name.items()}
+    return Annotation(manifest, names, partial(locate_table, cached, name), lengths)
 
 
 def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Progress | None = None) -> Path:

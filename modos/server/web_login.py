@@ -153,7 +153,7 @@ class LoginPages:
         _, session = self._sessions.open(scope)
         is_meant = session is None or secrets.compare_digest(session.form_token.encode(), form.get("token", "").encode())
         if not is_of_own_page(scope, self._sessions.base(scope)) or not is_meant:
-            return show_error(request, 403, "this was not sent by a page of this server: you are still logged in")
+            return show_error(request, 400, "this was not sent by a page of this server: you are still logged in")
         leads_to = await self._end(request, session) if session else None
         headers = {"Clear-Site-Data": '"cache"'} | ({"Refresh": f"0; url={leads_to}"} if leads_to else {})
         answer = render(request, "logout.html", headers=headers, provider=_host(leads_to), leads_to=leads_to)

@@ -14,7 +14,7 @@ from modos.errors import InvalidInputError, NotFoundError, RegionError
 from modos.object.finding import open_served_file
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
-from modos.reference.locate import open_store
+from modos.reference.locate import open_reference, open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
@@ -463,3 +463,38 @@ def test_a_panel_of_genes_that_are_not_found_stops_the_server(refs, tmp_path, pa
     settings = Settings(str(tmp_path), access_file=str(tmp_path / "access.toml"), references=str(refs / "refs"))
     with pytest.raises(InvalidInputError, match=says):
         settings.app()
+
+
+def models_of(figure):
+    return [(model.name, model.start + 1, model.end) for model in figure.panels[-1].models]
+
+
+@pytest.mark.parametrize("name", ["demo2", "demo1", "calls"])
+def test_genes_of_the_store_are_drawn_below_by_any_name_of_the_contig(modo, refs, name):
+    """The store calls it 1, the files chr1; each region, and a gene in its place, finds both."""
+    pytest.importorskip("matplotlib", reason="figures are drawn with matplotlib, which the extra `plot` installs")
+    expected = [("PARX", 1, 900), ("BRCA1", 20_001, 25_000), ("TWIN", 30_001, 31_000)]
+    for region in ("chr1", "1", "chr1:1-60,000"):
+        figure = modo[f"data/{name}"].plot(region)
+        assert models_of(figure) == expected and figure.notes == []
+    figure = modo[f"data/{name}"].plot("BRCA1", annotation="genes.v1", genes=["BRCA1"])
+    assert str(figure.region) in ("chr1:20001-25000", "1:20001-25000") and models_of(figure) == expected[1:2]
+    opened = modo.reference("demo").annotation("genes.v1")
+    assert models_of(modo[f"data/{name}"].plot("chr1", annotation=opened)) == expected
+    assert models_of(modo[f"data/{name}"].plot("chr1", with_=opened, genes=["BRCA1"])) == expected[1:2]
+
+
+def test_genes_of_another_assembly_are_not_drawn(example, refs, tmp_path, monkeypatch):
+    """Nothing is said of what the reads are of: their contigs have to tell."""
+    pytest.importorskip("matplotlib", reason="figures are drawn with matplotlib, which the extra `plot` installs")
+    modo = MODO.create(tmp_path / "bare")
+    modo.add_element({"id": "demo2", "@type": "AlignmentSet", "data_path": "demo2.bam"}, example / "ex" / "demo2.bam")
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", str(refs / "refs"))
+    assert models_of(modo["data/demo2"].plot("chr1:1-1,000")) == [("PARX", 1, 900)]
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", str(refs / "other"))
+    assert len(modo["data/demo2"].plot("chr1:1-1,000").panels) == 1
+    with pytest.raises(NotFoundError, match=r"genes.other is not of the assembly of the file: chr1 has 60,000 bases"):
+        modo["data/demo2"].plot("chr1:1-1,000", annotation="genes.other")
+    opened = open_reference("other").annotation("genes.other")
+    with pytest.raises(InvalidInputError, match="chr1 has 60,000 bases in demo2 and 40,000 bases in genes.other"):
+        modo["data/demo2"].plot("chr1:1-1,000", annotation=opened)

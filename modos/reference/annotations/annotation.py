@@ -33,10 +33,19 @@ class Annotation:
         The contigs of the assembly by each of their names.
     locate
         Gives the file of a table, fetched when it is first needed.
+    lengths
+        Of the assembly's contigs in bases, by each of their names, where they are known.
     """
 
-    def __init__(self, manifest: Manifest, names: Mapping[str, str], locate: Callable[[TableFile], Path]):
+    def __init__(
+        self,
+        manifest: Manifest,
+        names: Mapping[str, str],
+        locate: Callable[[TableFile], Path],
+        lengths: Mapping[str, int] | None = None,
+    ):
         self.manifest = manifest
+        self.lengths = lengths or {}
         numbers = {contig: number for number, contig in enumerate(manifest.contigs)}
         self.codes = {name: numbers[contig] for name, contig in names.items() if contig in numbers} | numbers
         self._tables: dict[str, FeatureTable] = {}

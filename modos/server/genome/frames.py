@@ -24,7 +24,6 @@ from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.store import ReferenceStore
 from modos.server.auth import Access, caller_of
 from modos.server.genome.objects import Element, Objects
-from modos.server.pages.served_objects import describe_problem
 
 if TYPE_CHECKING:
     from modos.reference.reference import Reference
@@ -124,15 +123,6 @@ class Frames:
                 except ModosError as error:
                     wrong[link] = error
         return None, wrong
-
-    def explain(self, request: Request, element: Element) -> str | None:
-        """Explain why the frame of an element is not that of the reference which it is linked to; None where there is nothing."""
-        wrong = self.find_linked(request, element)[1]
-        return next((f"without the reference {link}: {self.describe_problem(error)}" for link, error in wrong.items()), None)
-
-    def describe_problem(self, error: ModosError) -> str:
-        """Describe why something cannot be read, without where it lies on the server's own machine."""
-        return describe_problem(error, self._catalog.storage.url, self.references.url if self.references else "")
 
     def _find_reference(self, request: Request, element: Element) -> Frame:
         if element.attributes.get("assembly") and self.references is not None:

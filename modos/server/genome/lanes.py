@@ -14,6 +14,7 @@ from modos.errors import ModosError, NotFoundError, listing
 from modos.errors.escaping import escape_line
 from modos.formats import is_encrypted, stem_of, streamable_format
 from modos.genomics.bounding import Bounds
+from modos.genomics.htsget.protocol import HtsgetError
 from modos.object import tracks
 from modos.server.auth import Access, caller_of
 from modos.server.genome.annotations_served import Annotations
@@ -21,6 +22,8 @@ from modos.server.genome.bins import find_track_element
 from modos.server.genome.frames import Facts, Frame, Frames, find_misfits, has_records, match_names
 from modos.server.genome.objects import Element, Objects
 from modos.server.genome.open_tracks import OpenTracks
+from modos.server.pages.served_objects import describe_problem
+from modos.server.rules import ANYONE
 
 _AT_ONCE = 8  # frames and headers that are read at once
 _MOST_TOLD = 12  # regions, and misfits, that a note names
@@ -54,11 +57,7 @@ class Lanes:
         try:
             return Asked(path, *find_track_element(self._objects, request, path))
         except ModosError as error:
-            return Asked(path, None, None, self.describe_problem(error))
-
-    def describe_problem(self, error: ModosError) -> str:
-        """Describe why something is not drawn, without where it lies; see `Frames.describe_problem`."""
-        return self._frames.describe_problem(error)
+            return Asked(path, None, None, describe_refusal(request, error))
 
     def warm(self, request: Request, asked: list[Asked]) -> None:
         """Read at once what a view takes of its elements, and keep it: their frames, and the headers of their files."""
@@ -130,8 +129,9 @@ class Lanes:
             "is_bounded": bool(bounds),
             "samples": samples,
         }
-        if explained := self._frames.explain(request, element):
-            notes.append(explained)
+        wrong = self._frames.find_linked(request, element)
+        if wrong[0] is None:
+            notes += [f"without the reference {link}: {describe_refusal(request, error)}" for link, error in wrong[1].items()]
         return [Lane(data, notes)]
 
     def _of_track(self, request: Request, asked: Asked, element: Element, frame: Frame) -> Lane:
@@ -143,6 +143,14 @@ class Lanes:
         if asked.track is not None:
             data["label"] = escape_line(f"{asked.track} ({element.of.key or 'object'})")
         return Lane(data, notes)
+
+
+def describe_refusal(request: Request, error: ModosError) -> str:
+    """Describe for people why something is not shown, without where it lies: who is not known is asked to log in."""
+    is_refused = isinstance(error, HtsgetError) and error.name in ("PermissionDenied", "InvalidAuthentication")
+    if is_refused and caller_of(request) == ANYONE:
+        return "you have to log in to see it"
+    return describe_problem(error, *request.app.state.places)
 
 
 def _match(element: Element, frame: Frame, facts: Facts) -> tuple[dict[str, str], list[str]]:

@@ -13,7 +13,7 @@ from modos.errors.escaping import escape_line
 from modos.server.auth import Access, caller_of
 from modos.server.genome.frames import UNKNOWN, Frame
 from modos.server.genome.igv import HOW_TO_GET, NAME, find_igv
-from modos.server.genome.lanes import Asked, Lane, Lanes
+from modos.server.genome.lanes import Asked, Lane, Lanes, describe_refusal
 from modos.server.genome.objects import Element
 from modos.server.pages.rendering import render
 
@@ -113,7 +113,7 @@ def _show(request: Request, lanes: Lanes, one: Asked, frame: Frame | None, wante
                 raise InvalidInputError(f"there is nothing known of the contigs that {one.path} lies on")
             made = lanes.make(request, one, frame)
         except ModosError as error:
-            problem = lanes.describe_problem(error)
+            problem = describe_refusal(request, error)
     return {
         "path": one.path,
         "name": one.element.name if one.element else one.path,
