@@ -30,7 +30,7 @@ from modos.storage import open_storage
 from tests.support.genome_view import CONTIGS, GENES, make_object, write_sources
 
 BINARY = {"Accept": "application/octet-stream"}
-TOKENS = {"alice": "the-token-of-alice", "bob": "the-token-of-bobby", "carol": "the-token-of-carol"}
+TOKENS = {"alice": "the-token-of-alice", "bob": "the-token-of-bobby", "carol": "the-token-of-carol", "dan": "the-token-of-daniel"}
 RULES = """
 tokens = "tokens"
 
@@ -42,6 +42,12 @@ read = ["/"]
 who = ["user:carol"]
 read = ["ex"]
 regions = ["chr1:10,001-12,000"]
+metadata = true
+
+[[rule]]
+who = ["user:dan"]
+read = ["ex"]
+samples = ["s1"]
 metadata = true
 
 [[rule]]
@@ -607,6 +613,13 @@ def test_a_view_says_what_is_not_shown_and_why(bounded):
     assert [lane["kind"] for lane in view["lanes"]] == ["reads"] and view["lanes"][0]["is_bounded"]
     assert not view["frame"]["is_reference"] and not view["frame"]["has_bases"]
     assert "without the reference reference/bases" in page
+
+
+def test_who_may_read_one_sample_is_not_told_how_many_there_are(bounded):
+    for who, samples in (("alice", 2), ("dan", 1)):
+        page = bounded(who, "/genome", element="ex/data/calls").text
+        view = json.loads(page.split('id="genome-view">')[1].split("</script>")[0])
+        assert [lane["samples"] for lane in view["lanes"] if lane["kind"] == "variants"] == [samples]
 
 
 # --- the page ---

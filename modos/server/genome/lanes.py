@@ -127,7 +127,7 @@ class Lanes:
             "kind": kind,
             "file": stem_of(key),
             "is_bounded": bool(bounds),
-            "samples": samples,
+            "samples": _count_allowed(bounds, samples),
         }
         wrong = self._frames.find_linked(request, element)
         if wrong[0] is None:
@@ -176,6 +176,12 @@ def _describe(element: Element, frame: Frame, names: dict[str, str]) -> dict[str
 def _of_genes(element: Element, frame: Frame, annotation: str) -> Lane:
     data = {"kind": "genes", "path": element.path, "label": escape_line(f"Genes ({annotation})"), "annotation": annotation}
     return Lane(data | {"names": None}, [])
+
+
+def _count_allowed(bounds: tuple[Bounds, ...], samples: int) -> int:
+    """Return how many of the samples of a file bounds may show, at most."""
+    allowed = [samples if one.samples is None else len(one.samples) for one in bounds]
+    return min(samples, max(allowed, default=samples))
 
 
 def _describe_bounds(bounds: tuple[Bounds, ...], element: Element) -> list[str]:
