@@ -24,6 +24,7 @@ from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.auth import Access
+from modos.server.pages import object_page
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.pages import BROWSER, Page
@@ -373,6 +374,22 @@ def test_a_crowd_that_searches_keeps_no_thread_from_others(root, monkeypatch):
         assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
         event.set()
         assert {one.result().status_code for one in asked} == {200}
+
+
+def test_a_crowd_that_wants_exports_keeps_no_thread_from_others(root, monkeypatch):
+    event, export = threading.Event(), object_page._export
+
+    def wait(*given):
+        assert event.wait(60)
+        return export(*given)
+
+    monkeypatch.setattr(object_page, "_export", wait)
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(ask, server.url, "/objects/ex?format=turtle") for _ in range(60)]
+        time.sleep(1)
+        assert ask(server.url, "/objects/ex").status_code == 200
+        event.set()
+        assert {one.result().status_code for one in asked} <= {200, 503} and asked[0].result().status_code == 200
 
 
 def test_over_s3_all_is_read_from_there(root, stack):
