@@ -24,7 +24,7 @@ from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.auth import Access
-from modos.server.pages import object_page
+from modos.server.pages import data_looked_at, object_page
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.pages import BROWSER, Page
@@ -293,6 +293,21 @@ def test_a_tree_is_shown_with_its_shape_and_a_corner(url):
 
 
 # --- rights ---
+
+
+def test_a_table_is_counted_where_it_is_small_whatever_the_metadata_say(tmp_path, monkeypatch):
+    table, place = tmp_path / "ms.mztab", tmp_path / "root/ex"
+    table.write_text("MTD\tmzTab-version\t1.0.0\nPRH\tx\nPRT\ty\n")
+    MODO.create(place, id="ex").add_element({"@type": "MassSpectrometryResults", "id": "ms", "data_format": "mzTab"}, table)
+    root = place / "data.zarr/zarr.json"
+    document = json.loads(root.read_text())
+    slots = document["consolidated_metadata"]["metadata"]["_modos"]["attributes"]["slots"]["data/ms"]
+    slots["data_size"], _ = 5, slots.pop("data_digest")
+    root.write_text(json.dumps(document))
+    with BackgroundServer(create_app(open_storage(tmp_path / "root"))) as server:
+        assert "sections-title" in ask(server.url, "/elements/ex/data/ms").text
+        monkeypatch.setattr(data_looked_at, "_MOST_TEXT", table.stat().st_size - 1)
+        assert "The file is not read: it is larger" in look(server.url, "/elements/ex/data/ms").text
 
 
 def test_who_is_not_known_is_asked_to_log_in(ruled):
