@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from modos.catalog.catalog_view import View
 from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT
 from modos.catalog.rows_with_words import find_objects
-from modos.catalog.searching import parse_search
+from modos.catalog.searching import Term, parse_search
+from modos.errors import InvalidInputError
 from modos.storage.processes import forking
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 FACETS = {"class": CLASS, "organism": "taxon_id", "sex": "sex", "assembly": "assembly", "format": "data_format"}
 _SHOWN = ("name", "description", "last_update_date", "problem")
+_MOST_TERMS = 12  # of a search: each goes through all rows
 _OBO = r"^https?://purl\.obolibrary\.org/obo/([A-Za-z]+)_(\w+)$"  # addresses of terms, which are counted with their codes
 
 
@@ -144,13 +146,13 @@ class Overview:
         Raises
         ------
         InvalidInputError
-            The words cannot be read.
+            The words cannot be read, or are too many.
         """
         import numpy as np
 
         count, readable = len(self.keys), mark_readable(self.keys)
         found = mark_shown(self.keys).copy()
-        for term in parse_search(words):
+        for term in self._parse(words):
             by_text = self._keys.is_in(find_objects(self._view, term).implode()).to_numpy() & readable
             by_key = np.zeros(count, bool) if term.slot else self._match_keys(term.value)
             found &= by_text | by_key
@@ -164,6 +166,16 @@ class Overview:
         page = {self.keys[place]: bool(readable[place]) for place in places[start : start + limit].tolist()}
         following = next(reversed(page), None) if len(places) > start + limit else None
         return OverviewPage(self._summarise(page), len(places), following, counts)
+
+    @staticmethod
+    def _parse(words: str) -> list[Term]:
+        """Return the terms of a search, each once."""
+        terms = list(dict.fromkeys(parse_search(words)))
+        if len(terms) > _MOST_TERMS:
+            raise InvalidInputError(
+                f"the search has {len(terms)} different words, of {_MOST_TERMS} at most", "the rarest ones find the same"
+            )
+        return terms
 
     def _match_keys(self, word: str) -> Mask:
         import polars as pl

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from html import escape
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modos.gateway.guarding import is_foreign, is_token, make_token, refuse
+from modos.server.cookies import read_cookies
 
 PARAMETER = "token"
 _ASSETS = "/assets/"  # the same for everybody
@@ -64,11 +64,9 @@ class PageGuard:
         return answer
 
     def _has_cookie(self, scope: Scope) -> bool:
-        try:
-            found = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(self._cookie_name(scope))
-        except CookieError:
-            return False
-        return found is not None and hmac.compare_digest(found.value.encode(), self._secret.encode())
+        name = self._cookie_name(scope)
+        found = read_cookies(Headers(scope=scope).getlist("cookie"), {name}).get(name, [])
+        return len(found) == 1 and hmac.compare_digest(found[0].encode(), self._secret.encode())
 
     @staticmethod
     def _cookie_name(scope: Scope) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +27,7 @@ from modos.object.document import ROOT_KEY
 from modos.readlog.read_log import ReadLog, UnloggedError
 from modos.reference.store import ReferenceStore
 from modos.server import codes, discovery, drs, files, finding, htsget, listing, partial, refget, slices, web_login
-from modos.server.admitting import ALIVE, Admission, most_requests
+from modos.server.admitting import ALIVE, Admission, BusyError, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
 from modos.server.genome import routers as genome
@@ -118,6 +118,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.access = access
+    app.state.places = _list_places(storage, references)
     app.state.public_path = urlsplit(public_url or "").path.rstrip("/")
     if read_log:
         keep_log(app, read_log, catalog)
@@ -213,10 +214,10 @@ class PlainPaths:
 
 def _answer_error(request: Request, error: ModosError) -> Response:
     status, name = _status(error)
-    message = error.message
+    message = _without_places(error.message, request.app.state.places)
     if status == 403:
         note_refusal(request)
-    if status >= 500:
+    if status >= 500 and not isinstance(error, BusyError):
         logger.error("%s %s: %s", request.method, request.scope["path"], error)
         message = (
             "the server gives nothing that it cannot log, and its log cannot be written: ask again in a while"
@@ -234,6 +235,19 @@ def _answer_error(request: Request, error: ModosError) -> Response:
     if request.scope["path"].startswith("/htsget/") or status in (401, 403):
         return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
     return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status, headers)
+
+
+def _list_places(storage: Storage, references: ReferenceStore | None) -> list[str]:
+    """List where on this machine is what is served."""
+    places = (storage.url.rstrip("/"), references.url.rstrip("/") if references else "")
+    return [place for place in places if place.startswith("/")]
+
+
+def _without_places(message: str, places: Sequence[str]) -> str:
+    """Return a message with what is in some places as callers know it: by its key."""
+    for place in places:
+        message = message.replace(f"{place}/", "")
+    return message
 
 
 def _answer_defect(request: Request, error: Exception) -> Response:
@@ -257,6 +271,7 @@ def _status(error: Exception) -> tuple[int, str]:
         return error.status, error.name
     for kind, status, name in (
         (UnloggedError, 503, "InternalError"),
+        (BusyError, 503, "InternalError"),
         (NotFoundError, 404, "NotFound"),
         (RegionError, 400, "InvalidRange"),
         (InvalidInputError, 400, "InvalidInput"),

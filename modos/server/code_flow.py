@@ -255,7 +255,7 @@ class CodeFlow:
     def _ask(self, before: str | None = None, **fields: str) -> Grant:
         answer = self._post("token_endpoint", fields)
         tokens = tuple(token for name in ("access_token", "id_token") if isinstance(token := answer.get(name), str) and token)
-        if not isinstance(answer.get("access_token"), str) or str(answer.get("token_type", "")).lower() != "bearer":
+        if not tokens or tokens[0] != answer.get("access_token") or str(answer.get("token_type", "")).lower() != "bearer":
             raise ProtocolError(f"{self._client.issuer.url} gives no token")
         seconds, refresh = answer.get("expires_in"), answer.get("refresh_token")
         lasts = float(seconds) if isinstance(seconds, (int, float)) and 0 <= seconds < _LONGEST_LIFE else None

@@ -50,7 +50,7 @@ class CookieName:
 
         Two of one name are of two makers, of which one may be a page of another host that shares a domain with this one.
         """
-        found = _parse(Headers(scope=scope).getlist("Cookie"), set(self.pieces))
+        found = read_cookies(Headers(scope=scope).getlist("Cookie"), set(self.pieces))
         if not found:
             return None
         first = found.get(self.text, [])
@@ -80,7 +80,7 @@ class CookieName:
         return self._remove(scope, self.pieces)
 
     def _remove(self, scope: Scope, names: Sequence[str]) -> list[str]:
-        found = _parse(Headers(scope=scope).getlist("Cookie"), set(names))
+        found = read_cookies(Headers(scope=scope).getlist("Cookie"), set(names))
         return [self._make(name, "", 0) for name in names if name in found]
 
     def _make(self, name: str, value: str, seconds: int | None) -> str:
@@ -94,8 +94,8 @@ def is_fit(base: str) -> bool:
     return parts.scheme == "https" or parts.hostname in _LOOPBACK or str(parts.hostname).endswith(".localhost")
 
 
-def _parse(headers: Iterable[str], names: set[str]) -> dict[str, list[str]]:
-    """Return the values of some names in headers `Cookie`; what no server sealed is empty."""
+def read_cookies(headers: Iterable[str], names: set[str]) -> dict[str, list[str]]:
+    """Return the values of some names in headers `Cookie`, whatever else is there; what no server sealed is empty."""
     found: dict[str, list[str]] = {}
     for header in headers:
         for pair in header.split(";"):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 import struct
 import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,13 +23,14 @@ from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.server.app import create_app
 from modos.server.auth import Access
+from modos.server.genome import annotations_served
 from modos.server.genome import depth as depths
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.genome_view import CONTIGS, GENES, make_object, write_sources
 
 BINARY = {"Accept": "application/octet-stream"}
-TOKENS = {"alice": "the-token-of-alice", "bob": "the-token-of-bobby", "carol": "the-token-of-carol"}
+TOKENS = {"alice": "the-token-of-alice", "bob": "the-token-of-bobby", "carol": "the-token-of-carol", "dan": "the-token-of-daniel"}
 RULES = """
 tokens = "tokens"
 
@@ -36,6 +42,12 @@ read = ["/"]
 who = ["user:carol"]
 read = ["ex"]
 regions = ["chr1:10,001-12,000"]
+metadata = true
+
+[[rule]]
+who = ["user:dan"]
+read = ["ex"]
+samples = ["s1"]
 metadata = true
 
 [[rule]]
@@ -330,21 +342,90 @@ def test_a_damaged_index_and_a_truncated_file_are_errors_and_no_zeros(source, tm
         assert requests.get(f"{server.url}/coverage/ex/data/reads", params=params, timeout=60).status_code >= 400
 
 
-def test_only_so_many_requests_count_reads_at_once(url, monkeypatch):
-    monkeypatch.setattr(depths, "_PATIENCE", 0.01)
-    held = []
-    take = depths.Depths._take_turn
+@pytest.fixture
+def held(monkeypatch):
+    """Counting that goes on until the event is set."""
+    event, count = threading.Event(), depths.Depths._count
 
-    def busy(self):
-        while self._turns.acquire(blocking=False):
-            held.append(self)
-        return take(self)
+    def wait(*given):
+        assert event.wait(60)
+        return count(*given)
 
-    monkeypatch.setattr(depths.Depths, "_take_turn", busy)
-    answer = requests.get(f"{url}/coverage/ex/data/reads", params={"region": "chr1:1-100", "bins": 1}, timeout=60)
-    for one in held:
-        one._turns.release()
-    assert answer.status_code == 503 and answer.headers["Retry-After"] == "5"
+    monkeypatch.setattr(depths.Depths, "_count", wait)
+    yield event
+    event.set()
+
+
+def test_who_counts_reads_keeps_no_thread_from_others(root, held):
+    params = {"region": "chr1:1-100", "bins": 1}
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+        counted = [
+            pool.submit(requests.get, f"{server.url}/coverage/ex/data/reads", params=params, timeout=60) for _ in range(60)
+        ]
+        time.sleep(1)
+        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
+        assert requests.get(f"{server.url}/objects/ex", timeout=10).status_code == 200
+        held.set()
+        assert {one.result().status_code for one in counted} == {200}
+
+
+def test_only_so_many_requests_count_reads_at_once(root, held, monkeypatch):
+    monkeypatch.setattr(depths, "_PATIENCE", 0.2)
+    params = {"region": "chr1:1-100", "bins": 1}
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(3) as pool:
+        ask = partial(requests.get, f"{server.url}/coverage/ex/data/reads", params=params, timeout=60)
+        counted = [pool.submit(ask) for _ in range(3)]
+        refused = next(as_completed(counted)).result()
+        held.set()
+        assert refused.status_code == 503 and refused.headers["Retry-After"] == "5"
+        assert "busy with such requests" in refused.json()["message"]
+        assert sorted(one.result().status_code for one in counted) == [200, 200, 503]
+        assert ask().status_code == 200
+
+
+def test_who_waits_for_genes_to_be_read_keeps_few_threads_from_others(root, monkeypatch):
+    event, build = threading.Event(), annotations_served._build
+
+    def wait(*given):
+        assert event.wait(60)
+        return build(*given)
+
+    monkeypatch.setattr(annotations_served, "_build", wait)
+    params = {"region": "chr1:1-100"}
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(requests.get, f"{server.url}/features/ex/data/reads", params=params, timeout=60) for _ in range(60)]
+        refused = next(as_completed(asked)).result()
+        assert refused.status_code == 503 and refused.headers["Retry-After"] == "5"
+        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
+        event.set()
+        assert {one.result().status_code for one in asked} == {200, 503}
+        assert requests.get(f"{server.url}/features/ex/data/reads", params=params, timeout=60).status_code == 200
+
+
+def test_no_answer_says_where_the_data_lie(root, tmp_path):
+    shutil.copytree(root / "ex", tmp_path / "root/damaged")
+    shutil.copytree(root / "ex", tmp_path / "root/gone")
+    for path in (tmp_path / "root").glob("*/*.*"):
+        if path.is_file() and path.parent.name == "damaged":
+            path.write_bytes(b"damaged")
+        elif path.is_file():
+            path.unlink()
+    place, region = {"region": "chr1:1-1,000"}, "chr1:1-1,000"
+    with BackgroundServer(create_app(open_storage(tmp_path / "root"))) as server:
+        for path in [f"{key}/{id}" for key in ("damaged", "gone") for id in MODO(root / "ex").metadata if "/" in id]:
+            for address, params in (
+                ("/genome", {"element": path, "locus": region}),
+                (f"/bins/{path}", place | {"bins": 2}),
+                (f"/coverage/{path}", place | {"bins": 2}),
+                (f"/features/{path}", place),
+                (f"/sequence/{path}", place),
+                (f"/contigs/{path}", {}),
+                ("/genes", {"q": "name", "element": path}),
+            ):
+                for accept in ("text/html", "application/json"):
+                    answer = requests.get(server.url + address, params=params, headers={"Accept": accept}, timeout=60)
+                    assert str(tmp_path) not in answer.text, answer.url
+        assert "damaged" in requests.get(f"{server.url}/genome", params={"element": "damaged/data/packed"}, timeout=60).text
 
 
 # --- genes ---
@@ -532,6 +613,13 @@ def test_a_view_says_what_is_not_shown_and_why(bounded):
     assert [lane["kind"] for lane in view["lanes"]] == ["reads"] and view["lanes"][0]["is_bounded"]
     assert not view["frame"]["is_reference"] and not view["frame"]["has_bases"]
     assert "without the reference reference/bases" in page
+
+
+def test_who_may_read_one_sample_is_not_told_how_many_there_are(bounded):
+    for who, samples in (("alice", 2), ("dan", 1)):
+        page = bounded(who, "/genome", element="ex/data/calls").text
+        view = json.loads(page.split('id="genome-view">')[1].split("</script>")[0])
+        assert [lane["samples"] for lane in view["lanes"] if lane["kind"] == "variants"] == [samples]
 
 
 # --- the page ---

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ import requests
 
 from modos import codes
 from modos.api import MODO
+from modos.catalog.overview import Overview
 from modos.catalog.refreshing import rebuild
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import PublicKey, SecretKey
@@ -21,6 +24,7 @@ from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.auth import Access
+from modos.server.pages import data_looked_at, object_page
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.pages import BROWSER, Page
@@ -291,6 +295,21 @@ def test_a_tree_is_shown_with_its_shape_and_a_corner(url):
 # --- rights ---
 
 
+def test_a_table_is_counted_where_it_is_small_whatever_the_metadata_say(tmp_path, monkeypatch):
+    table, place = tmp_path / "ms.mztab", tmp_path / "root/ex"
+    table.write_text("MTD\tmzTab-version\t1.0.0\nPRH\tx\nPRT\ty\n")
+    MODO.create(place, id="ex").add_element({"@type": "MassSpectrometryResults", "id": "ms", "data_format": "mzTab"}, table)
+    root = place / "data.zarr/zarr.json"
+    document = json.loads(root.read_text())
+    slots = document["consolidated_metadata"]["metadata"]["_modos"]["attributes"]["slots"]["data/ms"]
+    slots["data_size"], _ = 5, slots.pop("data_digest")
+    root.write_text(json.dumps(document))
+    with BackgroundServer(create_app(open_storage(tmp_path / "root"))) as server:
+        assert "sections-title" in ask(server.url, "/elements/ex/data/ms").text
+        monkeypatch.setattr(data_looked_at, "_MOST_TEXT", table.stat().st_size - 1)
+        assert "The file is not read: it is larger" in look(server.url, "/elements/ex/data/ms").text
+
+
 def test_who_is_not_known_is_asked_to_log_in(ruled):
     for path in (
         "/",
@@ -316,7 +335,7 @@ def test_a_page_shows_what_its_caller_may_see(ruled):
     assert objects_on(nothing) == [] and "no objects here that you may see" in nothing.text
     for path in ("/objects/ex", "/elements/ex/data/demo1", "/objects/nothing", "/elements/nothing/data/x"):
         page = look(ruled.url, path, DAVE, status=403)
-        assert "This is not for you to see" in page.text and not page.links("/login")
+        assert "This is not for you to see" in page.text and "Log in as somebody else" in page.text
 
 
 def test_a_bounded_caller_without_metadata_sees_a_name(ruled):
@@ -354,6 +373,38 @@ def test_a_crowd_gets_the_same_page(url):
     with ThreadPoolExecutor(8) as pool:
         texts = set(pool.map(lambda _: ask(url, "/?search=sample").text, range(40)))
     assert len(texts) == 1
+
+
+def test_a_crowd_that_searches_keeps_no_thread_from_others(root, monkeypatch):
+    event, find = threading.Event(), Overview.find
+
+    def wait(self, *given):
+        assert event.wait(60)
+        return find(self, *given)
+
+    monkeypatch.setattr(Overview, "find", wait)
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(ask, server.url, f"/?search=word{number}") for number in range(60)]
+        time.sleep(1)
+        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
+        event.set()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def test_a_crowd_that_wants_exports_keeps_no_thread_from_others(root, monkeypatch):
+    event, export = threading.Event(), object_page._export
+
+    def wait(*given):
+        assert event.wait(60)
+        return export(*given)
+
+    monkeypatch.setattr(object_page, "_export", wait)
+    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(ask, server.url, "/objects/ex?format=turtle") for _ in range(60)]
+        time.sleep(1)
+        assert ask(server.url, "/objects/ex").status_code == 200
+        event.set()
+        assert {one.result().status_code for one in asked} <= {200, 503} and asked[0].result().status_code == 200
 
 
 def test_over_s3_all_is_read_from_there(root, stack):

@@ -475,7 +475,13 @@ def test_a_token_for_somebody_else_is_not_taken(url, provider):
 
 @pytest.mark.parametrize(
     "answers",
-    [{"access_token": None}, {"token_type": "mac"}, {"token_type": None}, {"access_token": 7, "id_token": None}],
+    [
+        {"access_token": ""},
+        {"access_token": None},
+        {"token_type": "mac"},
+        {"token_type": None},
+        {"access_token": 7, "id_token": None},
+    ],
 )
 def test_answers_of_the_token_endpoint_that_are_none(url, provider, answers):
     provider.answers = answers

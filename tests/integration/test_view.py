@@ -100,6 +100,14 @@ def test_pages_of_others_are_refused_though_the_browser_has_the_cookie(view, ses
     assert session.get(view.url + "/list", headers={"Origin": view.url, "Sec-Fetch-Site": "same-origin"}, timeout=TIMEOUT).ok
 
 
+@pytest.mark.parametrize("other", ['x={"a":1}', "a b=c", "na[me=1", "consent", "=", "x=\xe9"])
+def test_cookies_of_other_servers_of_this_machine_lock_nobody_out(view, session, other):
+    (own,) = [f"{cookie.name}={cookie.value}" for cookie in session.cookies]
+    for given, status in ((f"{other}; {own}", 200), (f"{own}; {other}", 200), (other, 403), (f"{own}; {own}x", 403)):
+        headers = HTML | {"Cookie": given.encode("latin-1")}
+        assert requests.get(f"{view.url}/objects/{view.name}", headers=headers, timeout=TIMEOUT).status_code == status
+
+
 def test_files_are_plain_by_range_and_as_a_whole(view, session, example):
     for file in ("demo2.bam", "demo2.bam.bai", "reference.fa", "calls.vcf.gz"):
         data = (example / "source" / file).read_bytes()

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,15 +17,18 @@ from modos.formats import is_encrypted, is_file_path
 from modos.object.part_lists import verified_files
 from modos.reference.assembly import Assembly
 from modos.reference.store import ReferenceStore
+from modos.server.admitting import BusyError
 from modos.server.auth import Access, caller_of
 from modos.server.genome.frames import Frame
 from modos.server.genome.objects import Element
 
 if TYPE_CHECKING:
     from modos.reference.annotations.annotation import Annotation
+    from modos.storage.verified import VerifiedFiles
 
 MOST_BYTES = 1 << 30  # of a file of an object that an annotation is built of
 _MOST_BUILT = 4
+_MOST_WAITING = 8  # requests that wait for one to be built: each keeps a thread from others
 _KEPT = 30.0  # seconds for which what a store has is known
 
 
@@ -50,7 +54,7 @@ class Annotations:
         self._built: OrderedDict[tuple[str, str, str], _Built] = OrderedDict()
         self._opened: dict[tuple[str, str], tuple[object, Annotation]] = {}
         self._listed: tuple[float, dict[str, str]] = (0.0, {})
-        self._building = threading.Lock()
+        self._building, self._waiting = threading.Lock(), threading.BoundedSemaphore(_MOST_WAITING)
 
     def list(self, request: Request, element: Element, frame: Frame) -> list[Source]:
         """List the annotations of a frame that a caller may read: those of the object's files first."""
@@ -69,6 +73,8 @@ class Annotations:
             There is none, or none of the name.
         InvalidInputError
             The file cannot be read as an annotation.
+        BusyError
+            Too many wait for one to be read.
         """
         known = self.list(request, element, frame)
         source = next((source for source in known if name in (None, source.name)), None)
@@ -79,7 +85,7 @@ class Annotations:
             )
         if source.file_key is None:
             return source, self._open_stored(source.name, frame.assembly)
-        return source, self._build(element, source, frame)
+        return source, self._find_built(element, source, frame)
 
     def _list_stored(self) -> dict[str, str]:
         """List the annotations of the store, and the digests of their assemblies."""
@@ -105,26 +111,37 @@ class Annotations:
             known = self._opened[name, assembly.seqcol] = identity, open_annotation(cached, name, assembly)
         return known[1]
 
-    def _build(self, element: Element, source: Source, frame: Frame) -> Annotation:
-        from modos.reference.annotation_store import build_annotation
-        from modos.reference.whole_files import open_here
-
+    def _find_built(self, element: Element, source: Source, frame: Frame) -> Annotation:
         path = str(source.file_key).removeprefix(element.of.key_of("")).lstrip("/")
         files = verified_files(element.of.storage, element.of.metadata)
         info = files.stat(path)
         if info.size > MOST_BYTES:
             raise InvalidInputError(f"{source.name} has {info.size:,} bytes: too many to look for genes in")
         key = str(source.file_key), info.etag, frame.path
-        with self._building:
-            if key not in self._built:
-                folder = tempfile.TemporaryDirectory(prefix="modos-genes-")
-                with open_here(files, path) as here:
-                    annotation = build_annotation(source.name, frame.assembly, str(here), Path(folder.name))
-                self._built[key] = _Built(annotation, folder)
-                while len(self._built) > _MOST_BUILT:
-                    self._built.popitem(last=False)
-            self._built.move_to_end(key)
-            return self._built[key].annotation
+        if built := self._built.get(key):
+            with suppress(KeyError):  # another one took its place meanwhile
+                self._built.move_to_end(key)
+            return built.annotation
+        if not self._waiting.acquire(blocking=False):
+            raise BusyError("the server reads genes for others: ask again in a while")
+        try:
+            with self._building:
+                if key not in self._built:
+                    self._built[key] = _build(source.name, frame.assembly, files, path)
+                    while len(self._built) > _MOST_BUILT:
+                        self._built.popitem(last=False)
+                return self._built[key].annotation
+        finally:
+            self._waiting.release()
+
+
+def _build(name: str, assembly: Assembly, files: VerifiedFiles, path: str) -> _Built:
+    from modos.reference.annotation_store import build_annotation
+    from modos.reference.whole_files import open_here
+
+    folder = tempfile.TemporaryDirectory(prefix="modos-genes-")
+    with open_here(files, path) as here:
+        return _Built(build_annotation(name, assembly, str(here), Path(folder.name)), folder)
 
 
 def _is_of(seqcol: str, frame: Frame) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError, RegionError
@@ -19,6 +16,7 @@ from modos.genomics.htsget.query import Query as Asked
 from modos.genomics.planning import Planner
 from modos.genomics.region import Region
 from modos.object import tracks
+from modos.server.admitting import Turns
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
 from modos.server.genome.answering import KEPT, describe_place, to_json_numbers
@@ -62,10 +60,10 @@ class Depths:
     def __init__(self, catalog: Catalog, access: Access, planner: Planner, frames: Frames, opened: OpenTracks):
         self._catalog, self._access, self._planner, self._frames = catalog, access, planner, frames
         self._slices, self._opened = Slices(catalog, access, planner), opened
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE, _PATIENCE)
 
-    def measure(self, request: Request, element: Element, region: Region, bins: int) -> Depth:
-        """Measure the depth of parts of a region, with its end, within what the caller may read."""
+    def measure(self, request: Request, element: Element, region: Region, bins: int) -> Depth | Planned:
+        """Measure the depth of parts of a region, with its end, within what the caller may read; or plan to `count` it."""
         key = element.file_key
         assert key is not None
         planned = self._slices.plan_key(request, "reads", key, (region,))
@@ -73,22 +71,16 @@ class Depths:
             raise HtsgetError("PermissionDenied", "you may not read where the reads lie, and so not how deep they are")
         width = region.limit - region.start
         if width <= EXACT_BASES and self._planner.measure(key, planned.regions or ()) <= EXACT_BYTES:
-            with self._take_turn():
-                return Depth(EXACT, self._count(planned, region, bins))
+            return planned
         if planned.is_bounded:
             raise HtsgetError(
                 "PermissionDenied", f"of this region, which is too wide to count its reads (above {EXACT_BASES:,} bases), nothing"
             )
         return self._read_track(request, element, region, bins) or Depth(ESTIMATE, self._estimate(key, element, region, bins))
 
-    @contextmanager
-    def _take_turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=_PATIENCE):
-            raise BusyError("the server counts reads of others: ask again in a while")
-        try:
-            yield
-        finally:
-            self._turns.release()
+    async def count(self, planned: Planned, region: Region, bins: int) -> Depth:
+        """Count what was planned, in its turn; the error is that of `Turns.run`."""
+        return Depth(EXACT, await self._turns.run(self._count, planned, region, bins))
 
     def _count(self, planned: Planned, region: Region, bins: int) -> npt.NDArray[np.float64]:
         import numpy as np
@@ -141,10 +133,6 @@ class Depths:
         return estimate_density(index, header.target_ids[region.contig], length, edges)
 
 
-class BusyError(InvalidInputError):
-    """The server does as much as it can."""
-
-
 def _average(depth: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.float64]:
     """Average the known values of equal parts, float64, (bins,); NaN for a part without any."""
     import numpy as np
@@ -160,28 +148,29 @@ def create_router(objects: Objects, depths: Depths, frames: Frames) -> APIRouter
     """Create the endpoint of depths."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
 
+    def measure(request: Request, path: str, text: str, bins: int) -> tuple[Element, Region, Depth | Planned]:
+        element = objects.find(request, path)
+        if not has_records(element) or streamable_format(str(element.file_key)).kind != "reads":
+            raise NotFoundError(f"{element.path} has no reads that could be counted")
+        place = _resolve(frames, element, text)
+        if bins > place.limit - place.start:
+            raise InvalidInputError(f"{bins} bins of a region of {place.limit - place.start:,} bases")
+        return element, place, depths.measure(request, element, place, bins)
+
     @router.get("/coverage/{path:path}", name="depth of reads")
-    def get_coverage(path: str, request: Request, region: RegionText, bins: Bins, partial: str | None = None) -> Response:
+    async def get_coverage(path: str, request: Request, region: RegionText, bins: Bins, partial: str | None = None) -> Response:
         """Return the mean depth of equal parts of a region, as JSON or as little-endian float32; `how` says how it is known.
 
         Reads of up to 524,288 bases are counted: duplicates, secondary ones and those that failed a check do not count. Of
         more, a track of the object that was made of these reads tells, or, as an estimate, their index. Where somebody may
         read parts of a file and asks with `partial=true`, the rest is null.
         """
-        element = objects.find(request, path)
-        if not has_records(element) or streamable_format(str(element.file_key)).kind != "reads":
-            raise NotFoundError(f"{element.path} has no reads that could be counted")
-        place = _resolve(frames, element, region)
-        if bins > place.limit - place.start:
-            raise InvalidInputError(f"{bins} bins of a region of {place.limit - place.start:,} bases")
-        try:
-            found = depths.measure(request, element, place, bins)
-        except BusyError as error:
-            return JSONResponse({"error": "busy", "message": error.message}, 503, {"Retry-After": "5"})
-        is_binary = BINARY in request.headers.get("Accept", "")
+        element, place, found = await run_in_threadpool(measure, request, path, region, bins)
+        if isinstance(found, Planned):
+            found = await depths.count(found, place, bins)
+        await run_in_threadpool(note, request, SENT, str(element.file_key), regions=[place], only=f"depth ({found.how})")
         headers = {"Vary": "Accept", "Modos-How": found.how, **KEPT}
-        note(request, SENT, str(element.file_key), regions=[place], only=f"depth ({found.how})")
-        if is_binary:
+        if BINARY in request.headers.get("Accept", ""):
             return Response(found.values.astype("<f4").tobytes(), media_type=BINARY, headers=headers)
         about: dict[str, Any] = {"how": found.how, "meaning": EXPLAINED[found.how], "track": found.source}
         depth = to_json_numbers(found.values.tolist())

@@ -22,6 +22,7 @@ from modos.server.genome.bins import find_track_element
 from modos.server.genome.frames import Facts, Frame, Frames, find_misfits, has_records, match_names
 from modos.server.genome.objects import Element, Objects
 from modos.server.genome.open_tracks import OpenTracks
+from modos.server.pages.served_objects import describe_problem
 from modos.server.rules import ANYONE
 
 _AT_ONCE = 8  # frames and headers that are read at once
@@ -126,7 +127,7 @@ class Lanes:
             "kind": kind,
             "file": stem_of(key),
             "is_bounded": bool(bounds),
-            "samples": samples,
+            "samples": _count_allowed(bounds, samples),
         }
         wrong = self._frames.find_linked(request, element)
         if wrong[0] is None:
@@ -145,9 +146,11 @@ class Lanes:
 
 
 def describe_refusal(request: Request, error: ModosError) -> str:
-    """Describe for people why something is not shown: who is not known is asked to log in."""
+    """Describe for people why something is not shown, without where it lies: who is not known is asked to log in."""
     is_refused = isinstance(error, HtsgetError) and error.name in ("PermissionDenied", "InvalidAuthentication")
-    return "you have to log in to see it" if is_refused and caller_of(request) == ANYONE else error.message
+    if is_refused and caller_of(request) == ANYONE:
+        return "you have to log in to see it"
+    return describe_problem(error, *request.app.state.places)
 
 
 def _match(element: Element, frame: Frame, facts: Facts) -> tuple[dict[str, str], list[str]]:
@@ -173,6 +176,12 @@ def _describe(element: Element, frame: Frame, names: dict[str, str]) -> dict[str
 def _of_genes(element: Element, frame: Frame, annotation: str) -> Lane:
     data = {"kind": "genes", "path": element.path, "label": escape_line(f"Genes ({annotation})"), "annotation": annotation}
     return Lane(data | {"names": None}, [])
+
+
+def _count_allowed(bounds: tuple[Bounds, ...], samples: int) -> int:
+    """Return how many of the samples of a file bounds may show, at most."""
+    allowed = [samples if one.samples is None else len(one.samples) for one in bounds]
+    return min(samples, max(allowed, default=samples))
 
 
 def _describe_bounds(bounds: tuple[Bounds, ...], element: Element) -> list[str]:

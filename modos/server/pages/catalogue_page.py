@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
+from starlette.concurrency import run_in_threadpool
 
 from modos.catalog.catalog import Catalog
 from modos.catalog.overview import FACETS, ObjectSummary, Overviews
 from modos.errors import InvalidInputError
+from modos.server.admitting import Turns
 from modos.server.auth import Access, caller_of
 from modos.server.pages.negotiating import PageRoute
 from modos.server.pages.places import Places
@@ -28,6 +30,8 @@ _FIRST_VALUES = 8
 _MOST_TEXT = 300
 _TITLES = {"class": "Kind of data", "organism": "Organism", "sex": "Sex", "assembly": "Assembly", "format": "File format"}
 _MOST_TAGS = 6
+_AT_ONCE = 2  # searches, each of which goes through all objects; others wait
+_PATIENCE = 20.0  # seconds that they wait
 Word = Annotated[str, Query(max_length=1000)]
 Search = Annotated[str, Query(max_length=1000)]
 
@@ -35,26 +39,13 @@ Search = Annotated[str, Query(max_length=1000)]
 def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter:
     """Create the page of the catalogue, for browsers; programs get JSON at the same address."""
     router = APIRouter(route_class=PageRoute, dependencies=[Depends(check_parameters)])
+    turns = Turns(_AT_ONCE, _PATIENCE)
     overviews = Overviews(catalog.rows, waits=catalog.max_age == 0)
 
-    @router.get("/", include_in_schema=False, response_class=HTMLResponse)
-    def show_catalogue(
-        request: Request,
-        search: Search = "",
-        of_class: Annotated[str, Query(alias="class", max_length=1000)] = "",
-        organism: Word = "",
-        sex: Word = "",
-        assembly: Word = "",
-        format: Word = "",
-        after: Annotated[str | None, Query(max_length=1000)] = None,
-        part: Annotated[Literal["found"] | None, Query()] = None,
-    ) -> HTMLResponse:
-        """Show the objects of which the caller may know; with `part=found`, the list alone."""
+    def answer(request: Request, search: str, chosen: dict[str, str], after: str | None, part: str | None) -> HTMLResponse:
         caller = caller_of(request)
         if caller == ANYONE:
             access.check_any(caller)
-        given = {"class": of_class, "organism": organism, "sex": sex, "assembly": assembly, "format": format}
-        chosen = {facet: value for facet, value in given.items() if value}
         overview, is_newest = overviews.get()
         values: dict[str, Any] = {"search": search, "chosen": chosen, "after": after, "problem": None, "found": None}
         values |= {"is_newest": is_newest, "is_read": overview is not None}
@@ -81,6 +72,23 @@ def create_router(catalog: Catalog, access: Access, labels: Labels) -> APIRouter
                 "first": _address(asked) if after is not None else None,
             }
         return render(request, "catalogue_found.html" if part else "catalogue.html", places=Places(request), **values)
+
+    @router.get("/", include_in_schema=False, response_class=HTMLResponse)
+    async def show_catalogue(
+        request: Request,
+        search: Search = "",
+        of_class: Annotated[str, Query(alias="class", max_length=1000)] = "",
+        organism: Word = "",
+        sex: Word = "",
+        assembly: Word = "",
+        format: Word = "",
+        after: Annotated[str | None, Query(max_length=1000)] = None,
+        part: Annotated[Literal["found"] | None, Query()] = None,
+    ) -> HTMLResponse:
+        """Show the objects of which the caller may know; with `part=found`, the list alone."""
+        given = {"class": of_class, "organism": organism, "sex": sex, "assembly": assembly, "format": format}
+        run = turns.run if search else run_in_threadpool
+        return await run(answer, request, search, {facet: value for facet, value in given.items() if value}, after, part)
 
     return router
 

@@ -123,12 +123,11 @@ def _look_at_sections(found: ServedObject, element_id: str) -> LookedAt:
     from modos.storage.readable_file import open_readable
     from modos.tables.mztab_table import measure_sections
 
-    attributes = found.elements[element_id]
-    size = attributes.get("data_size")
-    if not isinstance(size, int) or size > _MOST_TEXT:
-        return LookedAt("sections", f"it is larger than {_MOST_TEXT >> 20} MB, and not counted here")
     try:
-        with io.TextIOWrapper(open_readable(*open_files_of(found.storage, attributes, None)), "utf-8", newline="\n") as lines:
+        files, path = open_files_of(found.storage, found.elements[element_id], None)
+        if files.stat(path).size > _MOST_TEXT:  # whatever the metadata say
+            return LookedAt("sections", f"it is larger than {_MOST_TEXT >> 20} MB, and not counted here")
+        with io.TextIOWrapper(open_readable(files, path), "utf-8", newline="\n") as lines:
             return LookedAt("sections", sections=measure_sections(lines, element_id))
     except (ModosError, UnicodeDecodeError) as error:
         problem = describe_problem(error, found.storage.url) if isinstance(error, ModosError) else "it is no text"

@@ -10,8 +10,10 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from modos.formats import name_of
+from modos.server.admitting import Turns
 from modos.server.pages.commands_shown import Writing, write_for_object
 from modos.server.pages.element_links import count_groups, draw_links, grow_tree, iter_links
 from modos.server.pages.files_shown import describe_file
@@ -25,13 +27,15 @@ _PAGE = 100  # elements or files
 _MOST_LINKS = 200
 _MOST_BROWSED = 6
 _COMMITS = 20
+_AT_ONCE = 1  # exports, which take long for large objects; others wait
+_PATIENCE = 20.0  # seconds that they wait
 Format = Literal["ro-crate", "turtle", "json-ld"]
 After = Annotated[str | None, Query(max_length=1000)]
 
 
 def create_router(objects: ServedObjects, labels: Labels, public_url: str | None) -> APIRouter:
     """Create the page of an object and its exports."""
-    router = APIRouter(dependencies=[Depends(check_parameters)])
+    router, turns = APIRouter(dependencies=[Depends(check_parameters)]), Turns(_AT_ONCE, _PATIENCE)
 
     def answer(request: Request, key: str, format: Format | None, group: str, after: str | None, files: str | None) -> Response:
         found = objects.open(request, key)
@@ -53,8 +57,11 @@ def create_router(objects: ServedObjects, labels: Labels, public_url: str | None
             **values,
         )
 
+    async def answer_in_turn(request: Request, key: str, format: Format | None, *shown: Any) -> Response:
+        return await (turns.run if format else run_in_threadpool)(answer, request, key, format, *shown)
+
     @router.get("/objects", response_class=HTMLResponse, include_in_schema=False)
-    def show_root(
+    async def show_root(
         request: Request,
         format: Format | None = None,
         group: str = "",
@@ -62,10 +69,10 @@ def create_router(objects: ServedObjects, labels: Labels, public_url: str | None
         files: After = None,
     ) -> Response:
         """Show what is served as one object."""
-        return answer(request, "", format, group, after, files)
+        return await answer_in_turn(request, "", format, group, after, files)
 
     @router.get("/objects/{key:path}", response_class=HTMLResponse)
-    def show_object(
+    async def show_object(
         request: Request,
         key: str,
         format: Annotated[Format | None, Query(description="The metadata to download, in the place of the page.")] = None,
@@ -74,7 +81,7 @@ def create_router(objects: ServedObjects, labels: Labels, public_url: str | None
         files: After = None,
     ) -> Response:
         """Show an object as a page, or give its metadata as RO-Crate, Turtle or JSON-LD."""
-        return answer(request, key, format, group, after, files)
+        return await answer_in_turn(request, key, format, group, after, files)
 
     return router
 

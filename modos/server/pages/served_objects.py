@@ -161,14 +161,15 @@ def texts_of(attributes: Mapping[str, Any], slot: str) -> list[str]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
-def describe_problem(error: ModosError, place: str) -> str:
+def describe_problem(error: ModosError, *places: str) -> str:
     """Describe why data cannot be shown, without where they lie: what is of the server's own machine is in no answer.
 
     Parameters
     ----------
-    place
-        URL of the storage, which messages may have.
+    places
+        URLs of what they may lie in, which messages may have; one without a slash tells nothing.
     """
-    if isinstance(error, (InvalidInputError, NotFoundError)) and place.rstrip("/") not in error.message:
+    hidden = [place.rstrip("/") for place in places if place.rstrip("/") and "/" in place]
+    if isinstance(error, (InvalidInputError, NotFoundError)) and not any(place in error.message for place in hidden):
         return error.message
     return "it is damaged" if isinstance(error, IntegrityError) else "the server cannot read it"

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from modos.catalog import overview as overview_module
 from modos.catalog.catalog_view import Frames, View
 from modos.catalog.element_rows import Rows
 from modos.catalog.overview import FACETS, Overview, Overviews
@@ -280,3 +281,17 @@ def test_an_empty_one(tmp_path):
     overview = Overview(View(open_storage(tmp_path), None, b"", elements, Frames(elements, digests)))
     page = overview.find("x", {"sex": "Male"}, everything, everything, "a", 10)
     assert (page.total, page.objects, page.following) == (0, [], None)
+
+
+def test_a_search_goes_through_the_rows_once_for_each_of_a_few_words(overview, monkeypatch):
+    looked = []
+    find = overview_module.find_objects
+    monkeypatch.setattr(overview_module, "find_objects", lambda view, term: looked.append(term) or find(view, term))
+
+    def search(words):
+        return overview.find(words, {}, everything, everything, None, 10).total
+
+    assert search("liver " * 100 + "LIVER") == search("liver") and len(looked) == 2
+    assert search(" ".join(f"o{number}" for number in range(12))) == 0
+    with pytest.raises(InvalidInputError, match="13 different words, of 12 at most"):
+        search(" ".join(f"o{number}" for number in range(13)))
