@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from modos.api import MODO
 from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.run import BackgroundServer
@@ -211,6 +212,26 @@ def test_a_server_that_goes_away_is_said_and_the_view_comes_back(root, visit):
     page.locator("#failures .note").first.wait_for()
     assert "the server does not answer" in page.locator("#failures").inner_text()
     visitor.expects("failed: GET ", "console error")
+
+
+def test_what_is_changed_while_it_is_looked_at_is_read_anew(source, visit, tmp_path):
+    """Pieces that were drawn before are not mixed with those of the new object: all of them are of the new one."""
+    make_object(tmp_path / "ex", source[0])
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        page = visit(server.url, address("ex/data/signal", locus="chr1:1-8,000")).page
+        settle(page)
+        assert any(one["value"] != 77 for one in held(page, "wig", "signal"))
+        modo = MODO.open(tmp_path / "ex")
+        values = "".join(f"{contig}\t0\t{length}\t77\n" for contig, length in CONTIGS.items())
+        (tmp_path / "new.bedGraph").write_text(values)
+        modo.replace_track("signal", tmp_path / "new.bedGraph")
+        for locus in ("chr1:6,001-14,000", "chr1:1-8,000"):
+            page.locator("#locus").fill(locus)
+            page.get_by_role("button", name="Go").click()
+            settle(page)
+        page.wait_for_function("() => document.getElementById('status').textContent.includes('changed since')")
+        settle(page)
+        assert {one["value"] for one in held(page, "wig", "signal")} == {77}
 
 
 RULES = """

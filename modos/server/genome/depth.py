@@ -21,6 +21,7 @@ from modos.genomics.region import Region
 from modos.object import tracks
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
+from modos.server.conditions import name_version
 from modos.server.genome.answering import KEPT, describe_place, to_json_numbers
 from modos.server.genome.bins import BINARY, MOST, RegionText, read_bins
 from modos.server.genome.frames import Frames, has_records
@@ -179,7 +180,7 @@ def create_router(objects: Objects, depths: Depths, frames: Frames) -> APIRouter
         except BusyError as error:
             return JSONResponse({"error": "busy", "message": error.message}, 503, {"Retry-After": "5"})
         is_binary = BINARY in request.headers.get("Accept", "")
-        headers = {"Vary": "Accept", "Modos-How": found.how, **KEPT}
+        headers = {"Vary": "Accept", "Modos-How": found.how, **KEPT, **name_version(element.of.document.tag)}
         note(request, SENT, str(element.file_key), regions=[place], only=f"depth ({found.how})")
         if is_binary:
             return Response(found.values.astype("<f4").tobytes(), media_type=BINARY, headers=headers)
