@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import Request
@@ -35,19 +33,12 @@ class Source(NamedTuple):
     file_key: str | None = None
 
 
-class _Built(NamedTuple):
-    """Annotation that was built of a file, and the folder that has its tables for as long as it is known."""
-
-    annotation: Annotation
-    folder: tempfile.TemporaryDirectory[str]
-
-
 class Annotations:
     """Annotations that are open, of the store and of files of objects."""
 
     def __init__(self, access: Access, references: ReferenceStore | None):
         self._access, self._references = access, references
-        self._built: OrderedDict[tuple[str, str, str], _Built] = OrderedDict()
+        self._built: OrderedDict[tuple[str, str, str], Annotation] = OrderedDict()
         self._opened: dict[tuple[str, str], tuple[object, Annotation]] = {}
         self._listed: tuple[float, dict[str, str]] = (0.0, {})
         self._building = threading.Lock()
@@ -117,14 +108,12 @@ class Annotations:
         key = str(source.file_key), info.etag, frame.path
         with self._building:
             if key not in self._built:
-                folder = tempfile.TemporaryDirectory(prefix="modos-genes-")
                 with open_here(files, path) as here:
-                    annotation = build_annotation(source.name, frame.assembly, str(here), Path(folder.name))
-                self._built[key] = _Built(annotation, folder)
+                    self._built[key] = build_annotation(source.name, frame.assembly, str(here))
                 while len(self._built) > _MOST_BUILT:
                     self._built.popitem(last=False)
             self._built.move_to_end(key)
-            return self._built[key].annotation
+            return self._built[key]
 
 
 def _is_of(seqcol: str, frame: Frame) -> bool:
