@@ -33,7 +33,7 @@ Read = Callable[[int, int], tuple[bytes, ObjectInfo]]
 
 
 class OpenedObject:
-    """What a key opens of an object, as its newest document has it; safe to use from several threads.
+    """Object as a key opens it, as its newest document has it; safe to use from several threads.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class PlainView(ReadOnlyStorage):
 
     @property
     def sealed_files(self) -> SealedFiles | None:
-        """What the key opens of the object, whose folder this is."""
+        """The encrypted files of the object, as the key opens them; None without a key, and elsewhere than in its folder."""
         return self._opened.sealed if self._at == self._name else None
 
     def is_decrypted(self, key: str) -> bool:

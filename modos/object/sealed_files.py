@@ -74,7 +74,7 @@ class OpensSealed(Protocol):
 
     @property
     def sealed_files(self) -> SealedFiles | None:
-        """What the key opens."""
+        """Its encrypted files, as the key opens them; None without a key."""
 
 
 def open_files_of(
