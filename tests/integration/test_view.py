@@ -188,6 +188,30 @@ def test_nothing_that_is_decrypted_lies_on_a_disk(keys, tmp_path, monkeypatch):
         assert {path.name.split(".")[0] for path in files} >= {"bases", "gene", "exon"}
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_it_leaves_nothing_however_it_ends(keys, tmp_path, number, code):
+    """Neither the folder that leads to sequences in memory nor the page with the token; also where its terminal is closed."""
+    for folder in ("sources", "tmp"):
+        (tmp_path / folder).mkdir()
+    write_sources(tmp_path / "sources")
+    make_object(tmp_path / "ex", tmp_path / "sources")
+    MODO.open(tmp_path / "ex").encrypt(keys / "me.pub")
+    command = [*MODOS, "view", tmp_path / "ex", "--secret-key", keys / "me.sec"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "BROWSER": "true"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        address = process.stdout.readline().strip()
+        while "until" not in process.stderr.readline():
+            pass
+        session = requests.Session()
+        session.get(address, timeout=TIMEOUT).raise_for_status()
+        asked = f"{address.partition('/objects')[0]}/coverage/ex/data/packed"
+        session.get(asked, params={"region": "chr1:1-1000", "bins": "10"}, timeout=TIMEOUT).raise_for_status()
+        assert any((tmp_path / "tmp").rglob("bases.fa"))
+        process.send_signal(number)
+        assert process.wait(TIMEOUT) == code
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_a_commit_of_somebody_else_is_seen(objects, keys, tmp_path):
     shutil.copytree(objects / "sealed", tmp_path / "sealed")
     with open_view(tmp_path / "sealed", secret_key=keys / "me.sec") as view:
