@@ -82,8 +82,10 @@
 
   // --- places ---
 
-  const format = ({ contig, start, end }) =>
-    contig + ":" + (Math.floor(start) + 1).toLocaleString("en-US") + "-" + Math.round(end).toLocaleString("en-US");
+  function format({ contig, start, end }) {
+    const positions = ":" + (Math.floor(start) + 1).toLocaleString("en-US") + "-" + Math.round(end).toLocaleString("en-US");
+    return (lengths.has(contig + positions) ? "{" + contig + "}" : contig) + positions; // for there are contigs called c:1-100
+  }
 
   // A place as people write it: a contig, or one with 1-based inclusive positions; null for anything else.
   function parse(text) {
@@ -306,6 +308,8 @@
         name: view.frame.name,
         fastaURL: base + "/sequence/" + encode(view.frame.path),
         indexURL: new File([rows.join("\n")], "contigs.fai"),
+        // Else igv.js takes chr1 for 1, also where there are both; names are matched by `resolve` and `Names`.
+        aliasURL: new File([["#name", ...lengths.keys()].join("\n")], "names.txt"),
         wholeGenomeView: false,
       },
       locus: toIgv(wanted),
