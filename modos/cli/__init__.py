@@ -21,6 +21,7 @@ from typing import Any
 
 from modos.storage.processes.memory import keep_freed
 
+_ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))  # terminated; its terminal closed
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -48,7 +49,9 @@ def main() -> None:
 
     guard_log()
     signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
+    for number in _ENDS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # and not one that outlives its terminal, by nohup
+            signal.signal(number, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
         with join_words():
             code = app(prog_name="modos", standalone_mode=False) or 0  # Typer turns Ctrl-C into its code
@@ -101,4 +104,6 @@ def _leave(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+    if memory := sys.modules.get("modos.storage.memory_files"):
+        memory.remove_folders()
     os._exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import logging
 import os
@@ -166,7 +167,8 @@ def show_error(message: str, hint: str | None) -> None:
 
 def show_end(how: str) -> None:
     """Say on stderr that a command did not come to its end."""
-    print(f"{chr(10) if sys.stderr.isatty() else ''}{how}: what was under way was not finished", file=sys.stderr)
+    with contextlib.suppress(OSError):  # of a terminal that was closed
+        print(f"{chr(10) if sys.stderr.isatty() else ''}{how}: what was under way was not finished", file=sys.stderr)
 
 
 def is_usage(error: BaseException) -> bool:

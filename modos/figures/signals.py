@@ -64,5 +64,5 @@ def measure_track(track: Track, region: Region, bins: int, name: str) -> Signal:
         values = track.values(region).astype(np.float64)
         return Signal(name, None, region.start + np.arange(length + 1.0), values, values, values)
     _, mean, low, high = track.zoom(region, bins)
-    edges = (region.start + np.arange(bins + 1) * (length / bins)).astype(np.float64)
+    edges = (region.start + np.arange(bins + 1) * length // bins).astype(np.float64)
     return Signal(name, None, edges, mean, low, high)

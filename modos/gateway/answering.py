@@ -84,11 +84,15 @@ class FileAnswers:
         return Stops()
 
     def _read_kept(self, index: PlainFile) -> bytes | None:
-        """Return the bytes of an index that is kept as a whole; else None."""
-        piece = self._kept.find(index, 0)
-        if piece is None or not piece.data.done() or piece.data.exception() or index.open().size != piece.end > INDEX:
-            return None
-        return piece.data.result()
+        """Return the bytes of an index all of which is kept; else None."""
+        size, parts, at = index.open().size, list[bytes](), 0
+        while at < size <= INDEX:
+            piece = self._kept.find(index, at)
+            if piece is None or not piece.data.done() or piece.data.exception():
+                return None
+            parts.append(piece.data.result()[at - piece.start :])
+            at = piece.end
+        return b"".join(parts) or None
 
 
 class CutAnswer(StreamingResponse):

@@ -33,7 +33,7 @@ Read = Callable[[int, int], tuple[bytes, ObjectInfo]]
 
 
 class OpenedObject:
-    """Object as far as a key opens it, as its newest document has it; safe to use from several threads.
+    """Object as a key opens it, as its newest document has it; safe to use from several threads.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class OpenedObject:
     def __init__(self, opened: OpenObject, secret: SecretKey | None):
         self.object = opened
         self._secret = secret
-        self._sealed = None if secret is None else SealedFiles(opened.storage, lambda: opened.metadata, secret)
+        self.sealed = None if secret is None else SealedFiles(opened.storage, lambda: opened.metadata, secret)
         self._lock = threading.Lock()
         self._known: _Plain | None = None
 
@@ -59,7 +59,7 @@ class OpenedObject:
     def _open(self, document: Document) -> _Plain:
         plain = _Plain(document)
         sealed = [element_id for element_id in document.ids() if is_encrypted(_path_of(document, element_id))]
-        if self._secret is None or self._sealed is None:
+        if self._secret is None or self.sealed is None:
             plain.closed = {name_of(_path_of(document, one)): "there is no key" for one in sealed}
         else:
             for element_id, opened in zip(sealed, fetch_ahead(lambda one, _: self._try(document, one), sealed, _LOOKERS)):
@@ -70,10 +70,10 @@ class OpenedObject:
     def _try(self, document: Document, element_id: str) -> ObjectInfo | TreeFiles | ModosError:
         """Open the data of an element."""
         path = _path_of(document, element_id)
-        assert self._sealed is not None
+        assert self.sealed is not None
         try:
             if is_file_path(path):
-                return self._sealed.view.stat(plain_name(path))
+                return self.sealed.view.stat(plain_name(path))
             return open_tree_files(self.object.storage, document.element(element_id), self._secret)
         except ModosError as error:
             return error
@@ -83,8 +83,8 @@ class OpenedObject:
         found = self.current()
         if key == ROOT_KEY:
             return _part(key, found.data, found.tag, start, end, if_match)
-        if self._sealed and key in found.files:
-            return self._sealed.view.read_part(key, start, end, if_match=if_match)
+        if self.sealed and key in found.files:
+            return self.sealed.view.read_part(key, start, end, if_match=if_match)
         if array := found.find_array(key):
             files, name, tag = array
             size = files.sizes[name]
@@ -98,16 +98,20 @@ class OpenedObject:
         found = self.current()
         if key == ROOT_KEY:
             return ObjectInfo(key, len(found.data), found.tag)
-        if self._sealed and key in found.files:
-            return self._sealed.view.stat(key)
+        if self.sealed and key in found.files:
+            return self.sealed.view.stat(key)
         if array := found.find_array(key):
             return ObjectInfo(key, array[0].sizes[array[1]], array[2])
         return self.object.storage.stat(key)
 
+    def is_decrypted(self, key: str) -> bool:
+        """Return whether a file is decrypted as it is read."""
+        found = self.current()
+        return key in found.files or found.find_array(key) is not None
+
     def local_path(self, key: str) -> Path | None:
         """Return a file that is plain as it is stored as a path of this machine."""
-        found = self.current()
-        if key == ROOT_KEY or key in found.files or found.find_array(key):
+        if key == ROOT_KEY or self.is_decrypted(key):
             return None
         return self.object.storage.local_path(key)
 
@@ -209,6 +213,15 @@ class PlainView(ReadOnlyStorage):
     def has_paths(self) -> bool:
         """Return False: what is decrypted is nowhere on disk."""
         return False
+
+    @property
+    def sealed_files(self) -> SealedFiles | None:
+        """The encrypted files of the object, as the key opens them; None without a key, and elsewhere than in its folder."""
+        return self._opened.sealed if self._at == self._name else None
+
+    def is_decrypted(self, key: str) -> bool:
+        """Return whether a file is decrypted as it is read; see `Storage.is_decrypted`."""
+        return self._opened.is_decrypted(self._within(key))
 
     @property
     def can_list(self) -> bool:

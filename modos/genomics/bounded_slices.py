@@ -59,6 +59,8 @@ class Slice:
     records
         How many records were given out, as the pieces are gone through; None
         where parts of the file pass without being looked at.
+    tag
+        Tag of the file that it is cut from.
     pieces
         Its bytes, to be gone through once: header, records and end marker, or
         an error in the place of the rest. Closing it ends what is under way.
@@ -67,6 +69,7 @@ class Slice:
     def __init__(self, format: str, regions: Regions | None):
         self.format = format
         self.regions = regions
+        self.tag: str | None = None
         self.samples: frozenset[str] | None = None
         self.records: int | None = 0
         self.pieces: Generator[bytes, None, None] = _iter_nothing()
@@ -159,6 +162,7 @@ def cut_file(
     meant = _find_regions(job, regions)
     cut = Slice(given.name, meant)
     info, opening = _open_header(job)
+    cut.tag = (info or planner.plan_header(key).info).etag
     header, edit, cut.samples = _prepare(job, given, opening, meant)
     body: Iterator[bytes] = iter(())
     if not header_only and meant != ():

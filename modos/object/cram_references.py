@@ -15,7 +15,7 @@ from modos.genomics.planning import Planner
 from modos.genomics.region import RegionLike, settle
 from modos.genomics.sources import StorageSource
 from modos.object.part_lists import verified_files
-from modos.object.sealed_files import SealedFiles
+from modos.object.sealed_files import OpensSealed, SealedFiles
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -73,13 +73,12 @@ def find_reference(
         fasta = reference.get("data_path")
         if not fasta or not _may_be_fasta(fasta) or not _is_there(storage, fasta):
             continue
+        sealed = opened if is_encrypted(fasta) else _find_sealed(storage, fasta)
+        if sealed is not None:
+            wanted, spans = _find_contigs(planner, key, regions)
+            in_memory = sealed.open_fasta(plain_name(fasta), read_digests(metadata, reference), reference.get("seqcol_digest"))
+            return str(in_memory.bring(wanted, spans, progress)) if wanted else None
         if is_encrypted(fasta):
-            if opened is not None:
-                wanted, spans = _find_contigs(planner, key, regions)
-                in_memory = opened.open_fasta(
-                    plain_name(fasta), read_digests(metadata, reference), reference.get("seqcol_digest")
-                )
-                return str(in_memory.bring(wanted, spans, progress)) if wanted else None
             locked.append(fasta)
             continue
         from modos.reference.sequences import cache_sequences
@@ -106,6 +105,11 @@ def find_reference(
     if locked and not all(htslib_has(contig.md5) for contig in wanted.values()):
         raise make_locked_error(f"{storage.url}/{name_of(locked[0])}")
     return None
+
+
+def _find_sealed(storage: Storage, fasta: str) -> SealedFiles | None:
+    """Return what a FASTA is decrypted by where a storage does that as it is read."""
+    return storage.sealed_files if storage.is_decrypted(fasta) and isinstance(storage, OpensSealed) else None
 
 
 def _is_there(storage: Storage, path: str) -> bool:

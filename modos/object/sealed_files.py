@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from modos.errors import make_locked_error
 from modos.formats import Metadata, is_encrypted, name_of, plain_name
@@ -66,6 +66,15 @@ class SealedFiles:
             self._fastas = {known: one for known, one in self._fastas.items() if known[0] != fasta}
             self._fastas[now] = MemoryFasta(self.view, fasta, digests, seqcol)
         return self._fastas[now]
+
+
+@runtime_checkable
+class OpensSealed(Protocol):
+    """Storage of an object that gives out plain what a key opens."""
+
+    @property
+    def sealed_files(self) -> SealedFiles | None:
+        """Its encrypted files, as the key opens them; None without a key."""
 
 
 def open_files_of(

@@ -34,6 +34,7 @@ from modos.reference.annotations.lines import iter_pieces
 from modos.reference.annotations.parquet_files import (
     FORMAT,
     MANIFEST,
+    Keep,
     Manifest,
     TableFile,
     write_tables,
@@ -46,6 +47,7 @@ from modos.reference.cached_store import CachedStore
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.storage.base import Progress
 from modos.storage.given import Given, describe_source, has_name, show_path
+from modos.storage.memory_files import MemoryFiles
 from modos.storage.prefetch import fetch_ahead
 
 _WORKERS = 3  # pieces of a file that are looked through at once, or wait
@@ -121,7 +123,9 @@ def add_annotation(
     """
     check_name(name)
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        manifest = _write_annotation(name, assembly, path, source, skip_unknown, Path(folder), progress)
+        manifest = _write_annotation(
+            name, assembly, path, source, skip_unknown, lambda file, data: (Path(folder) / file).write_bytes(data), progress
+        )
         for table in manifest.tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
     _register(store, manifest)
@@ -129,9 +133,9 @@ def add_annotation(
 
 
 def _write_annotation(
-    name: str, assembly: Assembly, path: str, source: str, skip_unknown: bool, folder: Path, progress: Progress | None
+    name: str, assembly: Assembly, path: str, source: str, skip_unknown: bool, keep: Keep, progress: Progress | None
 ) -> Manifest:
-    """Write the tables of an annotation into a folder; returns what describes them."""
+    """Write the tables of an annotation, each of which is kept; returns what describes them."""
     built, circles = _build(path, assembly, skip_unknown, progress)
     names = [contig.name for contig in assembly.contigs]
     return Manifest(
@@ -140,30 +144,29 @@ def _write_annotation(
         assembly.seqcol,
         tuple(names),
         source or describe_source(path),
-        write_tables(built.tables, names, folder),
+        write_tables(built.tables, names, keep),
         built.left_out,
         {names[code]: circles.lengths[code] for code in sorted(circles.circular)},
     )
 
 
-def build_annotation(name: str, assembly: Assembly, path: str, folder: Path) -> Annotation:
-    """Build an annotation of a file for an assembly that is in no store; what is on other contigs is left out.
+def build_annotation(name: str, assembly: Assembly, path: str) -> Annotation:
+    """Build an annotation of a file for an assembly that is in no store, in memory; what is on other contigs is left out.
 
     Parameters
     ----------
     path
         As `add_annotation` takes it.
-    folder
-        Where its tables are written, and have to stay.
 
     Raises
     ------
     InvalidInputError
         A line that cannot be read, with its number; no genes on contigs of the assembly.
     """
-    manifest = _write_annotation(name, assembly, path, "", True, folder, None)
+    memory = MemoryFiles()  # for as long as the annotation
+    manifest = _write_annotation(name, assembly, path, "", True, lambda file, data: memory.put(file, [data]), None)
     names = {alias: contig.name for alias, contig in assembly.by_name.items()}
-    return Annotation(manifest, names, lambda table: folder / table.file)
+    return Annotation(manifest, names, lambda table: memory.path / table.file)
 
 
 def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress | None) -> tuple[Built, Circles]:

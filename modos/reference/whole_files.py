@@ -56,7 +56,7 @@ def bring_here(files: Files, key: str, folder: Path, progress: Progress | None =
 @contextmanager
 def open_here(files: Files, key: str) -> Iterator[Path]:
     """Give a file as a path of this machine: itself, a copy in a folder that is removed, or memory for an encrypted one."""
-    if isinstance(files, Storage | VerifiedFiles):
+    if isinstance(files, Storage | VerifiedFiles) and not files.is_decrypted(key):
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             yield bring_here(files, key, Path(folder))
     else:

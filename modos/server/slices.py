@@ -26,6 +26,7 @@ from modos.genomics.planning import Planner
 from modos.genomics.region import UNMAPPED, Region, RegionLike, Regions, settle, unknown_contig_error
 from modos.genomics.remaking import iter_as_cram, iter_as_vcf
 from modos.server.auth import Access, caller_of
+from modos.server.conditions import name_version
 from modos.server.finding_files import find_file
 from modos.server.noting import SENT, Reading, note
 from modos.server.parameters import check_parameters
@@ -364,7 +365,8 @@ def create_router(catalog: Catalog, access: Access, planner: Planner) -> APIRout
         except ModosError:
             found.pieces.close()
             raise
-        pieces, headers = iter_noted(found, reading), {"Cache-Control": "private, no-store"}
+        pieces = iter_noted(found, reading)
+        headers = {"Cache-Control": "private, no-store", **name_version(found.tag)}
         return Pieces(pieces, headers=headers, media_type="application/octet-stream", begun=first)
 
     return router

@@ -135,6 +135,10 @@ class Storage(ABC):
         """Return whether its files are files of this machine, which `local_path` gives."""
         return not self.is_remote
 
+    def is_decrypted(self, key: str) -> bool:
+        """Return whether a file is decrypted as it is read, so that its bytes belong on no disk."""
+        return False
+
     @property
     def endpoint_url(self) -> str | None:
         """The S3 server that clients are told; None if it is not on one."""

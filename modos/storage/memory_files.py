@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_living: weakref.WeakSet[MemoryFiles] = weakref.WeakSet()
+
 
 class MemoryFiles:
     """Folder of this process whose files are in memory, and on no disk; it is gone when nobody holds it any more.
@@ -22,7 +24,9 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="modos-"))
         self._descriptors: dict[str, int] = {}
-        self._remove = weakref.finalize(self, _remove, self.path, self._descriptors, os.getpid())
+        self._home = os.getpid()
+        self._remove = weakref.finalize(self, _remove, self.path, self._descriptors, self._home)
+        _living.add(self)
 
     def create(self, name: str, size: int) -> Path:
         """Create a file of some bytes, all of them 0; returns its path."""
@@ -61,6 +65,13 @@ class MemoryFiles:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def remove_folders() -> None:
+    """Remove the folders of this process that are left, for one that ends at once; threads may go on until it does."""
+    for files in list(_living):
+        if files._home == os.getpid():
+            shutil.rmtree(files.path, ignore_errors=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.errors import ChecksumMismatch, NotFoundError, TruncatedStream
-from modos.storage.base import ObjectInfo, Readable, pieces_ahead
+from modos.storage.base import ObjectInfo, Readable, Storage, pieces_ahead
 from modos.storage.part_digests import PART, DigestList, Layout, root_of
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.processes import forking
@@ -119,6 +119,10 @@ class VerifiedFiles:
     def local_path(self, key: str) -> Path | None:
         """Return the file as a path of this machine; what is read there is not compared."""
         return self._storage.local_path(key)
+
+    def is_decrypted(self, key: str) -> bool:
+        """Return whether the storage decrypts a file as it is read."""
+        return isinstance(self._storage, Storage) and self._storage.is_decrypted(key)
 
     def stat(self, key: str) -> ObjectInfo:
         """Return size and tag of a file, whose size is compared."""

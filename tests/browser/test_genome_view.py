@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from urllib.parse import quote
 
 import numpy as np
+import pysam
 import pytest
 
+from modos.api import MODO
 from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.run import BackgroundServer
@@ -211,6 +214,59 @@ def test_a_server_that_goes_away_is_said_and_the_view_comes_back(root, visit):
     page.locator("#failures .note").first.wait_for()
     assert "the server does not answer" in page.locator("#failures").inner_text()
     visitor.expects("failed: GET ", "console error")
+
+
+def test_what_is_changed_while_it_is_looked_at_is_read_anew(source, visit, tmp_path):
+    """Pieces that were drawn before are not mixed with those of the new object: all of them are of the new one."""
+    make_object(tmp_path / "ex", source[0])
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        page = visit(server.url, address("ex/data/signal", locus="chr1:1-8,000")).page
+        settle(page)
+        assert any(one["value"] != 77 for one in held(page, "wig", "signal"))
+        modo = MODO.open(tmp_path / "ex")
+        values = "".join(f"{contig}\t0\t{length}\t77\n" for contig, length in CONTIGS.items())
+        (tmp_path / "new.bedGraph").write_text(values)
+        modo.replace_track("signal", tmp_path / "new.bedGraph")
+        for locus in ("chr1:6,001-14,000", "chr1:1-8,000"):
+            page.locator("#locus").fill(locus)
+            page.get_by_role("button", name="Go").click()
+            settle(page)
+        page.wait_for_function("() => document.getElementById('status').textContent.includes('changed since')")
+        settle(page)
+        assert {one["value"] for one in held(page, "wig", "signal")} == {77}
+
+
+@pytest.mark.parametrize(
+    ("locus", "contig", "address"),
+    [
+        ("chr1:1-900", "chr1", "chr1:1-900"),
+        ("1:1-900", "1", "1:1-900"),
+        ("{c}:1-100", "c", "{c}:1-100"),
+        ("c:1-100", "c:1-100", "c:1-100:1-1,000"),
+        ("HLA-A*01:01:1-900", "HLA-A*01:01", "HLA-A*01:01:1-900"),
+        ("a,b:1-900", "a,b", "a,b:1-900"),
+    ],
+)
+def test_contigs_whose_names_are_alike_are_not_taken_for_one_another(visit, tmp_path, locus, contig, address):
+    """Also where a file has both chr1 and 1, or a name that reads as a place of another; the address leads there again."""
+    contigs = ("chr1", "1", "c", "c:1-100", "HLA-A*01:01", "a,b")
+    header = {"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": name, "LN": 1000} for name in contigs]}
+    with pysam.AlignmentFile(tmp_path / "reads.bam", "wb", header=header) as out:
+        for name in contigs:
+            read = pysam.AlignedSegment(out.header)
+            read.query_name, read.reference_name, read.reference_start, read.cigarstring = f"of {name}", name, 10, "50M"
+            read.query_sequence, read.query_qualities = "A" * 50, pysam.qualitystring_to_array("I" * 50)
+            out.write(read)
+    pysam.index(str(tmp_path / "reads.bam"))
+    element = {"@type": "AlignmentSet", "id": "reads", "data_format": "BAM"}
+    MODO.create(tmp_path / "root" / "ex", id="ex").add_element(element, source_file=tmp_path / "reads.bam")
+    with BackgroundServer(create_app(open_storage(tmp_path / "root"))) as server:
+        visitor = visit(server.url, f"/genome?element=ex/data/reads&locus={quote(locus)}")
+        page = visitor.page
+        settle(page)
+        assert [read[0] for read in held(page, "alignment", "reads")] == [f"of {contig}"]
+        page.wait_for_function("place => new URL(location.href).searchParams.get('locus') === place", arg=address)
+        visitor.expects("console error: No sequence for")
 
 
 RULES = """

@@ -325,7 +325,10 @@ def test_debug_shows_what_is_tried_again():
     assert result.returncode != 0 and result.stderr.count(b"; again in ") >= 4
 
 
-@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 143, "terminated")],
+)
 def test_a_command_that_is_stopped_says_so(ex, number, code, word):
     with commands.start(["query", ex, "@-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         wait_until_it_reads(running.pid)

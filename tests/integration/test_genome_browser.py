@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -664,6 +665,53 @@ def test_elements_that_cannot_be_shown_are_named_with_the_reason(url):
     page = requests.get(f"{url}/genome", params={"element": elements}, timeout=60).text
     assert "there is no element data/none in ex" in page and "there is no object none" in page
     assert "<script>alert" not in page and "&lt;script&gt;" in page and "has no track none" in page
+
+
+def test_genes_of_another_assembly_are_told_and_matched_by_names(tmp_path):
+    """A GFF3 of an object whose chr1 is another one does not pass for that of the view; one with other names is found."""
+    for name, contig, length in (("a", "chr1", 20_000), ("b", "chr1", 24_000), ("c", "1", 20_000)):
+        (tmp_path / f"{name}.fa").write_text(f">{contig}\n{'ACGT' * (length // 4)}\n")
+        pysam.faidx(str(tmp_path / f"{name}.fa"))
+        (tmp_path / f"{name}.gff3").write_text(f"##gff-version 3\n{contig}\tx\tgene\t101\t900\t.\t+\t.\tID={name}\n")
+        modo = MODO.create(tmp_path / "root" / name, id=name)
+        modo.add_element({"@type": "ReferenceGenome", "id": "own"}, source_file=tmp_path / f"{name}.fa")
+        about = {"@type": "DataEntity", "id": "genes", "data_format": "GFF3", "has_reference": ["reference/own"]}
+        modo.add_element(about, source_file=tmp_path / f"{name}.gff3")
+    with BackgroundServer(create_app(open_storage(tmp_path / "root"))) as server:
+        chosen = [("element", f"{name}/data/genes") for name in "abc"]
+        page = requests.get(f"{server.url}/genome", params=chosen, timeout=60).text
+        view = json.loads(re.search(r'id="genome-view">(.*?)</script>', page)[1])
+    assert "is not of own: chr1 has 24,000 bases in the file and 20,000 in own" in page
+    assert [lane["names"] for lane in view["lanes"]] == [None, None, {"chr1": "1"}]
+    assert len({lane["label"] for lane in view["lanes"]}) == 3
+
+
+def test_answers_tell_what_they_are_of(source, tmp_path):
+    """Each path has one version until what it gives is changed."""
+    make_object(tmp_path / "ex", source[0])
+    asked = (
+        ("/bins/ex/data/signal", {"region": "chr1:1-1000", "size": 100}),
+        ("/coverage/ex/data/reads", {"region": "chr1:1-1000", "bins": 10}),
+        ("/features/ex/data/reads", {"region": "chr1:1-9000"}),
+        ("/sequence/ex/data/reads", {"region": "chr1:1-1000"}),
+        ("/slices/reads/ex/reads", {"format": "BAM", "referenceName": "chr1", "start": 0, "end": 900}),
+        ("/slices/reads/ex/packed", {"format": "BAM", "referenceName": "chr1", "start": 0, "end": 900}),
+        ("/slices/variants/ex/cohort", {"format": "VCF", "referenceName": "chr1", "start": 0, "end": 900}),
+    )
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+
+        def versions():
+            answers = [requests.get(server.url + path, params=params, timeout=60) for path, params in asked]
+            return [answer.headers["Modos-Version"] for answer in answers]
+
+        before = versions()
+        assert versions() == before
+        pysam.AlignmentFile(tmp_path / "few.bam", "wb", template=pysam.AlignmentFile(source[0] / "reads.bam")).close()
+        pysam.index(str(tmp_path / "few.bam"))
+        element = {"@type": "AlignmentSet", "id": "reads", "data_format": "BAM"}
+        MODO.open(tmp_path / "ex").update_element("data/reads", element, source_file=tmp_path / "few.bam")
+        after = versions()
+    assert [one != other for one, other in zip(before, after)] == [True, True, False, True, True, False, False]
 
 
 def test_parameters_of_the_page_are_checked(url):

@@ -28,6 +28,7 @@ from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.tracks import open_genome
 from tests.support.commands import MODOS
+from tests.support.genome_view import make_object, write_sources
 
 TIMEOUT = 60
 HTML = {"Accept": "text/html"}
@@ -165,6 +166,58 @@ def test_tracks_are_read_as_plain_ones(objects, keys):
     genome = open_genome(sealed, load(sealed))
     np.testing.assert_array_equal(genome["chr1"][100:2_000, "signal"], expected)
     assert len(np.unique(expected)) > 50
+
+
+def test_nothing_that_is_decrypted_lies_on_a_disk(keys, tmp_path, monkeypatch):
+    """Neither the sequences of a CRAM nor genes: what programs read by a path leads to memory."""
+    for folder in ("sources", "tmp", "cache"):
+        (tmp_path / folder).mkdir()
+    write_sources(tmp_path / "sources")
+    make_object(tmp_path / "ex", tmp_path / "sources")
+    MODO.open(tmp_path / "ex").encrypt(keys / "me.pub")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("REF_PATH", raising=False)
+    asked = {
+        "coverage/ex/data/packed": {"region": "chr1:1-1000", "bins": "10"},
+        "slices/reads/ex/packed": {"format": "BAM", "referenceName": "chr1", "start": "0", "end": "1000"},
+        "features/ex/data/reads": {"region": "chr1:1-9000"},
+        "genes": {"q": "name1", "element": "ex/data/reads"},
+        "bins/ex/data/signal": {"region": "chr1:1-1000", "size": "8"},
+        "elements/ex/data/signal": {},
+    }
+    with open_view(tmp_path / "ex", secret_key=keys / "me.sec") as view:
+        session = requests.Session()
+        session.get(view.address(), timeout=TIMEOUT).raise_for_status()
+        for path, params in asked.items():
+            session.get(f"{view.url}/{path}", params=params, timeout=TIMEOUT).raise_for_status()
+        files = [path for folder in ("tmp", "cache") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+        assert [path for path in files if not path.is_symlink() and path.stat().st_size] == []
+        assert {path.name.split(".")[0] for path in files} >= {"bases", "gene", "exon"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_it_leaves_nothing_however_it_ends(keys, tmp_path, number, code):
+    """Neither the folder that leads to sequences in memory nor the page with the token; also where its terminal is closed."""
+    for folder in ("sources", "tmp"):
+        (tmp_path / folder).mkdir()
+    write_sources(tmp_path / "sources")
+    make_object(tmp_path / "ex", tmp_path / "sources")
+    MODO.open(tmp_path / "ex").encrypt(keys / "me.pub")
+    command = [*MODOS, "view", tmp_path / "ex", "--secret-key", keys / "me.sec"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "BROWSER": "true"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        address = process.stdout.readline().strip()
+        while "until" not in process.stderr.readline():
+            pass
+        session = requests.Session()
+        session.get(address, timeout=TIMEOUT).raise_for_status()
+        asked = f"{address.partition('/objects')[0]}/coverage/ex/data/packed"
+        session.get(asked, params={"region": "chr1:1-1000", "bins": "10"}, timeout=TIMEOUT).raise_for_status()
+        assert any((tmp_path / "tmp").rglob("bases.fa"))
+        process.send_signal(number)
+        assert process.wait(TIMEOUT) == code
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_commit_of_somebody_else_is_seen(objects, keys, tmp_path):

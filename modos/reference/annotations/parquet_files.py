@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from modos.storage.http.asking import read_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+Keep = Callable[[str, memoryview], object]  # a file: its name, and its bytes
 _SHA256 = re.compile("[0-9a-f]{64}")  # paths are made of it
 
 
@@ -119,22 +121,20 @@ class Manifest:
         raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
 
 
-def write_tables(tables: Mapping[str, pl.DataFrame], contigs: Sequence[str], folder: Path) -> dict[str, TableFile]:
-    """Write tables, whose contigs are numbers, as Parquet files into a folder."""
-    return {kind: _write(kind, tables[kind], contigs, folder) for kind in KINDS}
+def write_tables(tables: Mapping[str, pl.DataFrame], contigs: Sequence[str], keep: Keep) -> dict[str, TableFile]:
+    """Write tables, whose contigs are numbers, as Parquet files, each of which is kept under its name."""
+    return {kind: _write(kind, tables[kind], contigs, keep) for kind in KINDS}
 
 
-def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], folder: Path) -> TableFile:
+def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], keep: Keep) -> TableFile:
     names = pl.Series("name", list(contigs), pl.String)
     offsets = table["contig"].search_sorted(pl.Series(range(len(contigs) + 1), dtype=pl.UInt32), "left").to_list()
-    path = folder / f"{kind}.parquet"
+    file = BytesIO()
     table.with_columns(contig=names.gather(table["contig"])).write_parquet(
-        path, compression="zstd", compression_level=6, statistics=False, row_group_size=1 << 20
+        file, compression="zstd", compression_level=6, statistics=False, row_group_size=1 << 20
     )
-    digest, size = hashlib.sha256(), path.stat().st_size
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    named = f"{kind}.{digest.hexdigest()[:16]}.parquet"
-    path.rename(folder / named)
-    return TableFile(named, size, digest.hexdigest(), tuple(offsets))
+    data = file.getbuffer()
+    digest = hashlib.sha256(data).hexdigest()
+    named = f"{kind}.{digest[:16]}.parquet"
+    keep(named, data)
+    return TableFile(named, len(data), digest, tuple(offsets))

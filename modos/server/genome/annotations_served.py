@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastapi import Request
@@ -24,7 +22,6 @@ from modos.server.genome.objects import Element
 
 if TYPE_CHECKING:
     from modos.reference.annotations.annotation import Annotation
-    from modos.storage.verified import VerifiedFiles
 
 MOST_BYTES = 1 << 30  # of a file of an object that an annotation is built of
 _MOST_BUILT = 4
@@ -39,19 +36,12 @@ class Source(NamedTuple):
     file_key: str | None = None
 
 
-class _Built(NamedTuple):
-    """Annotation that was built of a file, and the folder that has its tables for as long as it is known."""
-
-    annotation: Annotation
-    folder: tempfile.TemporaryDirectory[str]
-
-
 class Annotations:
     """Annotations that are open, of the store and of files of objects."""
 
     def __init__(self, access: Access, references: ReferenceStore | None):
         self._access, self._references = access, references
-        self._built: OrderedDict[tuple[str, str, str], _Built] = OrderedDict()
+        self._built: OrderedDict[tuple[str, str, str], Annotation] = OrderedDict()
         self._opened: dict[tuple[str, str], tuple[object, Annotation]] = {}
         self._listed: tuple[float, dict[str, str]] = (0.0, {})
         self._building, self._waiting = threading.Lock(), threading.BoundedSemaphore(_MOST_WAITING)
@@ -112,6 +102,9 @@ class Annotations:
         return known[1]
 
     def _find_built(self, element: Element, source: Source, frame: Frame) -> Annotation:
+        from modos.reference.annotation_store import build_annotation
+        from modos.reference.whole_files import open_here
+
         path = str(source.file_key).removeprefix(element.of.key_of("")).lstrip("/")
         files = verified_files(element.of.storage, element.of.metadata)
         info = files.stat(path)
@@ -121,27 +114,19 @@ class Annotations:
         if built := self._built.get(key):
             with suppress(KeyError):  # another one took its place meanwhile
                 self._built.move_to_end(key)
-            return built.annotation
+            return built
         if not self._waiting.acquire(blocking=False):
             raise BusyError("the server reads genes for others: ask again in a while")
         try:
             with self._building:
                 if key not in self._built:
-                    self._built[key] = _build(source.name, frame.assembly, files, path)
+                    with open_here(files, path) as here:
+                        self._built[key] = build_annotation(source.name, frame.assembly, str(here))
                     while len(self._built) > _MOST_BUILT:
                         self._built.popitem(last=False)
-                return self._built[key].annotation
+                return self._built[key]
         finally:
             self._waiting.release()
-
-
-def _build(name: str, assembly: Assembly, files: VerifiedFiles, path: str) -> _Built:
-    from modos.reference.annotation_store import build_annotation
-    from modos.reference.whole_files import open_here
-
-    folder = tempfile.TemporaryDirectory(prefix="modos-genes-")
-    with open_here(files, path) as here:
-        return _Built(build_annotation(name, assembly, str(here), Path(folder.name)), folder)
 
 
 def _is_of(seqcol: str, frame: Frame) -> bool:

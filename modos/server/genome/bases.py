@@ -10,6 +10,7 @@ from fastapi.responses import PlainTextResponse
 from modos.errors import NotFoundError, RegionError
 from modos.genomics.region import Region, unknown_contig_error
 from modos.server.answers import JsonAnswer
+from modos.server.conditions import name_version
 from modos.server.genome.answering import KEPT, answer_unchanged, check_width, make_tag
 from modos.server.genome.bins import RegionText
 from modos.server.genome.frames import Frame, Frames
@@ -41,7 +42,8 @@ def create_router(objects: Objects, frames: Frames) -> APIRouter:
         bases = frame.read(place.contig, place.start, place.limit)
         if frame.file_key is not None:
             note(request, SENT, frame.file_key, regions=[place])
-        return PlainTextResponse(bases, headers={"ETag": tag, **KEPT})
+        version = name_version(element.of.document.tag, frame.assembly.seqcol)
+        return PlainTextResponse(bases, headers={"ETag": tag, **KEPT, **version})
 
     @router.get("/contigs/{path:path}", name="contigs of a reference")
     def get_contigs(path: str, request: Request, format: Form = "json") -> Response:

@@ -10,6 +10,7 @@ from modos.errors import InvalidInputError
 from modos.genomics.region import Region
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
+from modos.server.conditions import name_version
 from modos.server.genome.answering import KEPT, answer_unchanged, describe_place, make_tag, to_json_numbers
 from modos.server.genome.objects import Element, Objects
 from modos.server.genome.open_tracks import OpenTracks
@@ -55,7 +56,7 @@ def create_router(objects: Objects, access: Access, opened: OpenTracks) -> APIRo
             return answer
         found = read_bins(track, Region(contig.name, start, end), *edges)
         note(request, SENT, key, regions=[Region(contig.name, start, end)], bins=found.shape[1])
-        headers = {"ETag": tag, "Vary": "Accept", **KEPT}
+        headers = {"ETag": tag, "Vary": "Accept", **KEPT, **name_version(element.of.document.tag)}
         if is_binary:
             return Response(found[1:].astype("<f4").tobytes(), media_type=BINARY, headers=headers)
         rows = {row: to_json_numbers(values.tolist()) for row, values in zip(ROWS, found[1:])}

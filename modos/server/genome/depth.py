@@ -19,6 +19,7 @@ from modos.object import tracks
 from modos.server.admitting import Turns
 from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
+from modos.server.conditions import name_version
 from modos.server.genome.answering import KEPT, describe_place, to_json_numbers
 from modos.server.genome.bins import BINARY, MOST, RegionText, read_bins
 from modos.server.genome.frames import Frames, has_records
@@ -169,7 +170,7 @@ def create_router(objects: Objects, depths: Depths, frames: Frames) -> APIRouter
         if isinstance(found, Planned):
             found = await depths.count(found, place, bins)
         await run_in_threadpool(note, request, SENT, str(element.file_key), regions=[place], only=f"depth ({found.how})")
-        headers = {"Vary": "Accept", "Modos-How": found.how, **KEPT}
+        headers = {"Vary": "Accept", "Modos-How": found.how, **KEPT, **name_version(element.of.document.tag)}
         if BINARY in request.headers.get("Accept", ""):
             return Response(found.values.astype("<f4").tobytes(), media_type=BINARY, headers=headers)
         about: dict[str, Any] = {"how": found.how, "meaning": EXPLAINED[found.how], "track": found.source}

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from modos.errors import NotFoundError
 from modos.genomics.region import Region
 from modos.server.answers import JsonAnswer
+from modos.server.conditions import name_version
 from modos.server.genome.annotations_served import Annotations
 from modos.server.genome.answering import KEPT, answer_unchanged, describe_place, make_tag
 from modos.server.genome.bases import resolve_place
@@ -56,8 +57,9 @@ def create_router(objects: Objects, frames: Frames, annotations: Annotations) ->
             note(request, SENT, source.file_key, regions=[place])
         shown, total, features = choose_features(opened, place)
         about = {"annotation": source.name, "shown": shown, "genes": total}
+        headers = {"ETag": tag, **KEPT, **name_version(tables)}
         return JsonAnswer(
-            describe_place(place.contig, place.start, place.limit) | about | {"features": features}, headers={"ETag": tag, **KEPT}
+            describe_place(place.contig, place.start, place.limit) | about | {"features": features}, headers=headers
         )
 
     @router.get("/genes", name="places of genes")

@@ -106,7 +106,7 @@ class Lanes:
         if asked.track is not None or element.id in tracks.tracks_of(element.of.document).values():
             return [self._of_track(request, asked, element, frame)]
         if element.attributes.get("data_format") == "GFF3":
-            return [_of_genes(element, frame, element.id)]
+            return [self._of_gene_file(request, element, frame)]
         if element.id.startswith("reference/"):
             return []  # which is what the view is drawn along
         raise NotFoundError(f"{asked.path} has nothing that is drawn along a genome: no reads, variants, track or genes")
@@ -144,6 +144,13 @@ class Lanes:
             data["label"] = escape_line(f"{asked.track} ({element.of.key or 'object'})")
         return Lane(data, notes)
 
+    def _of_gene_file(self, request: Request, element: Element, frame: Frame) -> Lane:
+        own = self._frames.find(request, element)
+        facts: Facts = {contig.name: (contig.length, contig.md5 or None) for contig in own.assembly.contigs}
+        names, notes = _match(element, frame, facts)
+        lane = _of_genes(element, frame, element.id)
+        return Lane(lane.data | {"label": escape_line(f"Genes ({element.path})"), "names": _restrict(frame, names)}, notes)
+
 
 def describe_refusal(request: Request, error: ModosError) -> str:
     """Describe for people why something is not shown, without where it lies: who is not known is asked to log in."""
@@ -168,9 +175,14 @@ def _match(element: Element, frame: Frame, facts: Facts) -> tuple[dict[str, str]
 
 
 def _describe(element: Element, frame: Frame, names: dict[str, str]) -> dict[str, Any]:
-    is_same = len(names) == len(frame.contigs) and all(own == name for own, name in names.items())
     label = f"{element.name} ({element.of.key})" if element.of.key else element.name
-    return {"path": element.path, "label": escape_line(label), "names": None if is_same else names}
+    return {"path": element.path, "label": escape_line(label), "names": _restrict(frame, names)}
+
+
+def _restrict(frame: Frame, names: dict[str, str]) -> dict[str, str] | None:
+    """Return names of contigs by those of a frame; None where all are called as the frame calls them."""
+    is_same = len(names) == len(frame.contigs) and all(own == name for own, name in names.items())
+    return None if is_same else names
 
 
 def _of_genes(element: Element, frame: Frame, annotation: str) -> Lane:

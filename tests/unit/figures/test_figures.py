@@ -143,6 +143,17 @@ def test_a_wide_region_of_a_track_has_means_within_least_and_largest(modo, folde
         assert np.allclose(signal.low, [np.nan if np.isnan(row).all() else np.nanmin(row) for row in expected], equal_nan=True)
 
 
+def test_parts_of_a_track_begin_where_their_values_do(modo, folder):
+    """Parts that are not of whole lengths have their borders between bases, those that the values are of."""
+    walk = np.load(folder / "walk.npy").astype(float)
+    signal = modo["data/walk"].plot("chr1:101-1,600", bins=1000, genes=False).signals[0]
+    borders = signal.edges.astype(int)
+    assert np.array_equal(borders, signal.edges) and (borders[0], borders[-1]) == (100, 1600)
+    parts = [walk[start:end] for start, end in pairwise(borders)]
+    with np.errstate(all="ignore"):
+        assert np.allclose(signal.mean, [np.nan if np.isnan(part).all() else np.nanmean(part) for part in parts], equal_nan=True)
+
+
 @bcftools
 @pytest.mark.parametrize("name", ["calls", "cohort"])
 @pytest.mark.parametrize("heights", ["AF", "QUAL", "auto"])

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf } = modosGenome;
+  const { ask, changes, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf } = modosGenome;
   const view = JSON.parse(document.getElementById("genome-view").textContent);
   const byId = (id) => document.getElementById(id);
   const place = byId("genome-box");
@@ -10,9 +10,11 @@
   const failures = new Map(); // lane -> message
   const hints = new Map(); // lane -> what is said of what it shows
   const JUMP = "Go to";
+  const HOW = { estimate: "an estimate from the index, 1 is the mean of the contig", track: "as a track tells that was made of these reads" };
   const MOST_READS = 32768; // bases up to which reads are drawn
   let browser = null;
   let following = 0;
+  let redrawing = 0;
   let locus = null; // the place that is shown: contig, start, end (0-based half-open)
 
   // --- words for people ---
@@ -58,6 +60,10 @@
   async function retry(who) {
     recover(who);
     if (!browser) return start();
+    await redraw();
+  }
+
+  async function redraw() {
     for (const trackView of browser.trackViews) {
       if (trackView.track.type === "ideogram") continue; // which keeps what it has in a cache of its own
       for (const viewport of trackView.viewports) viewport.featureCache = undefined;
@@ -65,13 +71,21 @@
     await browser.updateViews();
   }
 
+  changes.tell = () => {
+    hint("changed", "what is shown was changed since, and is read anew; reload the page for all that is new");
+    clearTimeout(redrawing);
+    redrawing = setTimeout(() => browser && redraw(), 300);
+  };
+
   const escape = (text) =>
     String(text).replace(/[&<>"']/g, (found) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" })[found]);
 
   // --- places ---
 
-  const format = ({ contig, start, end }) =>
-    contig + ":" + (Math.floor(start) + 1).toLocaleString("en-US") + "-" + Math.round(end).toLocaleString("en-US");
+  function format({ contig, start, end }) {
+    const positions = ":" + (Math.floor(start) + 1).toLocaleString("en-US") + "-" + Math.round(end).toLocaleString("en-US");
+    return (lengths.has(contig + positions) ? "{" + contig + "}" : contig) + positions; // for there are contigs called c:1-100
+  }
 
   // A place as people write it: a contig, or one with 1-based inclusive positions; null for anything else.
   function parse(text) {
@@ -150,7 +164,7 @@
     if (lane.kind === "reads") {
       const reads = new Reads(lane);
       const depth = new Depth(lane, lengths, lane.is_bounded ? null : reads, (how) =>
-        hint(lane.path, how ? "depth of " + lane.label + ": an estimate from the index, 1 is the mean of the contig" : ""),
+        hint(lane.path, how ? "depth of " + lane.label + ": " + HOW[how] : ""),
       );
       const read = ({ chr, start, end, bpPerPixel }) => depth.read(chr, start, Math.min(end, lengths.get(chr)), bpPerPixel);
       return [
@@ -206,7 +220,9 @@
   function guard(read, who) {
     return async (...given) => {
       try {
-        const found = await read(...given);
+        const before = changes.count;
+        let found = await read(...given);
+        if (changes.count !== before) found = await read(...given); // a part of it may be of what was there before
         recover(who);
         return found;
       } catch (error) {
@@ -292,6 +308,8 @@
         name: view.frame.name,
         fastaURL: base + "/sequence/" + encode(view.frame.path),
         indexURL: new File([rows.join("\n")], "contigs.fai"),
+        // Else igv.js takes chr1 for 1, also where there are both; names are matched by `resolve` and `Names`.
+        aliasURL: new File([["#name", ...lengths.keys()].join("\n")], "names.txt"),
         wholeGenomeView: false,
       },
       locus: toIgv(wanted),

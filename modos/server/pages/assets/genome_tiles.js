@@ -24,7 +24,23 @@ var modosGenome = (() => {
       throw new Failure("the server does not answer");
     }
     if (!answer.ok) throw new Failure(await explain(answer));
+    compare(path, answer.headers.get("Modos-Version"));
     return answer;
+  }
+
+  const versions = new Map(); // path -> what its answers are of
+  const changes = { count: 0, tell: () => {} };
+
+  // Pieces of what was changed since the page was opened do not go together with those from before.
+  function compare(path, version) {
+    const before = versions.get(path);
+    if (!version || version === before) return;
+    versions.set(path, version);
+    if (before === undefined) return;
+    pieces.clear();
+    near.clear();
+    changes.count++;
+    changes.tell();
   }
 
   async function explain(answer) {
@@ -70,18 +86,24 @@ var modosGenome = (() => {
       const entry = { size: 0 };
       entry.promise = load().then(
         (found) => {
+          if (this.kept.get(key) !== entry) return found; // all was dropped meanwhile
           entry.size = found.size || 0;
           this.size += entry.size;
           this.drop();
           return found;
         },
         (error) => {
-          this.kept.delete(key);
+          if (this.kept.get(key) === entry) this.kept.delete(key);
           throw error;
         },
       );
       this.kept.set(key, entry);
       return entry.promise;
+    }
+
+    clear() {
+      this.kept.clear();
+      this.size = 0;
     }
 
     drop() {
@@ -431,7 +453,7 @@ var modosGenome = (() => {
         }
       }
       const found = await Promise.all(numbers(start, end, BINS * size).map((number) => this.piece(contig, number, size)));
-      this.tell(found.some((piece) => piece.how === "estimate") ? "estimate" : "");
+      this.tell(["estimate", "track"].find((how) => found.some((piece) => piece.how === how)) || "");
       return found.flatMap((piece) => depthFeatures(contig, piece));
     }
   }
@@ -484,13 +506,14 @@ var modosGenome = (() => {
       this.lane = lane;
       this.frame = frame;
       this.tell = tell;
+      this.names = new Names(lane.names);
     }
 
     piece(contig, number, width) {
       const start = number * width;
       const end = Math.min(start + width, this.frame.get(contig));
       return pieces.get(["genes", this.lane.path, this.lane.annotation, contig, width, number].join(" "), async () => {
-        const params = { region: region(contig, start, end), annotation: this.lane.annotation };
+        const params = { region: region(this.names.of(contig), start, end), annotation: this.lane.annotation };
         const answer = await ask("/features/" + encode(this.lane.path), params, "application/json");
         const found = await answer.json();
         return { features: found.features, shown: found.shown, size: 500 * found.features.length + 100 };
@@ -499,7 +522,7 @@ var modosGenome = (() => {
 
     async read(contig, start, end) {
       end = Math.min(end, this.frame.get(contig) || end);
-      if (start >= end) return [];
+      if (this.names.of(contig) === undefined || start >= end) return [];
       const width = Math.max(GENES, 2 ** Math.ceil(Math.log2((end - start) / 4)));
       const wanted = numbers(start, end, width);
       const found = await Promise.all(wanted.map((number) => this.piece(contig, number, width)));
@@ -507,7 +530,7 @@ var modosGenome = (() => {
       const seen = new Set();
       const features = [];
       for (const feature of found.flatMap((piece) => piece.features)) {
-        const key = feature.kind + " " + feature.id + " " + feature.start;
+        const key = [feature.kind, feature.id, feature.start, feature.end, feature.name].join(" ");
         if (!seen.has(key)) {
           seen.add(key);
           features.push(toGene(contig, feature));
@@ -606,5 +629,5 @@ var modosGenome = (() => {
     }
   }
 
-  return { ask, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf };
+  return { ask, changes, encode, Depth, Failure, Genes, Reads, Sequence, Track, Variants, WINDOWS, base, pieces, store, windowOf };
 })();
