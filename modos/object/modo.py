@@ -22,6 +22,7 @@ from modos.storage.processes.forking import cached_property
 from modos.storage.progress_bars import show_progress
 
 if TYPE_CHECKING:
+    import modos
     from modos.encryption.keys import SecretKey
     from modos.metadata.description import Entry, Matcher
     from modos.metadata.diff import Difference
@@ -800,6 +801,54 @@ class MODO:
         copy_planned(plan, progress)
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
+
+    def gateway(self, *, secret_key: SecretKey | str | Path | None = None, **options: Any) -> modos.Gateway:
+        """Give out the files on the loopback address, decrypted on the way, for programs of this user to read by range.
+
+        ::
+
+            with modo.gateway(secret_key="me.sec") as gateway:
+                subprocess.run(["samtools", "view", "-c", gateway.addresses["demo1.cram"]])
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, to open encrypted files with.
+        options
+            `passphrase`, `port`, `told`, and what is raised: see `modos.open_gateway`.
+        """
+        import modos
+
+        return modos.open_gateway(**self._place(), secret_key=secret_key, **options)
+
+    def view(self, *, secret_key: SecretKey | str | Path | None = None, **options: Any) -> modos.View:
+        """Serve the pages of the object and the genome browser on the loopback address, for this user's browser.
+
+        ::
+
+            with modo.view(secret_key="me.sec") as view:
+                webbrowser.open(view.address("demo1", "chr1:1-10,000"))
+                input("Enter ends it")
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, to open encrypted data with.
+        options
+            `passphrase`, `port`, `told`, and what is raised: see `modos.open_view`.
+        """
+        import modos
+
+        return modos.open_view(**self._place(), secret_key=secret_key, **options)
+
+    def _place(self) -> dict[str, Any]:
+        address = self._object.address
+        return {
+            "path": address.path,
+            "endpoint": address.endpoint,
+            "services": address.services,
+            "s3_kwargs": address.s3_kwargs,
+        }
 
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not belong to it, and stay."""

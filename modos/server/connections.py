@@ -33,7 +33,7 @@ class CutServer(uvicorn.Server):
         self._cut_app = app
 
     def cut(self) -> None:
-        """Have it end; from any thread."""
+        """End it; from any thread."""
         self._cut_app.is_cut = self.force_exit = self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -267,6 +267,17 @@ def test_what_the_key_does_not_open_stays_closed_and_is_named(objects):
             assert session.get(f"{view.url}/objects/sealed", headers=HTML, timeout=TIMEOUT).status_code == 200
 
 
+def test_an_object_gives_its_own_view_and_gateway(objects, keys, example):
+    modo = MODO.open(objects / "sealed")
+    with modo.view(secret_key=keys / "me.sec") as view:
+        session = requests.Session()
+        session.get(view.address("demo2"), timeout=TIMEOUT).raise_for_status()
+        assert session.get(f"{view.url}/files/sealed/demo2.bam", timeout=TIMEOUT).content[:2] == b"\x1f\x8b"
+    with modo.gateway(secret_key=keys / "me.sec") as gateway:
+        got = requests.get(gateway.addresses["demo2.bam"], timeout=TIMEOUT).content
+    assert got == (example / "source/demo2.bam").read_bytes()
+
+
 def test_addresses(view):
     assert "/objects/sealed?token=" in view.address()
     assert (
