@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from modos.object.transaction import Transaction
     from modos.remote.services import Services
     from modos.storage import Storage
-    from modos.storage.base import Progress
+    from modos.storage.base import ProgressLike
     from modos.tracks.genome import Genome
 else:  # the parts: each is imported when it is first used
     Contents = Later("modos.object.contents", "Contents")
@@ -237,7 +237,7 @@ class MODO:
         s3_kwargs: dict[str, Any] | None = None,
         no_remove: bool = True,
         type: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         new: bool = False,
@@ -339,7 +339,7 @@ class MODO:
         descriptions: Sequence[str | Path | Entry] = (),
         type: str | None = None,
         matcher: Matcher | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         **attributes: Any,
@@ -532,7 +532,7 @@ class MODO:
 
     @show_progress
     @contextmanager
-    def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
+    def transaction(self, progress: ProgressLike | None = None) -> Iterator[Transaction]:
         """Collect changes, and commit them together at the end of the block; an exception discards them.
 
         ::
@@ -669,7 +669,7 @@ class MODO:
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         **chosen: Any,
     ) -> Self:
         """Copy the object to an S3 prefix, every byte checked; returns the copy.
@@ -707,7 +707,7 @@ class MODO:
 
     @take_other_names(target_path="target")
     @show_progress
-    def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
+    def download(self, target: str | Path, progress: ProgressLike | None = None, **chosen: Any) -> Self:
         """Copy the object to a folder, every byte checked; returns the copy. See `upload`."""
         from modos.object.copying import copy_planned, plan_copy
 
@@ -731,7 +731,7 @@ class MODO:
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         plan: PackPlan | None = None,
     ) -> Self:
@@ -790,7 +790,7 @@ class MODO:
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         **chosen: Any,
     ) -> Self:
         """Copy an object that is in one file to a folder or an S3 prefix, every byte checked; returns the copy. See `upload`."""
