@@ -868,7 +868,7 @@ class MODO:
 
     @always
     def _repr_html_(self) -> str:
-        from modos.object.notebook import object_html
+        from modos.object.written_metadata import object_html
 
         return object_html(self.storage.url, self.metadata)
 
