@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     )
     from modos.figures.plots import plot
     from modos.gateway.browsing import browse
+    from modos.gateway.loopback import Gateway, open_gateway
+    from modos.gateway.viewing import View, open_view
     from modos.genomics.file import GenomicFile
     from modos.genomics.region import Region
     from modos.object.modo import MODO
@@ -61,7 +63,11 @@ _HOMES = {
     "Reference": "reference.reference",
     "Annotation": "reference.annotations.annotation",
     "open_reference": "reference.locate",
+    "Gateway": "gateway.loopback",
+    "View": "gateway.viewing",
     "browse": "gateway.browsing",
+    "open_gateway": "gateway.loopback",
+    "open_view": "gateway.viewing",
     "plot": "figures.plots",
 } | dict.fromkeys(
     (
@@ -100,6 +106,7 @@ __all__ = [
     "ConflictError",
     "DecryptError",
     "ElementCatalog",
+    "Gateway",
     "Genome",
     "GenomicFile",
     "IntegrityError",
@@ -117,10 +124,13 @@ __all__ = [
     "Track",
     "TransportError",
     "TruncatedStream",
+    "View",
     "__version__",
     "browse",
     "open_catalog",
+    "open_gateway",
     "open_reference",
+    "open_view",
     "plot",
     "refresh_catalog",
 ]

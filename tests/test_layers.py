@@ -44,6 +44,7 @@ INSIDE = {
             "findings",
             "renamed",
             "later",
+            "written_metadata",
         },
         {"marks", "notebook", "old_layout"},
         {"document", "old_chunks"},

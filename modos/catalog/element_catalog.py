@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from modos.plans.scan_plan import Plan
     from modos.plans.scanning import RegionsGiven
     from modos.storage import Storage
-    from modos.storage.base import Progress
+    from modos.storage.base import Progress, ProgressLike
 
 
 _SHOWN = 20
@@ -327,7 +327,7 @@ def open_catalog(
     s3_kwargs: dict[str, Any] | None = None,
     *,
     refresh: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressLike | None = None,
 ) -> ElementCatalog:
     """Open the catalogue of all elements below a folder or an S3 prefix.
 
@@ -366,7 +366,7 @@ def refresh_catalog(
     s3_kwargs: dict[str, Any] | None = None,
     *,
     full: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressLike | None = None,
 ) -> Refreshed:
     """Write the catalogue below a folder or an S3 prefix: what was announced since, or all where there is none.
 

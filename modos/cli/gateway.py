@@ -49,8 +49,7 @@ def gateway(
             show_lines(served.addresses.values())
         if any(file.is_index for file in served.files):
             say("run samtools and bcftools in an empty folder: they keep indexes there, and take them for files of the same name")
-        say(f"serving {count(len(served.files), 'file')} of {path.rstrip('/')} until Ctrl-C")
-        wait_for_interrupt()
+        wait_for_interrupt(f"serving {count(len(served.files), 'file')} of {path.rstrip('/')} until Ctrl-C")
 
 
 def view(
@@ -98,8 +97,7 @@ def view(
             show_lines([address])
             if not browser or not page.open():
                 say("open that address in a browser of this machine")
-            say("serving until Ctrl-C")
-            wait_for_interrupt()
+            wait_for_interrupt("serving until Ctrl-C")
 
 
 def _split(path: str) -> tuple[str, str | None]:
@@ -124,11 +122,12 @@ def tell_locked(locked: Sequence[str], *, has_key: bool = False) -> None:
         warn(f"{count(len(locked), 'encrypted file')} out of reach, {why}: {listing(locked)}")
 
 
-def wait_for_interrupt() -> None:
-    """Wait until Ctrl-C, and say that it came."""
+def wait_for_interrupt(told: str) -> None:
+    """Say what is there until Ctrl-C, wait for that, and say that it came."""
     import threading
 
     try:
+        say(told)
         while not threading.Event().wait(0.2):  # a signal that another thread takes wakes no wait without an end
             pass
     except KeyboardInterrupt:

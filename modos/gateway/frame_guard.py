@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modos.gateway.guarding import is_foreign, is_token, refuse
@@ -26,7 +24,7 @@ class FrameGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, partial(_send_ended, send))
+            await self._app(scope, receive, send)
             return
         given, slash, rest = scope["path"].lstrip("/").partition("/")
         if scope["type"] != "http" or not slash or not is_token(given, self._token) or await is_foreign(scope):
@@ -41,12 +39,6 @@ class FrameGuard:
         prefix = f"/{given}"
         raw = bytes(scope.get("raw_path") or b"").partition(prefix.encode())[2]
         await self._app({**scope, "path": f"/{rest}", "raw_path": raw, "root_path": prefix}, receive, send_framed)
-
-
-async def _send_ended(send: Send, message: Message) -> None:
-    """Pass on what the application says of its start and end; a server that ends at once does not let it end by itself."""
-    is_cut = message["type"] == "lifespan.shutdown.failed" and "CancelledError" in message.get("message", "")
-    await send({"type": "lifespan.shutdown.complete"} if is_cut else message)
 
 
 def _allow(name: bytes, value: bytes) -> bytes:

@@ -88,8 +88,10 @@ def open_gateway(
             subprocess.run(["samtools", "view", "-c", gateway.addresses["demo1.cram"]])
 
     It is served by threads of this process. pysam lets no other thread run
-    while it waits for variants, so read them with pysam in another process,
-    or by `MODO.stream_genomics`.
+    while it opens a BAM, or reads variants, so that it waits for ever for a
+    gateway of its own process: read such an address in another process, or
+    have `modos gateway` give it out, which is one, or take the records from
+    `modo["data/calls"].fetch(...)`, which needs no gateway.
 
     Parameters
     ----------

@@ -59,8 +59,9 @@ class OpenedObject:
     def _open(self, document: Document) -> _Plain:
         plain = _Plain(document)
         sealed = [element_id for element_id in document.ids() if is_encrypted(_path_of(document, element_id))]
+        plain.sealed = frozenset(sealed)
         if self._secret is None or self.sealed is None:
-            plain.closed = {name_of(_path_of(document, one)): "there is no key" for one in sealed}
+            plain.closed = dict.fromkeys(sealed, "there is no key")
         else:
             for element_id, opened in zip(sealed, fetch_ahead(lambda one, _: self._try(document, one), sealed, _LOOKERS)):
                 plain.add(element_id, opened)
@@ -125,13 +126,19 @@ class _Plain:
         Its bytes, and their tag.
     files
         Keys of the files and indexes that are decrypted as they are read.
+    sealed
+        Ids of the elements whose data are stored encrypted.
+    trees
+        Files of the Zarr trees that the key opens, by the ids of the elements; the document has them as they are stored.
     closed
-        Names of what is encrypted and stays closed, and why.
+        Ids of the elements that stay closed, and why.
     """
 
     def __init__(self, source: Document):
         self.source = source
         self.files: set[str] = set()
+        self.sealed: frozenset[str] = frozenset()
+        self.trees: dict[str, TreeFiles] = {}
         self.closed: dict[str, str] = {}
         self._document = source.copy()
         self._arrays: dict[str, tuple[TreeFiles, str]] = {}  # files of an element's arrays, by its id, and their tag
@@ -141,14 +148,14 @@ class _Plain:
         """Put what was opened in the place of what is encrypted."""
         path = _path_of(self.source, element_id)
         if isinstance(opened, ModosError):
-            self.closed[name_of(path)] = opened.message
+            self.closed[element_id] = opened.message
         elif isinstance(opened, ObjectInfo):
             self.files.update((plain_name(path), *index_names(plain_name(path))))
             self._change(element_id, {"data_path": plain_name(path), "data_size": opened.size})
         elif marker_of(element_id) in self.source.nodes:
             self._add_arrays(element_id, opened)
         else:
-            self.closed[name_of(path)] = "it is a Zarr tree, which is opened in Python"
+            self.trees[element_id] = opened
 
     def _add_arrays(self, element_id: str, files: TreeFiles) -> None:
         nodes = read_nodes(files, element_id)
@@ -164,6 +171,10 @@ class _Plain:
         if attributes.get("plain_checksum"):
             kept["data_checksum"] = attributes["plain_checksum"]
         self._document.nodes[element_id] = {**node, "attributes": kept | dict(slots)}
+
+    def name_closed(self) -> dict[str, str]:
+        """Return why what stays closed does so, by the names of files and trees."""
+        return {name_of(_path_of(self.source, element_id)): reason for element_id, reason in self.closed.items()}
 
     def finish(self) -> None:
         """Write the document."""

@@ -47,14 +47,22 @@ class View:
         from modos.gateway.view_files import ViewFiles
         from modos.server.app import create_app
         from modos.server.hosts import KnownHosts
+        from modos.server.pages.own_object import OpenedData, OwnObject
         from modos.server.run import BackgroundServer
 
         self._opened = OpenedObject(opened, secret)
         self._storage, self._document = opened.storage, opened.document
-        self.closed = dict(self._opened.current().closed)
+        self.closed = self._opened.current().name_closed()
         self.name = opened.storage.path.name or _REPLACED
         self._token = make_token()
-        pages = create_app(PlainView(self._opened, self.name))
+
+        def find_opened() -> OpenedData:
+            found = self._opened.current()
+            return OpenedData(found.sealed, found.trees, found.closed)
+
+        where = opened.address
+        own = OwnObject(str(where.path), where.endpoint, opened.storage.is_remote, find_opened)
+        pages = create_app(PlainView(self._opened, self.name), own_object=own)
         guard: Any = FrameGuard if framed else PageGuard
         guarded = guard(ViewFiles(pages, PlainFiles(opened, secret), self.name, told), self._token)
         self._server = BackgroundServer(KnownHosts(guarded), port, send_buffer=SEND_BUFFER)

@@ -163,9 +163,9 @@ class Contents:
 
     def show_contents(self, element: str | None = None) -> str:
         """Write the metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
-        from modos.object import notebook
+        from modos.object.written_metadata import to_yaml
 
-        return notebook.to_yaml(self._object.metadata if element is None else self.metadata_of(element))
+        return to_yaml(self._object.metadata if element is None else self.metadata_of(element))
 
     def metadata_of(self, element: str) -> dict[str, dict[str, Any]]:
         """Return the attributes of one element by its id, or of all elements of a group (`data`).

@@ -17,7 +17,7 @@ from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.streaming import GenomicFiles
 from modos.storage import open_storage
-from modos.storage.base import Progress, expect
+from modos.storage.base import Progress, ProgressLike, expect
 
 if TYPE_CHECKING:
     from modos.trees.vcf_zarr_comparing import Comparison
@@ -42,7 +42,7 @@ class Conversions:
         id: str | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         workers: int = 1,
         allow_loss: bool = False,

@@ -13,7 +13,7 @@ from modos.errors import InvalidInputError
 from modos.object.enrichment import enrich
 from modos.object.open_object import OpenObject
 from modos.object.transaction import now
-from modos.storage.base import Progress
+from modos.storage.base import ProgressLike
 
 
 class Elements:
@@ -27,7 +27,7 @@ class Elements:
         element: Any,
         source_file: str | Path | None = None,
         part_of: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         data_checksum: bool = True,
@@ -76,7 +76,7 @@ class Elements:
         new: Any,
         source_file: str | Path | None = None,
         part_of: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         plain: bool = False,
         secret_key: SecretKey | str | Path | None = None,

@@ -17,7 +17,7 @@ from modos.errors import DecryptError, listing
 from modos.formats import is_encrypted
 from modos.object.open_object import OpenObject
 from modos.object.transaction import Transaction
-from modos.storage.base import Progress
+from modos.storage.base import ProgressLike
 
 if TYPE_CHECKING:
     from modos.object.recipients import Recipients
@@ -36,7 +36,7 @@ class EncryptedFiles:
         passphrase: str | None = None,
         delete: bool = True,
         elements: Sequence[str] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         also_me: bool = True,
         index_for: PublicKeys = (),
@@ -101,7 +101,7 @@ class EncryptedFiles:
         sender_pubkey: PublicKeys | None = None,
         passphrase: str | None = None,
         elements: Sequence[str] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
     ) -> list[str]:
         """Decrypt data in one commit: files with their indexes, Zarr trees, arrays; returns the elements that were changed.
 
@@ -170,7 +170,7 @@ class EncryptedFiles:
         recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
         elements: Sequence[str] | None = None,
         rotate: bool = False,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         passphrase: str | None = None,
         *,
         index_for: PublicKeys = (),
@@ -215,7 +215,7 @@ class EncryptedFiles:
         secret_key: str | Path | SecretKey,
         elements: Sequence[str] | None = None,
         *,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
     ) -> list[str]:

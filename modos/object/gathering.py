@@ -16,7 +16,7 @@ from modos.object.describing import bring_up_to_date
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.transaction import Transaction
-from modos.storage.base import Progress
+from modos.storage.base import ProgressLike
 
 Paths = Sequence[str | Path]
 Key = SecretKey | str | Path | None
@@ -121,7 +121,7 @@ class Gathering:
         files: str | Path | Paths,
         reference: str | Path | Paths = (),
         part_of: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         matcher: Matcher | None = None,
         secret_key: Key = None,

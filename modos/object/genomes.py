@@ -16,7 +16,7 @@ from modos.object.address import ObjectAddress
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.track_changes import TrackChanges
-from modos.storage.base import Progress, expect
+from modos.storage.base import ProgressLike, expect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ class Genomes:
         return reference_of_object(self._object.storage, self._object.metadata, name, self._object.endpoint, secret)
 
     @contextmanager
-    def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:
+    def track_changes(self, progress: ProgressLike | None = None) -> Iterator[TrackChanges]:
         """Collect changes of genomes and tracks, and commit them together at the end of the block.
 
         ::
@@ -144,7 +144,7 @@ class Genomes:
         assembly_report: str | Path | None = None,
         name_style: str = "UCSC-style-name",
         chromosome_map: str | Path | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         plain: bool = False,
@@ -233,26 +233,26 @@ class Genomes:
         return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
 
     def add_track(
-        self, /, name: str, source: Source, genome: str | None = None, progress: Progress | None = None, **options: Any
+        self, /, name: str, source: Source, genome: str | None = None, progress: ProgressLike | None = None, **options: Any
     ) -> LoadReport:
         """Add a track in one commit; see `TrackChanges.add` for its options and errors."""
         with self.track_changes(progress) as tracks:
             tracks.add(name, source, genome, **options)
         return tracks.reports[name]
 
-    def append_track(self, /, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
+    def append_track(self, /, name: str, source: Source, progress: ProgressLike | None = None, **options: Any) -> LoadReport:
         """Add contigs to a track in one commit, which others may do at the same time; see `TrackChanges.append`."""
         with self.track_changes(progress) as tracks:
             tracks.append(name, source, **options)
         return tracks.reports[name]
 
-    def replace_track(self, /, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
+    def replace_track(self, /, name: str, source: Source, progress: ProgressLike | None = None, **options: Any) -> LoadReport:
         """Give a track other data in one commit; see `TrackChanges.replace`."""
         with self.track_changes(progress) as tracks:
             tracks.replace(name, source, **options)
         return tracks.reports[name]
 
-    def import_genomedata(self, archive: str | Path, id: str = "genome", progress: Progress | None = None) -> list[str]:
+    def import_genomedata(self, archive: str | Path, id: str = "genome", progress: ProgressLike | None = None) -> list[str]:
         """Import an archive of Genomedata, with its sequence and all tracks, in one commit; returns the tracks' names.
 
         An archive of the same contigs as the object's genome of that id adds
@@ -287,7 +287,7 @@ class Genomes:
         name: str,
         where: str | Path | Condition | None = None,
         hard: bool = False,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         scores: Condition | None = None,
     ) -> str:
@@ -302,7 +302,7 @@ class Genomes:
         *,
         scores: Condition | None = None,
         hard: bool = False,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
     ) -> list[str]:
         """Mask several tracks, or all, in one commit; the file is read once. Returns their ids."""
         from modos.tracks.mask_files import MaskFile
@@ -312,7 +312,7 @@ class Genomes:
             places = MaskFile(where, scores) if isinstance(where, (str, Path)) else where
             return [tracks.mask(name, places, hard=hard) for name in chosen]
 
-    def unmask_track(self, name: str, progress: Progress | None = None) -> str:
+    def unmask_track(self, name: str, progress: ProgressLike | None = None) -> str:
         """Let a track have all of its values again."""
         with self.track_changes(progress) as tracks:
             return tracks.unmask(name)

@@ -12,7 +12,7 @@ from modos.object.address import ObjectAddress
 from modos.object.file_checks import compare_whole, leave_out
 from modos.object.findings import Finding
 from modos.object.open_object import OpenObject
-from modos.storage.base import Progress
+from modos.storage.base import Progress, ProgressLike
 from modos.storage.processes import ownership
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Health:
     def find_problems(
         self,
         checksums: bool = True,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         thorough: bool = False,
         secret_key: SecretKey | str | Path | None = None,
@@ -78,7 +78,7 @@ class Health:
         )
 
     def mend(
-        self, findings: Iterable[Finding], progress: Progress | None = None, *, limit: float = ownership.ABANDONED_AFTER
+        self, findings: Iterable[Finding], progress: ProgressLike | None = None, *, limit: float = ownership.ABANDONED_AFTER
     ) -> list[Finding]:
         """Remove what interrupted changes left, and write mirrors and lists of digests anew; returns what could not be mended."""
         return checking.fix(self._object.storage, findings, limit, progress)
@@ -89,7 +89,7 @@ class Health:
         endpoint: str | None = None,
         services: dict[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
     ) -> RepairPlan:
         """Compare the files with their digests, and see which of the parts that do not fit a copy has; nothing is written.
 
@@ -115,7 +115,7 @@ class Health:
         )
         return plan_repair(self._object.storage, address.connect().storage, progress)
 
-    def record_digests(self, progress: Progress | None = None) -> Recording:
+    def record_digests(self, progress: ProgressLike | None = None) -> Recording:
         """Record digests of files and arrays that have none, in one commit; see `modos.object.recording`."""
         return self._record(progress, {})
 
@@ -126,7 +126,7 @@ class Health:
         self._object.newest.put(document)
         return recording
 
-    def upgrade(self, progress: Progress | None = None) -> Recording:
+    def upgrade(self, progress: ProgressLike | None = None) -> Recording:
         """Upgrade an object to this version: its layout (Zarr v2), missing indexes of references, digests of files and arrays.
 
         Returns

@@ -22,6 +22,7 @@ from modos.storage.processes.forking import cached_property
 from modos.storage.progress_bars import show_progress
 
 if TYPE_CHECKING:
+    import modos
     from modos.encryption.keys import SecretKey
     from modos.metadata.description import Entry, Matcher
     from modos.metadata.diff import Difference
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from modos.object.transaction import Transaction
     from modos.remote.services import Services
     from modos.storage import Storage
-    from modos.storage.base import Progress
+    from modos.storage.base import ProgressLike
     from modos.tracks.genome import Genome
 else:  # the parts: each is imported when it is first used
     Contents = Later("modos.object.contents", "Contents")
@@ -236,7 +237,7 @@ class MODO:
         s3_kwargs: dict[str, Any] | None = None,
         no_remove: bool = True,
         type: str | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         new: bool = False,
@@ -338,7 +339,7 @@ class MODO:
         descriptions: Sequence[str | Path | Entry] = (),
         type: str | None = None,
         matcher: Matcher | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         **attributes: Any,
@@ -531,7 +532,7 @@ class MODO:
 
     @show_progress
     @contextmanager
-    def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
+    def transaction(self, progress: ProgressLike | None = None) -> Iterator[Transaction]:
         """Collect changes, and commit them together at the end of the block; an exception discards them.
 
         ::
@@ -668,7 +669,7 @@ class MODO:
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         **chosen: Any,
     ) -> Self:
         """Copy the object to an S3 prefix, every byte checked; returns the copy.
@@ -706,7 +707,7 @@ class MODO:
 
     @take_other_names(target_path="target")
     @show_progress
-    def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
+    def download(self, target: str | Path, progress: ProgressLike | None = None, **chosen: Any) -> Self:
         """Copy the object to a folder, every byte checked; returns the copy. See `upload`."""
         from modos.object.copying import copy_planned, plan_copy
 
@@ -730,7 +731,7 @@ class MODO:
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         *,
         plan: PackPlan | None = None,
     ) -> Self:
@@ -789,7 +790,7 @@ class MODO:
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
         **chosen: Any,
     ) -> Self:
         """Copy an object that is in one file to a folder or an S3 prefix, every byte checked; returns the copy. See `upload`."""
@@ -800,6 +801,54 @@ class MODO:
         copy_planned(plan, progress)
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
+
+    def gateway(self, *, secret_key: SecretKey | str | Path | None = None, **options: Any) -> modos.Gateway:
+        """Give out the files on the loopback address, decrypted on the way, for programs of this user to read by range.
+
+        ::
+
+            with modo.gateway(secret_key="me.sec") as gateway:
+                subprocess.run(["samtools", "view", "-c", gateway.addresses["demo1.cram"]])
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, to open encrypted files with.
+        options
+            `passphrase`, `port`, `told`, and what is raised: see `modos.open_gateway`.
+        """
+        import modos
+
+        return modos.open_gateway(**self._place(), secret_key=secret_key, **options)
+
+    def view(self, *, secret_key: SecretKey | str | Path | None = None, **options: Any) -> modos.View:
+        """Serve the pages of the object and the genome browser on the loopback address, for this user's browser.
+
+        ::
+
+            with modo.view(secret_key="me.sec") as view:
+                webbrowser.open(view.address("demo1", "chr1:1-10,000"))
+                input("Enter ends it")
+
+        Parameters
+        ----------
+        secret_key
+            The key, or its file, to open encrypted data with.
+        options
+            `passphrase`, `port`, `told`, and what is raised: see `modos.open_view`.
+        """
+        import modos
+
+        return modos.open_view(**self._place(), secret_key=secret_key, **options)
+
+    def _place(self) -> dict[str, Any]:
+        address = self._object.address
+        return {
+            "path": address.path,
+            "endpoint": address.endpoint,
+            "services": address.services,
+            "s3_kwargs": address.s3_kwargs,
+        }
 
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not belong to it, and stay."""
@@ -819,7 +868,7 @@ class MODO:
 
     @always
     def _repr_html_(self) -> str:
-        from modos.object.notebook import object_html
+        from modos.object.written_metadata import object_html
 
         return object_html(self.storage.url, self.metadata)
 

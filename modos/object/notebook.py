@@ -1,16 +1,16 @@
-"""Show objects and elements in notebooks, and as YAML."""
+"""Show elements in notebooks, with the records of their files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import InvalidInputError, ModosError
-from modos.errors.escaping import escape_line, escape_text
-from modos.formats import is_array_path, is_file_path, is_tree_path, name_of
-from modos.formats.html_tables import MOST_ROWS, always, write_folded, write_table
+from modos.errors import InvalidInputError
+from modos.errors.escaping import escape_line
+from modos.formats import is_array_path, is_file_path, is_tree_path
+from modos.formats.html_tables import always
+from modos.object.written_metadata import element_html, name_data
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     OpenPlotted = Callable[..., list[Plotted]]
     OpenBytes = Callable[[SecretKey | str | Path | None, str | None], BufferedReader]  # secret key, passphrase
     OpenTree = Callable[[SecretKey | str | Path | None, str | None, bool], TreeStore]  # secret key, passphrase, allow_pickle
-
-_MAX_NODES = 1000
 
 
 class ElementView(Mapping[str, Any]):
@@ -86,7 +84,7 @@ class ElementView(Mapping[str, Any]):
     def file_name(self) -> str | None:
         """Name of its file; None if it has none. `data_path` is the key of that."""
         path = self._attributes.get("data_path")
-        return path and _name(path)
+        return path and name_data(path)
 
     @property
     def file(self) -> GenomicFile:
@@ -123,7 +121,7 @@ class ElementView(Mapping[str, Any]):
         """
         path = self._attributes.get("data_path") or ""
         if self._open_bytes is None or not path or not is_file_path(path):
-            raise InvalidInputError(f"{self.id} has no file" + (f": its data are {_name(path)}" if path else ""))
+            raise InvalidInputError(f"{self.id} has no file" + (f": its data are {name_data(path)}" if path else ""))
         return self._open_bytes(secret_key, passphrase)
 
     def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
@@ -319,7 +317,7 @@ class ElementView(Mapping[str, Any]):
         """
         path = self._attributes.get("data_path") or ""
         if self._open_tree is None or not is_tree_path(path):
-            raise InvalidInputError(f"{self.id} is no Zarr tree" + (f": its data are {_name(path)}" if path else ""))
+            raise InvalidInputError(f"{self.id} is no Zarr tree" + (f": its data are {name_data(path)}" if path else ""))
         return self._open_tree(secret_key, passphrase, allow_pickle)
 
     def to_zarr(self, **options: Any) -> Any:
@@ -385,75 +383,5 @@ class ElementView(Mapping[str, Any]):
 
     @always
     def _repr_html_(self) -> str:
-        rows = [(slot, _file(value) if slot == "data_path" else value) for slot, value in self._attributes.items()]
-        table = write_table(self.id, rows)
-        return table + self._tree_html() if self._open_tree and is_tree_path(self._attributes.get("data_path") or "") else table
-
-    def _tree_html(self) -> str:
-        """Write the groups and arrays of its tree as HTML, folded; or why they cannot be read."""
-        from modos.trees.tree_listing import draw_tree, list_nodes
-
-        try:
-            nodes = list_nodes(self.store.metadata)
-            more = len(nodes) - _MAX_NODES
-            drawn = draw_tree(nodes[:_MAX_NODES]) + (f"\nand {more:,} more" if more > 0 else "")
-        except ModosError as error:
-            drawn = error.message
-        return write_folded(f"{self.file_name} {_summary(self._attributes)}".rstrip(), drawn)
-
-
-def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write the elements of an object as an HTML table."""
-    rows = (
-        (
-            element_id,
-            attributes.get("@type"),
-            attributes.get("name") or "",
-            f"{_name(attributes.get('data_path') or '')} {_summary(attributes)}".rstrip(),
-        )
-        for element_id, attributes in islice(metadata.items(), MOST_ROWS)
-    )
-    return write_table(name, rows, ("id", "type", "name", "file"), total=len(metadata))
-
-
-def _summary(attributes: Mapping[str, Any]) -> str:
-    """Summarise what a Zarr tree is, as far as the metadata say: `(AnnData, 200 obs x 50 var)`."""
-    axes, shape = attributes.get("axes") or (), attributes.get("shape") or ()
-    lengths = " x ".join(f"{length:,} {axis}" for axis, length in zip(axes, shape, strict=False))
-    told = ", ".join(part for part in (attributes.get("zarr_kind"), lengths) if part)
-    return f"({told})" if told else ""
-
-
-def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write metadata as YAML: files by their names, with a comment for a file that is stored under another name."""
-    return "".join(_element_yaml(element_id, attributes) for element_id, attributes in metadata.items())
-
-
-def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
-    import yaml
-
-    path = attributes.get("data_path")
-    named = dict(attributes, data_path=_name(path)) if path else dict(attributes)
-    lines = yaml.safe_dump({element_id: named}, sort_keys=False, allow_unicode=not _has_hidden({element_id: named})).splitlines()
-    if path and path != _name(path):
-        at = next(number for number, line in enumerate(lines) if line[2:].startswith("data_path: "))
-        while lines[at + 1 :] and lines[at + 1].startswith("    "):  # a long one goes on
-            at += 1
-        lines[at] += f"  # stored as {escape_line(path)}"
-    return "\n".join(lines) + "\n"
-
-
-def _has_hidden(value: Any) -> bool:
-    """Return whether a text of an element has characters that a terminal obeys: YAML escapes them, with all non-ASCII."""
-    if isinstance(value, (list, dict)):
-        return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
-    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and escape_text(value) != value
-
-
-def _name(path: str) -> str:
-    """Return the name of a file; arrays are called by their place."""
-    return path if is_array_path(path) else name_of(path)
-
-
-def _file(path: str) -> str:
-    return path if path == _name(path) else f"{_name(path)} (stored as {path})"
+        has_tree = self._open_tree and is_tree_path(self._attributes.get("data_path") or "")
+        return element_html(self.id, self._attributes, self.open_store if has_tree else None)

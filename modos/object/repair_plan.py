@@ -15,7 +15,7 @@ from modos.object.findings import describe_ranges
 from modos.object.healing import PartSource, Place
 from modos.object.mending import FileMending, Mending
 from modos.storage import ObjectInfo, Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, ProgressLike
 from modos.storage.part_digests import DigestList
 from modos.storage.progress_bars import show_progress
 
@@ -49,7 +49,7 @@ class RepairPlan:
         return escape_line(hide_secrets(f"<repair of {self.storage.url}: {counts}>"))
 
     @show_progress
-    def heal(self, progress: Progress | None = None) -> list[Mending]:
+    def heal(self, progress: ProgressLike | None = None) -> list[Mending]:
         """Heal it; returns what was healed. What fails is added to `left`."""
         if not self.mendings:
             return []

@@ -22,7 +22,7 @@ from modos.object.open_object import OpenObject
 from modos.object.part_lists import PartRecords
 from modos.object.sealed_files import SealedFiles, open_files_of
 from modos.storage import Storage
-from modos.storage.base import Progress, expect
+from modos.storage.base import ProgressLike, expect
 from modos.storage.processes.forking import cached_property
 from modos.storage.verified import VerifiedFiles
 
@@ -54,7 +54,7 @@ class GenomicFiles:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
     ) -> Iterator[Any]:
         """Stream the records of a file that overlap some regions, each once, and no others.
 
@@ -108,7 +108,7 @@ class GenomicFiles:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
     ) -> int:
         """Count the records of a file that overlap some regions, or all of its records."""
         file = self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
@@ -125,7 +125,7 @@ class GenomicFiles:
         secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None,
         sender_pubkey: PublicKeys | None = None,
-        progress: Progress | None = None,
+        progress: ProgressLike | None = None,
     ) -> np.ndarray:
         """Compute the depth of reads over a region: means of bins, float64 (bins,), or that of each base, int64 (bases,).
 

@@ -37,6 +37,7 @@ from modos.server.noting import keep_log, note_refusal
 from modos.server.pages import routers as pages
 from modos.server.pages.error_pages import show_error
 from modos.server.pages.negotiating import wants_page
+from modos.server.pages.own_object import OwnObject
 from modos.server.parameters import check_parameters
 from modos.server.rewrapping import KeyService
 from modos.server.sealed_tickets import SealedTickets
@@ -64,6 +65,7 @@ def create_app(
     rewrap: KeyService | None = None,
     read_log: ReadLog | None = None,
     session_seal: TextSeal | None = None,
+    own_object: OwnObject | None = None,
 ) -> FastAPI:
     """Create the server over a folder or an S3 prefix.
 
@@ -101,6 +103,8 @@ def create_app(
     session_seal
         Seals the sessions of browsers; what it has sealed is taken by each server that has the same secret. One that ends
         with this application where it is None.
+    own_object
+        The one object that there is, where somebody looks at it with their own key: pages tell how they reach it.
     """
     storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
@@ -136,7 +140,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
     app.include_router(genome.create_router(catalog, access, planner, references))
-    for router in pages.create_routers(catalog, access, index, public_url, references):
+    for router in pages.create_routers(catalog, access, index, public_url, references, own_object):
         app.include_router(router)
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)

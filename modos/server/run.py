@@ -287,9 +287,10 @@ class BackgroundServer:
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.url = _url(listening)
-        import uvicorn
+        from modos.server.connections import CutApp, CutServer
 
-        self._server = uvicorn.Server(_config(app))
+        served = CutApp(app)
+        self._server = CutServer(_config(served), served)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         deadline = time.monotonic() + _START_TIMEOUT
@@ -300,7 +301,10 @@ class BackgroundServer:
 
     def stop(self, *, at_once: bool = False) -> None:
         """End the server and wait for it, and before that, but for `at_once`, for the answers that are under way."""
-        self._server.should_exit, self._server.force_exit = True, at_once
+        if at_once:
+            self._server.cut()
+        else:
+            self._server.should_exit = True
         self._thread.join(timeout=10)
 
     def __enter__(self) -> BackgroundServer:

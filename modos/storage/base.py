@@ -24,6 +24,7 @@ _LONGEST_KEY = 1000  # bytes
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
 
 Progress = Callable[[int], Any]
+ProgressLike = Progress | Any  # also True or False, which `show_progress` takes away before anything is told of bytes
 Place = Callable[[int, bytes], None]  # puts bytes at an offset of a file; for several threads
 
 

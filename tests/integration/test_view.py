@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,8 @@ from modos.object.commits import load
 from modos.object.document import Document
 from modos.object.open_object import OpenObject
 from modos.object.tracks import open_genome
+from modos.server.pages.commands_shown import Writing
+from modos.server.pages.own_object import OpenedData, OwnObject
 from tests.support.commands import MODOS
 from tests.support.genome_view import make_object, write_sources
 
@@ -218,6 +222,85 @@ def test_it_leaves_nothing_however_it_ends(keys, tmp_path, number, code):
         process.send_signal(number)
         assert process.wait(TIMEOUT) == code
     assert list((tmp_path / "tmp").iterdir()) == []
+@pytest.fixture(scope="module")
+def trees(keys, tmp_path_factory):
+    """An object with two trees, one for the key and one for another, and the numbers in them."""
+    zarr = pytest.importorskip("zarr")
+    folder = tmp_path_factory.mktemp("trees")
+    modo = MODO.create(folder / "ex", id="ex")
+    numbers = np.random.default_rng(3).integers(0, 1000, (300, 70)).astype("float64")
+    for id, recipient in (("mine", keys / "me.pub"), ("others", SecretKey.random().public)):
+        tree = zarr.open_group(folder / f"{id}.zarr", mode="w")
+        tree.create_array("deep/X", data=numbers, chunks=(64, 64))
+        modo.add_element({"@type": "DataEntity", "id": id}, folder / f"{id}.zarr")
+        modo.encrypt([recipient], elements=[f"data/{id}"])
+    return folder / "ex"
+
+
+def test_an_encrypted_tree_shows_its_shape_and_its_numbers(trees, keys, tmp_path):
+    shutil.copytree(trees, tmp_path / "plain")
+    MODO.open(tmp_path / "plain").decrypt(keys / "me.sec", elements=["data/mine"])
+    expected = MODO.open(tmp_path / "plain")["data/mine"].to_zarr()["deep/X"][:12, :12]
+    with open_view(trees, secret_key=keys / "me.sec") as view:
+        session = requests.Session()
+        session.get(view.address(), timeout=TIMEOUT)
+        page = session.get(f"{view.url}/elements/ex/data/mine", headers=HTML, timeout=TIMEOUT).text
+        assert "300 × 70" in page and 'class="heat-map"' in page and "your key opens them" in page
+        shown = re.search(r'<table class="numbers">(.*?)</table>', page, re.DOTALL)[1]
+        assert re.findall(r'<td class="number">([^<]*)</td>', shown) == [f"{number:.0f}" for number in expected.ravel()]
+        assert session.get(f"{view.url}/files/ex/mine.zarr/deep/X/zarr.json", timeout=TIMEOUT).status_code == 404
+        closed = session.get(f"{view.url}/elements/ex/data/others", headers=HTML, timeout=TIMEOUT).text
+        assert "heat-map" not in closed and "stay closed here" in closed and "not sealed for this key" in closed
+        assert list(view.closed) == ["others.zarr"]
+    with open_view(trees) as view:
+        session = requests.Session()
+        session.get(view.address(), timeout=TIMEOUT)
+        page = session.get(f"{view.url}/elements/ex/data/mine", headers=HTML, timeout=TIMEOUT).text
+        assert "heat-map" not in page and "stay closed here: there is no key" in page
+        assert set(view.closed) == {"mine.zarr", "others.zarr"}
+
+
+def test_a_damaged_tree_is_said_to_be_one(trees, keys, tmp_path):
+    shutil.copytree(trees, tmp_path / "ex")
+    body = max((tmp_path / "ex").glob("mine.zarr*/*"), key=lambda path: path.stat().st_size)
+    data = bytearray(body.read_bytes())
+    data[len(data) // 4] ^= 1
+    body.write_bytes(data)
+    with open_view(tmp_path / "ex", secret_key=keys / "me.sec") as view:
+        session = requests.Session()
+        session.get(view.address(), timeout=TIMEOUT)
+        page = session.get(f"{view.url}/elements/ex/data/mine", headers=HTML, timeout=TIMEOUT).text
+        assert "it is damaged" in page and "heat-map" not in page
+
+
+def test_commands_are_those_of_the_object_as_it_was_given(objects, trees, keys, monkeypatch):
+    for place, names in ((objects / "sealed", ("demo1", "demo2", "calls", "signal")), (trees, ("mine",))):
+        monkeypatch.chdir(place.parent)
+        with open_view(place.name, secret_key=keys / "me.sec") as view:
+            session = requests.Session()
+            session.get(view.address(), timeout=TIMEOUT)
+            for name in (None, *names):
+                address = view.address(name).partition("?")[0]
+                page = session.get(address, headers=HTML, timeout=TIMEOUT).text
+                shell, python = (
+                    html.unescape(re.search(rf'<pre id="copy-{kind}"[^>]*>(.*?)</pre>', page, re.DOTALL)[1])
+                    for kind in ("shell", "python")
+                )
+                assert "127.0.0.1" not in shell + python and "remote download" not in shell
+                assert f"MODO('{place.name}')" in python
+                for line in shell.splitlines():
+                    command = line.replace("KEY", str(keys / "me.sec")).replace("REGION", "chr1:20,001-20,100")
+                    done = subprocess.run([*MODOS, *shlex.split(command)[1:]], capture_output=True, timeout=TIMEOUT)
+                    assert done.returncode == 0, (command, done.stderr)
+                code = python.replace("'KEY'", repr(str(keys / "me.sec"))).replace("REGION", "chr1:20,001-20,100")
+                exec(code, {})
+
+
+def test_commands_name_the_endpoint_that_was_given():
+    own = OwnObject("s3://bucket/ex", "http://server:8000", True, OpenedData)
+    writing = Writing(None, None, "ex", None, own)
+    assert writing.command == "modos --endpoint http://server:8000"
+    assert writing.opening == "MODO('s3://bucket/ex', endpoint='http://server:8000')"
 
 
 def test_a_commit_of_somebody_else_is_seen(objects, keys, tmp_path):
@@ -241,6 +324,17 @@ def test_what_the_key_does_not_open_stays_closed_and_is_named(objects):
             session.get(view.address(), timeout=TIMEOUT)
             assert b"BAM" not in session.get(f"{view.url}/files/sealed/demo2.bam", timeout=TIMEOUT).content[:4]
             assert session.get(f"{view.url}/objects/sealed", headers=HTML, timeout=TIMEOUT).status_code == 200
+
+
+def test_an_object_gives_its_own_view_and_gateway(objects, keys, example):
+    modo = MODO.open(objects / "sealed")
+    with modo.view(secret_key=keys / "me.sec") as view:
+        session = requests.Session()
+        session.get(view.address("demo2"), timeout=TIMEOUT).raise_for_status()
+        assert session.get(f"{view.url}/files/sealed/demo2.bam", timeout=TIMEOUT).content[:2] == b"\x1f\x8b"
+    with modo.gateway(secret_key=keys / "me.sec") as gateway:
+        got = requests.get(gateway.addresses["demo2.bam"], timeout=TIMEOUT).content
+    assert got == (example / "source/demo2.bam").read_bytes()
 
 
 def test_addresses(view):

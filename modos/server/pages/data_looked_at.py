@@ -63,7 +63,7 @@ def look_at(request: Request, found: ServedObject, element_id: str, array: str |
     """
     attributes = found.elements[element_id]
     path = text_of(attributes, "data_path")
-    if not path or is_encrypted(path) or not found.may_read(path):
+    if not path or (is_encrypted(path) and element_id not in found.opened.trees) or not found.may_read(path):
         return LookedAt()
     if is_tree_path(path):
         note(request, SENT, found.stored_key(path), via="page")
@@ -82,7 +82,8 @@ def _look_at_tree(found: ServedObject, element_id: str, array: str | None) -> Lo
 
     attributes = found.elements[element_id]
     try:
-        store = TreeStore(open_tree_files(found.storage, attributes, None))
+        files = found.opened.trees.get(element_id) or open_tree_files(found.storage, attributes, None)
+        store = TreeStore(files)
         tree = store.metadata
         nodes = list_nodes(tree, MOST_NODES)
         left_out = len(list_paths(tree)) - len(nodes)

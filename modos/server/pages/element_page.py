@@ -69,7 +69,7 @@ def create_router(objects: ServedObjects, labels: Labels, public_url: str | None
         if element_id not in found.elements:
             raise NotFoundError(f"there is no element {element_id} in {key or 'the object'}")
         attributes = found.elements[element_id]
-        writing = Writing(request, objects.catalog, key, public_url)
+        writing = Writing(request, objects.catalog, key, public_url, objects.own_object)
         is_reference = text_of(attributes, "@type") == "ReferenceGenome"
         return render(
             request,
@@ -84,6 +84,7 @@ def create_router(objects: ServedObjects, labels: Labels, public_url: str | None
             is_browsable=found.is_browsable(element_id),
             is_track=element_id in found.tracks,
             looked=look_at(request, found, element_id, array),
+            closed=found.opened.closed.get(element_id),
             annotations=show_genes(references, attributes, annotation, gene) if is_reference else None,
             snippets=write_for_element(writing, found, element_id),
             bounds=found.bounds(),

@@ -44,8 +44,10 @@ def create_router(objects: ServedObjects, labels: Labels, public_url: str | None
                 objects.access.check(objects.check_shown(request, key), "read", key)
             return render(request, "object_closed.html", key=key, places=Places(request))
         if format:
-            return _export(found, format, objects.catalog.url(key), Writing(request, objects.catalog, key, public_url))
-        writing = Writing(request, objects.catalog, key, public_url)
+            return _export(
+                found, format, objects.catalog.url(key), Writing(request, objects.catalog, key, public_url, objects.own_object)
+            )
+        writing = Writing(request, objects.catalog, key, public_url, objects.own_object)
         values = _describe(found, labels, group, after, files)
         return render(
             request,

@@ -9,12 +9,18 @@ from modos.codes.term_index import Index
 from modos.reference.store import ReferenceStore
 from modos.server.auth import Access
 from modos.server.pages import api_page, asset_files, catalogue_page, element_page, object_page
+from modos.server.pages.own_object import OwnObject
 from modos.server.pages.served_objects import ServedObjects
 from modos.server.pages.terms_shown import Labels
 
 
 def create_routers(
-    catalog: Catalog, access: Access, index: Index | None, public_url: str | None, references: ReferenceStore | None
+    catalog: Catalog,
+    access: Access,
+    index: Index | None,
+    public_url: str | None,
+    references: ReferenceStore | None,
+    own_object: OwnObject | None = None,
 ) -> list[APIRouter]:
     """Create all pages; they stand before what answers programs at the same addresses.
 
@@ -26,8 +32,10 @@ def create_routers(
         This server as clients reach it.
     references
         Has the annotations of reference genomes.
+    own_object
+        The one object that there is, where somebody looks at it with their own key.
     """
-    labels, objects = Labels(index), ServedObjects(catalog, access)
+    labels, objects = Labels(index), ServedObjects(catalog, access, own_object)
     return [
         asset_files.create_router(),
         catalogue_page.create_router(catalog, access, labels),

@@ -18,12 +18,13 @@ from modos.object import commits
 from modos.object.document import Document
 from modos.object.tracks import tracks_of
 from modos.server.auth import Access, caller_of
+from modos.server.pages.own_object import OpenedData, OwnObject
 from modos.server.rules import Caller, covers
 from modos.storage import Storage, check_key
 from modos.storage.processes import forking
 
 _KEPT = 8  # documents
-_BROWSED = ("BAM", "CRAM", "VCF", "BCF")
+BROWSED = ("BAM", "CRAM", "VCF", "BCF")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class ServedObject:
         Below what is served.
     metadata
         By element id, the object's own by its id.
+    own_object
+        Where somebody looks at it with their own key.
     """
 
     key: str
@@ -44,6 +47,7 @@ class ServedObject:
     metadata: Metadata
     access: Access
     caller: Caller
+    own_object: OwnObject | None = None
 
     @property
     def id(self) -> str:
@@ -68,6 +72,15 @@ class ServedObject:
         except IntegrityError:
             return frozenset()
 
+    @cached_property
+    def opened(self) -> OpenedData:
+        """Data of it that are encrypted, and what a key opens of them here; nothing on a server for others."""
+        return self.own_object.find_opened() if self.own_object else OpenedData()
+
+    def is_sealed(self, element_id: str) -> bool:
+        """Return whether the data of an element are stored encrypted, though they may be shown."""
+        return element_id in self.opened.sealed or is_encrypted(text_of(self.elements[element_id], "data_path"))
+
     def stored_key(self, path: str) -> str:
         """Return the key of a path in the object, below what is served."""
         return f"{self.key}/{path}".lstrip("/")
@@ -84,7 +97,7 @@ class ServedObject:
             return False
         if is_array_path(path):
             return element_id in self.tracks
-        return attributes.get("data_format") in _BROWSED and bool(path)
+        return attributes.get("data_format") in BROWSED and bool(path)
 
     def bounds(self) -> list[dict[str, Any]]:
         """Describe within what the caller may read data of it; none where they may read all."""
@@ -96,9 +109,10 @@ class ServedObject:
 class ServedObjects:
     """Reads the root documents of objects, and keeps those that were asked for last."""
 
-    def __init__(self, catalog: Catalog, access: Access):
+    def __init__(self, catalog: Catalog, access: Access, own_object: OwnObject | None = None):
         self.catalog = catalog
         self.access = access
+        self.own_object = own_object
         self._known: OrderedDict[str, tuple[Document, Metadata]] = OrderedDict()
         forking.begin(self, ServedObjects._start)
 
@@ -146,7 +160,7 @@ class ServedObjects:
             self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return ServedObject(key, document, storage, metadata, self.access, caller)
+        return ServedObject(key, document, storage, metadata, self.access, caller, self.own_object)
 
 
 def text_of(attributes: Mapping[str, Any], slot: str) -> str:

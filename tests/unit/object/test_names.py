@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modos.formats import FORMATS, find_keys, index_names, key_of, name_of, version_of
-from modos.object.notebook import to_yaml
+from modos.object.written_metadata import to_yaml
 
 ENDINGS = [*sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}), ".xyz", ""]
 

@@ -159,7 +159,7 @@ def test_metadata_do_nothing_to_a_notebook(tmp_path, text):
 
 
 def test_an_object_of_very_many_elements_shows_some():
-    from modos.object.notebook import object_html
+    from modos.object.written_metadata import object_html
 
     metadata = {f"data/d{number}": {"@type": "DataEntity", "name": "n"} for number in range(100_000)}
     text = object_html("many", metadata)
@@ -219,7 +219,8 @@ def test_no_secret_is_shown():
 
 
 def test_damaged_metadata_are_shown_as_they_are():
-    from modos.object.notebook import ElementView, object_html
+    from modos.object.notebook import ElementView
+    from modos.object.written_metadata import object_html
 
     class Broken:
         def __str__(self):

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from inspect import signature
 
 import pytest
 
@@ -116,3 +117,13 @@ def test_without_tqdm_it_is_said_what_to_install(modo, tmp_path, monkeypatch):
     with pytest.raises(InvalidInputError, match="tqdm is not installed"):
         modo.download(tmp_path / "copy", progress=True)
     assert not (tmp_path / "copy").exists()
+
+
+def test_type_checkers_are_told_that_true_is_taken():
+    """mypy --strict takes `progress=True` where the annotation is that alias, and not where it is Progress."""
+    told = {
+        name: signature(method).parameters["progress"].annotation
+        for name in dir(MODO)
+        if callable(method := getattr(MODO, name)) and not name.startswith("_") and "progress" in signature(method).parameters
+    }
+    assert len(told) > 25 and set(told.values()) == {"ProgressLike | None"}, told
