@@ -42,6 +42,7 @@ from modos.genomics.slicing import THREADS
 from modos.storage import ObjectInfo, Readable
 
 _WHOLE = 1 << 62  # bytes of a chunk that is not split
+_INLINE = 8 << 20  # bytes of small chunks, each read at once with its edges
 _BAM, _CRAM = FORMATS["BAM"], FORMATS["CRAM"]
 
 
@@ -267,7 +268,7 @@ def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) 
             if any(stretch.is_raw for stretch in stretches):
                 cut.records = None
         for stretch in stretches:
-            plan, header = job.planner.plan_chunks(job.key, stretch.chunks, info.etag)
+            plan, header = job.planner.plan_chunks(job.key, stretch.chunks, info.etag, inline=_INLINE, workers=job.workers)
             pieces = iter_plan(job.storage, plan, job.workers)
             if stretch.is_raw:
                 yield from pieces

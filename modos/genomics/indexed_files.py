@@ -1,6 +1,7 @@
-"""Find out what indexed files are: headers and indexes are read at the same time, parsed once per content, and remembered.
+"""Find out what indexed files are, by their headers and indexes.
 
-What is remembered stays within limits, and is looked at for changes as often as is asked for.
+Both are read at the same time, parsed once per content, and remembered within limits; they are looked at for changes as
+often as is asked for.
 """
 
 from __future__ import annotations

@@ -205,8 +205,15 @@ class Planner:
                 chunks = list(split_chunks(chunks, file.index.starts() if isinstance(file.index, BinningIndex) else (), size))
         return chunks
 
-    def plan_chunks(self, key: str, chunks: Sequence[Chunk], tag: str) -> tuple[Plan, Header]:
+    def plan_chunks(
+        self, key: str, chunks: Sequence[Chunk], tag: str, *, inline: int = 0, workers: int = 1
+    ) -> tuple[Plan, Header]:
         """Plan the records between virtual offsets of a BAM, without header and end marker; and its header.
+
+        Parameters
+        ----------
+        inline, workers
+            As `plan` has them.
 
         Raises
         ------
@@ -224,7 +231,8 @@ class Planner:
             if not last <= start < end:
                 raise InvalidInputError(f"there are no records from {start:x} to {end:x}")
             last = end
-        body = cut(read_by_tag(self.storage, file.info), file.info.size, chunks)
+        workers = workers if self.storage.is_remote else 1
+        body = cut(read_by_tag(self.storage, file.info), file.info.size, chunks, inline=inline, workers=workers)
         return Plan(format, file.info, None, (), body, b""), file.header
 
     def looking_once(self) -> AbstractContextManager[None]:

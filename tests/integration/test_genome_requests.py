@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import pairwise
 
 import pysam
 import pytest
@@ -44,6 +45,11 @@ def served(made, stack, tmp_path):
                 assert answer.status_code == 200, answer.text
                 return answer, [(method, key.partition("/ex/")[2]) for method, key, _ in proxy.requests]
 
+            def spans(name):
+                ranges = [given for method, key, given in proxy.requests if method == "GET" and key.endswith("/" + name)]
+                return [tuple(map(int, given.removeprefix("bytes=").split("-"))) for given in ranges]
+
+            ask.spans = spans
             ask.root, ask.services = root, {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}
             yield ask
 
@@ -85,6 +91,8 @@ def test_a_slice_looks_once_and_then_reads_by_the_tag(served, made, tmp_path):
     answer, asked = served(slice_of(("chr1", 10_000, 12_000)))
     assert sorted(key for method, key in asked if method == "HEAD") == ["data.zarr/zarr.json", "reads.bam", "reads.bam.bai"]
     assert {key for method, key in asked if method == "GET"} <= {"reads.bam", "reads.bam.parts"}
+    spans = sorted(served.spans("reads.bam"))
+    assert spans and all(last < first for (_, last), (first, _) in pairwise(spans)), "no byte is asked for twice"
     expected = subprocess.run(
         ["samtools", "view", made / "reads.bam", "chr1:10,001-12,000"], capture_output=True, check=True, text=True
     ).stdout.splitlines()
