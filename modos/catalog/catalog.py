@@ -147,6 +147,12 @@ class Catalog:
             tag = _UNTOLD
         return self._load(key, tag)
 
+    def know(self, key: str, tag: str, metadata: dict[str, Any]) -> None:
+        """Keep what was just read of an object, and use it for as long as its root document has that tag."""
+        known = self._known.get(key)
+        if known is None or known[0] != tag:
+            self._known[key] = tag, metadata
+
     def data_paths(self, key: str) -> set[str]:
         """Return the paths within an object of its data files."""
         paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}

@@ -42,6 +42,7 @@ from modos.genomics.slicing import THREADS
 from modos.storage import ObjectInfo, Readable
 
 _WHOLE = 1 << 62  # bytes of a chunk that is not split
+_INLINE = 8 << 20  # bytes of small chunks, each read at once with its edges
 _BAM, _CRAM = FORMATS["BAM"], FORMATS["CRAM"]
 
 
@@ -266,12 +267,12 @@ def _cut(job: _Job, cut: Slice, info: ObjectInfo, opening: Opening, edit: Edit) 
     def run() -> Iterator[bytes]:
         stretches = [Stretch(chunks, False)] if chunks else []
         if job.is_free:
-            parts = job.planner.split_chunks(job.key, chunks, PART)
+            parts = job.planner.split_chunks(job.key, chunks, PART, info.etag)
             stretches = list(find_stretches(job.storage, info, layout, parts, cut.regions))
             if any(stretch.is_raw for stretch in stretches):
                 cut.records = None
         for stretch in stretches:
-            plan, header = job.planner.plan_chunks(job.key, stretch.chunks, info.etag or "")
+            plan, header = job.planner.plan_chunks(job.key, stretch.chunks, info.etag, inline=_INLINE, workers=job.workers)
             pieces = iter_plan(job.storage, plan, job.workers)
             if stretch.is_raw:
                 yield from pieces

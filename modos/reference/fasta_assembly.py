@@ -12,17 +12,22 @@ from modos.reference.fai import FaiEntry, check_entry
 from modos.reference.reference import Reference
 from modos.reference.sequences import Files, check_plain, iter_bases, read_fai
 from modos.storage import Storage
+from modos.storage.prefetch import call_both
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
 
 
-def open_fasta(storage: Files, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
+def open_fasta(
+    storage: Files, fasta: str, name: str, digests: Mapping[str, Digests] | None = None, *, most_unindexed: int | None = None
+) -> Reference:
     """Open the bases of a FASTA, by position; without a .fai index all of it is read once first.
 
     Parameters
     ----------
     digests
         Of its sequences, as far as they are known.
+    most_unindexed
+        Bytes that one without an index may have; any number where it is None.
 
     Raises
     ------
@@ -31,8 +36,7 @@ def open_fasta(storage: Files, fasta: str, name: str, digests: Mapping[str, Dige
     InvalidInputError
         The FASTA is compressed.
     """
-    check_plain(storage, fasta)
-    entries = {contig: entry for contig, entry in read_fai(storage, fasta).items() if entry.length}
+    entries = {contig: entry for contig, entry in _read_index(storage, fasta, most_unindexed).items() if entry.length}
     known = digests or {}
     contigs = tuple(
         StoredContig(
@@ -48,6 +52,14 @@ def open_fasta(storage: Files, fasta: str, name: str, digests: Mapping[str, Dige
     unchecked = set(entries) if _has_unknown_index(storage, fasta) else set()
     read = partial(_read_range, storage, fasta, entries, unchecked)
     return Reference(Assembly(name, contigs, seqcol, fasta), _locate_none, read)
+
+
+def _read_index(storage: Files, fasta: str, most_unindexed: int | None) -> dict[str, FaiEntry]:
+    """Read the index of a FASTA, and look at the same time whether that is plain."""
+    if not storage.is_remote:
+        check_plain(storage, fasta)
+        return read_fai(storage, fasta, most_unindexed)
+    return call_both(partial(check_plain, storage, fasta), partial(read_fai, storage, fasta, most_unindexed))[1]
 
 
 def _has_unknown_index(storage: Files, fasta: str) -> bool:

@@ -31,30 +31,38 @@ _MAX_COMPUTED = 4
 _computed: dict[tuple[str, str, int, str], dict[str, FaiEntry]] = {}  # indexes of FASTA files that have none; oldest first
 
 
-def read_fai(storage: Files, fasta: str) -> dict[str, FaiEntry]:
-    """Read the index of a plain FASTA; if it has none, make it in memory from the whole FASTA, and keep it."""
+def read_fai(storage: Files, fasta: str, most: int | None = None) -> dict[str, FaiEntry]:
+    """Read the index of a plain FASTA; if it has none, make it in memory from the whole FASTA, and keep it.
+
+    Parameters
+    ----------
+    most
+        Bytes of a FASTA that may be read for that; NotFoundError is raised for one of more.
+    """
     try:
-        size = storage.stat(f"{fasta}.fai").size
-        if size > _MAX_FAI:
-            raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
-        return parse_fai(storage.read_part(f"{fasta}.fai", 0, size)[0])
+        data, _ = storage.read_part(f"{fasta}.fai", 0, _MAX_FAI + 1)
     except NotFoundError:
-        return compute_fai(storage, fasta)
+        return compute_fai(storage, fasta, most)
+    if len(data) > _MAX_FAI:
+        raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
+    return parse_fai(data)
 
 
-def compute_fai(storage: Files, fasta: str) -> dict[str, FaiEntry]:
-    """Compute the index of a plain FASTA from its bytes.
+def compute_fai(storage: Files, fasta: str, most: int | None = None) -> dict[str, FaiEntry]:
+    """Compute the index of a plain FASTA from its bytes, of which it may have only so many.
 
     Raises
     ------
     NotFoundError
-        There is no FASTA.
+        There is no FASTA, or it has too many bytes.
     IntegrityError
         It is none that has an index.
     """
     from modos.reference.unindexed import index_fasta
 
     info = storage.stat(fasta)
+    if most is not None and info.size > most:
+        raise NotFoundError(f"{storage.url}/{fasta} has no .fai index", "make one with samtools faidx, and add it")
     known = storage.url, fasta, info.size, info.etag
     if known not in _computed:
         check_plain(storage, fasta)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from modos.storage.processes.forking import check_same_process
 
 Item = TypeVar("Item")
+Other = TypeVar("Other")
 Result = TypeVar("Result")
 
 
@@ -86,3 +87,14 @@ def _run(
         except BaseException as error:
             future.set_exception(error)
         del task, item, future  # hold no result while waiting for the next task
+
+
+def call_at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Make calls that wait for the network at once; returns their results, or raises the first error in their order."""
+    return list(fetch_ahead(lambda call, _: call(), calls, len(calls)))
+
+
+def call_both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
+    """Make two calls at once and return their results, as `call_at_once`."""
+    results: list[Any] = call_at_once([first, second])
+    return results[0], results[1]

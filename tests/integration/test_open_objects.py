@@ -271,7 +271,7 @@ def test_a_sealed_file_that_was_replaced_is_opened_anew(tmp_path):
     modo.encrypt([tmp_path / "key.pub"])
     view = DecryptedView(modo.storage, load_secret_key(tmp_path / "key.sec"))
     planner = Planner(view, revalidate=False)
-    planner._revalidate = False  # as of a storage that is far away
+    planner._files._revalidate = False  # as of a storage that is far away
     first = view.read_part("a.vcf.gz.tbi", 0, 1 << 20)[0]
     assert planner.contigs("a.vcf.gz") and modo.file("a.vcf.gz", secret_key=tmp_path / "key.sec").count("chr1")
     replaced(modo, tmp_path)

@@ -222,6 +222,8 @@ def test_it_leaves_nothing_however_it_ends(keys, tmp_path, number, code):
         process.send_signal(number)
         assert process.wait(TIMEOUT) == code
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def trees(keys, tmp_path_factory):
     """An object with two trees, one for the key and one for another, and the numbers in them."""

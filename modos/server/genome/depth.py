@@ -77,7 +77,9 @@ class Depths:
             raise HtsgetError(
                 "PermissionDenied", f"of this region, which is too wide to count its reads (above {EXACT_BASES:,} bases), nothing"
             )
-        return self._read_track(request, element, region, bins) or Depth(ESTIMATE, self._estimate(key, element, region, bins))
+        return self._read_track(request, element, region, bins) or Depth(
+            ESTIMATE, self._estimate(request, key, element, region, bins)
+        )
 
     async def count(self, planned: Planned, region: Region, bins: int) -> Depth:
         """Count what was planned, in its turn; the error is that of `Turns.run`."""
@@ -122,13 +124,13 @@ class Depths:
                 return Depth(TRACK, read_bins(track, Region(own, region.start, region.limit), bins, None)[1], name)
         return None
 
-    def _estimate(self, key: str, element: Element, region: Region, bins: int) -> npt.NDArray[np.float64]:
+    def _estimate(self, request: Request, key: str, element: Element, region: Region, bins: int) -> npt.NDArray[np.float64]:
         import numpy as np
 
         from modos.genomics.index.density import estimate_density
 
         header, index = self._planner.find_index(key)
-        length = self._frames.read_facts(element)[region.contig][0] or region.limit
+        length = self._frames.read_facts(request, element)[region.contig][0] or region.limit
         width = region.limit - region.start
         edges = region.start + np.arange(bins + 1, dtype=np.int64) * width // bins
         return estimate_density(index, header.target_ids[region.contig], length, edges)
@@ -153,7 +155,7 @@ def create_router(objects: Objects, depths: Depths, frames: Frames) -> APIRouter
         element = objects.find(request, path)
         if not has_records(element) or streamable_format(str(element.file_key)).kind != "reads":
             raise NotFoundError(f"{element.path} has no reads that could be counted")
-        place = _resolve(frames, element, text)
+        place = _resolve(request, frames, element, text)
         if bins > place.limit - place.start:
             raise InvalidInputError(f"{bins} bins of a region of {place.limit - place.start:,} bases")
         return element, place, depths.measure(request, element, place, bins)
@@ -180,9 +182,9 @@ def create_router(objects: Objects, depths: Depths, frames: Frames) -> APIRouter
     return router
 
 
-def _resolve(frames: Frames, element: Element, text: str) -> Region:
+def _resolve(request: Request, frames: Frames, element: Element, text: str) -> Region:
     """Resolve a region to a contig as the file of an element names it, with its end; see `frames.Frames.read_facts`."""
-    facts = frames.read_facts(element)
+    facts = frames.read_facts(request, element)
     region = Region.parse(text, facts.keys())
     length = facts[region.contig][0] if region.contig in facts else None
     if length is None:

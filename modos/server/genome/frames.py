@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -24,6 +25,7 @@ from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.store import ReferenceStore
 from modos.server.auth import Access, caller_of
 from modos.server.genome.objects import Element, Objects
+from modos.storage import ObjectInfo
 
 if TYPE_CHECKING:
     from modos.reference.reference import Reference
@@ -32,6 +34,7 @@ MOST_CONTIGS = 200_000
 UNKNOWN = 1 << 29  # bases of a contig whose length no header tells: as many as a TBI index reaches
 _KEPT = 30.0  # seconds for which what a store has of an assembly is known
 _MOST, _MOST_HEADERS = 32, 256  # frames, and headers of files, that are kept
+_LOOKED = "modos.genome.headers"  # of files, in the scope of a request that has looked at them
 _MOST_UNINDEXED = 64 << 20  # bytes of a FASTA without a .fai, all of which is read
 
 ReadBases = Callable[[str, int, int], str]  # contig, start, end: 0-based half-open
@@ -88,7 +91,7 @@ class Frames:
         self._catalog, self._access, self._planner = catalog, access, planner
         self._objects, self.references = objects, references
         self._known: OrderedDict[tuple[str, str | None], tuple[float, Frame]] = OrderedDict()
-        self._headers: OrderedDict[str, tuple[str, tuple[Facts, int]]] = OrderedDict()
+        self._headers: OrderedDict[str, tuple[tuple[ObjectInfo, ...], tuple[Facts, int]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, request: Request, element: Element) -> Frame:
@@ -105,7 +108,7 @@ class Frames:
         if found is not None:
             return found
         if has_records(element):
-            return self._keep(element, self._of_header)
+            return self._keep(element, partial(self._of_header, request))
         raise next(iter(wrong.values()), NotFoundError(f"{element.path} has no reference and no contigs of its own"))
 
     def find_linked(self, request: Request, element: Element) -> tuple[Frame | None, dict[str, ModosError]]:
@@ -176,27 +179,35 @@ class Frames:
             raise NotFoundError(f"the assembly {name} of this server is another one than {element.path} was made with")
         return _make_frame(element, open_assembly(cached, assembly), name)
 
-    def _of_header(self, element: Element) -> Frame:
-        contigs = {name: length or UNKNOWN for name, (length, _) in self.read_facts(element).items()}
+    def _of_header(self, request: Request, element: Element) -> Frame:
+        contigs = {name: length or UNKNOWN for name, (length, _) in self.read_facts(request, element).items()}
         if not contigs:
             raise NotFoundError(f"the header of {element.path} has no contigs")
         stored = tuple(StoredContig(name, length, "", "") for name, length in contigs.items())
         return Frame(element.path, element.name, contigs, Assembly(element.name, stored, ""), is_reference=False)
 
-    def read_facts(self, element: Element) -> Facts:
+    def read_facts(self, request: Request, element: Element) -> Facts:
         """Read lengths and MD5 of the contigs of a file of reads or variants, as far as its header has them."""
-        return self._read_header(element)[0]
+        return self._read_header(request, element)[0]
 
-    def count_samples(self, element: Element) -> int:
+    def count_samples(self, request: Request, element: Element) -> int:
         """Return how many samples the header of a file of variants has; 0 of reads."""
-        return self._read_header(element)[1]
+        return self._read_header(request, element)[1]
 
-    def _read_header(self, element: Element) -> tuple[Facts, int]:
+    def _read_header(self, request: Request, element: Element) -> tuple[Facts, int]:
+        """Read facts and samples of the header of a file, at which each request looks once."""
         key = str(element.file_key)
-        info = self._catalog.files.stat(key)
+        looked: dict[str, tuple[Facts, int]] = request.scope.setdefault(_LOOKED, {})
+        if key not in looked:
+            with self._planner.looking_once():
+                looked[key] = self._find_header(key)
+        return looked[key]
+
+    def _find_header(self, key: str) -> tuple[Facts, int]:
+        infos = self._planner.identify(key)  # which reads header and index at the same time
         with self._lock:
-            tag, found = self._headers.get(key, ("", None))
-        if found is None or tag != info.etag:
+            of, found = self._headers.get(key, ((), None))
+        if found is None or of != infos:
             file = GenomicFile(StorageSource(self._catalog.files, key, self._planner))
             facts = file.contig_facts
             only_indexed = [name for name in self._planner.contigs(key) if name not in facts]
@@ -205,7 +216,7 @@ class Frames:
                 len(file.header.samples) if file.format.kind == "variants" else 0,
             )
             with self._lock:
-                self._headers[key] = info.etag, found
+                self._headers[key] = infos, found
                 while len(self._headers) > _MOST_HEADERS:
                     self._headers.popitem(last=False)
         return found
@@ -231,13 +242,13 @@ def _of_fasta(element: Element, path: str) -> Frame:
     from modos.reference.fasta_assembly import open_fasta
 
     files = verified_files(element.of.storage, element.of.metadata)
-    if not element.of.storage.exists(f"{path}.fai") and files.stat(path).size > _MOST_UNINDEXED:
-        raise NotFoundError(f"the FASTA of {element.path} has no .fai index", "make one with samtools faidx, and add it")
     own = element.id.partition("/")[2]
     digests = read_digests(element.of.metadata, element.attributes)
-    reference = open_fasta(files, path, own, digests)
+    reference = open_fasta(files, path, own, digests, most_unindexed=_MOST_UNINDEXED)
     if digests and reference.assembly.seqcol != element.attributes.get("seqcol_digest"):
-        reference = open_fasta(files, path, own)  # those digests are of a FASTA that this one has replaced
+        reference = open_fasta(
+            files, path, own, most_unindexed=_MOST_UNINDEXED
+        )  # those digests are of a FASTA that this one has replaced
     return _make_frame(element, reference, element.name, element.of.key_of(path))
 
 

@@ -70,7 +70,7 @@ class Lanes:
         for element in (one.element for one in asked if one.element is not None):
             calls.append(partial(self._frames.find_linked, request, element))
             if has_records(element):
-                calls.append(partial(self._frames.read_facts, element))
+                calls.append(partial(self._frames.read_facts, request, element))
         if len(calls) > 1:
             with ThreadPoolExecutor(min(len(calls), _AT_ONCE)) as pool:
                 list(pool.map(read, calls))
@@ -119,7 +119,7 @@ class Lanes:
     def _of_records(self, request: Request, element: Element, frame: Frame) -> list[Lane]:
         key = str(element.file_key)
         bounds = self._access.admit(caller_of(request), key)
-        facts, samples = self._frames.read_facts(element), self._frames.count_samples(element)
+        facts, samples = self._frames.read_facts(request, element), self._frames.count_samples(request, element)
         names, notes = _match(element, frame, facts)
         notes += _describe_bounds(bounds, element)
         kind = streamable_format(key).kind

@@ -76,6 +76,7 @@ class Objects:
         document = commits.load(storage, known.document if known else None)
         if known is None or known.document is not document:
             known = OpenedObject(key, storage, document, document.metadata())
+        self._catalog.know(key, document.tag or "", known.metadata)
         with self._lock:
             self._known[key] = known
             self._known.move_to_end(key)

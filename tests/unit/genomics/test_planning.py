@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_large_stretches_are_fetched_in_parts_at_once(folder, monkeypatch):
 
 
 def test_little_is_remembered(folder, monkeypatch):
-    monkeypatch.setattr("modos.genomics.planning._MAX_FILES", 1)
+    monkeypatch.setattr("modos.genomics.indexed_files._MAX_FILES", 1)
     for name in ("b.bam", "b.bam.bai"):
         shutil.copyfile(folder / name.replace("b.", "a.", 1), folder / name)
     storage = Remote(folder)
@@ -152,3 +153,36 @@ def test_little_is_remembered(folder, monkeypatch):
     for key in ("a.bam", "b.bam", "a.bam"):
         list(iter_plan(storage, planner.plan(key, [REGION])))
     assert sum(1 for read in storage.reads if read[0] == "a.bam.bai") == 2
+
+
+def test_those_who_wait_for_a_file_to_be_read_share_one_look(folder):
+    storage = Remote(folder)
+    planner = Planner(storage, revalidate=True)
+    ready = threading.Barrier(6)
+
+    def ask(number):
+        ready.wait()
+        return planner.contigs("a.bam")
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(ask, range(6)))) == 1
+    reads = [read for read in storage.reads if read[1] != "stat"]
+    assert sorted(key for key, *_ in reads) == ["a.bam", "a.bam.bai"]
+    assert len(storage.reads) - len(reads) <= 2, "of the file and of its index"
+    storage.reads.clear()
+    assert planner.contigs("a.bam") and sorted(storage.reads) == [("a.bam", "stat"), ("a.bam.bai", "stat")]
+
+
+def test_bytes_that_are_read_by_their_tag_are_not_looked_at_before(folder, made):
+    storage = Remote(folder)
+    planner = Planner(storage, revalidate=True)
+    info, chunks = planner.find_chunks("a.bam", [REGION], 1 << 20)
+    storage.reads.clear()
+    plan, _ = planner.plan_chunks("a.bam", chunks, info.etag)
+    assert list(iter_plan(storage, plan)) and "stat" not in {read[1] for read in storage.reads}
+    put(made / "bam-reblocked", folder)
+    with pytest.raises(ConflictError):
+        list(iter_plan(storage, planner.plan_chunks("a.bam", chunks, info.etag)[0]))
+    assert planner.identify("a.bam")[0] != info
+    with pytest.raises(ConflictError):
+        planner.plan_chunks("a.bam", chunks, info.etag)
