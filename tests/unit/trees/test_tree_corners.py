@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
 
 from modos.api import MODO
-from modos.errors import InvalidInputError, ModosError
+from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.trees.tree_corners import is_sparse, read_corner
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -108,3 +109,51 @@ def test_a_sparse_matrix_that_lies_is_an_error(stored):
         with pytest.raises(ModosError):
             read_corner(store, name, 5, 5)
     assert read_corner(store, "far", 5, 5).values.tolist() == [[1.0, 0.0, 0.0]], "what lies outside is not in the corner"
+
+
+PACKED = {  # what packs chunks, of either format; a few bytes of each may stand for gigabytes
+    2: [
+        numcodecs.GZip(9),
+        numcodecs.Zlib(9),
+        numcodecs.BZ2(9),
+        numcodecs.Zstd(3),
+        numcodecs.LZ4(),
+        numcodecs.Blosc("zstd"),
+        numcodecs.Blosc("lz4"),
+    ],
+    3: [zarr.codecs.GzipCodec(level=9), zarr.codecs.ZstdCodec(level=3), zarr.codecs.BloscCodec(cname="zstd")],
+}
+
+
+@pytest.mark.parametrize(
+    "zarr_format, packer", [(version, packer) for version, packers in PACKED.items() for packer in packers], ids=repr
+)
+def test_a_chunk_that_unpacks_to_more_than_it_has_is_not_unpacked(tmp_path, stored, zarr_format, packer):
+    """As good ones of the same codec are read, a chunk of another length is refused by what it says, or once it is too long."""
+    values = np.arange(64 * 64, dtype="f8").reshape(64, 64)
+
+    def write(group):
+        for name, data in (("good", values), ("bomb", np.zeros((64, 64)))):
+            group.create_array(name, data=data, chunks=(64, 64), compressors=packer, fill_value=1)
+        group.create_array("large", data=np.zeros((1024, 1024)), chunks=(1024, 1024), compressors=packer, fill_value=1)
+        chunks = [
+            next(path for path in (tmp_path / "tree.zarr" / name).rglob("*") if path.is_file() and path.name[0] not in ".z")
+            for name in ("large", "bomb")
+        ]
+        chunks[1].write_bytes(chunks[0].read_bytes())
+
+    store = stored(write, zarr_format)
+    assert np.array_equal(read_corner(store, "good", 32, 48).values, values[:32, :48])
+    with pytest.raises(IntegrityError, match="does not unpack to a chunk of 32,768 bytes"):
+        read_corner(store, "bomb", 32, 48)
+
+
+def test_chunks_that_do_not_tell_their_size_are_not_unpacked(stored):
+    def write(group):
+        group.create_array("X", data=np.zeros((64, 64)), chunks=(32, 32), shards=(64, 64))
+        group.create_array("Y", data=np.zeros((64, 64)), compressors=[zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec()])
+
+    store = stored(write)
+    for name in "XY":
+        with pytest.raises(InvalidInputError, match="does not tell how large"):
+            read_corner(store, name, 32, 48)
