@@ -605,6 +605,8 @@ def test_who_may_not_read_metadata_learns_nothing_of_elements(bounded):
         answers = {bounded(who, "/coverage/" + path, region="chr1:1-100", bins=2).status_code for who in ("bob", None)}
         assert answers == {403}
     assert "data/reads" not in bounded("bob", "/genome", element="ex/data/none").text.replace("ex/data/none", "")
+    told = [bounded("bob", "/genome", element=f"ex/data/{name}").text.replace(name, "") for name in ("reads", "none")]
+    assert told[0] == told[1] and "your right to a part of the data does not include" in told[0]
 
 
 def test_a_view_says_what_is_not_shown_and_why(bounded):

@@ -11,12 +11,17 @@ from fastapi import Request
 
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean
+from modos.genomics.htsget.protocol import HtsgetError
 from modos.object import commits
 from modos.object.document import Document
 from modos.server.auth import Access, caller_of
 from modos.storage import Storage, check_key
 
 _MOST = 32  # objects whose documents are kept
+_BY_ID_ALONE = (
+    "it cannot be drawn for you: elements are found here by the metadata, and your right to a part of the data does not include "
+    "those; htsget gives what you may read, by the ids of files"
+)
 TYPES = ("data", "reference", "assay", "sample", "sequence")
 
 Metadata = Mapping[str, Mapping[str, Any]]
@@ -97,6 +102,8 @@ class Objects:
         object_key, element_id = split_path(path)
         caller = caller_of(request)
         if not self._access.shows_metadata(caller, object_key):
+            if self._access.shows(caller, object_key):
+                raise HtsgetError("PermissionDenied", _BY_ID_ALONE)
             self._access.check(caller, "read", object_key)
         try:
             found = self.open(object_key)
