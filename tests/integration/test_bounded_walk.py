@@ -10,7 +10,6 @@ import base64
 import itertools
 import json
 import random
-import re
 import shutil
 from collections import defaultdict
 from urllib.parse import quote, unquote, urlencode
@@ -600,7 +599,7 @@ def without(body, target):
     parts = path.split("/")
     asked = ["/".join(parts[at:]) for at in range(len(parts))]
     asked += [key_of(part) for part in parts]
-    asked += [part for part in re.split(r"[/\\\0]", path) if part in METADATA_NAMES]  # which a page escapes in its own ways
+    asked += [name for name in METADATA_NAMES if name in path]  # what stands around it a page escapes in its own ways
     for word in sorted(filter(None, {word.strip("/") for word in asked}), key=len, reverse=True):
         body = body.replace(word.encode(), b"")
     return body
@@ -671,7 +670,7 @@ def test_the_walk_finds_what_there_is(walked):
     """Alice, who may read everything, comes upon it on all routes that give data."""
     url, _, served, allowed, is_remote = walked
     evidence = evidence_of(served, allowed, with_metadata=False)
-    found, wrong, _ = walk(url, ALICE, keys_of(served), evidence, SHOWING, 0.05 if is_remote else 0.2)
+    found, wrong, _ = walk(url, ALICE, keys_of(served), evidence, SHOWING, 0.2)
     assert set(found) == SHOWING
     assert not wrong, wrong[:10]
     for what in ("bytes of a stored file", "SECRET in what it unpacks to", "a read"):

@@ -22,9 +22,9 @@ import requests
 
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
+from modos.reference import annotation_store
 from modos.server.app import create_app
 from modos.server.auth import Access
-from modos.server.genome import annotations_served
 from modos.server.genome import depth as depths
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
@@ -385,13 +385,13 @@ def test_only_so_many_requests_count_reads_at_once(root, held, monkeypatch):
 
 
 def test_who_waits_for_genes_to_be_read_keeps_few_threads_from_others(root, monkeypatch):
-    event, build = threading.Event(), annotations_served._build
+    event, build = threading.Event(), annotation_store.build_annotation
 
     def wait(*given):
         assert event.wait(60)
         return build(*given)
 
-    monkeypatch.setattr(annotations_served, "_build", wait)
+    monkeypatch.setattr(annotation_store, "build_annotation", wait)
     params = {"region": "chr1:1-100"}
     with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(requests.get, f"{server.url}/features/ex/data/reads", params=params, timeout=60) for _ in range(60)]

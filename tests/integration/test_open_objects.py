@@ -105,10 +105,10 @@ def test_an_object_that_is_removed_is_not_found(opened):
         reader.list_samples,
         lambda: reader["x"],
         reader.refresh,
-        reader._repr_html_,
     ):
         with pytest.raises(NotFoundError, match="no MODO at"):
             ask()
+    assert "no MODO at" in reader._repr_html_(), "a notebook shows the reason"
 
 
 def test_a_server_is_asked_once_a_second_and_one_that_is_away_is_said(stack, tmp_path):
