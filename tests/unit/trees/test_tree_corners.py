@@ -126,7 +126,9 @@ PACKED = {  # what packs chunks, of either format; a few bytes of each may stand
 
 
 @pytest.mark.parametrize(
-    "zarr_format, packer", [(version, packer) for version, packers in PACKED.items() for packer in packers], ids=repr
+    "zarr_format, packer",
+    [(version, packer) for version, packers in PACKED.items() for packer in packers],
+    ids=lambda given: type(given).__name__,
 )
 def test_a_chunk_that_unpacks_to_more_than_it_has_is_not_unpacked(tmp_path, stored, zarr_format, packer):
     """As good ones of the same codec are read, a chunk of another length is refused by what it says, or once it is too long."""
