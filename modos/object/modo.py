@@ -802,7 +802,9 @@ class MODO:
         address = self._object.address.of_copy(target, endpoint, services, s3_kwargs)
         return type(self).open(address.path, address.endpoint, address.services, address.s3_kwargs)
 
-    def gateway(self, *, secret_key: SecretKey | str | Path | None = None, **options: Any) -> modos.Gateway:
+    def gateway(
+        self, *, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **options: Any
+    ) -> modos.Gateway:
         """Give out the files on the loopback address, decrypted on the way, for programs of this user to read by range.
 
         ::
@@ -814,14 +816,18 @@ class MODO:
         ----------
         secret_key
             The key, or its file, to open encrypted files with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         options
-            `passphrase`, `port`, `told`, and what is raised: see `modos.open_gateway`.
+            `port`, `told`, and what is raised: see `modos.open_gateway`.
         """
         import modos
 
-        return modos.open_gateway(**self._place(), secret_key=secret_key, **options)
+        return modos.open_gateway(**self._place(), secret_key=secret_key, passphrase=passphrase, **options)
 
-    def view(self, *, secret_key: SecretKey | str | Path | None = None, **options: Any) -> modos.View:
+    def view(
+        self, *, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **options: Any
+    ) -> modos.View:
         """Serve the pages of the object and the genome browser on the loopback address, for this user's browser.
 
         ::
@@ -834,12 +840,14 @@ class MODO:
         ----------
         secret_key
             The key, or its file, to open encrypted data with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         options
-            `passphrase`, `port`, `told`, and what is raised: see `modos.open_view`.
+            `port`, `told`, and what is raised: see `modos.open_view`.
         """
         import modos
 
-        return modos.open_view(**self._place(), secret_key=secret_key, **options)
+        return modos.open_view(**self._place(), secret_key=secret_key, passphrase=passphrase, **options)
 
     def _place(self) -> dict[str, Any]:
         address = self._object.address
