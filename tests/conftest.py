@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from tests.support.sampling import ALL, SEED, most, rank
 ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("modos", deadline=None, max_examples=most(100, 40))  # a machine may have other work
 settings.load_profile("modos")
+
+
+def pytest_configure():
+    """Programs that are started can be interrupted and hung up, also where whoever runs the tests ignores that (nohup)."""
+    for number, handle in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, lambda *_: None)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handle)
 
 
 def pytest_report_header():

@@ -98,8 +98,11 @@ def test_callers_find_what_they_may_read(private, monkeypatch):
             monkeypatch.setenv("MODOS_TOKEN", token)
         else:
             monkeypatch.delenv("MODOS_TOKEN")
-        assert set(modos.open_catalog(private.url).elements.collect()["object"]) == objects
-        assert set(modos.open_catalog(private.url).digests.collect()["object"]) == objects
+        catalog = modos.open_catalog(private.url)
+        for rows in (catalog.elements, catalog.digests):
+            found = set(rows.collect()["object"])
+            assert {key for key in found if "/new-" not in key} == objects  # other tests add theirs
+            assert {key.partition("/")[0] for key in found} == {key.partition("/")[0] for key in objects}
         with pytest.raises(AccessError):
             modos.open_catalog("s3://modos-demo", endpoint=private.url)
     monkeypatch.setenv("MODOS_TOKEN", ALICE)
