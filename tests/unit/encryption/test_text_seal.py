@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from modos.encryption.text_seal import TextSeal
@@ -32,6 +32,7 @@ def test_there_and_back(content, purpose):
 def test_what_was_changed_is_not_opened(data):
     text = SEAL.seal(b"who is it?" * 5, "session")
     at, sign = data.draw(st.integers(0, len(text) - 1)), data.draw(st.sampled_from("AZaz09-_="))
+    assume(sign != text[at])
     changed = text[:at] + sign + text[at + 1 :]
     found = SEAL.open(changed, "session")
     assert found is None or (found == b"who is it?" * 5 and at == len(text) - 1), "the last sign has bits that stand for nothing"
