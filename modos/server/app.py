@@ -32,6 +32,7 @@ from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, Authentication, Pages
 from modos.server.genome import routers as genome
 from modos.server.hosts import KnownHosts
+from modos.server.known_objects import KnownObjects
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.noting import keep_log, note_refusal
 from modos.server.pages import routers as pages
@@ -108,6 +109,7 @@ def create_app(
     """
     storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
+    known = KnownObjects(catalog)
     planner = Planner(catalog.files, revalidate=True)  # one, so that what follows a ticket finds the index read
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
@@ -139,8 +141,8 @@ def create_app(
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
-    app.include_router(genome.create_router(catalog, access, planner, references))
-    for router in pages.create_routers(catalog, access, index, public_url, references, own_object):
+    app.include_router(genome.create_router(catalog, known, access, planner, references))
+    for router in pages.create_routers(catalog, known, access, index, public_url, references, own_object):
         app.include_router(router)
     app.include_router(
         discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url, index is not None)

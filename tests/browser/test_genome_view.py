@@ -17,17 +17,11 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.browsing import NARROW, Served, tab_to, width_of
 from tests.support.genome_view import CONTIGS, GENES, make_object, write_sources
+from tests.support.igv_view import held, settle
 
 START, END = 10_000, 20_000  # of chr1, 0-based half-open
 LOCUS = "chr1:10,001-20,000"
 ALL = ("ex/data/reads", "ex/data/packed", "ex/data/calls", "ex/data/cohort", "ex/data/signal")
-HELD = """type => {
-    const {track, viewports} = modosBrowser.trackViews.find(found => found.track.type === type[0] && found.track.name.includes(type[1]));
-    const held = viewports[0].featureCache.features;
-    return held.allAlignments ? held.allAlignments().map(read => [read.readName, read.start, read.seq, read.cigar])
-        : held.map(one => ({start: one.start, end: one.end, name: one.name || one.names, value: one.value, pos: one.pos, alt: one.alternateBases,
-            exons: one.exons}));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +46,6 @@ def served(root):
 
 def address(*elements, locus=LOCUS):
     return "/genome?" + "&".join(f"element={one}" for one in elements) + (f"&locus={locus}" if locus else "")
-
-
-def settle(page):
-    """Wait until a view is drawn."""
-    page.wait_for_selector("#genome-box[data-ready]", timeout=60_000)
-    page.wait_for_function("() => modosBrowser.trackViews.every(one => one.viewports.every(part => !part.loading))")
-    page.wait_for_load_state("networkidle")
-
-
-def held(page, kind, name):
-    return page.evaluate(HELD, [kind, name])
 
 
 def lines_of(*words):

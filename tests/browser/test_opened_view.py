@@ -19,15 +19,10 @@ from modos.gateway import open_gateway, open_view
 from modos.gateway.browser import PrivatePage
 from tests.support.browsing import Served
 from tests.support.genome_view import make_object, write_sources
+from tests.support.igv_view import held, settle
 
 START, END = 10_000, 20_000  # of chr1, 0-based half-open
 LOCUS = "chr1:10,001-20,000"
-HELD = """([type, name]) => {
-    const {track, viewports} = modosBrowser.trackViews.find(one => one.track.type === type && one.track.name.includes(name));
-    const held = viewports[0].featureCache.features;
-    return held.allAlignments ? held.allAlignments().map(read => [read.readName, read.start, read.seq, read.cigar])
-        : held.map(one => ({start: one.start, end: one.end, value: one.value, pos: one.pos, alt: one.alternateBases}));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +53,6 @@ def path_of(address):
     return "/" + address.split("/", 3)[3]
 
 
-def settle(page):
-    page.wait_for_selector("#genome-box[data-ready], #igv[data-ready]", timeout=60_000)
-    page.wait_for_function("() => modosBrowser.trackViews.every(one => one.viewports.every(part => !part.loading))")
-    page.wait_for_load_state("networkidle")
-
-
 def reads_in_view(source):
     words = ["samtools", "view", "-F", "0x604", source / "reads.bam", f"chr1:{START + 1}-{END}"]
     rows = [line.split("\t") for line in subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines()]
@@ -75,7 +64,7 @@ def test_sealed_reads_by_the_address(view, source, visit, screenshot):
     page = visitor.page
     settle(page)
     assert "token" not in page.url and page.evaluate("document.cookie") == ""
-    found = {tuple(one) for one in page.evaluate(HELD, ["alignment", "reads"])}
+    found = {tuple(one) for one in held(page, "alignment", "reads")}
     assert {one for one in found if START <= one[1] < END} == reads_in_view(source) and len(found) > 500
     assert not [url for _, url in visitor.requests[1:] if "token" in url]
     screenshot(page, "view-sealed-reads")
@@ -89,7 +78,7 @@ def test_a_sealed_track(view, source, visit):
         name, first, last, value = line.split("\t")
         if name == "chr1":
             values[int(first) : int(last)] = np.float32(value)
-    found = [one for one in page.evaluate(HELD, ["wig", "signal"]) if one["start"] >= START and one["end"] <= END]
+    found = [one for one in held(page, "wig", "signal") if one["start"] >= START and one["end"] <= END]
     assert len(found) > 10
     for one in found:
         assert one["value"] == pytest.approx(np.nanmean(values[one["start"] : one["end"]]), rel=1e-5)
@@ -119,9 +108,9 @@ def test_another_person_does_not_get_in(view, visit):
     assert answer.status == 403
 
 
-PAGE = """<!doctype html><meta charset="utf-8"><div id="igv"></div><script src="/igv.min.js"></script><script>
+PAGE = """<!doctype html><meta charset="utf-8"><div id="genome-box"></div><script src="/igv.min.js"></script><script>
 const options = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-igv.createBrowser(document.getElementById("igv"), options).then(made => { window.modosBrowser = made; document.getElementById("igv").dataset.ready = 1; });
+igv.createBrowser(document.getElementById("genome-box"), options).then(made => { window.modosBrowser = made; document.getElementById("genome-box").dataset.ready = 1; });
 </script>"""
 
 
@@ -157,13 +146,13 @@ def test_igv_reads_the_gateway_by_range(sealed, source, visit, tmp_path, key):
         url = f"http://127.0.0.1:{server.server_port}"
         visitor = visit(Served(url, "", (gateway.url,)), f"/#{quote(json.dumps(options))}")
         settle(visitor.page)
-        reads = {tuple(one) for one in visitor.page.evaluate(HELD, ["alignment", "reads"])}
+        reads = {tuple(one) for one in held(visitor.page, "alignment", "reads")}
         assert {one for one in reads if START <= one[1] < END} == reads_in_view(source) and len(reads) > 500
         words = ["bcftools", "view", "-H", source / "calls.vcf.gz", f"chr1:{START + 1}-{END}"]
         rows = [
             line.split("\t") for line in subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines()
         ]
-        calls = {(one["pos"], one["alt"]) for one in visitor.page.evaluate(HELD, ["variant", "calls"])}
+        calls = {(one["pos"], one["alt"]) for one in held(visitor.page, "variant", "calls")}
         assert {one for one in calls if START < one[0] <= END} == {(int(row[1]), row[4]) for row in rows if int(row[1]) > START}
     server.shutdown()
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fastapi import Request
 
-from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean
 from modos.genomics.htsget.protocol import HtsgetError
-from modos.object import commits
-from modos.object.document import Document
 from modos.server.auth import Access, caller_of
-from modos.storage import Storage, check_key
+from modos.server.known_objects import KnownObject, KnownObjects
+from modos.storage import check_key
 
-_MOST = 32  # objects whose documents are kept
 _BY_ID_ALONE = (
     "it cannot be drawn for you: elements are found here by the metadata, and your right to a part of the data does not include "
     "those; htsget gives what you may read, by the ids of files"
@@ -27,23 +22,10 @@ TYPES = ("data", "reference", "assay", "sample", "sequence")
 Metadata = Mapping[str, Mapping[str, Any]]
 
 
-class OpenedObject(NamedTuple):
-    """Object as it was read last: its key, storage, document and metadata."""
-
-    key: str
-    storage: Storage
-    document: Document
-    metadata: dict[str, Any]
-
-    def key_of(self, path: str) -> str:
-        """Return the key of a file of the object."""
-        return f"{self.key}/{path}".lstrip("/")
-
-
 class Element(NamedTuple):
     """Element of an object."""
 
-    of: OpenedObject
+    of: KnownObject
     id: str
     attributes: Mapping[str, Any]
 
@@ -65,29 +47,11 @@ class Element(NamedTuple):
 
 
 class Objects:
-    """Objects of a catalogue, each read again where it has changed."""
+    """Objects of which somebody may see elements."""
 
-    def __init__(self, catalog: Catalog, access: Access):
-        self._catalog = catalog
+    def __init__(self, known: KnownObjects, access: Access):
+        self._known = known
         self._access = access
-        self._known: OrderedDict[str, OpenedObject] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def open(self, key: str) -> OpenedObject:
-        """Open an object; raise NotFoundError if there is none."""
-        with self._lock:
-            known = self._known.get(key)
-        storage = known.storage if known else self._catalog.storage.child(key) if key else self._catalog.storage
-        document = commits.load(storage, known.document if known else None)
-        if known is None or known.document is not document:
-            known = OpenedObject(key, storage, document, document.metadata())
-        self._catalog.know(key, document.tag or "", known.metadata)
-        with self._lock:
-            self._known[key] = known
-            self._known.move_to_end(key)
-            while len(self._known) > _MOST:
-                self._known.popitem(last=False)
-        return known
 
     def find(self, request: Request, path: str) -> Element:
         """Find the element at a path: the key of its object, its type and its name.
@@ -106,7 +70,7 @@ class Objects:
                 raise HtsgetError("PermissionDenied", _BY_ID_ALONE)
             self._access.check(caller, "read", object_key)
         try:
-            found = self.open(object_key)
+            found = self._known.open(object_key)
         except NotFoundError:
             raise NotFoundError(f"there is no object {object_key or 'at the root'}") from None
         if element_id not in found.metadata or "/" not in element_id:

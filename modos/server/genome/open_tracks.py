@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from modos.errors import NotFoundError, listing
 from modos.object import tracks
-from modos.server.genome.objects import Element, OpenedObject
+from modos.server.genome.objects import Element
+from modos.server.known_objects import KnownObject
 
 if TYPE_CHECKING:
     from modos.tracks.sharded import Reader
@@ -49,7 +50,7 @@ class OpenTracks:
             raise NotFoundError(f"{element.path} is no track")
         return element.id, self._open(element.of, element.id, names[element.id])
 
-    def _open(self, of: OpenedObject, element_id: str, name: str) -> Track:
+    def _open(self, of: KnownObject, element_id: str, name: str) -> Track:
         with self._lock:
             known = self._known.get(of.key)
             if known is None or known.of.document is not of.document:
@@ -63,7 +64,7 @@ class OpenTracks:
 class _Opened:
     """Tracks of an object that were opened, which share what is kept of their chunks."""
 
-    def __init__(self, of: OpenedObject):
+    def __init__(self, of: KnownObject):
         from modos.tracks.sharded import Reader
 
         self.of = of
@@ -75,7 +76,7 @@ class _Opened:
         return found or self._tracks.setdefault(element_id, _open_track(self._reader, self.of, element_id, name))
 
 
-def _open_track(reader: Reader, of: OpenedObject, element_id: str, name: str) -> Track:
+def _open_track(reader: Reader, of: KnownObject, element_id: str, name: str) -> Track:
     if element_id in of.document.sealed_arrays():
         raise NotFoundError(f"the track {name} is encrypted, and this server has no key for it", "look at it with `modos view`")
     linked = of.document.element(element_id).get("has_reference") or []

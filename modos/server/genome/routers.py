@@ -14,11 +14,14 @@ from modos.server.genome.frames import Frames
 from modos.server.genome.lanes import Lanes
 from modos.server.genome.objects import Objects
 from modos.server.genome.open_tracks import OpenTracks
+from modos.server.known_objects import KnownObjects
 
 
-def create_router(catalog: Catalog, access: Access, planner: Planner, references: ReferenceStore | None) -> APIRouter:
+def create_router(
+    catalog: Catalog, known: KnownObjects, access: Access, planner: Planner, references: ReferenceStore | None
+) -> APIRouter:
     """Create the page and the endpoints that it asks; they stand before what gives out other assets."""
-    router, objects, opened = APIRouter(), Objects(catalog, access), OpenTracks()
+    router, objects, opened = APIRouter(), Objects(known, access), OpenTracks()
     frames = Frames(catalog, access, planner, objects, references)
     annotations = Annotations(access, references)
     depths = depth.Depths(catalog, access, planner, frames, opened)

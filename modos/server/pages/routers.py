@@ -8,6 +8,7 @@ from modos.catalog.catalog import Catalog
 from modos.codes.term_index import Index
 from modos.reference.store import ReferenceStore
 from modos.server.auth import Access
+from modos.server.known_objects import KnownObjects
 from modos.server.pages import api_page, asset_files, catalogue_page, element_page, object_page
 from modos.server.pages.own_object import OwnObject
 from modos.server.pages.served_objects import ServedObjects
@@ -16,6 +17,7 @@ from modos.server.pages.terms_shown import Labels
 
 def create_routers(
     catalog: Catalog,
+    known: KnownObjects,
     access: Access,
     index: Index | None,
     public_url: str | None,
@@ -35,7 +37,7 @@ def create_routers(
     own_object
         The one object that there is, where somebody looks at it with their own key.
     """
-    labels, objects = Labels(index), ServedObjects(catalog, access, own_object)
+    labels, objects = Labels(index), ServedObjects(catalog, known, access, own_object)
     return [
         asset_files.create_router(),
         catalogue_page.create_router(catalog, access, labels),

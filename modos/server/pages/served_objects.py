@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,16 +12,14 @@ from fastapi import Request
 from modos.catalog.catalog import Catalog
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.formats import Metadata, is_array_path, is_encrypted
-from modos.object import commits
 from modos.object.document import Document
 from modos.object.tracks import tracks_of
 from modos.server.auth import Access, caller_of
+from modos.server.known_objects import KnownObjects
 from modos.server.pages.own_object import OpenedData, OwnObject
 from modos.server.rules import Caller, covers
 from modos.storage import Storage, check_key
-from modos.storage.processes import forking
 
-_KEPT = 8  # documents
 BROWSED = ("BAM", "CRAM", "VCF", "BCF")
 
 
@@ -107,17 +103,13 @@ class ServedObject:
 
 
 class ServedObjects:
-    """Reads the root documents of objects, and keeps those that were asked for last."""
+    """Objects of a catalogue, for those who may know of them."""
 
-    def __init__(self, catalog: Catalog, access: Access, own_object: OwnObject | None = None):
+    def __init__(self, catalog: Catalog, known: KnownObjects, access: Access, own_object: OwnObject | None = None):
         self.catalog = catalog
         self.access = access
         self.own_object = own_object
-        self._known: OrderedDict[str, tuple[Document, Metadata]] = OrderedDict()
-        forking.begin(self, ServedObjects._start)
-
-    def _start(self) -> None:
-        self._lock = threading.Lock()
+        self._known = known
 
     def check_shown(self, request: Request, key: str) -> Caller:
         """Return the caller; HtsgetError if they may not know of an object at a key, whether it is there or not."""
@@ -147,20 +139,11 @@ class ServedObjects:
             if not self.catalog.is_object(key):
                 raise NotFoundError(f"there is no object {key}")
             return None
-        storage = self.catalog.storage.child(key) if key else self.catalog.storage
-        with self._lock:
-            known = self._known.get(key)
         try:
-            document = commits.load(storage, known[0] if known else None)
+            known = self._known.open(key)
         except NotFoundError:
             raise NotFoundError(f"there is no object {key}" if key else "there is no object here") from None
-        metadata = known[1] if known and known[0] is document else document.metadata()
-        with self._lock:
-            self._known[key] = document, metadata
-            self._known.move_to_end(key)
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        return ServedObject(key, document, storage, metadata, self.access, caller, self.own_object)
+        return ServedObject(key, known.document, known.storage, known.metadata, self.access, caller, self.own_object)
 
 
 def text_of(attributes: Mapping[str, Any], slot: str) -> str:
