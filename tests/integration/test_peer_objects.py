@@ -99,7 +99,8 @@ def test_an_upgrade_keeps_the_truth(sealed):
     files = sorted(p.name for p in path.glob("demo1*"))
     MODO.open(path).upgrade()
     modo = MODO.open(path)
-    assert modo.metadata["data/demo1"]["data_path"] == "demo1.cram.c4gh" and sorted(p.name for p in path.glob("demo1*")) == files
+    assert modo.metadata["data/demo1"]["data_path"] == "demo1.cram.c4gh"
+    assert {p.name for p in path.glob("demo1*")} == {*files, "demo1.cram.c4gh.parts"}, "the list of its parts, and nothing else"
     assert modo.find_problems() == [] and not list(path.rglob(".z*"))
     MODO.open(path).download(path.parent / "copy")
     assert MODO.open(path.parent / "copy").find_problems() == []
@@ -355,7 +356,8 @@ def test_arrays_in_zarr_3_with_a_path_in_the_tree_are_no_missing_files(tmp_path)
     whole.attrs.update({"@type": "Array", "name": "two", "data_path": "rna2", "data_format": "Zarr"})
     zarr.consolidate_metadata(root.store)
     assert MODO.open(path).find_problems() == []
-    assert MODO.open(path).encrypt(secret.public) == ["data/text"]
+    assert MODO.open(path).encrypt(secret.public) == ["data/rna1", "data/text"]
+    assert MODO.open(path).find_open() == {"data/rna2": "as its arrays are not below it"}
     assert MODO.open(path).metadata["data/rna2"]["data_path"] == "data.zarr/data/rna2"
 
 
