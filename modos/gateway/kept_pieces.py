@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from modos.gateway.plain_files import PlainFile
 
 KEPT = 96 << 20  # bytes of pieces that are kept, at most
 THREADS = 10  # pieces that are fetched at once
+_IDLE = 20.0  # seconds after which a thread without work ends
 
 _Content = tuple[str, str]  # name and tag of a file
 
@@ -122,8 +123,18 @@ class KeptPieces:
         while True:
             with self._lock:
                 self._idle += 1
-            task = self._tasks.get()
+            task = self._wait()
             with self._lock:
                 self._idle -= 1
-            task()
+                if task is None and self._tasks.empty():
+                    self._started -= 1
+                    return
+            if task:
+                task()
             del task
+
+    def _wait(self) -> Callable[[], None] | None:
+        try:
+            return self._tasks.get(timeout=_IDLE)
+        except Empty:
+            return None

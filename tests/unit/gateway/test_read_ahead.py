@@ -11,6 +11,7 @@ import time
 import pytest
 
 from modos.errors import TransportError
+from modos.gateway import kept_pieces
 from modos.gateway.kept_pieces import KeptPieces
 from modos.gateway.plain_files import PlainFile
 from modos.gateway.read_ahead import FIRST, LARGEST, WINDOW, ReadAhead, Wanted
@@ -120,11 +121,24 @@ def test_nothing_is_fetched_for_a_client_that_does_not_read():
 
 
 def test_who_goes_on_gets_large_pieces_in_parallel():
-    numbers = Numbers(200 << 20, delay=0.01)
+    numbers = Numbers(200 << 20, delay=0.05)
     asyncio.run(take(ReadAhead(KeptPieces(), plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: 0, Stops())))
-    assert numbers.most_at_once >= 6
+    assert numbers.most_at_once >= 4
     assert len(numbers.reads) < 90 and max(end - start for start, end in numbers.reads) == LARGEST
     assert sum(end - start for start, end in numbers.reads) == numbers.size
+
+
+def test_threads_without_work_end_and_others_begin_where_there_is_some(monkeypatch):
+    monkeypatch.setattr(kept_pieces, "_IDLE", 0.05)
+    pieces, before = KeptPieces(), set(threading.enumerate())
+    for at in range(0, 5 << 20, 1 << 20):
+        numbers = Numbers(1 << 30, delay=0.05)
+        asyncio.run(take(ReadAhead(pieces, plain(numbers), Wanted(at, numbers.size, is_open=True), lambda: 0, Stops()), 10))
+        begun = set(threading.enumerate()) - before
+        assert numbers.reads
+        for thread in begun:
+            thread.join(5)
+        assert set(threading.enumerate()) <= before
 
 
 def test_two_readers_of_the_same_fetch_it_once():
