@@ -51,7 +51,8 @@ class TextSeal:
         """
         content = read_given(path, _LARGEST_FILE)
         refuse_readable(path)
-        secrets = [line.strip() for line in content.splitlines() if line.strip() and not line.startswith(b"#")]
+        lines = (line.strip() for line in content.splitlines())
+        secrets = [line for line in lines if line and not line.startswith(b"#")]
         if not secrets or min(map(len, secrets)) < SHORTEST:
             raise InvalidInputError(
                 f"{path} has no secret of {SHORTEST} characters in each of its lines", "write one: `openssl rand -hex 32`"

@@ -146,6 +146,7 @@ def read_passport(table: Any, path: Path) -> Passport | None:
         if len(set(names)) < len(names):
             raise InvalidInputError(f"{path}: passport names somebody twice")
     if found.client_secret_file:
-        found = found.model_copy(update={"client_secret_file": path.parent / found.client_secret_file})
-        read_client_secret(path.parent / str(found.client_secret_file))
+        secret = path.parent / found.client_secret_file
+        read_client_secret(secret)
+        found = found.model_copy(update={"client_secret_file": secret})
     return found

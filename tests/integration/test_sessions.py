@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -533,7 +534,7 @@ def test_a_client_with_a_secret(serve, provider, tmp_path, ways, caplog):
     assert "s3cr" not in caplog.text and "wrong-one" not in caplog.text
 
 
-def test_a_client_secret_that_others_can_read(tmp_path, provider):
+def test_a_client_secret_that_others_can_read(tmp_path, provider, monkeypatch):
     path = tmp_path / "access.toml"
     path.write_text(oidc(provider, client_secret_file="client") + RULES)
     with pytest.raises(NotFoundError):
@@ -545,6 +546,10 @@ def test_a_client_secret_that_others_can_read(tmp_path, provider):
     (tmp_path / "client").chmod(0o600)
     found = read_access(path)
     assert found.oidc.client_secret_file == tmp_path / "client" and "secret\n" not in repr(found)
+    monkeypatch.chdir(tmp_path.parent)
+    place = Path(tmp_path.name) / "broker.toml"
+    place.write_text(f'[passport]\nissuers = ["{provider.url}"]\nbrokers = ["{provider.url}"]\nclient_secret_file = "client"\n')
+    assert read_access(place).passport.client_secret_file == Path(tmp_path.name) / "client", "by a path from where the server is"
     (tmp_path / "client").write_text("\n")
     with pytest.raises(InvalidInputError, match="no client secret"):
         read_access(path)

@@ -66,7 +66,7 @@ def test_files_of_secrets(tmp_path):
     path = tmp_path / "key"
     with pytest.raises(NotFoundError):
         TextSeal.from_file(path)
-    path.write_text("# new\n" + "b" * 32 + "\n\n" + "a" * 64 + "\n")
+    path.write_text("# new\n  # an indented comment, of more than 32 characters\n" + "b" * 32 + "\n\n" + "a" * 64 + "\n")
     path.chmod(0o600)
     seal = TextSeal.from_file(path)
     assert seal.open(SEAL.seal(b"old", "x"), "x") == b"old" and SEAL.open(seal.seal(b"new", "x"), "x") is None
