@@ -27,9 +27,7 @@ def find_objects(view: View, term: Term) -> pl.Series:
 
     found = [_find_other(view, term)]
     for table, column, kind in _columns(view, term.slot):
-        matches = _matcher(column, kind, term)
-        if matches is not None:
-            found.append(table.filter(matches).select(pl.col(OBJECT).unique()).collect().to_series())
+        found.append(table.filter(_matcher(column, kind, term)).select(pl.col(OBJECT).unique()).collect().to_series())
     return pl.concat(found).unique()
 
 
@@ -49,7 +47,7 @@ def _columns(view: View, slot: str) -> Iterator[tuple[pl.LazyFrame, str, Any]]:
             yield view.elements, name, kind
 
 
-def _matcher(column: str, kind: Any, term: Term) -> pl.Expr | None:
+def _matcher(column: str, kind: Any, term: Term) -> pl.Expr:
     """Return the condition that a column has a value."""
     import polars as pl
 

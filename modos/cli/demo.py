@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import say, show, show_lines
+from modos.cli.output import say, show, show_lines, wait_for_interrupt
 
 if TYPE_CHECKING:
     from modos.demo.stack import Stack
@@ -43,7 +43,7 @@ def demo(
         _compare(remote, Path(folder))
         _show_commands(services, keep)
         if keep:
-            _wait()
+            wait_for_interrupt("Running until Ctrl-C.")
 
 
 def _write_files(folder: Path) -> None:
@@ -81,14 +81,3 @@ def _show_commands(services: Stack, keep: bool) -> None:
   {call} stream -r chr1:20,001-25,000 s3://modos-demo/ex/demo2.bam | samtools view | head
   {call} stream -r chr2:1-20,000 s3://modos-demo/ex/cohort.bcf | bcftools view -H | head
   samtools view '{services.endpoint}/htsget/reads/ex/demo2?referenceName=chr1&start=20000&end=25000' | head""")
-
-
-def _wait() -> None:
-    import threading
-
-    say("Running until Ctrl-C.")
-    try:
-        while not threading.Event().wait(0.2):  # a signal that another thread takes wakes no wait without an end
-            pass
-    except KeyboardInterrupt:
-        say("stopped")

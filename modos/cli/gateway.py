@@ -9,7 +9,7 @@ import typer
 
 from modos.cli.completion import complete_file, complete_region
 from modos.cli.objects import ObjectPath
-from modos.cli.output import count, options, say, show_json, show_lines, warn
+from modos.cli.output import count, options, say, show_json, show_lines, wait_for_interrupt, warn
 from modos.cli.secrets import PassphraseOption, SecretKeyOption, load_optional_secret
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Port on the loopback address; 0 takes a free one.")]
@@ -120,15 +120,3 @@ def tell_locked(locked: Sequence[str], *, has_key: bool = False) -> None:
     why = "not encrypted for this key" if has_key else "there is no secret key (--secret-key)"
     if locked:
         warn(f"{count(len(locked), 'encrypted file')} out of reach, {why}: {listing(locked)}")
-
-
-def wait_for_interrupt(told: str) -> None:
-    """Say what is there until Ctrl-C, wait for that, and say that it came."""
-    import threading
-
-    try:
-        say(told)
-        while not threading.Event().wait(0.2):  # a signal that another thread takes wakes no wait without an end
-            pass
-    except KeyboardInterrupt:
-        say("stopped")

@@ -282,3 +282,15 @@ def size(number: int) -> str:
     while value >= 1000 and unit < 4:
         value, unit = value / 1000, unit + 1
     return f"{value:.1f} {('', 'kB', 'MB', 'GB', 'TB')[unit]}" if unit else count(number, "byte")
+
+
+def wait_for_interrupt(told: str) -> None:
+    """Say what is there until Ctrl-C, wait for that, and say that it came."""
+    import threading
+
+    try:
+        say(told)
+        while not threading.Event().wait(0.2):  # a signal that another thread takes wakes no wait without an end
+            pass
+    except KeyboardInterrupt:
+        say("stopped")

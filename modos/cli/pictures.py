@@ -157,8 +157,10 @@ def open_element(text: str) -> Any:
     ------
     NotFoundError
         There is no such object, or element.
+    InvalidInputError
+        Several elements have a file of that name.
     """
-    from modos.errors import BucketNotFoundError, NotFoundError
+    from modos.errors import BucketNotFoundError, InvalidInputError, NotFoundError, listing
     from modos.object.modo import MODO
 
     place, slash, rest = text.rstrip("/").rpartition("/")
@@ -171,8 +173,10 @@ def open_element(text: str) -> Any:
             place, slash, part = place.rpartition("/")
             rest = f"{part}/{rest}"
             continue
-        files = {modo.file_name(id): id for id, attributes in modo.metadata.items() if attributes.get("data_path")}
-        return modo[files.get(rest, rest)]
+        called = [id for id, one in modo.metadata.items() if one.get("data_path") and modo.file_name(id) == rest]
+        if len(called) > 1:
+            raise InvalidInputError(f"{rest} could be the file of {listing(called)}", "write the id of the element")
+        return modo[called[0] if called else rest]
     raise NotFoundError(f"{text} lies in no MODO", "write OBJECT/ELEMENT, such as data/ex/data/demo1")
 
 

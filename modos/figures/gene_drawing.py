@@ -52,10 +52,15 @@ def plan_genes(panel: GeneModels, region: Region, width: float, font_size: float
 
 def _extent(model: GeneModel, region: Region, character: float) -> tuple[float, float]:
     """Return what a model takes of its row: itself as far as it is shown, or its name, which is centred below."""
+    middle, half = _place_name(model, region, character)
+    return min(max(model.start, region.start), middle - half), max(min(model.end, region.limit), middle + half)
+
+
+def _place_name(model: GeneModel, region: Region, character: float) -> tuple[float, float]:
+    """Return the middle of a name below its model, within the region, and half of its width, in bases."""
     start, end = max(model.start, region.start), min(model.end, region.limit)
     half = (len(short(model.name)) + 1) * character / 2
-    middle = min(max((start + end) / 2, region.start + half), max(region.limit - half, region.start + half))
-    return min(start, middle - half), max(end, middle + half)
+    return min(max((start + end) / 2, region.start + half), max(region.limit - half, region.start + half)), half
 
 
 def draw_genes(axes: Axes, plan: GenePlan, region: Region, look: Appearance) -> str:
@@ -117,10 +122,7 @@ def _draw_arrows(
 
 
 def _write_name(axes: Axes, model: GeneModel, row: int, region: Region, plan: GenePlan, look: Appearance) -> None:
-    character = plan.base * look.font_size / 72 * _CHARACTER
-    start, end = max(model.start, region.start), min(model.end, region.limit)
-    half = (len(short(model.name)) + 1) * character / 2
-    middle = min(max((start + end) / 2, region.start + half), max(region.limit - half, region.start + half))
+    middle, _ = _place_name(model, region, plan.base * look.font_size / 72 * _CHARACTER)
     arrow = {"+": " →", "-": "← "}.get(model.strand, "")
     name = short(model.name)
     text = f"{arrow}{name}" if model.strand == "-" else f"{name}{arrow}"

@@ -221,21 +221,30 @@ def _read_genes(
     given = [(one.content, where) for one, where in zip(found, placed.regions) if one.kind == "annotation"]
     if genes is False:
         return []
-    if given and name is None:
-        return [read_models(content, where, only, every_transcript) for content, where in given]  # type: ignore[arg-type]
+    models = [read_models(content, where, only, every_transcript) for content, where in given]  # type: ignore[arg-type]
+    if models and name is None:
+        return models
+    asked: set[int] = set()
+    missing: NotFoundError | None = None
     for one, where in zip(found, placed.regions):
-        if one.find_annotation is None:
+        if one.find_annotation is None or id(one.find_annotation) in asked:
             continue
+        asked.add(id(one.find_annotation))  # all tracks of a genome have the same
         try:
             source = one.find_annotation(one.contigs, name)
         except ModosError as error:
             if genes is None and name is None:
                 problems.append(f"without genes: {error.message}")
                 return []
-            raise
+            if name is None or not isinstance(error, NotFoundError):
+                raise
+            missing = missing or error  # another object may have it
+            continue
         if source is not None:
             own = where if where.contig in _contigs_of(source) else placed.region
-            return [read_models(source, own, only, every_transcript)]
+            return [*models, read_models(source, own, only, every_transcript)]
+    if missing is not None:
+        raise missing
     if name is not None or genes:
         raise NotFoundError(
             "no annotation is known for what is plotted"

@@ -8,7 +8,7 @@ from math import isfinite
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from modos.figures.appearance import COLOURS, Appearance
+from modos.figures.appearance import Appearance
 from modos.figures.lettering import label_axis, short, write_empty
 from modos.figures.lollipops import MEASURES, TYPES, Lollipop, Lollipops
 from modos.genomics.region import Region
@@ -55,7 +55,7 @@ def _draw(axes: Axes, drawn: Sequence[Lollipop], places: Sequence[int], tops: Se
         chosen = [at for at, allele in enumerate(drawn) if allele.type == kind]
         if not chosen:
             continue
-        colour = (look.colours or COLOURS)[number % len(look.colours or COLOURS)]
+        colour = look.colour(number)
         x, y = [places[at] for at in chosen], [tops[at] for at in chosen]
         axes.vlines(x, 0, y, color=colour, linewidth=0.8, alpha=0.7)
         axes.scatter(x, y, s=size, color=colour, marker=_MARKERS[kind], linewidths=0, zorder=3, clip_on=False)

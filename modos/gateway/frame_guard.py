@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modos.gateway.guarding import is_foreign, is_token, refuse
+from modos.gateway.guarding import is_foreign, is_token, keep_nothing, refuse
 
 _ANCESTORS = b"http://localhost:* http://127.0.0.1:* vscode-webview:"  # where notebooks of this machine are
 _POLICY = b"content-security-policy"
@@ -23,11 +23,10 @@ class FrameGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+        if scope["type"] != "http":
             return
         given, slash, rest = scope["path"].lstrip("/").partition("/")
-        if scope["type"] != "http" or not slash or not is_token(given, self._token) or await is_foreign(scope):
+        if not slash or not is_token(given, self._token) or await is_foreign(scope):
             await refuse(scope, receive, send)
             return
 
@@ -38,7 +37,9 @@ class FrameGuard:
 
         prefix = f"/{given}"
         raw = bytes(scope.get("raw_path") or b"").partition(prefix.encode())[2]
-        await self._app({**scope, "path": f"/{rest}", "raw_path": raw, "root_path": prefix}, receive, send_framed)
+        await self._app(
+            {**scope, "path": f"/{rest}", "raw_path": raw, "root_path": prefix}, receive, keep_nothing(send_framed, f"/{rest}")
+        )
 
 
 def _allow(name: bytes, value: bytes) -> bytes:

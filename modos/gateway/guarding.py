@@ -6,12 +6,14 @@ import hmac
 import secrets
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from modos.gateway.peer_sockets import is_of_other_user
 
 _BYTES = 24  # of a token: 192 bits
+_ASSETS = "/assets/"  # the same for everybody
 
 
 def make_token() -> str:
@@ -34,3 +36,16 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer 403, without a word on what there is."""
     answer = PlainTextResponse("this address is another's, or it has ended\n", 403, {"Connection": "close"})
     await answer(scope, receive, send)
+
+
+def keep_nothing(send: Send, path: str) -> Send:
+    """Have the browser keep nothing of an answer but assets: it may be decrypted, and browsers keep files on a disk."""
+    if path.startswith(_ASSETS):
+        return send
+
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["Cache-Control"] = "no-store"
+        await send(message)
+
+    return send_on

@@ -6,15 +6,14 @@ import hmac
 from html import escape
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modos.gateway.guarding import is_foreign, is_token, make_token, refuse
+from modos.gateway.guarding import is_foreign, is_token, keep_nothing, make_token, refuse
 from modos.server.cookies import read_cookies
 
 PARAMETER = "token"
-_ASSETS = "/assets/"  # the same for everybody
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -46,7 +45,7 @@ class PageGuard:
             rest = [(name, value) for name, value in fields if name != PARAMETER]
             await self._let_in(scope, rest)(scope, receive, send)
         elif self._has_cookie(scope) and _is_own(scope):
-            await self._app(scope, receive, send if scope["path"].startswith(_ASSETS) else _keep_nothing(send))
+            await self._app(scope, receive, keep_nothing(send, scope["path"]))
         else:
             await refuse(scope, receive, send)
 
@@ -72,17 +71,6 @@ class PageGuard:
     def _cookie_name(scope: Scope) -> str:
         """Return the name of the cookie: browsers send those of all ports of a machine."""
         return f"modos-view-{(scope.get('server') or ('', 0))[1]}"
-
-
-def _keep_nothing(send: Send) -> Send:
-    """Have the browser keep nothing of an answer: it may be decrypted, and browsers keep files on a disk."""
-
-    async def send_on(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message)["Cache-Control"] = "no-store"
-        await send(message)
-
-    return send_on
 
 
 def _is_own(scope: Scope) -> bool:

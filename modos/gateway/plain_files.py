@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -142,6 +143,7 @@ class PlainFiles:
         """Look for the data files that a document names, and for their indexes."""
         metadata = document.metadata()
         paths = [a["data_path"] for a in metadata.values() if a.get("data_path") and is_file_path(a["data_path"])]
+        names = Counter(map(name_of, paths))
         locked = [name_of(path) for path in paths if is_encrypted(path)] if self._sealed is None else []
         plain = verified_files(self._object.storage, metadata)
         wanted = [pair for path in paths if not (self._sealed is None and is_encrypted(path)) for pair in _candidates(path)]
@@ -149,13 +151,12 @@ class PlainFiles:
         for (key, data_key), info in zip(wanted, fetch_ahead(lambda pair, _: self._look_at(pair[0]), wanted, _LOOKERS)):
             if info is None:
                 continue
-            name, data_name = _name_files(key, paths), _name_files(data_key, paths)
-            is_view = is_encrypted(data_key) and self._sealed is not None
-            files = self._sealed.view if is_view and self._sealed else plain
+            name, data_name = _name_file(key, names), _name_file(data_key, names)
+            files = self._sealed.view if self._sealed and is_encrypted(data_key) else plain
             known = None if is_encrypted(key) else info
             found.setdefault(name, PlainFile(name, files, plain_name(key), info.etag, data_name, known))
         others = {a.get("data_path") for a in metadata.values() if self._own_key not in (a.get("recipients") or ())}
-        doubtful = [_name_files(path, paths) for path in paths if is_encrypted(path) and path in others]
+        doubtful = [_name_file(path, names) for path in paths if is_encrypted(path) and path in others]
         locked += [name for name in doubtful if name in found and not _opens(found[name])]
         return {name: file for name, file in found.items() if file.data_name not in locked}, locked
 
@@ -188,7 +189,7 @@ def _candidates(path: str) -> Iterator[tuple[str, str]]:
             yield index, path
 
 
-def _name_files(key: str, paths: list[str]) -> str:
+def _name_file(key: str, names: Counter[str]) -> str:
     """Return the plain name of a file; the plain key where another file of the object is called so."""
     name = name_of(key)
-    return name if [name_of(path) for path in paths].count(name) < 2 else plain_name(key)
+    return name if names[name] < 2 else plain_name(key)

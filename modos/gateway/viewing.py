@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import InvalidInputError
 from modos.gateway.loopback import SEND_BUFFER
 from modos.gateway.plain_files import PlainFiles
 from modos.gateway.plain_view import OpenedObject, PlainView
 from modos.object.address import ObjectAddress
-from modos.object.finding import find_file
+from modos.object.finding import find_element
 from modos.object.open_object import OpenObject
 
 if TYPE_CHECKING:
@@ -102,12 +102,7 @@ class View:
 
     def _find(self, element: str) -> str:
         """Find an element by its id, its name or that of its file."""
-        try:
-            return self._document.find(element)
-        except NotFoundError:
-            metadata = self._document.metadata()
-            key = find_file(self._storage, metadata, element)
-            return next(element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key)
+        return find_element(self._storage, self._document, element)
 
     def close(self) -> None:
         """End it at once: connections that are open are cut."""

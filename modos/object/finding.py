@@ -30,6 +30,7 @@ from modos.genomics.region import Region
 from modos.genomics.sources import ConfirmedSource, FallbackSource, Source, StorageSource
 from modos.genomics.verification import Recorded
 from modos.object.cram_references import find_reference, list_references
+from modos.object.document import Document
 from modos.object.part_lists import verified_files
 from modos.object.sealed_files import SealedFiles
 from modos.storage import Storage, check_key
@@ -46,6 +47,16 @@ if TYPE_CHECKING:
 
 
 HOW_TO_OPEN = 'open it in Python: MODO(...)["{0}"].to_zarr(), to_anndata() and others; `modos show --zarr` shows what is in it'
+
+
+def find_element(storage: Storage, document: Document, text: str) -> str:
+    """Find the id of an element by its id or name, or by its file as `find_file` does, with the errors of that."""
+    try:
+        return document.find(text)
+    except NotFoundError:
+        metadata = document.metadata()
+        key = find_file(storage, metadata, text)
+        return next(element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key)
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -165,8 +165,13 @@ def build_annotation(name: str, assembly: Assembly, path: str) -> Annotation:
     """
     memory = MemoryFiles()  # for as long as the annotation
     manifest = _write_annotation(name, assembly, path, "", True, lambda file, data: memory.put(file, [data]), None)
+    return _of_assembly(manifest, assembly, lambda table: memory.path / table.file)
+
+
+def _of_assembly(manifest: Manifest, assembly: Assembly, locate: Callable[..., Path]) -> Annotation:
     names = {alias: contig.name for alias, contig in assembly.by_name.items()}
-    return Annotation(manifest, names, lambda table: memory.path / table.file)
+    lengths = {alias: contig.length for alias, contig in assembly.by_name.items()}
+    return Annotation(manifest, names, locate, lengths)
 
 
 def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress | None) -> tuple[Built, Circles]:
@@ -297,9 +302,7 @@ def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annot
             f"({assembly.seqcol})",
             f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name",
         )
-    names = {alias: contig.name for alias, contig in assembly.by_name.items()}
-    lengths = {alias: contig.length for alias, contig in assembly.by_name.items()}
-    return Annotation(manifest, names, partial(locate_table, cached, name), lengths)
+    return _of_assembly(manifest, assembly, partial(locate_table, cached, name))
 
 
 def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Progress | None = None) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from modos.errors import (
     AccessError,
+    InvalidInputError,
     NotFoundError,
     RegionError,
     RemoteError,
@@ -168,6 +169,8 @@ class GeneFinder:
         ------
         NotFoundError
             There is none of that name, or it is of another assembly.
+        InvalidInputError
+            Several files have that name.
         AccessError
             It is encrypted, and there is no key.
         """
@@ -177,6 +180,8 @@ class GeneFinder:
             return key, _read_kept(storage, key, contigs, aliases)
         if any(name is not None and key_matches(key, name) for key in self._sealed):
             raise AccessError(f"the annotation {name} is encrypted", "give the secret key it is encrypted for (secret_key)")
+        if own and name is not None:
+            raise InvalidInputError(f"{name} could be {listing(key for _, key in own)}", "write the whole key")
         if own or self._cached is None:
             if name is not None:
                 raise NotFoundError(f"there is no annotation {name}", "add one to the reference store (modos reference add)")
@@ -312,7 +317,8 @@ def _genes_of_file(storage: Files, key: str, contigs: Contigs, aliases: Mapping[
 
 def _read_kept(storage: Files, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> Tables:
     """Read the tables of a file, or take those that were read of it before: of the latest two files."""
-    known = storage.url, key, storage.stat(key).etag, hash(tuple(contigs.items()))
+    named = tuple((name, tuple(others)) for name, others in aliases.items())
+    known = storage.url, key, storage.stat(key).etag, hash((tuple(contigs.items()), named))
     with _READING:
         tables = _KEPT.pop(known, None) or read_loose_tables(storage, key, contigs, aliases)
         _KEPT[known] = tables

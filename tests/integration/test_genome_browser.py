@@ -403,6 +403,14 @@ def test_who_waits_for_genes_to_be_read_keeps_few_threads_from_others(root, monk
         assert requests.get(f"{server.url}/features/ex/data/reads", params=params, timeout=60).status_code == 200
 
 
+def test_an_object_may_be_called_reference(root, tmp_path):
+    shutil.copytree(root / "ex", tmp_path / "grch38/reference")
+    params = {"region": "chr1:1-1000", "bins": 10}
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        found = requests.get(f"{server.url}/bins/grch38/reference/data/signal", params=params, timeout=60)
+        assert found.status_code == 200, found.text
+
+
 def test_no_answer_says_where_the_data_lie(root, tmp_path):
     shutil.copytree(root / "ex", tmp_path / "root/damaged")
     shutil.copytree(root / "ex", tmp_path / "root/gone")

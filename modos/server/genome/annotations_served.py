@@ -49,7 +49,7 @@ class Annotations:
     def list(self, request: Request, element: Element, frame: Frame) -> list[Source]:
         """List the annotations of a frame that a caller may read: those of the object's files first."""
         caller = caller_of(request)
-        reference = frame.path.removeprefix(element.of.key_of("")).lstrip("/")
+        reference = frame.path.removeprefix(element.of.key_of(""))
         found = [Source(id, element.of.key_of(path)) for id, path in _list_files(element, reference)]
         found = [source for source in found if self._access.allows(caller, "read", str(source.file_key))]
         return found + [Source(name) for name, assembly in self._list_stored().items() if _is_of(assembly, frame)]
@@ -105,7 +105,7 @@ class Annotations:
         from modos.reference.annotation_store import build_annotation
         from modos.reference.whole_files import open_here
 
-        path = str(source.file_key).removeprefix(element.of.key_of("")).lstrip("/")
+        path = str(source.file_key).removeprefix(element.of.key_of(""))
         files = verified_files(element.of.storage, element.of.metadata)
         info = files.stat(path)
         if info.size > MOST_BYTES:

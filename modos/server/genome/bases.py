@@ -77,7 +77,11 @@ def resolve_place(frame: Frame, text: str) -> Region:
     contig = frame.resolve(region.contig)
     if contig is None:
         raise unknown_contig_error(region.contig, frame.contigs)
-    length = frame.contigs[contig]
+    return place_on(contig, frame.contigs[contig], region, text)
+
+
+def place_on(contig: str, length: int, region: Region, text: str) -> Region:
+    """Return a region on a contig of a length, with its end; raise RegionError where it goes past that."""
     end = length if region.end is None else region.end
     if end > length or region.start >= length:
         raise RegionError(f"the region {text[:200]} goes past the {length:,} bases of {contig}")

@@ -12,7 +12,7 @@ from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import name_version
 from modos.server.genome.answering import KEPT, answer_unchanged, describe_place, make_tag, to_json_numbers
-from modos.server.genome.objects import Element, Objects
+from modos.server.genome.objects import TYPES, Element, Objects
 from modos.server.genome.open_tracks import OpenTracks
 from modos.server.noting import SENT, note
 from modos.server.parameters import check_parameters
@@ -69,7 +69,7 @@ def create_router(objects: Objects, access: Access, opened: OpenTracks) -> APIRo
 def find_track_element(objects: Objects, request: Request, path: str) -> tuple[Element, str | None]:
     """Find the element at a path, or the reference at all but the last part of it, which then names a track."""
     parts = path.split("/")
-    if len(parts) >= 3 and parts[-3] == "reference":
+    if len(parts) >= 3 and parts[-3] == "reference" and parts[-2] not in TYPES:
         return objects.find(request, "/".join(parts[:-1])), parts[-1]
     return objects.find(request, path), None
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from modos.catalog.catalog import Catalog
-from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import FORMATS, streamable_format
 from modos.genomics.htsget.protocol import HtsgetError
 from modos.genomics.htsget.query import Query as Asked
@@ -21,6 +21,7 @@ from modos.server.answers import JsonAnswer
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import name_version
 from modos.server.genome.answering import KEPT, describe_place, to_json_numbers
+from modos.server.genome.bases import place_on
 from modos.server.genome.bins import BINARY, MOST, RegionText, read_bins
 from modos.server.genome.frames import Frames, has_records
 from modos.server.genome.objects import Element, Objects
@@ -189,7 +190,4 @@ def _resolve(request: Request, frames: Frames, element: Element, text: str) -> R
     length = facts[region.contig][0] if region.contig in facts else None
     if length is None:
         raise InvalidInputError(f"the region {text[:200]} has no depth", "it is for reads without a position")
-    end = length if region.end is None else region.end
-    if end > length or region.start >= length:
-        raise RegionError(f"the region {text[:200]} goes past the {length:,} bases of {region.contig}")
-    return Region(region.contig, region.start, end)
+    return place_on(region.contig, length, region, text)

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -74,7 +74,7 @@ class Frame:
     file_key: str | None = None
     is_reference: bool = True
 
-    @property
+    @cached_property
     def names(self) -> Mapping[str, object]:
         """All names of the contigs."""
         return {**self.aliases, **self.contigs}

@@ -50,7 +50,7 @@ def create_router(objects: Objects, frames: Frames, annotations: Annotations) ->
         place = resolve_place(frame, region)
         source, opened = annotations.open(request, element, frame, annotation)
         tables = tuple(table.sha256 for table in opened.manifest.tables.values())
-        tag = make_tag("features", tables, frame.path, sorted(frame.aliases) == [], place)
+        tag = make_tag("features", tables, frame.path, not frame.aliases, place)
         if answer := answer_unchanged(request, tag):
             return answer
         if source.file_key is not None:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from modos.formats import name_of
+from modos.formats import is_encrypted, name_of
 from modos.server.admitting import Turns
 from modos.server.pages.commands_shown import Writing, write_for_object
 from modos.server.pages.element_links import count_groups, draw_links, grow_tree, iter_links
@@ -96,7 +96,7 @@ def _describe(found: ServedObject, labels: Labels, group: str, after: str | None
     listed, following = _page(chosen, after)
     with_files = [i for i in elements if text_of(elements[i], "data_path")]
     files_listed, files_following = _page(with_files, files)
-    links = [link for i in elements for link in islice(iter_links(i, elements[i], elements), _MOST_LINKS)]
+    links = [link for i in elements for link in iter_links(i, elements[i], elements)]
     return {
         "tree": tree,
         "left_out": left_out,
@@ -113,7 +113,7 @@ def _describe(found: ServedObject, labels: Labels, group: str, after: str | None
         "files_following": files_following,
         "files_after": files,
         "total_size": sum(_size_of(elements[i]) for i in with_files),
-        "sealed": sum(1 for i in with_files if text_of(elements[i], "data_path").endswith(".c4gh")),
+        "sealed": sum(1 for i in with_files if is_encrypted(text_of(elements[i], "data_path"))),
         "browsed": [found.stored_key(i) for i in islice(filter(found.is_browsable, elements), _MOST_BROWSED)],
         "commits": _commits_of(found),
         "revision": found.document.state.get("revision"),

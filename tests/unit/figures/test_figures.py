@@ -523,3 +523,16 @@ def test_a_changed_file_of_genes_is_read_anew(folder, tmp_path):
     (tmp_path / "new.gff3").write_text(GENES.replace("ALPHA", "GAMMA"))
     modo.update_element("data/genes", {}, source_file=tmp_path / "new.gff3")
     assert [one.name for one in modo["data/demo2"].plot("chr1:1-3,000").panels[1].models] == ["GAMMA"]
+
+
+def test_a_name_that_only_another_object_has_is_found_there(folder, tmp_path, modo):
+    """The first object has no annotation of the name; and each finder is asked once, though all tracks have it."""
+    shutil.copytree(folder / "ex", tmp_path / "other")
+    other = MODO.open(tmp_path / "other")
+    name = next(one for one in modo.metadata if one.startswith("data/") and modo.metadata[one].get("data_format") == "GFF3")
+    other.remove_element(name)
+    figure = modos.plot([other["data/demo2"], modo["data/demo2"]], "chr1:1-9,000", annotation=name.partition("/")[2])
+    alone = modo["data/demo2"].plot("chr1:1-9,000", annotation=name.partition("/")[2])
+    assert figure.panels[-1].models == alone.panels[-1].models and alone.panels[-1].models
+    with pytest.raises(NotFoundError, match="no annotation nothing"):
+        modos.plot([other["data/demo2"], modo["data/demo2"]], "chr1:1-9,000", annotation="nothing")

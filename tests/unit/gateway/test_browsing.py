@@ -44,6 +44,9 @@ def test_the_page_of_the_region_may_be_in_a_frame_of_this_machine_and_nowhere_el
     assert policy["frame-ancestors"].split() == ["http://localhost:*", "http://127.0.0.1:*", "vscode-webview:"]
     assert policy["default-src"] == "'none'" and policy["connect-src"] == "'self'" and "X-Frame-Options" not in headers
     assert "Set-Cookie" not in headers
+    bins = browser.address.partition("/genome")[0] + "/coverage/ex/data/demo2?region=chr1:1-1000&bins=10"
+    assert headers["Cache-Control"] == "no-store" and get(bins)[:2][0] == 200, "it may be decrypted, and browsers keep files"
+    assert get(bins)[1]["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
