@@ -190,10 +190,18 @@ class Overview:
         columns = dict.fromkeys((OBJECT, ELEMENT, *FACETS.values(), *_SHOWN))
         readable = [key for key, is_readable in page.items() if is_readable]
         rows = self._view.elements.filter(pl.col(OBJECT).is_in(readable)).select(*columns).collect()
-        of_object: dict[str, list[dict[str, Any]]] = {}
-        for row in rows.iter_rows(named=True):
-            of_object.setdefault(row[OBJECT], []).append(row)
-        return [_summarise(key, of_object.get(key, [])) if page[key] else ObjectSummary(key) for key in page]
+        elements = rows.filter(pl.col(ELEMENT) != "")
+        counts = dict(elements.group_by(OBJECT).len().iter_rows())
+        own = {row[OBJECT]: row for row in rows.filter(pl.col(ELEMENT) == "").iter_rows(named=True)}
+        values: dict[str, dict[str, dict[str, int]]] = {key: {facet: {} for facet in FACETS} for key in readable}
+        for facet, column in FACETS.items():
+            pairs = _pairs(elements.lazy(), column).drop_nulls().group_by(OBJECT, "value", maintain_order=True).len().collect()
+            for key, value, count in pairs.iter_rows():
+                values[key][facet][value] = count
+        return [
+            _summarise(key, own.get(key, {}), counts.get(key, 0), values[key]) if page[key] else ObjectSummary(key)
+            for key in page
+        ]
 
 
 def _index(rows: pl.DataFrame, column: str, keys: pl.Series) -> _Facet:
@@ -227,16 +235,7 @@ def _pairs(rows: pl.LazyFrame, column: str) -> pl.LazyFrame:
     return rows.select(OBJECT, value.alias("value"))
 
 
-def _summarise(key: str, rows: Sequence[Mapping[str, Any]]) -> ObjectSummary:
-    own: Mapping[str, Any] = next((row for row in rows if row[ELEMENT] == ""), {})
-    elements = [row for row in rows if row[ELEMENT]]
-    values: dict[str, dict[str, int]] = {facet: {} for facet in FACETS}
-    for row in elements:
-        for facet, column in FACETS.items():
-            given = row[column]
-            for value in given if isinstance(given, list) else [given]:
-                if value is not None:
-                    values[facet][value] = values[facet].get(value, 0) + 1
+def _summarise(key: str, own: Mapping[str, Any], elements: int, values: Mapping[str, Mapping[str, int]]) -> ObjectSummary:
     problem = own.get("problem") or ""
     return ObjectSummary(
         key,
@@ -245,7 +244,7 @@ def _summarise(key: str, rows: Sequence[Mapping[str, Any]]) -> ObjectSummary:
         own.get("description") or "",
         own.get("last_update_date"),
         problem and ("damaged" if problem.startswith("damaged") else "unreadable"),
-        len(elements),
+        elements,
         values,
     )
 

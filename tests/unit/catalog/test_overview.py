@@ -198,6 +198,8 @@ def test_filters_and_counts(objects, overview, chosen, words):
     found, page = all_of(overview, words, chosen)
     expected = [key for key in fits if all(value in values_of(objects[key], key, facet) for facet, value in chosen.items())]
     assert [one.key for one in found if not one.problem] == expected
+    shown = {one.key: {facet: set(values) for facet, values in one.values.items()} for one in found if not one.problem}
+    assert shown == {key: {facet: values_of(objects[key], key, facet) for facet in FACETS} for key in expected}
     for facet in FACETS:
         others = {name: value for name, value in chosen.items() if name != facet}
         among = [key for key in fits if all(value in values_of(objects[key], key, name) for name, value in others.items())]
