@@ -39,7 +39,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def keep_nothing(send: Send, path: str) -> Send:
-    """Have the browser keep nothing of an answer but assets: it may be decrypted, and browsers keep files on a disk."""
+    """Tell the browser to keep nothing of an answer but assets: it may be decrypted, and browsers keep files on a disk."""
     if path.startswith(_ASSETS):
         return send
 
