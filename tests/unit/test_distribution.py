@@ -32,6 +32,13 @@ TEXTS = [
 ]
 BRINGS = {
     "distributed": "cluster",
+    "rapidfuzz": "codes",
+    "polars": "polars",
+    "fastapi": "server",
+    "jinja2": "server",
+    "prometheus-client": "server",
+    "PyJWT": "server",
+    "uvicorn": "server",
     "duckdb": "sql",
     "h5py": "genomedata",
     "igv-notebook": "igv",
