@@ -43,7 +43,7 @@ def _measure(folder: Path, wanted: str) -> tuple[dict[str, int], int]:
     environment, fetched = folder / name, folder / f"{name}-fetched"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     pip = [environment / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "download", "--dest", fetched, "--constraint", ROOT / "constraints.txt", wanted], check=True)
+    subprocess.run([*pip, "wheel", "--wheel-dir", fetched, "--constraint", ROOT / "constraints.txt", wanted], check=True)
     subprocess.run([*pip, "install", "--no-compile", "--no-index", "--find-links", fetched, wanted], check=True)
     found = subprocess.run([environment / "bin/python", "-c", MEASURE], capture_output=True, text=True, check=True)
     sizes = {one: size for one, size in json.loads(found.stdout).items() if one not in ("pip", "setuptools")}

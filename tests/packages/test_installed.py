@@ -130,5 +130,5 @@ with BackgroundServer(create_app(open_storage(sys.argv[1]))) as server:
     for path in ("/", "/htsget/reads/service-info", "/find?where=true"):
         print(json.dumps([path, urllib.request.urlopen(server.url + path).read().decode()[:4000]]))
 """
-    answers = dict(map(json.loads, run(environment / "bin/python", "-c", code, tmp_path).splitlines()))
+    answers = dict(map(json.loads, run(environment / "bin/python", "-c", code, tmp_path, cwd=tmp_path).splitlines()))
     assert json.loads(answers["/htsget/reads/service-info"])["version"] == f"0.1.0+{commit[:12]}"
