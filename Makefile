@@ -3,7 +3,7 @@ VENV := .venv
 PEER := .venv-peer
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo check test test-all stack test-stack test-browser docs bench schema clean
+.PHONY: demo check test test-all stack test-stack test-browser test-packages docs bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
@@ -14,10 +14,10 @@ check: $(VENV)/.test $(VENV)/.check
 	$(VENV)/bin/mypy
 
 test: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "not stack and not browser"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "not stack and not browser and not packages"
 
 test-all: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack and not browser"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack and not browser and not packages"
 
 stack: $(VENV)/.stack
 	deploy/native/install
@@ -30,6 +30,10 @@ test-stack: $(VENV)/.test
 # with the system's Chromium (MODOS_CHROMIUM, /usr/bin/chromium); screenshots are left in build/screenshots
 test-browser: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m browser tests/browser
+
+# the wheel and the sdist, in an empty environment of each Python from 3.11 on that is found
+test-packages: $(VENV)/.test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 -m packages tests/packages
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

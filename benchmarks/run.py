@@ -12,6 +12,7 @@ import catalog
 import checks
 import codes
 import encryption
+import installed_size
 import metadata
 import packing
 import pages
@@ -49,6 +50,7 @@ BENCHMARKS = {
     "pages": pages.main,
     "plans": plans.main,
     "stack": stack.main,
+    "installed size": installed_size.main,
 }
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors"},
+    {"errors", "version"},
     {"storage"},
     {"formats"},
     {"remote"},

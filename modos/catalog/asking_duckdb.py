@@ -7,10 +7,13 @@ from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
+else:
+    pl = load_late("polars")
 
 _WHOLE = ("STAR", "NATURAL", "PIVOT", "SHOW_REF")  # parts of a query that take columns which it does not name
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from modos.catalog.element_rows import ELEMENT, OBJECT, REMOVED, Rows, digest_schema, schema
 from modos.catalog.snapshots import DIGESTS, ELEMENTS, Head, Snapshot, missing_error, read_head, read_table
 from modos.errors import ConflictError, NotFoundError
+from modos.errors.missing import load_late
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import polars as pl
 
     from modos.storage import Storage
+else:
+    pl = load_late("polars")
 
 _ATTEMPTS = 5
 
@@ -29,8 +32,6 @@ class Frames:
     @classmethod
     def none(cls) -> Frames:
         """Return no rows."""
-        import polars as pl
-
         return cls(pl.DataFrame(schema=schema()), pl.DataFrame(schema=digest_schema()))
 
     @property
@@ -45,8 +46,6 @@ class Frames:
 
     def without(self, objects: Collection[str]) -> Frames:
         """Return the rows without those of some objects."""
-        import polars as pl
-
         if not objects:
             return self
         others = ~pl.col(OBJECT).is_in(list(objects))
@@ -98,16 +97,12 @@ class View:
     @cached_property
     def elements(self) -> pl.LazyFrame:
         """Rows of all elements, lazily."""
-        import polars as pl
-
         changed = self.changed_elements
         rows = _update(self._base_elements, changed.lazy(), changed[OBJECT].unique())
         return rows.filter(~pl.col("problem").eq_missing(REMOVED))
 
     @property
     def _base_elements(self) -> pl.LazyFrame:
-        import polars as pl
-
         return pl.scan_parquet(self.base) if self.base else pl.DataFrame(schema=schema()).lazy()
 
     @cached_property
@@ -128,15 +123,11 @@ class View:
 
     @cached_property
     def _base_digests(self) -> pl.LazyFrame:
-        import polars as pl
-
         data = self._read_digests(self.head.base if self.head else None)
         return pl.scan_parquet(data) if data else pl.DataFrame(schema=digest_schema()).lazy()
 
     def merge(self) -> tuple[pl.LazyFrame, pl.LazyFrame]:
         """Return the rows of all elements and of all digests in the order of the objects, to be written as a base."""
-        import polars as pl
-
         changes, there = self.changes, ~pl.col("problem").eq_missing(REMOVED)
         others = ~pl.col(OBJECT).is_in(changes.objects.implode())
         return (
@@ -147,8 +138,6 @@ class View:
     @cached_property
     def changes(self) -> Frames:
         """Rows of all objects that changed since the base."""
-        import polars as pl
-
         data = self._read_digests(self.head.delta if self.head else None)
         digests = pl.read_parquet(data) if data else Frames.none().digests
         return Frames(self.delta, digests).updated(self.since)
@@ -168,20 +157,14 @@ class View:
 
     def count_objects(self) -> int:
         """Count the objects."""
-        import polars as pl
-
         return int(self.elements.select(pl.col(OBJECT).n_unique()).collect().item())
 
     def count_base_rows(self) -> int:
         """Count the rows of the base."""
-        import polars as pl
-
         return int(pl.scan_parquet(self.base).select(pl.len()).collect().item()) if self.base else 0
 
     def keep_failed(self, failed: Mapping[str, str]) -> Frames:
         """Return the rows of objects that cannot be read, as they were, with what the problem is; one row for a new one."""
-        import polars as pl
-
         of_failed = pl.col(OBJECT).is_in(list(failed))
         elements, digests = (_sorted(table.filter(of_failed)) for table in (self.elements, self.digests))
         new = Rows()
@@ -227,8 +210,6 @@ def load_view(storage: Storage, known: View | None = None) -> View:
 
 
 def _load_tables(storage: Storage, head: Head | None, known: View | None) -> View:
-    import polars as pl
-
     base, delta = (head.base, head.delta) if head else (None, None)
     if base is None:
         data = b""
@@ -241,16 +222,12 @@ def _load_tables(storage: Storage, head: Head | None, known: View | None) -> Vie
 
 
 def _update(old: pl.LazyFrame, new: pl.LazyFrame, objects: pl.Series) -> pl.LazyFrame:
-    import polars as pl
-
     if objects.is_empty():
         return old
     return pl.concat([old.filter(~pl.col(OBJECT).is_in(objects.implode())), new])
 
 
 def _tags(elements: pl.LazyFrame) -> dict[str, str]:
-    import polars as pl
-
     own = elements.filter(pl.col(ELEMENT) == "", ~pl.col("problem").eq_missing(REMOVED))
     return {key: tag or "" for key, tag in own.select(OBJECT, "tag").collect().iter_rows()}
 

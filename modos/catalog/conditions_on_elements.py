@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 from modos.catalog.element_links import MOST_ROWS, find_edges, has_way, refuse_many
 from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT, OWN, schema
 from modos.errors import InvalidInputError, did_you_mean, listing
+from modos.errors.missing import load_late
 from modos.metadata.model.schema import class_names, describe, slots_of, tables
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 LINKED = ("sample", "assay", "data", "reference", "sequence", "object")  # where a slot is looked for, in this order
 _MOST = 4000  # characters of a condition
@@ -99,8 +102,6 @@ class Condition:
 
     def to_expression(self) -> pl.Expr:
         """Return it as an expression of polars; InvalidInputError where SQL has no such."""
-        import polars as pl
-
         try:
             return pl.sql_expr(self.text)
         except (pl.exceptions.PolarsError, ValueError, TypeError) as error:
@@ -188,8 +189,6 @@ def _means_local(name: str, texts: Sequence[str]) -> bool:
 
 
 def _is_time(slot: str) -> bool:
-    import polars as pl
-
     return bool(schema()[slot] == pl.Datetime("us"))
 
 
@@ -257,8 +256,6 @@ def select_elements(elements: pl.LazyFrame, class_name: str | None = None, where
     InvalidInputError
         The condition cannot be read, or asks for what the class neither has nor is linked to.
     """
-    import polars as pl
-
     kinds = class_names() if class_name is None else kinds_of(class_name)
     rows = elements.filter(pl.col(CLASS).is_in(kinds)) if class_name else elements.filter(pl.col(CLASS).is_not_null())
     if where is None:
@@ -278,8 +275,6 @@ def select_elements(elements: pl.LazyFrame, class_name: str | None = None, where
 
 def _without_empty(rows: pl.LazyFrame, kinds: Sequence[str]) -> pl.LazyFrame:
     """Return rows of some classes, whose columns that no such class has are not read."""
-    import polars as pl
-
     having = {slot for kind in kinds for slot in slots_of(kind)} | set(OWN)
     return rows.with_columns(pl.lit(None, type).alias(name) for name, type in schema().items() if name not in having)
 
@@ -297,8 +292,6 @@ def kinds_of(class_name: str) -> list[str]:
 
 def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[Column], kinds: Sequence[str]) -> pl.LazyFrame:
     """Return the rows with the columns of a condition: one row for each combination of their values."""
-    import polars as pl
-
     groups = {describe(kind)["group"] or "" for kind in kinds}
     own = {OBJECT, ELEMENT, CLASS, *(column.slot for column in columns if column.slot in OWN)}
     asked = [column for column in columns if column.slot not in OWN]
@@ -328,8 +321,6 @@ def _join_columns(elements: pl.LazyFrame, rows: pl.LazyFrame, columns: Sequence[
 
 def _refuse_many(frame: pl.LazyFrame, names: Sequence[str]) -> None:
     """Refuse columns whose values have more combinations than fit into memory: one object may have lists of any length."""
-    import polars as pl
-
     combinations = pl.lit(1.0)
     for name in names:
         combinations *= pl.col(name).list.len().fill_null(1).clip(1)
@@ -352,8 +343,6 @@ def _find_link(column: Column, groups: Collection[str], kinds: Sequence[str]) ->
 
 def _value_of(column: Column, link: str | None) -> pl.Expr:
     """Return a column: of the element itself where its class has the slot and no link is named, else of what it is linked to."""
-    import polars as pl
-
     value = pl.col(f"own.{column.slot}")
     if link is not None:
         linked, having = pl.col(f"{link}.{column.slot}"), [name for name in class_names() if column.slot in slots_of(name)]
@@ -365,8 +354,6 @@ def _value_of(column: Column, link: str | None) -> pl.Expr:
 
 def _local_part(name: str) -> pl.Expr:
     """Return what comes after the prefix of a CURIE, or after the last `_` or `/` of a URI."""
-    import polars as pl
-
     value = pl.col(name)
     part = pl.when(value.str.contains("://", literal=True)).then(value.str.extract("([^/#_]+)$"))
     return part.otherwise(value.str.extract("([^:]+)$")).alias(name)

@@ -16,6 +16,7 @@ from modos.catalog.refreshing import Refreshed, fold, gather, look, rebuild
 from modos.catalog.served_tables import ServedTables, is_server
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.errors.escaping import escape_line, hide_secrets
+from modos.errors.missing import load_late
 from modos.formats import ROOT_KEYS
 from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.object.address import ObjectAddress
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from modos.plans.scanning import RegionsGiven
     from modos.storage import Storage
     from modos.storage.base import Progress, ProgressLike
+else:
+    pl = load_late("polars")
 
 
 _SHOWN = 20
@@ -156,8 +159,6 @@ class ElementCatalog:
 
     def problems(self) -> dict[str, str]:
         """Return why objects cannot be read, by their keys; their rows are those that they had before."""
-        import polars as pl
-
         found = self.elements.filter(pl.col("problem").is_not_null()).select(OBJECT, "problem").collect()
         return dict(found.iter_rows())
 
@@ -294,16 +295,12 @@ class ElementCatalog:
     def _repr_html_(self) -> str:
         if isinstance(self._view, ServedTables):  # which would be asked for all elements
             return write_table(f"catalogue of {self.place}", [("kept", "by the server; see elements, select and find")])
-        import polars as pl
-
         counts = self.elements.group_by("class").agg(pl.len(), pl.col("data_size").sum()).sort("class").collect()
         rows = ((one or "", f"{number:,}", f"{size or 0:,}") for one, number, size in counts.head(MOST_ROWS).iter_rows())
         return write_table(f"catalogue of {self.place}", rows, ("class", "elements", "bytes"), total=counts.height)
 
 
 def _is_in(keys: Sequence[str]) -> pl.Expr:
-    import polars as pl
-
     return pl.col(OBJECT).is_in(keys)
 
 

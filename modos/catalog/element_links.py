@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from modos.catalog.element_rows import ELEMENT, OBJECT
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 MOST_ROWS = 50_000_000  # of a join: 2 GB
 Step = tuple[str, bool]  # a slot, and whether it is followed backwards
@@ -54,8 +57,6 @@ def find_edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl
     InvalidInputError
         There are too many.
     """
-    import polars as pl
-
     if link == "object":
         return elements.select(OBJECT, ELEMENT, to=pl.lit(""))
     ways = [(group, way) for group in groups for way in _WAYS.get((group, link), ())]
@@ -65,8 +66,6 @@ def find_edges(elements: pl.LazyFrame, link: str, groups: Collection[str]) -> pl
 
 def _follow(elements: pl.LazyFrame, way: Sequence[Step], of_data_without: bool) -> pl.LazyFrame:
     """Follow one step or two; through the assay only from data that name no sample."""
-    import polars as pl
-
     first = _edges_of(elements, way[0])
     if len(way) == 1:
         return first
@@ -81,8 +80,6 @@ def _follow(elements: pl.LazyFrame, way: Sequence[Step], of_data_without: bool) 
 
 
 def _edges_of(elements: pl.LazyFrame, step: Step) -> pl.LazyFrame:
-    import polars as pl
-
     slot, _, group = step[0].partition(" ")
     of = elements.filter(pl.col(slot).is_not_null(), pl.col(ELEMENT).str.starts_with(group))
     edges = of.select(OBJECT, ELEMENT, to=pl.col(slot)).explode("to").drop_nulls()
@@ -97,8 +94,6 @@ def refuse_many(left: pl.DataFrame, right: pl.DataFrame, on: Sequence[str]) -> N
     InvalidInputError
         There are more than MOST_ROWS.
     """
-    import polars as pl
-
     found = right.group_by(on).len("right")
     if left.height * found.select(pl.col("right").max().fill_null(0)).item() <= MOST_ROWS:
         return

@@ -10,11 +10,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError
+from modos.errors.missing import load_late
 from modos.formats import Metadata
 from modos.metadata.model.schema import slots_of, tables
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 OBJECT, ELEMENT, CLASS = "object", "element", "class"
 REMOVED = "removed"  # problem of an object that is gone, among what changed
@@ -52,21 +55,15 @@ def schema() -> dict[str, Any]:
 @cache
 def digest_schema() -> dict[str, Any]:
     """Return the columns of the table of digests and their types of polars."""
-    import polars as pl
-
     return {OBJECT: pl.String, ELEMENT: pl.String} | {name: type for name, type in _slot_types().items() if name in _UNIQUE}
 
 
 def _own_schema() -> dict[str, Any]:
-    import polars as pl
-
     return dict.fromkeys(OWN, pl.String) | {"revision": pl.UInt32}
 
 
 @cache
 def _slot_types() -> dict[str, Any]:
-    import polars as pl
-
     types: dict[str, Any] = {"integer": pl.Int64, "datetime": pl.Datetime("us")}
     found: dict[str, Any] = {}
     for described in tables()["classes"].values():
@@ -140,8 +137,6 @@ class Rows:
 
     def to_frames(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return both tables, sorted by object; the order of an object's elements stays."""
-        import polars as pl
-
         self._make_frames()
         elements, digests = (pl.concat(frames).sort(OBJECT, maintain_order=True) for frames in zip(*self._made))
         return elements, digests
@@ -152,8 +147,6 @@ class Rows:
 
 
 def _frame(rows: Sequence[Row], types: Mapping[str, Any]) -> pl.DataFrame:
-    import polars as pl
-
     return pl.DataFrame({name: pl.Series([row.get(name) for row in rows], dtype=type) for name, type in types.items()})
 
 
@@ -189,8 +182,6 @@ def _fill(own: Row, digests: Row, attributes: Mapping[str, Any]) -> dict[str, An
 @cache
 def _kinds() -> dict[str, Any]:
     """Return how the value of each slot is brought into its column; None comes back for one that does not fit."""
-    import polars as pl
-
     single: dict[Any, Any] = {pl.Int64: _integer, pl.Datetime("us"): _time, pl.String: _text}
     several: dict[Any, Any] = {pl.Int64: _integers, pl.String: _texts}
     found: dict[str, Any] = {}

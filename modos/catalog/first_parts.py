@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from modos.catalog.catalog_view import Frames
 from modos.catalog.element_rows import OBJECT, Rows
 from modos.catalog.reading_objects import Found
 from modos.catalog.snapshots import BUILDING, DIGESTS, ELEMENTS, OLD, to_parquet
+from modos.errors.missing import load_late
 from modos.storage import Storage
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 _PART = 1 << 16  # rows of a part
 
@@ -27,8 +34,6 @@ class Building:
         self._load()
 
     def _load(self) -> None:
-        import polars as pl
-
         now = self._storage.now()
         for info in list(self._storage.iter_files(BUILDING)):
             if info.modified is None or now - info.modified > OLD:
@@ -55,8 +60,6 @@ class Building:
 
     def frames(self) -> Frames:
         """Return all rows, each object's once."""
-        import polars as pl
-
         parts = [*self._frames, Frames(*self._rows.to_frames())]
         self._frames, self._rows = [], Rows()  # each table is there once
         tables = [pl.concat([getattr(one, name) for one in parts], rechunk=False) for name in (ELEMENTS, DIGESTS)]

@@ -13,11 +13,14 @@ from modos.catalog.element_rows import ELEMENT, OBJECT, group_by_object, to_meta
 from modos.catalog.refreshing import fold, gather, look
 from modos.catalog.served_tables import ServedTables
 from modos.errors import AccessError, ModosError
+from modos.errors.missing import load_late
 from modos.storage import Storage
 from modos.storage.processes import forking
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 _BATCH = 500  # objects whose metadata are made at once
 _REFUSED = 600.0  # seconds until writing is tried again where it is not allowed
@@ -111,8 +114,6 @@ def iter_metadata(
     left_out
         Called with the key of an object that could not be read, and why.
     """
-    import polars as pl
-
     for at in range(0, len(keys), _BATCH):
         wanted = pl.col(OBJECT).is_in(keys[at : at + _BATCH])
         elements, digests = (
@@ -127,7 +128,5 @@ def iter_metadata(
 
 
 def _problem_of(rows: pl.DataFrame) -> str | None:
-    import polars as pl
-
     found = rows.filter(pl.col(ELEMENT) == "")["problem"].drop_nulls()
     return found[0] if len(found) else None

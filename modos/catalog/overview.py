@@ -20,6 +20,7 @@ from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT
 from modos.catalog.rows_with_words import find_objects
 from modos.catalog.searching import Term, parse_search
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 from modos.storage.processes import forking
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool]
     MarkKeys = Callable[[Sequence[str]], Mask]
+else:
+    pl = load_late("polars")
 
 FACETS = {"class": CLASS, "organism": "taxon_id", "sex": "sex", "assembly": "assembly", "format": "data_format"}
 _SHOWN = ("name", "description", "last_update_date", "problem")
@@ -178,15 +181,11 @@ class Overview:
         return terms
 
     def _match_keys(self, word: str) -> Mask:
-        import polars as pl
-
         marked: Mask = self._keys.str.contains(f"(?i){pl.escape_regex(word)}").to_numpy()
         return marked
 
     def _summarise(self, page: Mapping[str, bool]) -> list[ObjectSummary]:
         """Read what a list shows of some objects, given which of them are readable."""
-        import polars as pl
-
         columns = dict.fromkeys((OBJECT, ELEMENT, *FACETS.values(), *_SHOWN))
         readable = [key for key, is_readable in page.items() if is_readable]
         rows = self._view.elements.filter(pl.col(OBJECT).is_in(readable)).select(*columns).collect()
@@ -206,8 +205,6 @@ class Overview:
 
 def _index(rows: pl.DataFrame, column: str, keys: pl.Series) -> _Facet:
     """Number the values of a column, and the objects that have them."""
-    import polars as pl
-
     pairs = _pairs(rows.lazy(), column).filter(pl.col("value").is_not_null()).unique().collect()
     values = pairs["value"].unique().sort()
     numbers = [
@@ -222,8 +219,6 @@ def _index(rows: pl.DataFrame, column: str, keys: pl.Series) -> _Facet:
 
 def _pairs(rows: pl.LazyFrame, column: str) -> pl.LazyFrame:
     """Return the objects beside the values of a facet."""
-    import polars as pl
-
     value = pl.col(column)
     if column == "taxon_id":
         rows, value = rows.explode(column), value.str.replace(_OBO, "${1}:${2}")

@@ -11,9 +11,12 @@ from modos.catalog.conditions_on_elements import select_elements
 from modos.catalog.element_rows import ELEMENT, OBJECT
 from modos.catalog.snapshots import to_parquet
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 _SEPARATOR = "\t"  # of the object and the element that a page ends with
 
@@ -40,8 +43,6 @@ def find_page(
     InvalidInputError
         The class, the condition or `after` cannot be read.
     """
-    import polars as pl
-
     rows = _allowed(view.elements, allows)
     found = select_elements(rows, class_name, where)
     if after is not None:
@@ -65,8 +66,6 @@ def write_allowed(view: View, table: str, allows: Callable[[str], bool]) -> byte
 
 
 def _allowed(rows: pl.LazyFrame, allows: Callable[[str], bool]) -> pl.LazyFrame:
-    import polars as pl
-
     if allows(""):
         return rows
     objects = rows.select(OBJECT).unique().collect()[OBJECT]

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from modos.catalog.catalog_view import View
 from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT, digest_schema, schema
 from modos.catalog.searching import Term
+from modos.errors.missing import load_late
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 _NAMES = {"@type": CLASS, "id": ELEMENT}  # columns of what is no slot with a column of its name
 _NOT_SEARCHED = frozenset((OBJECT, "tag", "problem", "other", "revision"))
@@ -23,8 +26,6 @@ def find_objects(view: View, term: Term) -> pl.Series:
     The columns are gone through one by one, as few are of any length; a value
     that has no column is looked at as it is.
     """
-    import polars as pl
-
     found = [_find_other(view, term)]
     for table, column, kind in _columns(view, term.slot):
         found.append(table.filter(_matcher(column, kind, term)).select(pl.col(OBJECT).unique()).collect().to_series())
@@ -33,8 +34,6 @@ def find_objects(view: View, term: Term) -> pl.Series:
 
 def _columns(view: View, slot: str) -> Iterator[tuple[pl.LazyFrame, str, Any]]:
     """Iterate over the tables and columns to look in, with their types."""
-    import polars as pl
-
     if slot:
         name = _NAMES.get(slot, slot)
         if name in schema():
@@ -49,8 +48,6 @@ def _columns(view: View, slot: str) -> Iterator[tuple[pl.LazyFrame, str, Any]]:
 
 def _matcher(column: str, kind: Any, term: Term) -> pl.Expr:
     """Return the condition that a column has a value."""
-    import polars as pl
-
     value, inner = pl.col(column), kind.inner if isinstance(kind, pl.List) else kind
     if inner == pl.Datetime("us"):
         return value.dt.to_string("%Y-%m-%dT%H:%M:%S%.f").str.contains(_pattern(term))
@@ -61,16 +58,12 @@ def _matcher(column: str, kind: Any, term: Term) -> pl.Expr:
 
 def _pattern(term: Term) -> str:
     """Return a regular expression for a folded value: sharp s, which is folded to ss, is found as well."""
-    import polars as pl
-
     pattern = pl.escape_regex(term.value).replace("ss", "(?:ss|ß)")
     return rf"(?is)\A{pattern}\z" if term.whole else f"(?is){pattern}"
 
 
 def _find_other(view: View, term: Term) -> pl.Series:
     """Find the objects with a term among what has no column."""
-    import polars as pl
-
     rows = view.elements.filter(pl.col("other").is_not_null()).select(OBJECT, ELEMENT, "other")
     if term.value.isascii() and not set(term.value) & set('"\\') and term.value.isprintable():
         rows = rows.filter(pl.col("other").str.contains(rf"(?i){pl.escape_regex(term.value)}|\\u"))  # escapes may fold to it

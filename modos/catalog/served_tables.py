@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from modos.catalog.element_rows import digest_schema, schema
 from modos.catalog.snapshots import read_columns
 from modos.errors import ProtocolError
+from modos.errors.missing import load_late
 from modos.remote.services import check_url, fetch_bytes, token_for
 from modos.remote.urls import SERVED
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 _MAX_TABLE = 1 << 30  # bytes
 
@@ -56,8 +59,6 @@ class ServedTables:
         return ServedTables(self._url)
 
     def _fetch(self, table: str) -> pl.LazyFrame:
-        import polars as pl
-
         url = f"{self._url}/tables/{table}"
         content = fetch_bytes(url, token=token_for(url, None), limit=_MAX_TABLE)
         found, expected = read_columns(content), schema() if table == "elements" else digest_schema()

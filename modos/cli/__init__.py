@@ -45,6 +45,7 @@ def main() -> None:
     from modos.cli.completion import join_words
     from modos.cli.output import exit_code_of, guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
+    from modos.errors.missing import explain
     from modos.storage.processes.panics import is_panic
 
     guard_log()
@@ -81,6 +82,9 @@ def main() -> None:
         if options.debug:
             show_traceback(error)
             _leave(1)
+        if isinstance(error, ModuleNotFoundError) and (missing := explain(error)):
+            show_error(missing.message, missing.hint)
+            _leave(missing.exit_code)
         if is_panic(error):
             show_error(f"what was read is damaged: {error}", "--debug shows where; copy it again")
             _leave(IntegrityError.exit_code)

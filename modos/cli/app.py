@@ -66,9 +66,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from modos import __version__
+        from modos.version import describe_version
 
-        typer.echo(f"modos {__version__}")
+        typer.echo(f"modos {describe_version()}")
         raise typer.Exit
 
 

@@ -101,10 +101,10 @@ def _guard(topic: str, look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diag
 
 
 def _versions() -> Diagnosis:
-    from modos import __version__
+    from modos.version import describe_version
 
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    return Diagnosis("versions", "ok", f"modos {__version__}, Python {platform.python_version()}, {packages}")
+    return Diagnosis("versions", "ok", f"modos {describe_version()}, Python {platform.python_version()}, {packages}")
 
 
 def _other_modos() -> Iterator[Diagnosis]:

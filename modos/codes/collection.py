@@ -12,6 +12,7 @@ import numpy.typing as npt
 from modos.codes.packed import Arrays, grams_of
 from modos.codes.terms import LABEL, RELATED
 from modos.codes.words import split
+from modos.errors.missing import need
 
 MAX_QUERY = 200  # characters
 _MAX_WORDS = 8
@@ -57,6 +58,7 @@ class Collection:
 
     def search(self, text: str, count: int) -> list[Found]:
         """Find the terms whose names are like some words, the best first."""
+        need("rapidfuzz")
         words = list(dict.fromkeys(split(text[:MAX_QUERY])))[:_MAX_WORDS]
         if not words or not self._names:
             return []

@@ -21,6 +21,7 @@ from isal.isal_zlib import crc32
 from modos.codes.packed import SECTIONS, Arrays
 from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
 from modos.metadata.model.schema import ONTOLOGIES
+from modos.storage.system import sync_file
 
 _MAGIC = b"modos codes 1\n\0\0"
 _ALIGNED = 64
@@ -64,7 +65,7 @@ def write(path: Path, collections: Mapping[str, Arrays], facts: Mapping[str, Any
                         file.write(memoryview(collections[slot][name]).cast("B") if place["size"] else b"")
                 file.truncate(at)
                 file.flush()
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
                 os.chmod(file.name, 0o666 & ~_umask())
                 os.replace(file.name, path)
             except BaseException:

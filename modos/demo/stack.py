@@ -10,8 +10,6 @@ from pathlib import Path
 from modos.demo.dataset import generate
 from modos.errors import ModosError
 from modos.object.modo import MODO
-from modos.server.app import create_app
-from modos.server.run import BackgroundServer
 from modos.storage.s3 import S3Storage
 
 BUCKET = "modos-demo"
@@ -51,6 +49,9 @@ def run_stack(port: int = 0) -> Iterator[Stack]:
     except ImportError:
         raise ModosError("the demo's S3 server is not installed", "pip install 'modos-store[demo]'") from None
     import logging
+
+    from modos.server.app import create_app
+    from modos.server.run import BackgroundServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

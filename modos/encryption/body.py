@@ -19,8 +19,8 @@ from modos.storage import Storage
 from modos.storage.base import Place
 from modos.storage.part_digests import PartHasher, digest
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.processes.cores import count_cores
 from modos.storage.processes.memory import keep_freed
+from modos.storage.system import count_cores
 
 _JOB = 16  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once

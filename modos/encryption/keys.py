@@ -26,6 +26,7 @@ from modos.encryption.keyforms import (
 )
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
 from modos.storage.given import has_name, is_pipe, open_given, show_path
+from modos.storage.system import sync_file
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"
@@ -330,7 +331,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(descriptor)
+        sync_file(descriptor)
 
 
 def _read(path: str | Path) -> bytes:

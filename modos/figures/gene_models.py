@@ -6,13 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from modos.errors import NotFoundError, did_you_mean
+from modos.errors.missing import load_late
 from modos.genomics.region import Region
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from modos.reference.annotations.annotation import Annotation
+else:
+    pl = load_late("polars")
 
 Span = tuple[int, int]  # 0-based, half-open
 MOST_MODELS = 200  # that are drawn with their exons

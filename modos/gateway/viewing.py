@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from modos.errors import InvalidInputError
+from modos.errors.missing import need
 from modos.gateway.loopback import SEND_BUFFER
 from modos.gateway.plain_files import PlainFiles
 from modos.gateway.plain_view import OpenedObject, PlainView
@@ -154,5 +155,6 @@ def open_view(
     """
     from modos.encryption.keys import as_secret_key
 
+    need("starlette")
     secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
     return View(OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs)), secret, port, told, framed=framed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
-from contextlib import suppress
+
+from modos.storage.system import widen_pipe
 
 PIPE_BYTES = 1 << 20
 
@@ -44,8 +44,7 @@ os.register_at_fork(after_in_child=_leave)
 
 def widen(descriptor: int) -> None:
     """Let a pipe hold more, where the system can; other descriptors stay as they are."""
-    with suppress(OSError, AttributeError):
-        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    widen_pipe(descriptor, PIPE_BYTES)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

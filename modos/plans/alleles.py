@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, listing
+from modos.errors.missing import load_late
 from modos.genomics.region import Region
 from modos.plans.partition import Partition
 from modos.plans.partition_tables import list_header_samples
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modos.reference.annotations.annotation import Annotation
+else:
+    pl = load_late("polars")
 
 logger = logging.getLogger(__name__)
 
@@ -281,8 +284,6 @@ def _refuse_two_namings(sites: Iterable[Site]) -> None:
 
 
 def _to_frame(found: FileCounts, groups: SampleGroups) -> pl.DataFrame:
-    import polars as pl
-
     names = sorted({groups.groups.get(sample) for sample in found.elements}, key=lambda name: (name is None, name or ""))
     rows = [
         (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.errors.missing import load_late
 from modos.plans.partition import Partition
 from modos.plans.scanning import Catalogue, RegionsGiven, scan, settle_regions
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modos.reference.annotations.annotation import Annotation
+else:
+    pl = load_late("polars")
 
 
 def track_matrix(
@@ -59,8 +62,6 @@ def track_matrix(
     PartitionError
         Tracks could not be read, or have not the contigs.
     """
-    import polars as pl
-
     given = settle_regions(regions, None)
     if given is None:
         raise InvalidInputError("a matrix takes regions", "give genes, or regions")

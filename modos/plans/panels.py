@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.errors.missing import load_late
 from modos.genomics.region import Region, RegionLike, settle
 from modos.plans.partition import Partition
 from modos.plans.partition_tables import name_sample
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from modos.genomics import GenomicFile
     from modos.reference.annotations.annotation import Annotation
+else:
+    pl = load_late("polars")
 
 _STEP = 1 << 22  # bases whose depths are held at a time
 
@@ -84,8 +87,6 @@ def panel_completeness(
     PartitionError
         Files could not be read, or have not the contigs.
     """
-    import polars as pl
-
     if (genes is None) == (regions is None):
         raise InvalidInputError("give either genes or regions", "regions of a file: regions=Path('panel.bed')")
     targets = _list_regions(regions) if genes is None else list_exons(open_annotation(annotation), genes)
@@ -102,8 +103,6 @@ def panel_completeness(
 
 
 def _schema() -> dict[str, Any]:
-    import polars as pl
-
     texts, numbers = ("object", "element", "sample", "gene"), ("start", "end", "bases", "below", "least")
     own = dict.fromkeys(texts, pl.String) | {"exon": pl.Int64, "contig": pl.String}
     return own | dict.fromkeys(numbers, pl.Int64) | {"mean_depth": pl.Float64}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from modos.errors import InvalidInputError, listing
+from modos.errors.missing import load_late
 from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.genomics.region import Region
 from modos.object.address import ObjectAddress
@@ -19,6 +20,8 @@ from modos.tables.arrow import load_pyarrow
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow
+else:
+    pl = load_late("polars")
 
 logger = logging.getLogger(__name__)
 GROUP = 8 << 20  # bytes of small partitions that are sent to a cluster together
@@ -161,8 +164,6 @@ class Plan(Sequence[Partition]):
 
     def describe(self) -> pl.DataFrame:
         """Return a row for each partition: object, element, regions as text, and cost in bytes."""
-        import polars as pl
-
         texts = [_format(stretch) for stretch in self._places]
         rows = self._files[list(self._numbers)].select("object", "element")
         return rows.with_columns(
@@ -304,8 +305,6 @@ class Plan(Sequence[Partition]):
 
     def to_polars(self, *, client: Any = None, workers: int | None = None) -> pl.DataFrame:
         """Read all partitions as one polars.DataFrame; see `to_arrow`."""
-        import polars as pl
-
         found = pl.from_arrow(self.to_arrow(client=client, workers=workers))
         assert isinstance(found, pl.DataFrame)
         return found

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modos.errors import AccessError, InvalidInputError, ModosError, RegionError, did_you_mean, listing
+from modos.errors.missing import load_late
 from modos.genomics.region import Region, RegionLike, as_regions, read_regions
 from modos.object.address import ObjectAddress
 from modos.plans.partition import Reading
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from modos.reference.annotations.annotation import Annotation
+else:
+    pl = load_late("polars")
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +139,6 @@ def scan(
 
 def _find_problems(elements: pl.LazyFrame) -> list[Skipped]:
     """Find the objects that the catalogue could not read, and why; a warning names them."""
-    import polars as pl
-
     rows = elements.filter(pl.col("problem").is_not_null()).select("object", "problem").unique().sort("object").collect()
     found = [Skipped(*row) for row in rows.iter_rows()]
     if found:
@@ -153,8 +154,6 @@ def list_samples(catalogue: Catalogue, slot: str | None = None) -> pl.DataFrame:
     InvalidInputError
         Samples have no such slot.
     """
-    import polars as pl
-
     known = catalogue.elements.collect_schema().names()
     if slot is not None and slot not in known:
         near = did_you_mean(slot, known)
@@ -203,8 +202,6 @@ def find_files(catalogue: Catalogue, kind: str, where: str | None) -> pl.DataFra
     polars.DataFrame
         Sorted by object; within an object as its elements are.
     """
-    import polars as pl
-
     own = ["object", "element", "data_path", "data_size", "revision", "tag", "has_sample"]
     rows = catalogue.select(None, where, columns=[*own, "class", "data_format", "zarr_kind"]).lazy()
     wanted = pl.col("data_format").is_in(FORMATS[kind]) & pl.col("data_path").is_not_null()
@@ -226,8 +223,6 @@ def find_files(catalogue: Catalogue, kind: str, where: str | None) -> pl.DataFra
 
 def _name_samples(files: pl.LazyFrame, catalogue: Catalogue) -> pl.LazyFrame:
     """Name the samples that files are linked to: by their names, or ids where they have none."""
-    import polars as pl
-
     links = files.select("number", "object", sample="has_sample").explode("sample").drop_nulls("sample")
     names = list_samples(catalogue).lazy().select("object", "name", sample="element")
     named = links.join(names, on=["object", "sample"], how="left").with_columns(

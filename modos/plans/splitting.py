@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from modos.errors.missing import load_late
 from modos.genomics.region import Region
 from modos.object.address import ObjectAddress
 from modos.plans.partition import Partition, Reading
@@ -14,6 +15,8 @@ from modos.storage.prefetch import fetch_ahead
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 Planned = tuple[int, Stretch, int]
 

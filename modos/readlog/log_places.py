@@ -12,6 +12,7 @@ from modos.errors import ConflictError, InvalidInputError, ModosError
 from modos.readlog.heads import Head
 from modos.storage import Storage, open_storage
 from modos.storage.local_files import translate_errors
+from modos.storage.system import sync_file
 
 ENDING, HEAD = ".log", "head"
 FOLDER, BUCKET = "folder", "bucket"  # kinds of places: in a bucket each segment has a head behind it
@@ -84,7 +85,7 @@ class FolderTail:
             self._head = os.open(part / HEAD, _NEW, 0o600)
             self._open(part, number)
             self.append(data, head)
-            os.fsync(self._head)
+            sync_file(self._head)
             _sync(part)
             os.rename(part, self._root / self._chain)
         except BaseException:
@@ -177,7 +178,7 @@ def _write(file: int, data: bytes, at: int) -> None:
 def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
 

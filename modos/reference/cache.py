@@ -36,6 +36,7 @@ from modos.reference.proofs import (
 )
 from modos.reference.shared import is_file, iter_two_below, make_like_above, open_part
 from modos.storage.base import INTERRUPTIONS, Progress, expect, report
+from modos.storage.system import sync_file
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
 OFFLINE_VARIABLE = "MODOS_OFFLINE"
@@ -275,7 +276,7 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
             file.write(piece)
         file.flush()
         os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
+        sync_file(file.fileno())
         return start, file.tell(), find_difference(wanted.digests, hash.result())
 
 

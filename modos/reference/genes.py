@@ -20,6 +20,7 @@ from modos.errors import (
     did_you_mean,
     listing,
 )
+from modos.errors.missing import load_late
 from modos.formats import plain_name
 from modos.genomics.region import MAX_POSITION, Region
 from modos.reference.assembly import Assembly
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from modos.reference.annotations.annotation import Annotation
 
     Tables = Mapping[str, pl.DataFrame]  # by kind
+else:
+    pl = load_late("polars")
 
 Contigs = Mapping[str, tuple["int | None", "str | None"]]  # of a file: length and MD5, where they are known
 Names = Callable[[], Mapping[str, Sequence[str]]]

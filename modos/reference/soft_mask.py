@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from modos.errors import IntegrityError, InvalidInputError
+from modos.errors.missing import load_late
 from modos.reference.annotations.parquet import read_parquet
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 _COLUMNS = ("contig", "start", "end")
 

@@ -13,7 +13,6 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_of
@@ -22,6 +21,7 @@ from modos.server.drs_passports import authorization_of, take_passports
 from modos.server.drs_trees import PARTS, BesidePart, TreePart, find_beside, find_part
 from modos.server.noting import GRANTED, note
 from modos.storage import check_key
+from modos.version import full_version
 
 EXPIRES = 3600  # seconds that an address is good for
 
@@ -77,7 +77,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         return {
             "id": "modos.drs",
             "name": "modos DRS",
-            "version": __version__,
+            "version": full_version(),
             "type": {"group": "org.ga4gh", "artifact": "drs", "version": "1.4.0"},
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
             "maxBulkRequestLength": 1,

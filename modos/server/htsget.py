@@ -9,7 +9,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, NotFoundError
 from modos.formats import BGZF_EOF, STORED_KEY_HEADER, RecordKind, streamable_format
@@ -26,6 +25,7 @@ from modos.server.finding_files import PREFERENCE, check_format, find_file
 from modos.server.noting import GRANTED, note
 from modos.server.sealed_tickets import SealedTickets, parse_reader
 from modos.storage import ByteRange
+from modos.version import full_version
 
 EXPIRES = 3600  # seconds that a signed URL is good for
 MAX_BLOCK = 1 << 30  # bytes
@@ -54,7 +54,7 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
         return {
             "id": f"modos.genomics.htsget.{kind}",
             "name": f"modos htsget {kind}",
-            "version": __version__,
+            "version": full_version(),
             "description": "Regions of the files of multi-omics digital objects",
             "type": {"group": "org.ga4gh", "artifact": "htsget", "version": "1.3.0"},
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},

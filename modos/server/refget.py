@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from modos import __version__
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.computed import ComputedDigests
@@ -24,6 +23,7 @@ from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces, iter_file
+from modos.version import full_version
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
             {
                 "id": "modos.refget",
                 "name": "modos refget",
-                "version": __version__,
+                "version": full_version(),
                 "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes"},
                 "type": {"group": "org.ga4gh", "artifact": "refget", "version": "2.0.0"},
                 "refget": {

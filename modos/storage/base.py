@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from modos.errors import InvalidInputError, RemoteError, TruncatedStream
 from modos.errors.escaping import escape_line, hide_secrets
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.processes.cores import count_cores
+from modos.storage.system import count_cores
 
 INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
 _REMOTE_READERS = 8

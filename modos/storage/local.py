@@ -29,6 +29,7 @@ from modos.storage.local_batches import group_by_folder, name_in_folder, read_fi
 from modos.storage.local_files import are_unique, file_marks, open_file, read_up_to, refuse_special, translate_errors
 from modos.storage.part_files import PART, Placer, find_done, find_kept, part_of, sync_folder, write_durably
 from modos.storage.patching import compose, replace_file
+from modos.storage.system import forget_pages, sync_file
 
 _CHUNK = 1 << 19  # bytes per piece when a file is read as a stream
 _LOCK = re.compile(r"\..*\.lock")
@@ -167,9 +168,8 @@ class LocalStorage(Storage):
 
     def let_go(self, key: str, start: int, end: int) -> None:
         """Let the system forget bytes of a file that it has in memory; see `Storage.let_go`."""
-        if hasattr(os, "posix_fadvise"):
-            with suppress(OSError), open_file(self._resolve(key)) as file:
-                os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError), open_file(self._resolve(key)) as file:
+            forget_pages(file.fileno(), start, end)
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
@@ -189,7 +189,7 @@ class LocalStorage(Storage):
                 file.write(data)
                 if durable:
                     file.flush()
-                    os.fsync(file.fileno())
+                    sync_file(file.fileno())
             os.replace(part, path)
         if durable:
             sync_folder(path.parent)

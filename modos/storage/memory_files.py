@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modos.storage.system import open_in_memory, path_of_descriptor
+
 _living: weakref.WeakSet[MemoryFiles] = weakref.WeakSet()
 
 
@@ -31,13 +33,12 @@ class MemoryFiles:
     def create(self, name: str, size: int) -> Path:
         """Create a file of some bytes, all of them 0; returns its path."""
         path = self.path / name
-        if hasattr(os, "memfd_create"):
-            descriptor = os.memfd_create(f"modos-{name}"[:200])
-            self._descriptors[name] = descriptor
-            path.symlink_to(f"/proc/self/fd/{descriptor}")
-        else:
+        descriptor = open_in_memory(f"modos-{name}")
+        if descriptor is None:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            self._descriptors[name] = descriptor
+        else:
+            path.symlink_to(path_of_descriptor(descriptor))
+        self._descriptors[name] = descriptor
         os.truncate(descriptor, size)
         return path
 
@@ -80,15 +81,15 @@ def open_memory() -> Iterator[int]:
 
     Where the system has no such memory it is a file that nobody else can open.
     """
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("modos")
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-    else:
+    descriptor = open_in_memory("modos")
+    if descriptor is None:
         with tempfile.TemporaryFile(prefix="modos-") as file:
             yield file.fileno()
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path, descriptors: dict[str, int], home: int) -> None:

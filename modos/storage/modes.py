@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from modos.errors import ConflictError
+from modos.storage.system import read_attribute, sync_file, write_attribute
 
 _ACL, _DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
 _PRUNED_MEANWHILE = 100  # times that the folder of a new file is made again, as others have removed it
@@ -89,7 +90,7 @@ def replace_output(target: Path) -> Iterator[int]:
     descriptor = create_output(part, target)
     try:
         yield descriptor
-        os.fsync(descriptor)
+        sync_file(descriptor)
         os.replace(part, target)
     finally:
         os.close(descriptor)
@@ -190,15 +191,12 @@ def open_folder(folder: Path) -> Iterator[int]:
 
 
 def _make_like(descriptor: int, other: Path, model: os.stat_result) -> None:
-    acl = _attribute(other, _ACL)
+    acl = read_attribute(other, _ACL)
     keeps_group = _give(descriptor, model)
-    if acl is not None and keeps_group:
-        with suppress(OSError):
-            os.setxattr(descriptor, _ACL, acl)
-            return
-    if _attribute(descriptor, _ACL) is not None:  # of the folder
-        with suppress(OSError):
-            os.removexattr(descriptor, _ACL)
+    if acl is not None and keeps_group and write_attribute(descriptor, _ACL, acl):
+        return
+    if read_attribute(descriptor, _ACL) is not None:  # of the folder
+        write_attribute(descriptor, _ACL, None)
     _set_mode(descriptor, stat.S_IMODE(model.st_mode) & 0o777, keeps_group)
 
 
@@ -237,11 +235,4 @@ def _stat_file(path: Path) -> os.stat_result | None:
 
 
 def _has_default_acl(folder: Path) -> bool:
-    return _attribute(folder, _DEFAULT_ACL) is not None
-
-
-def _attribute(target: int | Path, name: str) -> bytes | None:
-    try:
-        return os.getxattr(target, name)
-    except (OSError, AttributeError):  # AttributeError: a system that has none
-        return None
+    return read_attribute(folder, _DEFAULT_ACL) is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from modos.storage import modes
 from modos.storage.processes import ownership
+from modos.storage.system import sync_file
 
 _SUFFIX = ".part"
 PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
@@ -45,7 +46,7 @@ def sync_folder(folder: Path) -> None:
     except OSError:
         return
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     except OSError:
         pass
     finally:
@@ -72,10 +73,10 @@ def write_durably(file: FileIO, pieces: Iterable[bytes], *, are_placed: bool = F
             if written - flushed >= _FLUSH and (flush is None or flush.done()):
                 if flush:
                     flush.result()
-                flush, flushed = flusher.submit(os.fsync, file.fileno()), written
+                flush, flushed = flusher.submit(sync_file, file.fileno()), written
         if flush:
             flush.result()
-    os.fsync(file.fileno())
+    sync_file(file.fileno())
     return written
 
 

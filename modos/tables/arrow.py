@@ -15,17 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from modos.errors import IntegrityError, InvalidInputError
+from modos.errors.missing import load_late
 from modos.tables.ragged import Bytes, Ints, join_slices, to_offsets
 
 if TYPE_CHECKING:
     import pandas
-    import polars
+    import polars as pl
     import pyarrow
 
-    DataFrame: TypeAlias = polars.DataFrame
+    DataFrame: TypeAlias = pl.DataFrame
     PandasFrame: TypeAlias = pandas.DataFrame
     RecordBatchReader: TypeAlias = pyarrow.RecordBatchReader
     Table: TypeAlias = pyarrow.Table
+else:
+    pl = load_late("polars")
 
 
 def load_pyarrow() -> Any:
@@ -62,9 +65,7 @@ def make_reader(table: ArrowTable) -> RecordBatchReader:
 
 
 def convert_to_polars(table: Table) -> DataFrame:
-    """Convert a pyarrow.Table to a polars.DataFrame."""
-    import polars as pl
-
+    """Convert a pyarrow.Table to a pl.DataFrame."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
@@ -212,7 +213,7 @@ def spread(parts: list[tuple[Any, Ints]], count: int) -> Any:
 
 
 def convert_from_polars(frame: DataFrame) -> Table:
-    """Convert a polars.DataFrame to a pyarrow.Table, with texts of the plain kind."""
+    """Convert a pl.DataFrame to a pyarrow.Table, with texts of the plain kind."""
     pa = load_pyarrow()
     table = frame.to_arrow()
     plain = [

@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.errors.missing import load_late
 from modos.genomics.region import Region
 from modos.storage.base import Progress, expect
 from modos.storage.modes import replace_output
@@ -22,6 +23,11 @@ from modos.tracks.contigs import Contigs
 from modos.tracks.data import Runs
 from modos.tracks.runs import as_runs, join_runs
 from modos.tracks.track import Track
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 FORMATS = {
     "bigWig": (".bw", ".bigwig"),
@@ -76,8 +82,6 @@ def write_text(
 
 
 def _bedgraph(runs: Runs) -> bytes:
-    import polars as pl
-
     contig = pl.Series([runs.contig]).new_from_index(0, len(runs.starts))
     table = pl.DataFrame({"contig": contig, "start": runs.starts, "end": runs.ends, "value": runs.values})
     return table.write_csv(include_header=False, separator="\t").encode()
@@ -85,8 +89,6 @@ def _bedgraph(runs: Runs) -> bytes:
 
 def _wiggle(runs: Runs) -> bytes:
     """Format stretches without a gap as fixedStep, what is between them as variableStep."""
-    import polars as pl
-
     lengths = runs.ends - runs.starts
     breaks = np.flatnonzero(runs.starts[1:] != runs.ends[:-1]) + 1
     parts = []

@@ -14,6 +14,7 @@ from modos.storage import ObjectInfo, Storage
 from modos.storage.local_files import are_unique, file_marks, open_file
 from modos.storage.part_digests import PART
 from modos.storage.processes import forking
+from modos.storage.system import read_into
 from modos.storage.verified import FindPartRecord, VerifiedFiles
 
 _OPEN = 128  # files that are kept open
@@ -35,7 +36,7 @@ class _OpenFile:
 
     def read_into(self, buffer: memoryview, start: int) -> int:
         """Read bytes from `start` on into a buffer; returns how many there are, at most as many as it has room for."""
-        return os.preadv(self._file.fileno(), [buffer], start)
+        return read_into(self._file.fileno(), buffer, start)
 
     def find_uncompared(self, start: int, end: int) -> range:
         """Find the parts that bytes [start, end) touch and that were not compared yet, from the first to the last one.

@@ -12,16 +12,22 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 from modos.formats.text import SHOWN, read_pieces, whole_number
 from modos.storage.base import Progress
 from modos.storage.given import Given, Name, show_path
 from modos.storage.processes.panics import translate_panics
 from modos.tracks.data import Block, Floats, Places, Runs, Values, Where
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
 _MAX_LINE = 1 << 16
@@ -298,8 +304,6 @@ def _lines_at(piece: bytes, rows: Places) -> list[bytes]:
 
 def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str, Any], np.ndarray]:
     """Parse columns of a text, and find the rows that lack one or have too many."""
-    import polars as pl
-
     separator = b"\t" if b"\t" in piece[:_MAX_LINE] else b" "
     first = separator.join([b"0"] * (len(columns) + 1)) + b"\n"  # so that any first line may follow
     schema = {name: getattr(pl, kind) for name, kind in columns.items()} | {"more": pl.String}

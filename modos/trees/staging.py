@@ -12,7 +12,7 @@ from modos.formats import files_name, parts_name
 from modos.storage.base import Progress, Storage, report
 from modos.storage.part_digests import DigestList, PartHasher, digest_pieces, list_parts
 from modos.storage.prefetch import fetch_ahead
-from modos.storage.processes.cores import count_cores
+from modos.storage.system import count_cores
 from modos.storage.write_log import WriteLog
 from modos.trees.batches import SMALL, gather_batches
 from modos.trees.manifest import Manifest

@@ -27,6 +27,9 @@ from tests.faults.conftest import check_whole, killed_at, place  # noqa: F401 - 
 from tests.support import commands
 
 ME, HER, NOBODY = SecretKey.random(), SecretKey.random(), SecretKey.random()
+needs_memory = pytest.mark.skipif(
+    not hasattr(os, "memfd_create"), reason="a system without files in memory, which has private ones on the disk"
+)
 MZTAB = (
     "MTD\tmzTab-version\t1.0.0\nMTD\tmzTab-mode\tSummary\nMTD\tmzTab-type\tQuantification\nMTD\ttitle\tSecret study\n"
     "MTD\tdescription\tof patients\nMTD\tsample[1]-description\tPatient 7\nPRH\taccession\nPRT\tP12345\n"
@@ -282,6 +285,7 @@ def lines_of(modo, *region, key=ME):
     return [read.to_string() for read in modo.stream_genomics("many.cram", *region, secret_key=key)]
 
 
+@needs_memory
 def test_a_cram_is_decoded_with_its_sealed_fasta(aligned, monkeypatch, tmp_path):
     """As samtools decodes it; without a plain byte on a disk, in the cache or in a temporary folder."""
     modo, wanted = aligned
@@ -310,6 +314,7 @@ def test_a_region_of_a_plain_cram_is_decoded_where_its_containers_have_other_con
         assert lines_of(modo, contig, key=None) == [line for line in wanted if line.split("\t")[2] == contig]
 
 
+@needs_memory
 def test_the_memory_of_a_sealed_fasta_is_let_go(aligned, place, monkeypatch, tmp_path):  # noqa: F811
     modo, _ = aligned
     modo.encrypt(ME.public)

@@ -262,8 +262,8 @@ def test_access_lists_of_a_folder_stay_in_force(tmp_path, umask):
     folder.mkdir()
     try:
         os.setxattr(folder, "system.posix_acl_default", acl)
-    except OSError:
-        pytest.skip("a file system without access lists")
+    except (OSError, AttributeError):
+        pytest.skip("a file system, or a system, without access lists")
     storage = open_storage(folder)
     storage.write("in/f", b"x")
     inherited = os.getxattr(folder / "in/f", "system.posix_acl_access")
@@ -284,8 +284,9 @@ def test_a_system_that_takes_no_modes_is_no_reason_to_fail(tmp_path, monkeypatch
         raise PermissionError(1, "Operation not permitted")
 
     for name in ("chmod", "chown", "fchmod", "fchown", "setxattr"):
-        monkeypatch.setattr(os, name, refuse)
-    monkeypatch.setattr(os, "getxattr", lambda *_, **__: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+        monkeypatch.setattr(os, name, refuse, raising=False)
+    lacks = OSError(95, "Operation not supported")
+    monkeypatch.setattr(os, "getxattr", lambda *_, **__: (_ for _ in ()).throw(lacks), raising=False)
     storage = LocalStorage(tmp_path / "ex")
     tag = storage.write("in/a", b"x", if_absent=True)
     storage.write("in/a", b"y", if_match=tag)

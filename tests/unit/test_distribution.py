@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import modos
+from modos.errors.missing import EXTRAS as BROUGHT
+from tests.support.building import ROOT, build_sdist, make_project, pip, run
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TEXTS = [
@@ -32,6 +35,13 @@ TEXTS = [
 ]
 BRINGS = {
     "distributed": "cluster",
+    "rapidfuzz": "codes",
+    "polars": "polars",
+    "fastapi": "server",
+    "jinja2": "server",
+    "prometheus-client": "server",
+    "PyJWT": "server",
+    "uvicorn": "server",
     "duckdb": "sql",
     "h5py": "genomedata",
     "igv-notebook": "igv",
@@ -125,24 +135,9 @@ def test_the_doctor_finds_another_distribution_in_the_same_folder(tmp_path, monk
 def project(tmp_path_factory):
     """A git repository with what makes the distribution."""
     folder = tmp_path_factory.mktemp("project") / "modos"
-    shutil.copytree(ROOT / "modos", folder / "modos", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, folder)
-    for words in (
-        ["init", "-q", "-b", "main"],
-        ["add", "."],
-        ["-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qm", "All"],
-    ):
-        subprocess.run(["git", "-C", folder, *words], check=True, env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull})
+    folder.mkdir()
+    make_project(folder)
     return folder
-
-
-def pip(*words):
-    """Run it; skips where there is nothing to build with, as pip fetches that."""
-    done = subprocess.run([sys.executable, "-m", "pip", *map(str, words)], capture_output=True, text=True, timeout=300)
-    if "No matching distribution found for setuptools" in done.stderr:
-        pytest.skip("no setuptools can be fetched")
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.sweep(1)
@@ -158,7 +153,10 @@ def test_what_the_page_of_installing_says(project, tmp_path, way):
         assert given.name == "modos_store-0.1.0-py3-none-any.whl"
         held = set(zipfile.ZipFile(given).namelist())
         lies = {str(path.relative_to(project)) for path in (project / "modos").rglob("*") if path.is_file()}
-        assert lies <= held and {"modos/py.typed", "modos/metadata/model/schema.json", "modos/codes/meanings.tsv"} <= held
+        own = {"entry_points.txt", "licenses/LICENSE", "METADATA", "RECORD", "top_level.txt", "WHEEL"}
+        assert held == lies | {f"modos_store-0.1.0.dist-info/{name}" for name in own}
+        assert {"modos/py.typed", "modos/metadata/model/schema.json", "modos/codes/meanings.tsv"} <= held
+        assert {Path(name).parent.name for name in held} >= {"templates", "assets"}
     else:
         assert "'modos-store @ git+https://git.example.org/lab/modos.git@main'" in page
         given = f"git+file://{project}@main"
@@ -176,12 +174,107 @@ def test_what_the_page_of_installing_says(project, tmp_path, way):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert modos("--version") == "modos 0.1.0\n" and "Servers and settings" in modos("--help")
+    commit = run("git", "-C", project, "rev-parse", "HEAD")[:12]
+    assert modos("--version") == f"modos 0.1.0 (commit {commit})\n" and "Servers and settings" in modos("--help")
     modos("demo", "--write", "source", "-q")
     modos("create", "ex", "-f", "source/modo.yaml", "-q")
     assert (
         "NCIT" in modos("publish", "ex") and modos("template", "sample") and modos("stream", "ex/demo1", "-c").strip().isdigit()
     )
+
+
+@pytest.mark.sweep(1)
+@pytest.mark.skipif(not shutil.which("git") or importlib.util.find_spec("pip") is None, reason="needs git and pip")
+def test_an_sdist_has_what_is_built_and_nothing_else(project, tmp_path):
+    """No tests, no leftovers; the commit instead of what git would put there; and the wheel of it is that of the tree."""
+    sdist = build_sdist(project, tmp_path)
+    with tarfile.open(sdist) as archive:
+        held = {
+            name.partition("/")[2]: archive.extractfile(name).read()
+            for name in archive.getnames()
+            if archive.getmember(name).isfile()
+        }
+    lies = {str(path.relative_to(project)) for path in (project / "modos").rglob("*") if path.is_file()}
+    beside = {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg", "setup.py"}
+    assert {name for name in held if not name.startswith("modos_store.egg-info/")} == lies | beside
+    assert held["modos/commit.txt"].decode() == run("git", "-C", project, "rev-parse", "HEAD")
+    assert (project / "modos/commit.txt").read_text() == "$Format:%H$\n"
+    for given, name in ((project, "tree"), (sdist, "sdist")):
+        pip("wheel", "-q", "--no-deps", "--wheel-dir", tmp_path / name, given)
+    wheels = [zipfile.ZipFile(next((tmp_path / name).glob("*.whl"))) for name in ("tree", "sdist")]
+    of_tree, of_sdist = ({name: wheel.read(name) for name in wheel.namelist() if not name.endswith("RECORD")} for wheel in wheels)
+    assert of_tree == of_sdist
+
+
+def test_a_plain_installation_says_what_it_lacks():
+    """Each package that an extra brings, and that is imported without further ado, is known with its extra."""
+    names = {"prometheus_client": "prometheus-client", "jwt": "PyJWT", "starlette": "fastapi", "markupsafe": "jinja2"}
+    for package, extra in BROUGHT.items():
+        assert BRINGS[names.get(package, package)] == extra
+    moved = ("server", "codes", "polars")
+    assert {package for package, extra in BRINGS.items() if extra in moved} == {
+        names.get(package, package) for package in BROUGHT
+    }
+
+
+@pytest.mark.parametrize("package, extra", BROUGHT.items())
+def test_what_is_missing_is_said_in_one_line(package, extra):
+    """By the command line and in Python, for a package that is not there; and nothing is said where it is there."""
+    code = f"""
+import importlib.util, sys
+from modos.errors import InvalidInputError
+from modos.errors.missing import explain, load_late, need
+need({package!r})
+assert explain(ModuleNotFoundError(name={package!r})) is None
+assert load_late({package!r}).__name__ == {package!r} and load_late({package!r}).__spec__ is None
+sys.modules[{package!r}] = None
+found = explain(ModuleNotFoundError(name={package + ".part"!r}))
+print(found.message, found.hint)
+for call in (lambda: need({package!r}), lambda: load_late({package!r}).something):
+    try:
+        call()
+    except InvalidInputError as error:
+        assert (error.message, error.hint) == (found.message, found.hint)
+    else:
+        raise AssertionError
+assert explain(ModuleNotFoundError(name="numpy")) is None and explain(ModuleNotFoundError("x")) is None
+"""
+    said = run(sys.executable, "-c", code, cwd=ROOT)
+    assert said == f"this takes {package}, which is not installed pip install 'modos-store[{extra}]'\n"
+
+
+IN_CONDA = {
+    "duckdb": "python-duckdb",
+    "isal": "python-isal",
+    "matplotlib": "matplotlib-base",
+    "prometheus-client": "prometheus_client",
+}
+
+
+def test_the_recipe_of_conda_wants_what_the_project_wants():
+    """The same packages, under the names that conda has, in the same versions; of extras those of the table of installing."""
+    recipe = yaml.safe_load((ROOT / "deploy/conda/recipe.yaml").read_text())
+    assert recipe["context"]["version"] == PROJECT["version"]
+    assert recipe["requirements"]["host"][0] == recipe["requirements"]["run"][0] == f"python {PROJECT['requires-python']}"
+    [backend] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert f"setuptools {backend.removeprefix('setuptools')}" in recipe["requirements"]["host"]
+    assert recipe["requirements"]["run"][1:] == [in_conda(wanted) for wanted in PROJECT["dependencies"]]
+    wanted = {
+        in_conda(wanted)
+        for name in set(BRINGS.values()) - {"demo", "stack"}
+        for wanted in EXTRAS[name]
+        if "modos-store[" not in wanted
+    }
+    assert sorted(recipe["requirements"]["run_constraints"]) == sorted(wanted)
+    [script] = [f"{name} = {call}" for name, call in PROJECT["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == [script]
+    assert recipe["about"]["license"] == PROJECT["license"] and recipe["about"]["summary"] == PROJECT["description"]
+
+
+def in_conda(wanted):
+    """A requirement as conda writes it: `PyJWT[crypto]>=2.10` is `pyjwt >=2.10`."""
+    name, versions = re.fullmatch(r"([\w.-]+)(?:\[[^]]*\])?([<>=!~].*)", wanted.partition(";")[0].strip()).groups()
+    return f"{IN_CONDA.get(name, name.lower())} {versions}"
 
 
 def test_every_page_is_linked():

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from modos.errors import InvalidInputError, NotFoundError
 from modos.errors.escaping import escape_line
+from modos.errors.missing import load_late
 from modos.formats.html_tables import always, write_table
 from modos.reference.annotations.building import KINDS
 from modos.reference.annotations.features import Feature, Features
 from modos.reference.annotations.parquet_files import Manifest, TableFile
 from modos.reference.annotations.table import FeatureTable
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 
 class Annotation:

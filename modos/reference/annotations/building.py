@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
-
-import polars as pl
+from typing import TYPE_CHECKING, NamedTuple
 
 from modos.errors import InvalidInputError, listing
+from modos.errors.missing import load_late
 from modos.reference.annotations.circles import Circles
 from modos.reference.annotations.linking import copy_key, has_strand, id_of, link
 from modos.reference.annotations.parts import GENE_KEY, GENES, PLACE, PREFIX, Parts
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 KINDS = ("gene", "transcript", "exon", "intron", "cds", "utr")
 _LEVELS = 8  # of what is within each other, from an exon to its gene

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 from modos.reference.annotations.parts import Parts
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from modos.errors import IntegrityError
+from modos.errors.missing import load_late
 from modos.reference.annotations.parquet_files import Manifest
 from modos.reference.annotations.parts import PLACE
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 _PART = (*PLACE, "transcript", "number")
 COLUMNS = {  # that every annotation has

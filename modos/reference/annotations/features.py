@@ -7,19 +7,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import polars as pl
 
 from modos.errors import InvalidInputError
 from modos.errors.escaping import escape_line
+from modos.errors.missing import load_late
 from modos.formats.html_tables import MOST_ROWS, always, write_table
 from modos.genomics.region import Region
 from modos.reference.annotations.intervals import Numbers
 
 if TYPE_CHECKING:
     import pandas
+    import polars as pl
     import pyarrow
 
     from modos.reference.annotations.table import FeatureTable
+else:
+    pl = load_late("polars")
 
 
 class Features(Sequence["Feature"]):

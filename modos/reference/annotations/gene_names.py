@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import did_you_mean
+from modos.errors.missing import load_late
 from modos.reference.annotations.building import build, place
 from modos.reference.annotations.circles import Circles
 from modos.reference.annotations.parts import Parts
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 COLUMNS = ["id", "name", "contig", "start", "end"]
 _VERSION = r"\.\d+($|_PAR_Y$)"  # of an id; the genes of GENCODE that are on X and Y have the same one

@@ -8,14 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 from modos.formats.text import open_text, read_some
 from modos.storage.base import Progress
 from modos.storage.given import Given
 from modos.storage.processes.panics import translate_panics
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
 _STRANDS, _PHASES = ("+", "-", ".", "?"), ("0", "1", "2", ".")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import polars as pl
+from typing import TYPE_CHECKING
 
+from modos.errors.missing import load_late
 from modos.reference.annotations.circles import Circles
 from modos.reference.annotations.parts import GENE_KEY, GENES, OWN_KEY, Parts
 
-Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+if TYPE_CHECKING:
+    import polars as pl
+
+    Tables = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+else:
+    pl = load_late("polars")
+
 _PLACE = ("contig", "start", "end", "strand")
 
 

@@ -9,12 +9,16 @@ import mmap
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, InvalidInputError
+from modos.errors.missing import load_late
 from modos.storage.processes.panics import translate_panics
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 MAX_ROWS = 1 << 26
 MAX_COLUMN = 4 << 30  # bytes, decompressed

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-import polars as pl
-
+from modos.errors.missing import load_late
 from modos.reference.annotations.lines import Lines
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 PLACE = ("contig", "start", "end", "strand")
 LINE = ("line", *PLACE)

@@ -6,15 +6,20 @@ Formats: UCSC Genome Browser, "Gene Predictions and RefSeq Genes" (genePred, gen
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from modos.errors import InvalidInputError
+from modos.errors.missing import load_late
 from modos.formats.text import open_text, read_some
 from modos.reference.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.storage.base import Progress
 from modos.storage.given import Given
 from modos.storage.processes.panics import translate_panics
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 _PREDICTION = ("id", "contig", "strand", "start", "end", "cds_start", "cds_end", "count", "starts", "ends")
 _EXTENDED = (*_PREDICTION, "score", "gene", "start_state", "end_state", "frames")

@@ -7,13 +7,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
-import polars as pl
 
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.errors.escaping import escape_line
+from modos.errors.missing import load_late
 from modos.genomics.region import Region
 from modos.reference.annotations.around import Find, find_around, iter_turns
 from modos.reference.annotations.columns import COLUMNS, check_column, missing_column_error
@@ -29,6 +29,11 @@ from modos.reference.annotations.lookup import (
 from modos.reference.annotations.parquet import read_parquet
 from modos.reference.annotations.parquet_files import Manifest
 from modos.storage.processes.forking import cached_property
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 _Side = Literal["left", "right"]
 _STRANDS = (None, "+", "-")

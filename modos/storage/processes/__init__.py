@@ -5,5 +5,5 @@ for libraries that may abort (`children`), state that a fork makes anew (`forkin
 marks that tell whether the process that made them still runs (`ownership`), and
 settings and errors of native libraries (`memory`, `panics`).
 
-It imports errors alone.
+It imports errors, and `modos.storage.system`, alone.
 """

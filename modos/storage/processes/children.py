@@ -25,6 +25,7 @@ from typing import IO, Any
 from modos import errors
 from modos.errors import IntegrityError, ModosError
 from modos.storage.processes import forking
+from modos.storage.system import end_before_others, taken_pages
 
 _IDLE = 60.0  # seconds
 _LOOK = 5.0  # seconds after which a child looks whether its parent is there
@@ -185,9 +186,9 @@ def _answer(work: Callable[[str], None], text: str) -> dict[str, str | None]:
 
 def _limit(memory: int) -> None:
     """Limit memory, have this process ended before others if there is none left, and write no cores."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    end_before_others()
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + memory, taken + memory))
+        if (taken := taken_pages()) is not None:
+            most = taken * resource.getpagesize() + memory
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))

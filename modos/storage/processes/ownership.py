@@ -13,13 +13,14 @@ import re
 import secrets
 import socket
 import uuid
-from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
+
+from modos.storage.system import boot_id, describe_process, process_namespace, sees_own_processes
 
 ABANDONED_AFTER = 24 * 3600.0  # seconds after which what cannot be looked into counts as abandoned
 RENEWED_EVERY = 600.0  # seconds after which a change under way says again that it is
+
 
 _MARK = re.compile(r"(?P<place>[0-9a-f]{16})-(?P<pid>[1-9]\d{0,8})-[0-9a-f]{8}(?P<start>[0-9a-f]*)", re.ASCII)
 
@@ -67,16 +68,13 @@ def is_abandoned(mark: str, age: float, limit: float = ABANDONED_AFTER) -> bool:
 @cache
 def _place(pid: int) -> str:
     """Identify where this process runs: processes with the same place see each other by their numbers."""
-    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), ""
-    started = boot.read_text().strip() if boot.exists() else f"{uuid.getnode():x}"
-    with suppress(OSError):
-        namespace = str(os.stat("/proc/self/ns/pid").st_ino)
-    return blake2b("\0".join((socket.gethostname(), started, namespace)).encode(), digest_size=8).hexdigest()
+    started = boot_id() or f"{uuid.getnode():x}"
+    return blake2b("\0".join((socket.gethostname(), started, process_namespace())).encode(), digest_size=8).hexdigest()
 
 
 @cache
 def _own_start(pid: int) -> str:
-    stat = _stat_of("self")
+    stat = describe_process("self")
     return f"{int(stat[19]):x}" if stat else ""
 
 
@@ -87,22 +85,7 @@ def _is_running(pid: int, start: str) -> bool | None:
         return False
     except OSError:  # another user's
         pass
-    stat = _stat_of(str(pid)) if _sees_own_processes() else None
+    stat = describe_process(str(pid)) if sees_own_processes() else None
     if not stat or not start:
         return None  # there is such a process; it may be another one
     return stat[0] not in ("Z", "X") and f"{int(stat[19]):x}" == start  # Z: killed, and not yet waited for
-
-
-def _sees_own_processes() -> bool:
-    """Return whether /proc has the numbers that this process knows others by."""
-    with suppress(OSError):
-        return os.readlink("/proc/self") == str(os.getpid())
-    return False
-
-
-def _stat_of(pid: str) -> list[str] | None:
-    """Return fields 3 and on of what Linux says of a process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None

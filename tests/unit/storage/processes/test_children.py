@@ -18,6 +18,8 @@ from modos.reference.tried import try_once
 from modos.storage.processes import children
 from modos.storage.processes.children import Child
 
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="this system says nothing of processes in /proc")
+
 
 @pytest.fixture
 def child():
@@ -57,6 +59,7 @@ def test_a_process_that_ends_is_one_line(child, end, capfd):
     child.call("pass", "y.parquet")
 
 
+@needs_proc
 def test_memory_is_limited(child):
     """By what it may have beyond what it has: 256 MiB here."""
     child.call("bytearray(100 << 20)", "x")
@@ -105,6 +108,7 @@ def test_a_process_without_work_ends(child, monkeypatch):
     child.call("pass", "x")
 
 
+@needs_proc
 def test_a_process_ends_with_its_parent():
     """Also where that was killed."""
     code = (

@@ -1,0 +1,134 @@
+"""The wheel and the sdist, installed with their dependencies alone, in an empty environment of each Python that is there.
+
+`make test-packages` runs them: they fetch packages from the registry that pip knows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+
+import pysam
+import pytest
+
+from tests.support.building import ROOT, build_sdist, find_pythons, make_project, pip, run
+
+pytestmark = pytest.mark.packages
+PYTHONS = find_pythons()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Commit, wheel and sdist; the wheel is of the tree."""
+    folder = tmp_path_factory.mktemp("built")
+    project = folder / "project"
+    project.mkdir()
+    commit = make_project(project)
+    pip("wheel", "-q", "--no-deps", "--wheel-dir", folder, project)
+    [wheel] = folder.glob("*.whl")
+    return commit, wheel, build_sdist(project, folder)
+
+
+def test_the_pythons_that_are_there_are_found():
+    """At least the one that runs this; none is older than what pyproject.toml asks for."""
+    [oldest] = re.findall(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert PYTHONS and all(int(name.split(".")[1]) >= int(oldest) for name in PYTHONS)
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_an_empty_environment_works(built, python, tmp_path):
+    """From the wheel, then from the sdist, which installs the same files: version with commit, and what a user does first."""
+    commit, wheel, sdist = built
+    environment = tmp_path / "environment"
+    run(PYTHONS[python], "-m", "venv", environment)
+    install = (environment / "bin/python", "-m", "pip", "install", "-q", "--no-compile", "--constraint", ROOT / "constraints.txt")
+    run(*install, wheel)
+    run(environment / "bin/python", "-m", "pip", "check")
+    use(environment, commit, tmp_path / "wheel")
+    files = installed(environment)
+    run(*install, "--no-deps", "--force-reinstall", sdist)
+    assert installed(environment) == files
+    use(environment, commit, tmp_path / "sdist")
+
+
+def installed(environment):
+    """What was installed of the package, but what Python compiled of it."""
+    [site] = environment.glob("lib/python*/site-packages")
+    return {
+        str(path.relative_to(site)): path.read_bytes() for path in (site / "modos").rglob("*") if path.suffix not in ("", ".pyc")
+    }
+
+
+def use(environment, commit, folder):
+    folder.mkdir()
+    modos = environment / "bin/modos"
+    home = {"HOME": str(folder), "PATH": os.environ["PATH"]}
+
+    def call(*words):
+        return run(modos, *words, cwd=folder, env=home)
+
+    assert call("--version") == f"modos 0.1.0 (commit {commit[:12]})\n"
+    assert "Servers and settings" in call("--help")
+    call("demo", "--write", "source", "-q")
+    call("create", "ex", "-f", "source/modo.yaml", "-q")
+    call("add", "ex", "sample", "-e", '{"id": "sample9", "sex": "Female"}', "-q")
+    region = "chr1:20,001-25,000"
+    with pysam.AlignmentFile(folder / "source/demo2.bam") as reads:
+        expected = sum(1 for _ in reads.fetch("chr1", 20_000, 25_000))
+    for name in ("demo1.cram", "demo2.bam"):
+        assert int(call("stream", "-c", "-r", region, f"ex/{name}")) == (969 if name == "demo1.cram" else expected)
+    call("genome", "init", "ex", "source/reference.fa", "-q")
+    call("c4gh", "keygen", "--no-passphrase", "me.sec", "-q")
+    call("c4gh", "encrypt", "-p", "me.pub", "-s", "me.sec", "ex", "-q")
+    assert int(call("stream", "-c", "-r", region, "--secret-key", "me.sec", "ex/demo1.cram")) == 969
+    call("c4gh", "decrypt", "-s", "me.sec", "ex", "-q")
+    call("check", "ex")  # which ends with an error where anything is not whole
+    assert "NCIT" in call("publish", "ex")
+    assert call("query", "ex", 'SELECT ?s WHERE { ?s modos:sex "Female" }').count("sample9") == 1
+    assert "meandepth" in call("coverage", "ex/demo1.cram", "-r", region)
+    for words, extra in (
+        (("find", "."), "polars"),
+        (("track", "add", "ex", "signal=signal.bedGraph"), "polars"),
+        (("serve", "."), "server"),
+        (("view", "ex"), "server"),
+        (("gateway", "ex"), "server"),
+        (("demo",), "demo"),
+        (("stream", "-O", "tsv", "ex/demo2.bam"), "tables"),
+    ):
+        (folder / "signal.bedGraph").write_text("chr1\t10\t20\t0.5\n")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MODOS_"))} | home
+        done = subprocess.run([modos, *words], capture_output=True, text=True, cwd=folder, env=environ, timeout=60)
+        assert (done.returncode, done.stderr.count("\n")) == (2 if extra != "demo" else 1, 2), (words, done.stderr)
+        assert done.stderr.endswith(f"hint: pip install 'modos-store[{extra}]'\n"), (words, done.stderr)
+    call("check", "ex")
+
+
+def test_the_server_installs_and_answers(built, tmp_path):
+    """The extra `server` has what `modos serve` needs, and service-info says the commit."""
+    commit, wheel, _ = built
+    environment = tmp_path / "environment"
+    run(next(iter(PYTHONS.values())), "-m", "venv", environment)
+    run(
+        environment / "bin/python",
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-compile",
+        "--constraint",
+        ROOT / "constraints.txt",
+        f"{wheel}[server]",
+    )
+    code = """
+import json, sys, urllib.request
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.storage import open_storage
+with BackgroundServer(create_app(open_storage(sys.argv[1]))) as server:
+    for path in ("/", "/htsget/reads/service-info", "/find?where=true"):
+        print(json.dumps([path, urllib.request.urlopen(server.url + path).read().decode()[:4000]]))
+"""
+    answers = dict(map(json.loads, run(environment / "bin/python", "-c", code, tmp_path, cwd=tmp_path).splitlines()))
+    assert json.loads(answers["/htsget/reads/service-info"])["version"] == f"0.1.0+{commit[:12]}"
