@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from modos.gateway.plain_files import PlainFile, PlainFiles
 from modos.object.address import ObjectAddress
 from modos.object.open_object import OpenObject
+from modos.object.plain_files import PlainFile, PlainFiles
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
