@@ -140,6 +140,13 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         place: str = cls._strip_protocol(path)
         return place.rpartition("/")[0] or place[:1].strip("/") or ("/" if place.startswith("/") else "")
 
+    def split(self, path: str) -> tuple[str, str]:
+        """Return the address of the object that something lies in, as `MODO` takes it, and the path of the rest within it."""
+        with translate():
+            place: str = self._strip_protocol(path)
+            _, top, within = self._places.find(place)
+            return (top if place.startswith(("/", "http://", "https://")) else f"s3://{top}"), within
+
     def _find(self, path: str) -> Entry:
         folder, _, within = self._places.find(self._strip_protocol(path))
         return folder.find(within)

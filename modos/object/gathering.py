@@ -127,6 +127,7 @@ class Gathering:
         secret_key: Key = None,
         passphrase: str | None = None,
         data_checksum: bool = True,
+        attributes: Mapping[str, Any] | None = None,
     ) -> list[str]:
         """Add files with what their headers say, in one commit; returns the ids of all elements that were added.
 
@@ -144,6 +145,9 @@ class Gathering:
             As for `create_from_files`.
         data_checksum
             Compute BLAKE2b-512 of each file, beside the digests of its parts.
+        attributes
+            Further slots of each data element that is added, such as
+            `{"derived_from": ["data/reads"]}`.
 
         Raises
         ------
@@ -154,7 +158,11 @@ class Gathering:
             transaction.data_checksum = data_checksum
             before = set(transaction.view.ids())
             self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
-            return [element_id for element_id in transaction.view.ids() if element_id not in before]
+            added = [element_id for element_id in transaction.view.ids() if element_id not in before]
+            for element_id in added if attributes else ():
+                if element_id.startswith("data/"):
+                    transaction.update_element(element_id, attributes)
+            return added
 
     def compare_with_added(
         self,
