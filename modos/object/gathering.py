@@ -157,12 +157,8 @@ class Gathering:
         with self._object.transaction(progress) as transaction:
             transaction.data_checksum = data_checksum
             before = set(transaction.view.ids())
-            self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
-            added = [element_id for element_id in transaction.view.ids() if element_id not in before]
-            for element_id in added if attributes else ():
-                if element_id.startswith("data/"):
-                    transaction.update_element(element_id, attributes)
-            return added
+            self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase, attributes)
+            return [element_id for element_id in transaction.view.ids() if element_id not in before]
 
     def compare_with_added(
         self,
@@ -203,6 +199,7 @@ class Gathering:
         matcher: Matcher,
         secret_key: Key,
         passphrase: str | None,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         from modos.object.surveying import survey
 
@@ -214,6 +211,7 @@ class Gathering:
             part_of=part_of,
             matcher=matcher,
             endpoint=self._object.endpoint,
+            attributes=attributes,
         )
         matcher.tell_unused()
 
