@@ -82,6 +82,10 @@ class ObjectFolder:
     def _start(self) -> None:
         self._lock = threading.Lock()
 
+    def refresh(self) -> None:
+        """Look at once for what others have committed."""
+        self._object.newest.look()
+
     def find(self, path: str) -> Entry:
         """Find a file or a folder.
 

@@ -158,6 +158,12 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
             raise FolderMeantError(f"{self.unstrip_protocol(path)} is a folder", "name a file in it")
         return entry, entry.size, entry.read
 
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Look at once for what others have committed, which at S3 is done once a second."""
+        with translate():
+            for folder in self._places.list_known():
+                folder.refresh()
+
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """Return `name`, `type` (file or directory), plain `size` in bytes, `etag`, and `mtime` in seconds where it is told."""
         with translate():

@@ -90,6 +90,11 @@ class Places(Generic[Folder]):
     def _start(self) -> None:
         self._lock = threading.Lock()
 
+    def list_known(self) -> list[Folder]:
+        """List the objects that were found."""
+        with self._lock:
+            return list(self._known.values())
+
     def find(self, place: str) -> tuple[Folder, str, str]:
         """Find the object that a place lies in.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -38,9 +39,11 @@ rule count:
     shell: "samtools view -c {input} > {output}"
 
 rule whole:
-    input: cram=storage.modos(TOP + "/demo1.cram"), crai=storage.modos(TOP + "/demo1.cram.crai")
+    input:
+        cram=storage.modos(TOP + "/demo1.cram"), crai=storage.modos(TOP + "/demo1.cram.crai"),
+        fasta=storage.modos(TOP + "/reference.fa"), fai=storage.modos(TOP + "/reference.fa.fai"),
     output: "whole.txt"
-    shell: "samtools view -c {input.cram} chr2:1-9000 > {output}; stat -c %a {input.cram} >> {output}"
+    shell: "samtools view -c -T {input.fasta} {input.cram} chr2:1-9000 > {output}; stat -c %a {input.cram} >> {output}"
 
 rule cut:
     input: storage.modos(TOP + "/calls.vcf.gz?region=chr1:1-50000")
@@ -112,7 +115,8 @@ def test_inputs_are_read_and_outputs_added(place, example, tmp_path):
     modo = MODO.open(top, **options)
     assert (work / "count.txt").read_text() == "969\n"
     whole, mode = (work / "whole.txt").read_text().split()
-    expected = subprocess.check_output(["samtools", "view", "-c", example / "ex/demo1.cram", "chr2:1-9000"], text=True)
+    ask = ["samtools", "view", "-c", "-T", example / "ex/reference.fa", example / "ex/demo1.cram", "chr2:1-9000"]
+    expected = subprocess.check_output(ask, text=True)
     assert (whole, mode) == (expected.strip(), "600")
     made = modo["data/cut_calls"]
     assert made["derived_from"] == ["data/calls"] and "rule cut" in made["description"] and made["@type"] == "VariantSet"
@@ -146,7 +150,8 @@ def test_an_output_is_made_again_where_its_input_is_newer_and_keeps_its_element(
     assert "Nothing to be done" in snakemake(tmp_path, workflow)
     time.sleep(1.1)
     (tmp_path / "extra").write_text("two\n")
-    MODO.open(tmp_path / "ex").update_element("calls", {}, source_file=tmp_path / "ex" / "calls.vcf.gz")
+    subprocess.run(["bcftools", "view", "-O", "z", "-o", tmp_path / "calls.vcf.gz", example / "ex/calls.vcf.gz"], check=True)
+    MODO.open(tmp_path / "ex").update_element("calls", {}, source_file=tmp_path / "calls.vcf.gz")
     snakemake(tmp_path, workflow)
     modo = MODO.open(tmp_path / "ex")
     assert modo["data/out"]["data_digest"] != first and modo["data/out"]["derived_from"] == ["data/calls"]
@@ -195,7 +200,7 @@ def test_a_changed_input_is_an_error_and_not_given(example, tmp_path):
     assert "not those that are recorded" in told and not (tmp_path / "x.txt").exists()
 
 
-def test_temporary_outputs_and_wildcards_of_what_there_is(example, tmp_path):
+def test_wildcards_of_what_there_is_and_outputs_that_are_removed(example, tmp_path, monkeypatch):
     shutil.copytree(example / "ex", tmp_path / "ex")
     workflow = write(
         tmp_path / "ex",
@@ -204,21 +209,26 @@ def test_temporary_outputs_and_wildcards_of_what_there_is(example, tmp_path):
 NAMES = glob_wildcards(storage.modos(TOP + "/{name}.bam")).name
 
 rule all:
-    input: "x.txt"
+    input: storage.modos(TOP + "/names.tsv")
 
 rule make:
-    output: temp(storage.modos(TOP + "/passing.tsv?type=DataEntity"))
+    output: storage.modos(TOP + "/names.tsv?type=DataEntity")
     shell: "echo {NAMES} > {output}"
-
-rule use:
-    input: storage.modos(TOP + "/passing.tsv")
-    output: "x.txt"
-    shell: "cp {input} {output}"
 """,
     )
     snakemake(tmp_path, workflow)
-    assert (tmp_path / "x.txt").read_text() == "demo2\n"
-    assert "data/passing" not in MODO.open(tmp_path / "ex").metadata
+    assert MODO.open(tmp_path / "ex")["data/names"].open_bytes().read() == b"demo2\n"
+    monkeypatch.syspath_prepend(PLUGIN)
+    import snakemake_storage_plugin_modos as plugin
+
+    provider = plugin.StorageProvider(tmp_path / "local", logging.getLogger(), settings=plugin.StorageProviderSettings())
+    made = provider.object(f"modos://{tmp_path}/ex/names.tsv?type=DataEntity")
+    assert made.exists() and made.size() == 6 and abs(made.mtime() - time.time()) < 100
+    made.remove()
+    assert not made.exists()
+    made.remove()
+    modo = MODO.open(tmp_path / "ex")
+    assert "data/names" not in modo.metadata and "data/demo2" in modo.metadata and modo.find_problems() == []
 
 
 def test_queries_are_taken_apart_and_no_region_has_the_copy_of_another(monkeypatch):

@@ -39,10 +39,12 @@ def add_output(provider: StorageProvider, asked: Query, local: Path) -> None:
     element_id = _find_element(modo, name)
     if element_id is not None:
         modo.update_element(element_id, slots, local, **provider.key)
-        return
-    said = {f"{slot}:{local.name}": value for slot, key in (("id", "id"), ("@type", "type")) for value in asked.values(key)}
-    part_of = next(iter(asked.values("part_of")), None)
-    modo.add_files([local], part_of=part_of, matcher=Matcher(said), attributes=slots, **provider.key)
+    else:
+        matcher = Matcher({f"@type:{local.name}": value for value in asked.values("type")})
+        slots |= {"data_path": name} | {one: value for one, value in asked.recorded if one == "id"}
+        part_of = next(iter(asked.values("part_of")), None)
+        modo.add_files([local], part_of=part_of, matcher=matcher, attributes=slots, **provider.key)
+    provider.filesystem.invalidate_cache()
 
 
 def remove_output(provider: StorageProvider, asked: Query) -> None:
@@ -52,6 +54,7 @@ def remove_output(provider: StorageProvider, asked: Query) -> None:
     element_id = _find_element(modo, name)
     if element_id is not None:
         modo.remove_element(element_id)
+        provider.filesystem.invalidate_cache()
 
 
 def _provenance(modo: MODO, asked: Query) -> dict[str, Any]:
