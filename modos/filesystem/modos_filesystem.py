@@ -14,9 +14,9 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from fsspec.utils import tokenize
 
 from modos.errors import AccessError, InvalidInputError, did_you_mean
-from modos.filesystem.entries import Entry, ObjectFolder
 from modos.filesystem.failures import BadAddressError, FolderMeantError, ReadOnlyError, translate
-from modos.filesystem.places import PROTOCOL, Places, Reach, strip_protocol
+from modos.filesystem.object_folders import Entry, ObjectFolder
+from modos.filesystem.object_places import PROTOCOL, Places, Reach, strip_protocol
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.s3_arguments import check_no_secrets
 

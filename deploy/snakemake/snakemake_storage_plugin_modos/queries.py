@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 from snakemake_interface_storage_plugins.io import WILDCARD_REGEX
 
 from modos.errors import InvalidInputError, did_you_mean
-from modos.filesystem.places import iter_places, strip_protocol
+from modos.filesystem.object_places import iter_places, strip_protocol
 
 _QUESTION = re.compile(r"\?(?![^{}]*\})")  # outside of the pattern that a wildcard may have
 _START = "modos://"
