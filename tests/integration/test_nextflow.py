@@ -48,6 +48,7 @@ def nextflow(folder, top, *words, variables=None):
     )  # fmt: skip
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.skipif(not shutil.which("samtools"), reason="the workflow uses samtools")
 @pytest.mark.parametrize("where", ["folder", "sealed s3"])
 def test_regions_are_streamed_and_counts_added(example, keys, tmp_path, request, where):

@@ -107,6 +107,7 @@ def write(top, settings, workflow=WORKFLOW):
     return STORAGE.format(settings=",\n    ".join(settings), top=address) + workflow
 
 
+@pytest.mark.sweep(1)
 def test_inputs_are_read_and_outputs_added(place, example, tmp_path):
     top, settings, variables, options = place
     work = tmp_path / "work"
@@ -169,6 +170,7 @@ rule read:
 """
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "query, settings, why",
     [
