@@ -185,6 +185,31 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return False
         return True
 
+    def isdir(self, path: str) -> bool:
+        """Return whether there is a folder; see `exists`."""
+        return self._has_type(path, "directory")
+
+    def isfile(self, path: str) -> bool:
+        """Return whether there is a file; see `exists`."""
+        return self._has_type(path, "file")
+
+    def _has_type(self, path: str, kind: str) -> bool:
+        try:
+            return bool(self.info(path)["type"] == kind)
+        except FileNotFoundError:
+            return False
+
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Iterate over folders; what cannot be listed is an error, where most filesystems leave it out of `find` and `glob`."""
+        return super().walk(path, maxdepth, topdown, on_error or _raise_unless_missing, **kwargs)
+
     def modified(self, path: str) -> datetime:
         """Return when a file was stored, in UTC; NotImplementedError where that is not told, as within trees."""
         mtime = self.info(path).get("mtime")
@@ -296,6 +321,11 @@ class _ModosFile(AbstractBufferedFile):  # type: ignore[misc]
         with translate():
             stop = min(end, self.size)
             return self._read(start, stop) if stop > start else b""
+
+
+def _raise_unless_missing(error: Exception) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _describe(top: str, entry: Entry) -> dict[str, Any]:

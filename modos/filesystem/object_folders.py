@@ -181,8 +181,9 @@ class ObjectFolder:
         return Entry(f"{mount}/{name}", files.sizes[name], f"{trees.tag_of(mount)}:{name}", read=read)
 
     def _missing(self, path: str, known: Iterable[str]) -> NotFoundError:
-        near = did_you_mean(path, known)
-        top = sorted({name.partition("/")[0] for name in known if not is_index(name)})
+        named = [name for name in known if not is_index(name)]  # indexes are names of what there may be
+        near = did_you_mean(path, named)
+        top = sorted({name.partition("/")[0] for name in named})
         hint = f"did you mean {near}?" if near else f"it has {listing(top)}" if top else "list the folder above it"
         if path.partition("/")[0] == ZARR and self._object.document.zarr_format != 3:
             hint = "its arrays are kept as Zarr v2: `modos upgrade` rewrites them"

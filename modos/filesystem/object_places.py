@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from modos.errors import AccessError, BucketNotFoundError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import AccessError, BucketNotFoundError, IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.object.address import ObjectAddress
 from modos.object.open_object import OpenObject
 from modos.storage.base import check_key
@@ -107,8 +107,8 @@ class Places(Generic[Folder]):
         ------
         NotFoundError
             It lies in none.
-        AccessError
-            It lies in none as far as may be looked.
+        AccessError, IntegrityError
+            It lies in none as far as may be looked; or what it may lie in is damaged.
         """
         candidates = list(iter_places(place))
         for address, path in candidates:
@@ -122,8 +122,8 @@ class Places(Generic[Folder]):
                 raise
             except NotFoundError:
                 continue
-            except AccessError as error:  # of the folder above an object, which may be another's
-                refused = error
+            except (AccessError, IntegrityError) as error:  # of a folder above the object: another's, or with a Zarr of this name
+                refused = refused or error
                 continue
             with self._lock:
                 return self._known.setdefault(address, self._make_folder(opened)), _cut(place, path), path

@@ -344,6 +344,17 @@ def test_other_objects_and_no_objects(objects, tmp_path):
             fs.ls(f"modos://{objects}/plai")
 
 
+def test_a_zarr_of_others_above_an_object_is_not_taken_for_one(example, tmp_path):
+    zarr.open_group(tmp_path / "data.zarr", mode="w")
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    fs = fsspec.filesystem("modos")
+    assert fs.cat_file(f"modos://{tmp_path}/ex/demo1.cram") == (example / "ex/demo1.cram").read_bytes()
+    (tmp_path / "ex/data.zarr/zarr.json").write_text("{")
+    with pytest.raises(OSError) as caught:
+        fsspec.filesystem("modos", skip_instance_cache=True).ls(f"modos://{tmp_path}/ex")
+    assert isinstance(caught.value, IntegrityError)
+
+
 def test_a_wrong_key_and_none_are_errors_with_the_reason(objects, keys):
     top = f"modos://{objects / 'sealed'}"
     without, hers = fsspec.filesystem("modos"), fsspec.filesystem("modos", secret_key=keys / "her.sec")
@@ -360,6 +371,10 @@ def test_a_wrong_key_and_none_are_errors_with_the_reason(objects, keys):
             fs.exists(f"{top}/demo1.cram")  # which is not known to be absent
         with pytest.raises(OSError):
             xarray.open_zarr(f"{top}/grid.zarr", storage_options=fs.storage_options)
+    assert without.glob(f"{top}/none/*") == [] and without.isfile(f"{top}/demo1.crai") is False
+    for use in (without.find, lambda path: without.glob(f"{path}/**"), lambda path: without.isdir(f"{path}/cells.zarr")):
+        with pytest.raises(PermissionError, match="is encrypted"):  # and not a listing without it
+            use(top)
     with pytest.raises(PermissionError, match="passphrase"):
         fsspec.filesystem("modos", secret_key=str(keys / "locked.sec"))
     with pytest.raises(FileNotFoundError, match="no.sec"):
