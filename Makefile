@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 PEER := .venv-peer
+NEXTFLOW := build/nextflow.classpath
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo check test test-all stack test-stack test-browser test-packages docs bench schema clean
+.PHONY: demo check test test-all stack test-stack test-browser docs bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
@@ -13,11 +14,11 @@ check: $(VENV)/.test $(VENV)/.check
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-test: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "not stack and not browser and not packages"
+test: $(VENV)/.test | $(PEER)/.done $(NEXTFLOW)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "not stack and not browser"
 
-test-all: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack and not browser and not packages"
+test-all: $(VENV)/.test | $(PEER)/.done $(NEXTFLOW)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack and not browser"
 
 stack: $(VENV)/.stack
 	deploy/native/install
@@ -30,10 +31,6 @@ test-stack: $(VENV)/.test
 # with the system's Chromium (MODOS_CHROMIUM, /usr/bin/chromium); screenshots are left in build/screenshots
 test-browser: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m browser tests/browser
-
-# the wheel and the sdist, in an empty environment of each Python from 3.11 on that is found
-test-packages: $(VENV)/.test
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 -m packages tests/packages
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
@@ -71,6 +68,10 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
 # sdsc-ordes modos, whose objects and whose reader some tests are about; they are skipped where it cannot be installed
 $(PEER)/.done:
 	-$(PYTHON) -m venv $(PEER) && $(PEER)/bin/pip install --quiet --disable-pip-version-check --no-compile --retries 1 'modos==0.3.4' pynacl && touch $@
+
+# Nextflow, which runs the example workflow; the tests of it are skipped where Java or Maven are not there
+$(NEXTFLOW): tests/support/nextflow.xml
+	-mvn -q -B -f $< org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath -Dmdep.outputFile=$(CURDIR)/$@
 
 clean:
 	rm -rf $(VENV) $(PEER) build dist *.egg-info

@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 from modos.errors import ModosError
 from modos.gateway.kept_pieces import KeptPieces
 from modos.gateway.peer_sockets import count_unread
-from modos.gateway.plain_files import PlainFile
 from modos.gateway.ranges_asked import UnsatisfiableRangeError, parse_range
 from modos.gateway.read_ahead import INDEX, ReadAhead, Wanted
 from modos.gateway.stops import Stops, read_stops
+from modos.object.plain_files import PlainFile
 from modos.server.conditions import check_conditions, entity_tag, wants_part
 
 _TYPE = "application/octet-stream"

@@ -15,7 +15,7 @@ from modos.errors import ConflictError, IntegrityError, ModosError, NotFoundErro
 from modos.errors.escaping import escape_line
 from modos.gateway.answering import FileAnswers
 from modos.gateway.guarding import is_foreign, is_token, refuse
-from modos.gateway.plain_files import PlainFile, PlainFiles
+from modos.object.plain_files import PlainFile, PlainFiles
 
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _SHARED = {  # the token is in the address: a page of any origin that has it was given it by its user

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from modos.gateway.plain_files import PlainFile
+from modos.object.plain_files import PlainFile
 
 KEPT = 96 << 20  # bytes of pieces that are kept, at most
 THREADS = 10  # pieces that are fetched at once

@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from modos.gateway.kept_pieces import KeptPieces, Piece
-from modos.gateway.plain_files import PlainFile
 from modos.gateway.stops import Stops
+from modos.object.plain_files import PlainFile
 
 FIRST = 1 << 16  # bytes that are fetched where a reader begins and nothing is known
 LARGEST = 4 << 20  # bytes of a piece

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.errors import ModosError, NotFoundError
 from modos.gateway.file_server import FileAnswerer
-from modos.gateway.plain_files import PlainFiles
+from modos.object.plain_files import PlainFiles
 
 _FILES = "/files/"
 

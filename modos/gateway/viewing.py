@@ -10,11 +10,11 @@ from urllib.parse import quote, urlencode
 from modos.errors import InvalidInputError
 from modos.errors.missing import need
 from modos.gateway.loopback import SEND_BUFFER
-from modos.gateway.plain_files import PlainFiles
 from modos.gateway.plain_view import OpenedObject, PlainView
 from modos.object.address import ObjectAddress
 from modos.object.finding import find_element
 from modos.object.open_object import OpenObject
+from modos.object.plain_files import PlainFiles
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey

@@ -127,6 +127,7 @@ class Gathering:
         secret_key: Key = None,
         passphrase: str | None = None,
         data_checksum: bool = True,
+        attributes: Mapping[str, Any] | None = None,
     ) -> list[str]:
         """Add files with what their headers say, in one commit; returns the ids of all elements that were added.
 
@@ -144,6 +145,9 @@ class Gathering:
             As for `create_from_files`.
         data_checksum
             Compute BLAKE2b-512 of each file, beside the digests of its parts.
+        attributes
+            Further slots of each data element that is added, such as
+            `{"derived_from": ["data/reads"]}`.
 
         Raises
         ------
@@ -153,7 +157,7 @@ class Gathering:
         with self._object.transaction(progress) as transaction:
             transaction.data_checksum = data_checksum
             before = set(transaction.view.ids())
-            self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
+            self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase, attributes)
             return [element_id for element_id in transaction.view.ids() if element_id not in before]
 
     def compare_with_added(
@@ -195,6 +199,7 @@ class Gathering:
         matcher: Matcher,
         secret_key: Key,
         passphrase: str | None,
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         from modos.object.surveying import survey
 
@@ -206,6 +211,7 @@ class Gathering:
             part_of=part_of,
             matcher=matcher,
             endpoint=self._object.endpoint,
+            attributes=attributes,
         )
         matcher.tell_unused()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from modos.errors import IntegrityError, NotFoundError, TruncatedStream
@@ -54,15 +55,21 @@ class ArrayFiles(TreeFiles):
 
     Parameters
     ----------
+    element_id
+        The element; empty for the arrays and groups of the whole object.
     nodes
         The arrays and groups of the element, by their paths.
+    attributes
+        Of the root.
     """
 
-    def __init__(self, storage: Storage, element_id: str, nodes: Nodes):
+    def __init__(self, storage: Storage, element_id: str, nodes: Nodes, attributes: Mapping[str, Any] = MappingProxyType({})):
         self._storage = storage
-        self._folder = f"{ZARR}/{element_id}"
+        self._folder = f"{ZARR}/{element_id}".rstrip("/")
         self._files = VerifiedFiles(storage, records_of_nodes(nodes).find)
-        self._documents = _write_documents({path.removeprefix(f"{element_id}/"): node for path, node in nodes.items()})
+        self._documents = _write_documents(
+            {path.removeprefix(f"{element_id}/"): node for path, node in nodes.items()}, attributes
+        )
         arrays = {path: node for path, node in nodes.items() if node.get("node_type") == "array"}
         recorded = [ArraySpec.from_node(path, node) for path, node in arrays.items() if "shard_sizes" in node["attributes"]]
         self._older = [spec for spec in recorded if DIGEST_SLOT not in spec.attributes]
@@ -99,10 +106,10 @@ class ArrayFiles(TreeFiles):
         return data
 
 
-def _write_documents(nodes: Nodes) -> dict[str, bytes]:
+def _write_documents(nodes: Nodes, attributes: Mapping[str, Any]) -> dict[str, bytes]:
     """Write the zarr.json of each array and group, and of the root that lists them all."""
     ordered = {name: nodes[name] for name in sorted(nodes, key=lambda name: (name.count("/"), name))}
-    root = group_node({})
+    root = group_node(dict(attributes))
     root[_CONSOLIDATED] = root[_CONSOLIDATED] | {"metadata": ordered}
     single = {name: {slot: value for slot, value in node.items() if slot != _CONSOLIDATED} for name, node in ordered.items()}
     return {_METADATA: _dump(root)} | {f"{name}/{_METADATA}": _dump(node) for name, node in single.items()}

@@ -59,6 +59,19 @@ class TreeFiles(ABC):
             yield self.names[at]
             at += 1
 
+    def iter_folder(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Iterate over what lies directly in a folder, each with whether it is a folder itself; in the tree where it is empty.
+
+        What is in these folders is not gone through.
+        """
+        prefix = f"{folder}/" if folder else ""
+        at = bisect_left(self.names, prefix.encode(), key=str.encode)
+        while at < len(self.names) and self.names[at].startswith(prefix):
+            first, slash, _ = self.names[at][len(prefix) :].partition("/")
+            yield first, bool(slash)
+            beyond = f"{prefix}{first}0".encode()  # "0" comes after "/"
+            at = bisect_left(self.names, beyond, at + 1, key=str.encode) if slash else at + 1
+
     def iter_bytes(self, name: str) -> Iterator[bytes]:
         """Iterate over the bytes of a file in pieces of whole segments."""
         size = self.sizes[name]

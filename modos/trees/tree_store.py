@@ -85,7 +85,7 @@ class TreeStore(Store):
 
         def read(name: str, _: threading.Event) -> None:
             if name.rpartition("/")[2] in _METADATA:
-                self._check_metadata(name, self.files.read(name, 0, self._check_size(name)))
+                self._check_metadata(name, self.files.read(name, 0, check_size(self.files, name)))
             for data in self.files.iter_bytes(name):
                 if keep:
                     keep(name, data)
@@ -99,14 +99,7 @@ class TreeStore(Store):
         return TreeMetadata(self._read_metadata, self.files.names, str(self))
 
     def _read_metadata(self, name: str) -> bytes | None:
-        return self.files.read(name, 0, self._check_size(name)) if name in self.files.sizes else None
-
-    def _check_size(self, name: str) -> int:
-        """Return the size of a file of metadata; raise IntegrityError if it is too large for one."""
-        size = self.files.sizes[name]
-        if size > MOST_METADATA:
-            raise IntegrityError(f"{self}/{name} has {size:,} bytes, too many for metadata", "write the tree again")
-        return size
+        return self.files.read(name, 0, check_size(self.files, name)) if name in self.files.sizes else None
 
     def _check_metadata(self, name: str, data: bytes) -> None:
         if not self._allow_pickle:
@@ -118,7 +111,7 @@ class TreeStore(Store):
         if size is None:
             return None
         is_metadata = key.rpartition("/")[2] in _METADATA
-        start, end = _bounds(byte_range, self._check_size(key) if is_metadata else size)
+        start, end = _bounds(byte_range, check_size(self.files, key) if is_metadata else size)
         loop = asyncio.get_running_loop()
         data = await loop.run_in_executor(self._threads(), self.files.read, key, start, end)
         if is_metadata:
@@ -167,12 +160,8 @@ class TreeStore(Store):
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Iterate over the names of files and folders in a folder."""
-        folder, seen = f"{prefix.rstrip('/')}/" if prefix.strip("/") else "", ""
-        for name in self.files.iter_below(folder):
-            first = name[len(folder) :].partition("/")[0]
-            if first != seen:
-                seen = first
-                yield first
+        for first, _ in self.files.iter_folder(prefix.rstrip("/")):
+            yield first
 
 
 def _open_store(files: TreeFiles, allow_pickle: bool) -> TreeStore:
@@ -187,6 +176,20 @@ def _bounds(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
     if isinstance(byte_range, SuffixByteRequest):
         return max(size - byte_range.suffix, 0), size
     return 0, size
+
+
+def check_size(files: TreeFiles, name: str) -> int:
+    """Return the size of a file of metadata; raise IntegrityError if it is too large for one."""
+    size = files.sizes[name]
+    if size > MOST_METADATA:
+        raise IntegrityError(f"{files.url}/{name} has {size:,} bytes, too many for metadata", "write the tree again")
+    return size
+
+
+def check_metadata(files: TreeFiles, name: str) -> None:
+    """Read a file if it is metadata, and refuse what `refuse_code` refuses, with its errors; any other file passes."""
+    if name.rpartition("/")[2] in _METADATA:
+        refuse_code(f"{files.url}/{name}", files.read(name, 0, check_size(files, name)))
 
 
 def refuse_code(where: str, data: bytes) -> None:

@@ -54,6 +54,8 @@ def test_page(page, tmp_path):
 def run_page(name: str, text: str, folder: Path, replace: dict[str, str]) -> None:
     """Run the blocks of a page in their order."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    plugin = str(ROOT / "deploy" / "snakemake")  # a package of its own, which `make test` does not install
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), plugin]))
     steps = [(block[0].line, block) for block in console_blocks(text)] + python_blocks(text)
     for line, step in sorted(steps, key=lambda numbered: numbered[0]):
         if isinstance(step, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,7 @@ def survey(
     part_of: str | None = None,
     matcher: Matcher | None = None,
     endpoint: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Add files and Zarr trees to an object, each as an element with what its header or metadata say.
 
@@ -77,6 +78,8 @@ def survey(
         `has_reference:FILE` and `has_sample:NAME`.
     endpoint
         The server whose reference store may be asked.
+    attributes
+        Further slots of each data element.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def survey(
         The one thing that is wrong or not clear; InvalidInputError with all
         of them, where there are several.
     """
-    one = _Survey(transaction, matcher or Matcher(), part_of, endpoint)
+    one = _Survey(transaction, matcher or Matcher(), part_of, endpoint, attributes or {})
     given = one.sort_out_references(references)
     trees, plain, told = split_trees(files, transaction.open_remote)
     one.told += told
@@ -106,6 +109,7 @@ class _Survey:
     matcher: Matcher
     part_of: str | None
     endpoint: str | None
+    attributes: Mapping[str, Any]
     errors: list[tuple[str, ModosError]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     ids: dict[Path, str] = field(default_factory=dict)
@@ -201,8 +205,9 @@ class _Survey:
         key = self._key("id", path)
         said = self.matcher.use(key)
         place = replace_stem(path, said) if said else self.places[path]
+        element = {"id": said or id, "data_path": place} | attributes | (dict(self.attributes) if group == "data" else {})
         try:
-            return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, source or path, part_of)
+            return self.transaction.add_element(element, source or path, part_of)
         except AlreadyExistsError as error:
             raise AlreadyExistsError(
                 error.message,

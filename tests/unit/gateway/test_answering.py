@@ -7,9 +7,9 @@ import requests
 from modos.api import MODO
 from modos.gateway.answering import FileAnswers
 from modos.gateway.file_server import FileServer
-from modos.gateway.plain_files import PlainFiles
 from modos.object.address import ObjectAddress
 from modos.object.open_object import OpenObject
+from modos.object.plain_files import PlainFiles
 from modos.server.hosts import KnownHosts
 from modos.server.run import BackgroundServer
 from tests.support.hard_files import CASES

@@ -13,9 +13,9 @@ import pytest
 from modos.errors import TransportError
 from modos.gateway import kept_pieces
 from modos.gateway.kept_pieces import KeptPieces
-from modos.gateway.plain_files import PlainFile
 from modos.gateway.read_ahead import FIRST, LARGEST, WINDOW, ReadAhead, Wanted
 from modos.gateway.stops import Stops
+from modos.object.plain_files import PlainFile
 from modos.storage import ObjectInfo
 
 
