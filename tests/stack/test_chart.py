@@ -148,9 +148,7 @@ def test_what_runs_on_is_probed_and_ends_in_order(documents):
 
 
 def test_selectors_find_their_pods_and_ports_are_there(documents):
-    pods = {name: pod for name, pod in iter_pods(documents)} | {
-        f"Pod {name}": document for name, document in of_kind(documents, "Pod").items()
-    }
+    pods = dict(iter_pods(documents))
     ports = {
         name: {p["name"]: p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", [])}
         for name, pod in pods.items()
@@ -242,7 +240,7 @@ def test_files_that_are_named_are_mounted(documents):
                             assert item["key"] in maps[wanted]["data"], (name, item)
             if claim := volume.get("persistentVolumeClaim"):
                 assert claim["claimName"] in claims or claim["claimName"] in GIVEN, name
-            for secret in [volume.get("secret")] + [volume.get("projected")]:
+            for secret in (volume.get("secret"), volume.get("projected")):
                 assert secret is None or secret["defaultMode"] == 0o440, "others would read it"
 
 

@@ -56,8 +56,7 @@ def try_render(folder: Path, *values: Path, settings: Document | None = None, cl
 
 def pod_of(document: Document) -> Document | None:
     """The pod of a workload, or None."""
-    spec = document.get("spec", {})
-    return document if document["kind"] == "Pod" else spec["template"] if "template" in spec else None
+    return document if document["kind"] == "Pod" else document.get("spec", {}).get("template")
 
 
 def iter_pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:

@@ -78,6 +78,14 @@
 {{- if and $v.readLog.volume.enabled (not $v.readLog.volume.existingClaim) (hasPrefix "ReadWriteOnce" $v.readLog.volume.accessMode) $isMany }}
   {{- fail "readLog.volume.accessMode is that of one node, and there are more servers: use ReadWriteMany, a bucket, or server.replicas=1" }}
 {{- end }}
+{{- range $v.server.extraEnv }}
+  {{- if and (hasKey . "value") (regexMatch "(?i)(password|passphrase|secret|token|credential)" .name) }}
+    {{- fail (printf "server.extraEnv: %s is a value that whoever sees the pod reads: use valueFrom.secretKeyRef" .name) }}
+  {{- end }}
+  {{- if regexMatch "^(MODOS_(SERVE_|PUBLIC_|KEYSERVER_)|AWS_(ENDPOINT_URL|SHARED_CREDENTIALS_FILE|DEFAULT_REGION)$|FORWARDED_ALLOW_IPS$)" .name }}
+    {{- fail (printf "server.extraEnv: %s is set by the chart, from a setting of its own" .name) }}
+  {{- end }}
+{{- end }}
 {{- range $name := list "server" "gateway" }}
   {{- $scaling := (index $v $name).autoscaling }}
   {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) }}
