@@ -19,6 +19,7 @@ from tests.support.charts import (
     ROOT,
     Document,
     cache,
+    complaints,
     environment,
     iter_containers,
     iter_pods,
@@ -99,6 +100,33 @@ def test_a_field_that_kubernetes_does_not_know_is_found(tmp_path):
         spoil(next(pod for name, pod in iter_pods(documents) if name == "Deployment lab-modos-server"))
         done = check_by_kubeconform(tmp_path, documents)
         assert done.returncode == 1 and json.loads(done.stdout)["summary"]["invalid"] == 1
+
+
+def test_the_api_server_takes_it_with_the_strictest_standard_for_pods(documents):
+    assert complaints(documents) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda spec: spec["securityContext"].pop("seccompProfile"), "not restricted: seccompProfile"),
+        (lambda spec: spec["securityContext"].update(runAsNonRoot=False), "runAsNonRoot"),
+        (lambda spec: spec["containers"][0]["securityContext"]["capabilities"].update(add=["SYS_ADMIN"]), "capabilities"),
+        (lambda spec: spec["containers"][0]["ports"][0].update(name="a-name-of-too-many-letters"), "ports[0].name"),
+        (
+            lambda spec: spec.update(volumes=[one for one in spec["volumes"] if one["name"] != "tmp"]),
+            "volumeMounts[0].name: Not found",
+        ),
+        (lambda spec: spec["containers"][0]["livenessProbe"].update(exec={"command": ["true"]}), "more than 1 handler"),
+        (lambda spec: spec.update(hostAlias=[]), 'unknown field "spec.template.spec.hostAlias"'),
+    ],
+    ids=range(7),
+)
+def test_the_api_server_says_what_it_does_not_take(tmp_path, spoil, complaint):
+    documents = render(tmp_path, EXAMPLES[0])
+    spoil(next(pod for name, pod in iter_pods(documents) if name == "Deployment lab-modos-server")["spec"])
+    found = complaints(documents)
+    assert len(found) == 1 and complaint in found[0], found
 
 
 def test_an_older_cluster_is_refused_and_the_oldest_is_taken(tmp_path):

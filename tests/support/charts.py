@@ -78,6 +78,15 @@ def environment(container: Document) -> dict[str, str]:
     return {one["name"]: one["value"] for one in container.get("env", []) if "value" in one}
 
 
+def complaints(documents: list[Document]) -> list[str]:
+    """What the API server's own code says against some documents, and against their pods as the cluster's strictest standard has it."""
+    done = subprocess.run([cache() / "bin/validate"], input=json.dumps(documents), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert last == f"{len(documents)} objects"
+    return lines
+
+
 def write_schemas(folder: Path, documents: list[Document]) -> Path:
     """Write JSON schemas of the kinds of some documents, and say how kubeconform finds them.
 
