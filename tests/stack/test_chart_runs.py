@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from modos.encryption.keys import generate
 from tests.support.charts import CHART, render
+from tests.support.commands import run
 from tests.support.pods import Pods
 
 pytestmark = pytest.mark.stack
 ACCESS = 'tokens = "tokens"\n[[rule]]\nwho = ["user:alice"]\nread = ["ex"]\n[[rule]]\nwho = ["user:steward"]\nwrite = ["/"]\n'
 ALICE = "alices-token-of-many-letters"
 NAMES = ("server", "gateway")
+URL = "http://modos.localhost"
+THROUGH = ("curl", "-s", "--resolve", "modos.localhost:80:127.0.0.1")
 
 
 def start(folder: Path, settings: dict, secrets: dict | None = None) -> Iterator[Pods]:
@@ -78,23 +82,41 @@ def test_it_ends_in_order(tmp_path):
 
 
 def test_with_rules_nobody_gets_past_them(tmp_path):
-    """Tokens from a Secret, rules from a ConfigMap, in one folder; the address is one of its own at port 80."""
-    access = {"rules": ACCESS, "existingSecret": "modos-access", "keys": ["tokens"]}
-    settings = {"access": access, "publicUrl": "http://modos.localhost"}
-    tokens = f"alice {ALICE}\nsteward stewards-token-of-many-letters\n".encode()
-    for pods in start(tmp_path, settings, {"modos-access": {"tokens": tokens, "unused": b"x"}}):
-        url = "http://modos.localhost"
-        through = ("curl", "-s", "--resolve", "modos.localhost:80:127.0.0.1")
+    """Tokens from a Secret, rules from a ConfigMap, in one folder; the address is one of its own at port 80.
+
+    With all that a site may have besides: a key for indexes with a passphrase, a key service, a read log in a volume.
+    """
+    (tmp_path / "passphrase").write_text("of the index key\n")
+    for name, passphrase in (("server", "of the index key"), ("keys", None), ("officer", None), ("alice", None)):
+        generate(tmp_path / f"{name}.sec", tmp_path / f"{name}.pub", passphrase)
+    public = {name: (tmp_path / f"{name}.pub").read_text() for name in ("officer", "alice")}
+    settings = {
+        "access": {"rules": ACCESS, "existingSecret": "modos-access", "keys": ["tokens"]},
+        "publicUrl": URL,
+        "indexKey": {"existingSecret": "modos-index-key", "passphraseKey": "passphrase"},
+        "keyserver": {"enabled": True, "existingSecret": "modos-keys", "people": {"alice": public["alice"]}},
+        "readLog": {"place": "/var/log/modos-reads", "key": public["officer"], "volume": {"enabled": True}},
+    }
+    secrets = {
+        "modos-access": {"tokens": f"alice {ALICE}\n".encode(), "unused": b"x"},
+        "modos-index-key": {name: (tmp_path / name).read_bytes() for name in ("server.sec", "passphrase")},
+        "modos-keys": {"keys.sec": (tmp_path / "keys.sec").read_bytes()},
+    }
+    for pods in start(tmp_path, settings, secrets):
+        pods.start("lab-modos-keyserver")
         assert "/metrics 404" in pods.run("lab-modos-test"), "whose address is that of the Service, at port 80 as here"
-
-        def status(path: str, *words: str) -> str:
-            return pods.ask(*through, "-o", "/dev/null", "-w", "%{http_code}", *words, url + path).stdout
-
         token = ("-H", f"Authorization: Bearer {ALICE}")
-        assert status("/list") == status("/htsget/reads/ex/demo1?format=CRAM") == "403"
-        assert status("/modos-demo/ex/zarr.json") == "403", "the bucket itself"
-        assert status("/list", *token) == status("/htsget/reads/ex/demo1?format=CRAM", *token) == "200"
-        ticket = pods.ask(
-            *through, *token, f"{url}/htsget/reads/ex/demo1?format=CRAM&referenceName=chr1&start=20000&end=25000"
-        ).stdout
-        assert f"{url}/modos-demo/ex/demo1.cram?" in ticket, ticket
+        slices = "/htsget/reads/ex/demo1?format=CRAM&referenceName=chr1&start=20000&end=25000"
+        assert status(pods, "/list") == status(pods, slices) == "403"
+        assert status(pods, "/modos-demo/ex/zarr.json") == "403", "the bucket itself"
+        assert status(pods, "/list", *token) == "200"
+        ticket = pods.ask(*THROUGH, *token, URL + slices).stdout
+        assert f"{URL}/modos-demo/ex/demo1.cram?" in ticket, ticket
+        log = tmp_path / "volumes/lab-modos-read-log"
+        assert run(["log", "verify", log], capture_output=True, text=True).returncode == 0
+        shown = run(["log", "show", log, "--secret-key", tmp_path / "officer.sec"], capture_output=True, text=True)
+        assert "alice" in shown.stdout and "demo1" in shown.stdout, shown.stderr
+
+
+def status(pods: Pods, path: str, *words: str) -> str:
+    return pods.ask(*THROUGH, "-o", "/dev/null", "-w", "%{http_code}", *words, URL + path).stdout
