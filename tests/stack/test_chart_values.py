@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,18 @@ import yaml
 
 from modos.cli.keyserver import keyserver
 from modos.cli.serve import serve
-from tests.support.charts import CHART, EXAMPLES, ROOT, environment, iter_containers, render, run_helm, try_render
+from tests.support.charts import (
+    CHART,
+    EXAMPLES,
+    NEWEST,
+    ROOT,
+    complaints,
+    environment,
+    iter_containers,
+    render,
+    run_helm,
+    try_render,
+)
 from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.stack
@@ -150,6 +162,12 @@ def test_each_setting_of_the_compose_file_is_here_or_has_no_place_here():
         assert described(path), path
 
 
+def test_the_installer_has_the_kubernetes_that_is_rendered_for():
+    script = CHART.parent / "install"
+    subprocess.run(["bash", "-n", script], check=True)
+    assert re.search(r"(?m)^KUBERNETES=v(.*)$", script.read_text())[1] == NEWEST
+
+
 def options_of(command: Any) -> set[str]:
     """The variables that a command takes."""
     app = typer.Typer()
@@ -251,6 +269,36 @@ def test_what_goes_together_is_taken(tmp_path):
         assert render(tmp_path, SITE, settings=settings)
 
 
+@pytest.mark.parametrize("release", ["a" * 53, "modos-" + "b" * 47, "of.a.lab", "1", "true", "a-" * 20 + "b"])
+def test_whatever_a_release_is_called_kubernetes_takes_its_names(tmp_path, release):
+    for file in (DEMO, CHART.parent / "examples/encrypted.yaml"):
+        documents = render(tmp_path, file, release=release)
+        assert complaints(documents) == []
+        assert all("." not in document["metadata"]["name"] for document in documents)
+
+
+@pytest.mark.parametrize("name", ["123", "true", "null", "1e3", "0x1f", "on"])
+def test_names_are_text_whatever_they_look_like(tmp_path, name):
+    settings = {
+        **dict.fromkeys(
+            ("s3.existingSecret", "s3.secretKey", "session.existingSecret", "codes.existingClaim", "codes.file"), name
+        ),
+        **dict.fromkeys(("ingress.className", "ingress.tlsSecret", "priorityClassName", "serviceAccount.name"), name),
+        "access.existingSecret": name,
+        "access.keys": [name],
+        "indexKey": {"existingSecret": name, "key": name, "passphraseKey": f"{name}2"},
+        "keyserver": {
+            **dict.fromkeys(("existingSecret", "key", "s3ExistingSecret", "s3SecretKey"), name),
+            "enabled": True,
+            "people": {name: OFFICER},
+        },
+        "readLog.volume": {"enabled": True, "storageClassName": name},
+        "images.pullSecrets": [name],
+    }
+    assert complaints(render(tmp_path, SITE, settings=settings)) == []
+    assert complaints(render(tmp_path, SITE, settings={"readLog.volume": {"enabled": True, "existingClaim": name}})) == []
+
+
 def drawn(text: str) -> dict[str, dict[str, str]]:
     documents = filter(None, yaml.safe_load_all(text))
     return {one["metadata"]["name"]: one["data"] for one in documents if one["kind"] == "Secret"}
@@ -259,7 +307,7 @@ def drawn(text: str) -> dict[str, dict[str, str]]:
 def test_secrets_are_drawn_once(tmp_path):
     """What the cluster has is taken at an upgrade; a cluster that has none gets others each time."""
     words = ["template", "lab", CHART, "--namespace", "genomics", "--values", DEMO, "--dry-run=server"]
-    with Cluster(tmp_path / "kubeconfig", version="1.37.2") as cluster:
+    with Cluster(tmp_path / "kubeconfig", version=NEWEST) as cluster:
 
         def upgrade() -> dict[str, dict[str, str]]:
             done = run_helm(*words, "--kubeconfig", cluster.kubeconfig, folder=tmp_path)
@@ -294,7 +342,7 @@ def test_the_files_of_the_demo_are_as_the_services_read_them(tmp_path):
 def test_what_is_said_after_the_installation(tmp_path):
     words = ["install", "lab", CHART, "--namespace", "genomics", "--dry-run=client", "--disable-openapi-validation"]
     for file in EXAMPLES:
-        with Cluster(tmp_path / "kubeconfig", version="1.37.2") as cluster:
+        with Cluster(tmp_path / "kubeconfig", version=NEWEST) as cluster:
             done = run_helm(*words, "--values", file, "--kubeconfig", cluster.kubeconfig, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         notes = done.stdout.partition("NOTES:")[2]

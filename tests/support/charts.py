@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/modos"
 EXAMPLES = sorted((ROOT / "deploy/helm/examples").glob("*.yaml"))
 Document = dict[str, Any]
+NEWEST = "1.37.2"  # Kubernetes, of which deploy/helm/install has the schemas
 
 
 def cache() -> Path:
@@ -37,16 +38,20 @@ def run_helm(*words: str | Path, folder: Path, **settings: str) -> subprocess.Co
     )
 
 
-def render(folder: Path, *values: Path, settings: Document | None = None, cluster: str = "1.37.2") -> list[Document]:
+def render(
+    folder: Path, *values: Path, settings: Document | None = None, cluster: str = NEWEST, release: str = "lab"
+) -> list[Document]:
     """What the chart makes of files of values, and of settings besides."""
-    done = try_render(folder, *values, settings=settings, cluster=cluster)
+    done = try_render(folder, *values, settings=settings, cluster=cluster, release=release)
     assert done.returncode == 0, done.stderr
     return list(filter(None, yaml.safe_load_all(done.stdout)))
 
 
-def try_render(folder: Path, *values: Path, settings: Document | None = None, cluster: str = "1.37.2"):
+def try_render(
+    folder: Path, *values: Path, settings: Document | None = None, cluster: str = NEWEST, release: str = "lab"
+) -> subprocess.CompletedProcess[str]:
     """As `render`, with helm's exit code and what it writes."""
-    words: list[str | Path] = ["template", "lab", CHART, "--namespace", "genomics", "--kube-version", cluster]
+    words: list[str | Path] = ["template", release, CHART, "--namespace", "genomics", "--kube-version", cluster]
     for file in values:
         words += ["--values", file]
     for name, value in (settings or {}).items():

@@ -1,12 +1,14 @@
+{{/* What all names begin with: a Service's has at most 63 letters, and no dot */}}
 {{- define "modos.name" -}}
-{{- if contains "modos" .Release.Name }}{{ .Release.Name }}{{ else }}{{ printf "%s-modos" .Release.Name }}{{ end }}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- ternary $name (printf "%s-modos" (trunc 44 $name | trimSuffix "-")) (contains "modos" $name) | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
 {{/* The labels that select the pods of a component: (list $ "server") */}}
 {{- define "modos.selector" -}}
 {{- $root := first . -}}
 app.kubernetes.io/name: modos
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ last . }}
 {{- end }}
 
@@ -21,7 +23,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 
 {{- define "modos.metadata" -}}
 name: {{ include "modos.name" (first .) }}-{{ last . }}
-namespace: {{ (first .).Release.Namespace }}
+namespace: {{ (first .).Release.Namespace | quote }}
 labels:
   {{- include "modos.labels" . | nindent 2 }}
 {{- end }}
@@ -36,7 +38,7 @@ labels:
 
 {{/* What all pods have: no token, no variables of other services, no root */}}
 {{- define "modos.pod" -}}
-serviceAccountName: {{ include "modos.serviceAccount" . }}
+serviceAccountName: {{ include "modos.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -49,7 +51,7 @@ securityContext:
 {{- with .Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .Values.nodeSelector }}
@@ -65,7 +67,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -138,8 +140,8 @@ securityContext:
     secretName: {{ include "modos.name" . }}-demo
     items: [{key: server-credentials, path: credentials}]
     {{- else }}
-    secretName: {{ .Values.s3.existingSecret }}
-    items: [{key: {{ .Values.s3.secretKey }}, path: credentials}]
+    secretName: {{ .Values.s3.existingSecret | quote }}
+    items: [{key: {{ .Values.s3.secretKey | quote }}, path: credentials}]
     {{- end }}
     defaultMode: 0440
 {{- end }}
@@ -157,11 +159,11 @@ securityContext:
       {{- end }}
       {{- with .Values.access.existingSecret }}
       - secret:
-          name: {{ . }}
+          name: {{ . | quote }}
           {{- with $.Values.access.keys }}
           items:
             {{- range . }}
-            - {key: {{ . }}, path: {{ . }}}
+            - {key: {{ . | quote }}, path: {{ . | quote }}}
             {{- end }}
           {{- end }}
       {{- end }}
