@@ -15,7 +15,7 @@ from tests.support.charts import CHART, render
 from tests.support.commands import run
 from tests.support.pods import Pods
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(os.getuid() != 0, reason="only root can shut programs in")]
 ACCESS = 'tokens = "tokens"\n[[rule]]\nwho = ["user:alice"]\nread = ["ex"]\n[[rule]]\nwho = ["user:steward"]\nwrite = ["/"]\n'
 ALICE = "alices-token-of-many-letters"
 NAMES = ("server", "gateway")
