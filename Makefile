@@ -26,6 +26,7 @@ stack: $(VENV)/.stack
 
 test-stack: $(VENV)/.test
 	deploy/native/install
+	deploy/helm/install
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m stack
 
 # with the system's Chromium (MODOS_CHROMIUM, /usr/bin/chromium); screenshots are left in build/screenshots

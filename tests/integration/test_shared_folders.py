@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from modos.storage.local import LocalStorage
 from modos.storage.modes import file_mode
 from tests.support import commands
 from tests.support.hard_files import CASES
+from tests.support.people import open_way, run_as
 
 LAB, A, B, STRANGER = 61_000, 61_001, 61_002, 61_003
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be several people")
@@ -39,36 +38,12 @@ def mode(path: Path) -> int:
 @pytest.fixture
 def shared(tmp_path) -> Path:
     """A folder of the group, and above it nothing that keeps anybody out."""
-    for above in (tmp_path, *tmp_path.parents):
-        if above.stat().st_mode & 0o005 != 0o005 and above.stat().st_uid == os.getuid():
-            above.chmod(above.stat().st_mode | 0o055)
+    open_way(tmp_path)
     folder = tmp_path / "lab"
     folder.mkdir()
     os.chown(folder, 0, LAB)
     folder.chmod(0o2775)
     return folder
-
-
-def run_as(user: int, action: Callable[[], object], groups: tuple[int, ...] = (LAB,)) -> None:
-    """Do something in a child that is a user with a group of its own, and in others, and whose umask keeps all to itself."""
-    end, into = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups(groups)
-            os.setgid(user)
-            os.setuid(user)
-            os.umask(0o077)
-            action()
-            os._exit(0)
-        except BaseException:
-            os.write(into, traceback.format_exc().encode())
-        finally:
-            os._exit(1)
-    os.close(into)
-    with open(end) as told:
-        message = told.read()
-    assert os.waitpid(child, 0)[1] == 0, message
 
 
 @pytest.mark.parametrize(
@@ -215,7 +190,7 @@ def test_two_users_of_a_group_change_an_object_in_turn(shared, tmp_path):
         turn(tmp_path / "ex")
     ex = shared / "ex"
     for user, turn in turns:
-        run_as(user, partial(turn, ex))
+        run_as(user, partial(turn, ex), (LAB,))
     everything = [ex, *ex.rglob("*")]
     assert {path.stat().st_gid for path in everything} == {LAB}
     assert {mode(path) for path in everything if path.is_dir()} == {0o2770}
