@@ -20,7 +20,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from modos.catalog.element_rows import digest_schema, schema
-from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError
+from modos.errors import ConflictError, IntegrityError, NewerFormatError, NotFoundError, TransportError, refuse_newer
 from modos.object.announcing import CATALOG_FOLDER, HEAD_KEY
 from modos.storage import Storage
 
@@ -83,7 +83,7 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
     ------
     IntegrityError
         It is damaged.
-    InvalidInputError
+    NewerFormatError
         A newer modos wrote it.
     """
     try:
@@ -96,14 +96,12 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
 def _parse_head(data: bytes, tag: str, where: str) -> Head:
     try:
         told = json.loads(data if len(data) <= _MOST_HEAD else b"")
-        version = told["format_version"]
-        if version != FORMAT_VERSION:
-            raise InvalidInputError(
-                f"{where} has format version {str(version)[:20]}, made by a newer modos", "install a newer modos to read it"
-            )
+        refuse_newer(where, told["format_version"], FORMAT_VERSION)
+        if told["format_version"] != FORMAT_VERSION:
+            raise ValueError
         return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), tuple(map(_check_id, told["previous"])), tag)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        if isinstance(error, InvalidInputError):
+        if isinstance(error, NewerFormatError):
             raise
         raise IntegrityError(f"{where} is damaged: it is not the head of a catalogue", _HINT) from None
 

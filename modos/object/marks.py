@@ -10,7 +10,7 @@ has no children, by element. In memory they are among the attributes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modos.object import shape
@@ -50,6 +50,18 @@ _APART: Mapping[str, frozenset[str]] = {
     "ReferenceSequence": frozenset(("refget_digest",)),
     **dict.fromkeys(("DataEntity", "AlignmentSet", "VariantSet", "Array", "MassSpectrometryResults"), _OF_FILES),
 }
+
+
+def iter_formats(root: Mapping[str, Any]) -> Iterator[Any]:
+    """Iterate over the versions of the format that a root document gives, whatever else is in it; nothing is relied on."""
+
+    def get(value: Any, *names: str) -> Any:
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    yield get(root, "consolidated_metadata", "metadata", OWN_NODE, "attributes", "state", "format_version")
+    yield get(root, "attributes", STATE, "format_version")
 
 
 def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:

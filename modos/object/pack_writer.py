@@ -72,7 +72,7 @@ class PackPlan:
         changes = entries(source)
         journal.refuse_busy(source, changes)
         self.source, self.document = source, commits.load(source)
-        commits.refuse_newer_or_older(source, self.document)
+        commits.refuse_old_layout(source, self.document)
         self.trees = TreeRecords(source, self.document)
         files = list_wanted(source, self.document, self.trees)
         is_left = _tell_left(self.document, changes)

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from modos.errors import IntegrityError, InvalidInputError
+from modos.errors import IntegrityError, NewerFormatError, refuse_newer
 from modos.reference.annotations.building import KINDS
 from modos.storage.http.asking import read_json
 
@@ -86,11 +86,10 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
-        """Read it; raise IntegrityError if it is none, InvalidInputError if its format is newer."""
+        """Read it; raise IntegrityError if it is none, NewerFormatError if its format is newer."""
         try:
             given: dict[str, Any] = read_json(data)
-            if int(given["format"]) > FORMAT:
-                raise InvalidInputError(f"{where} is of format {given['format']}", "install a newer modos")
+            refuse_newer(where, int(given["format"]), FORMAT)
             tables = {
                 kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))
                 for kind, t in given["tables"].items()
@@ -116,7 +115,7 @@ class Manifest:
                     circular,
                 )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            if isinstance(error, InvalidInputError):
+            if isinstance(error, NewerFormatError):
                 raise
         raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
 
