@@ -20,7 +20,15 @@ import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from modos.codes.packed import SECTIONS, Arrays
-from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, refuse_newer
+from modos.errors import (
+    AccessError,
+    ChecksumMismatch,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    TruncatedStream,
+    refuse_newer,
+)
 from modos.metadata.model.schema import ONTOLOGIES
 
 _MAGIC = b"modos codes 1\n\0\0"

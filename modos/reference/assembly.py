@@ -17,6 +17,7 @@ from modos.errors import (
     NotFoundError,
     did_you_mean,
     listing,
+    refuse_newer,
 )
 from modos.errors.escaping import escape_line
 from modos.formats.html_tables import MOST_ROWS, always, write_table

@@ -32,6 +32,7 @@ from modos.errors import (
     TruncatedStream,
     did_you_mean,
     listing,
+    refuse_newer,
 )
 from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats.html_tables import always

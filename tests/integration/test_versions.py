@@ -14,18 +14,17 @@ import numpy as np
 import pytest
 
 import modos
+from modos import codes
 from modos.api import MODO
-from modos.codes import open_index
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import load_secret_key
-from modos.errors import DecryptError, ModosError
+from modos.errors import DecryptError, IntegrityError, ModosError
+from modos.formats import format_of
 from modos.genomics.index.cuts import find_cuts
 from modos.genomics.index.file_header import read_header
 from modos.object.cut_lists import open_cuts
 from modos.readlog.log_verification import LogReader
-from modos.reference.annotation_store import find_manifest, verify_annotation
 from modos.reference.store import ReferenceStore
-from modos.formats import format_of
 from modos.storage import open_storage
 from tests.support.writing_versions import FOLDER, LONG, VERSIONS, unpack
 
@@ -108,7 +107,7 @@ def compare_tracks(modo: MODO, name: str, plain: Path, secret: Path | None = Non
         second = read_values(plain / "more.bedGraph", "chr2", 6_000)
     with modo.open_genome("reference/genome", secret_key=secret) as genome:
         assert genome.tracknames_continuous[0] == "signal"
-        assert [genome["chr1"].seq[:], genome["chr2"].seq[5_000:]] == [bases[0], bases[1][5_000:]]
+        assert [bytes(genome["chr1"].seq[:]).decode(), bytes(genome["chr2"].seq[5_000:]).decode()] == [bases[0], bases[1][5_000:]]
         np.testing.assert_array_equal(genome["chr1"][:, "signal"], first)
         np.testing.assert_array_equal(genome["chr2"][:, "signal"], second)
         assert genome.track("signal").mean("chr1:1-20,000") == pytest.approx(np.nanmean(first.astype("float64")))
@@ -132,8 +131,7 @@ def compare_all(modo: MODO, name: str, plain: Path, secret: Path | None = None) 
 
 def check(modo: MODO, secret: Path | None = None) -> list[str]:
     """What a thorough check finds."""
-    secret_key = load_secret_key(secret) if secret else None
-    return [str(found) for found in modo.find_problems(thorough=True, secret=secret_key)]
+    return [str(found) for found in modo.find_problems(thorough=True, secret_key=secret)]
 
 
 def key_of(of: str, plain: Path) -> Path | None:
@@ -159,7 +157,7 @@ def test_metadata_are_what_was_written(fixtures, name, of):
     assert told["data/packed"]["has_reference"] == ["reference/fasta"]
     assert told["data/calls"]["has_sample"] == ["sample/one", "sample/two"]
     assert modo.list_samples() == ["sample/one", "sample/two"]
-    assert "Male" in str(modo.query('SELECT ?sex WHERE { ?s a modos:Sample ; modos:sex ?sex }').serialize(format="json"))
+    assert "Male" in str(modo.query("SELECT ?sex WHERE { ?s a modos:Sample ; modos:sex ?sex }").serialize(format="json"))
 
 
 @each_object
@@ -170,10 +168,11 @@ def test_regions_tracks_and_trees_are_what_was_written(fixtures, plain, name, of
 @each_object
 def test_a_check_finds_nothing_that_is_wrong(fixtures, plain, name, of):
     """Mirrors for other Zarr tools are as the version wrote them, whose slots lie elsewhere today: harmless."""
-    found = MODO.open(fixtures(name) / of).find_problems(thorough=True, secret=load_secret_key(plain / "bob.sec"))
+    found = MODO.open(fixtures(name) / of).find_problems(thorough=True, secret_key=plain / "bob.sec")
     assert [str(one) for one in found if not (one.harmless and one.kind == "mirror")] == []
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("name", since[2])
 def test_sealed_objects_are_decrypted_to_the_plain_files(taken, plain, name):
     modo = taken(name, "sealed")
@@ -189,15 +188,18 @@ def test_sealed_objects_are_decrypted_to_the_plain_files(taken, plain, name):
     assert check(modo) == []
 
 
+@pytest.mark.sweep(6)
 @pytest.mark.parametrize(("name", "of"), [case for case in OBJECTS if case[1] != "plain.zip"], ids=lambda value: value)
 def test_an_upgrade_changes_nothing_but_what_is_missing(taken, plain, name, of):
     modo = taken(name, of)
     before = modo.metadata
     recording = modo.upgrade()
-    assert not recording.failed
+    assert recording.findings == []
     again = MODO.open(modo.path)
     apart = {"data_digest", "index_digests", "plain_digest", "last_update_date"}
-    assert [{i: {k: v for k, v in slots.items() if k not in apart} for i, slots in one.items()} for one in (before, again.metadata)]
+    assert [
+        {i: {k: v for k, v in slots.items() if k not in apart} for i, slots in one.items()} for one in (before, again.metadata)
+    ]
     for file, element in files_of(name).items():
         assert again.metadata[element]["data_digest"], file
     compare_all(again, name, plain, key_of(of, plain))
@@ -207,6 +209,7 @@ def test_an_upgrade_changes_nothing_but_what_is_missing(taken, plain, name, of):
     assert MODO.open(modo.path)._document.state["revision"] == revision  # there is nothing more to do
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plain_object_is_changed_and_stays_whole(taken, plain, name):
     modo = taken(name, "plain")
@@ -227,6 +230,7 @@ def test_a_plain_object_is_changed_and_stays_whole(taken, plain, name):
     assert check(again, plain / "alice.sec") == []
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize("name", since[2])
 def test_a_sealed_object_is_shared_and_stays_whole(taken, plain, name):
     modo = taken(name, "sealed")
@@ -236,18 +240,21 @@ def test_a_sealed_object_is_shared_and_stays_whole(taken, plain, name):
     again = MODO.open(modo.path)
     compare_all(again, name, plain, plain / "carol.sec")
     with pytest.raises(DecryptError):
-        digest(again.stream_genomics("reads.bam", "chr1", secret_key=plain / "bob.sec"))
+        digest(again.stream_genomics(again.metadata["data/reads"]["data_path"], "chr1", secret_key=plain / "bob.sec"))
     assert check(again, plain / "alice.sec") == []
     again.revoke(plain / "alice.sec", plain / "carol.pub", rotate=True)
     compare_all(again, name, plain, plain / "alice.sec")
     assert check(again, plain / "alice.sec") == []
 
 
+@pytest.mark.sweep(6)
 @each_object
 def test_copies_are_equal(fixtures, plain, tmp_path, name, of):
     copy = MODO.open(fixtures(name) / of).download(tmp_path / "copy")
     compare_all(copy, name, plain, key_of(of, plain))
     assert check(copy, plain / "bob.sec") == []
+    packed = copy.pack(tmp_path / "copy.zip")
+    assert check(packed, plain / "bob.sec") == []
 
 
 @pytest.mark.sweep(4)
@@ -263,30 +270,38 @@ def test_objects_go_to_s3_and_back(fixtures, plain, tmp_path, stack, name, of):
 def test_reference_stores_are_read(fixtures, plain, name):
     store = ReferenceStore(open_storage(fixtures(name) / "refs"))
     assert list(store.verify("toy")) == []
-    reference = modos.open_reference("toy", store=fixtures(name) / "refs")
+    reference = modos.open_reference("toy", place=fixtures(name) / "refs")
     bases = (plain / "genome.fa").read_text().split("\n")[1::2]
-    assert [reference.sequence(contig) for contig in ("chr1", "chr2")] == bases
-    annotation = reference.annotation("genes")
-    assert [(gene.id, gene.name, gene.start, gene.end) for gene in annotation.genes] == [("g1", "one", 1_000, 2_000)]
+    assert [reference.dna(contig) for contig in ("chr1", "chr2")] == bases
+    gene = reference.annotation("genes").gene("one")
+    assert (gene.id, gene.contig, gene.start, gene.end, gene.strand) == ("g1", "chr1", 1_000, 2_000, "+")
 
 
 @pytest.mark.parametrize("name", since[6])
 def test_indexes_of_codes_are_searched(fixtures, name):
-    found = open_index(fixtures(name) / "codes.idx").search("cell_type", "t lymphocyte")
+    found = codes.open(fixtures(name) / "codes.idx").search("cell_type", "t lymphocyte")
     assert found[0].label == "T cell"
+
+
+def read_rows(place: Path):
+    return modos.open_catalog(place).elements.collect().sort("object", "element")
 
 
 @pytest.mark.parametrize("name", since[9])
 def test_catalogues_are_read_with_what_was_announced_since(fixtures, tmp_path, name):
     shutil.copytree(fixtures(name), tmp_path / "place")
-    rows = modos.open_catalog(tmp_path / "place").to_polars()
+    if number_of(name) == 9:  # it lacks columns, which no row of it can tell
+        with pytest.raises(IntegrityError, match="other columns"):
+            modos.open_catalog(tmp_path / "place")
+        modos.refresh_catalog(tmp_path / "place", full=True)
+    rows = read_rows(tmp_path / "place")
     told = {(row["object"], row["element"]): row for row in rows.iter_rows(named=True)}
     assert told["plain", "sample/two"]["description"] == "announced"
     assert {key for key, _ in told} == {"plain", "sealed"}
     modos.refresh_catalog(tmp_path / "place")
-    assert modos.open_catalog(tmp_path / "place").to_polars().equals(rows)
+    assert read_rows(tmp_path / "place").equals(rows)
     modos.refresh_catalog(tmp_path / "place", full=True)
-    assert modos.open_catalog(tmp_path / "place").to_polars().equals(rows)
+    assert read_rows(tmp_path / "place").equals(rows)
 
 
 @pytest.mark.parametrize("name", since[10])
@@ -303,5 +318,8 @@ def test_servers_find_regions_by_the_lists_of_places(fixtures, plain, name):
         opened = open_cuts(modo.storage, modo.metadata[element], load_secret_key(plain / "server.sec"))
         data, format = (plain / file).read_bytes(), format_of(file)
         index = next(path for path in plain.iterdir() if path.name.startswith(f"{file}.")).read_bytes()
-        read = lambda start, end, data=data: data[start:end]
+
+        def read(start, end, data=data):
+            return data[start:end]
+
         assert opened == find_cuts(format, read, len(data), read_header(format, read, len(data)), index)

@@ -106,12 +106,12 @@ def _make_reads(folder: Path, genome: dict[str, str], draw: random.Random) -> No
 
     head = {"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": name, "LN": len(bases)} for name, bases in genome.items()]}
     head["RG"] = [{"ID": "r1", "SM": "one"}]
-    places = sorted((number, draw.randrange(len(bases) - 100)) for number, bases in enumerate(genome.values()) for _ in range(150))
-    long = sorted((number, draw.randrange(len(bases) - 100)) for number, bases in enumerate(genome.values()) for _ in range(2_500))
-    for name, mode, places in (("reads.bam", "wb", places), ("reads.cram", "wc", places), ("long.bam", "wb", long)):
-        with pysam.AlignmentFile(
-            str(folder / name), mode, header=head, reference_filename=str(folder / "genome.fa")
-        ) as file:
+    few = sorted((number, draw.randrange(len(bases) - 100)) for number, bases in enumerate(genome.values()) for _ in range(150))
+    long = sorted(
+        (number, draw.randrange(len(bases) - 100)) for number, bases in enumerate(genome.values()) for _ in range(2_500)
+    )
+    for name, mode, places in (("reads.bam", "wb", few), ("reads.cram", "wc", few), ("long.bam", "wb", long)):
+        with pysam.AlignmentFile(str(folder / name), mode, header=head, reference_filename=str(folder / "genome.fa")) as file:
             for number, (target, start) in enumerate(places):
                 read = pysam.AlignedSegment(file.header)
                 read.query_name, read.reference_id, read.reference_start = f"r{number}", target, start
@@ -150,7 +150,7 @@ def write_expected(folder: Path) -> dict[str, dict[str, str]]:
     for name in ("reads.bam", "reads.cram", "long.bam", "calls.vcf.gz", "cohort.bcf"):
         program = ["bcftools", "view", "-H"] if "am" not in name else ["samtools", "view", "-T", folder / "genome.fa"]
         for region in REGIONS:
-            result = subprocess.run([*program, folder / name, region], stdout=subprocess.PIPE, check=True)
+            result = subprocess.run([*program, folder / name, region.replace(",", "")], stdout=subprocess.PIPE, check=True)
             found.setdefault(name, {})[region] = hashlib.sha256(result.stdout).hexdigest()
     return found
 
