@@ -103,8 +103,8 @@ def _parse_head(data: bytes, tag: str, where: str) -> Head:
         refuse_newer(where, told["format_version"], FORMAT_VERSION)
         if told["format_version"] != FORMAT_VERSION:
             raise ValueError
-        snapshots, previous = (_parse_snapshot(told[name]) for name in ("base", "delta")), map(_check_id, told["previous"])
-        return Head(*snapshots, tuple(previous), str(told.get("columns", "")), tag)
+        previous, columns = tuple(map(_check_id, told["previous"])), str(told.get("columns", ""))
+        return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), previous, columns, tag)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, NewerFormatError):
             raise

