@@ -13,11 +13,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modos.formats import is_encrypted
 from modos.object import shape
 
 OWN_NODE = "_modos"
 STATE = "_modos"  # root attribute, in memory and in older objects: format version, revision, the ids of recent commits
 KEY = "key"  # in a group's part of the consolidated metadata: under which name its slots are kept
+_OF_CUTS = "cuts_checksum"
 _OF = "of"  # among an element's slots: of which file they are
 _OF_FILES = frozenset(
     (
@@ -117,6 +119,8 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
             own = slots.get(key)
             if own is not None:
                 _put(node["attributes"], own)
+            if _OF_CUTS in node.get("attributes", {}):
+                _drop_left(node["attributes"])
         except (KeyError, TypeError, AttributeError):
             raise shape.Malformed(f"what is kept apart of {path}, or the rest, is not of its types") from None
 
@@ -131,6 +135,13 @@ def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
     for name, value in own.items():
         if name not in attributes and name != _OF:
             attributes[name] = value
+
+
+def _drop_left(attributes: dict[str, Any]) -> None:
+    """Remove what an older modos, which does not know these slots, has left of them when it decrypted the file."""
+    if not is_encrypted(str(attributes.get("data_path"))):
+        for name in ("index_recipients", _OF_CUTS):
+            attributes.pop(name, None)
 
 
 def _file_of(attributes: Mapping[str, Any]) -> Any:

@@ -323,3 +323,20 @@ def test_servers_find_regions_by_the_lists_of_places(fixtures, plain, name):
             return data[start:end]
 
         assert opened == find_cuts(format, read, len(data), read_header(format, read, len(data)), index)
+
+
+def test_slots_that_an_older_version_left_when_it_decrypted_are_none(taken, plain):
+    """Versions 07 to 09 know nothing of lists of places, and leave their slots among the attributes."""
+    modo = taken("12-columns", "sealed")
+    recorded = modo.metadata["data/reads"]
+    modo.decrypt(plain / "bob.sec")
+    path = modo.path / "data.zarr/zarr.json"
+    root = json.loads(path.read_text())
+    for slot in ("index_recipients", "cuts_checksum"):
+        root["consolidated_metadata"]["metadata"]["data/reads"]["attributes"][slot] = recorded[slot]
+    path.write_text(json.dumps(root))
+    again = MODO.open(modo.path)
+    assert not {"index_recipients", "cuts_checksum"} & again.metadata["data/reads"].keys()
+    assert [found for found in check(again) if not found.startswith("mirror ")] == []
+    again.add_element({"id": "four", "@type": "Sample"})
+    assert "cuts_checksum" not in json.dumps(json.loads(path.read_text()))
