@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modos.catalog.element_rows import ELEMENT, OBJECT, REMOVED, Rows, digest_schema, schema
-from modos.catalog.snapshots import DIGESTS, ELEMENTS, Head, Snapshot, missing_error, read_head, read_table
+from modos.catalog.snapshots import DIGESTS, ELEMENTS, Head, Snapshot, check_columns, missing_error, read_head, read_table
 from modos.errors import ConflictError, NotFoundError
 from modos.errors.missing import load_late
 from modos.storage.processes.forking import cached_property
@@ -217,6 +217,8 @@ def _load_tables(storage: Storage, head: Head | None, known: View | None) -> Vie
         data = known.base
     else:
         data = read_table(storage, base, ELEMENTS)
+    if head is not None:
+        check_columns(storage, head)
     changed = pl.read_parquet(read_table(storage, delta, ELEMENTS)) if delta else Frames.none().elements
     return View(storage, head, data, changed, Frames.none())
 

@@ -16,19 +16,17 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from modos.catalog.element_rows import digest_schema, schema
-from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError
-from modos.errors.missing import load_late
+from modos.errors import ConflictError, IntegrityError, NewerFormatError, NotFoundError, TransportError, listing, refuse_newer
 from modos.object.announcing import CATALOG_FOLDER, HEAD_KEY
 from modos.storage import Storage
 
 if TYPE_CHECKING:
     import polars as pl
-else:
-    pl = load_late("polars")
 
 FORMAT_VERSION = 1
 ELEMENTS, DIGESTS = "elements", "digests"
@@ -64,6 +62,8 @@ class Head:
     ----------
     previous
         Folders of tables that counted before, and which somebody may still be reading.
+    columns
+        Digest of the columns of its tables; empty where an older modos wrote it.
     tag
         Of the bytes that it was read from; None where there is none yet.
     """
@@ -71,6 +71,7 @@ class Head:
     base: Snapshot | None = None
     delta: Snapshot | None = None
     previous: tuple[str, ...] = ()
+    columns: str = ""
     tag: str | None = field(default=None, compare=False)
 
 
@@ -86,7 +87,7 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
     ------
     IntegrityError
         It is damaged.
-    InvalidInputError
+    NewerFormatError
         A newer modos wrote it.
     """
     try:
@@ -99,14 +100,13 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
 def _parse_head(data: bytes, tag: str, where: str) -> Head:
     try:
         told = json.loads(data if len(data) <= _MOST_HEAD else b"")
-        version = told["format_version"]
-        if version != FORMAT_VERSION:
-            raise InvalidInputError(
-                f"{where} has format version {str(version)[:20]}, made by a newer modos", "install a newer modos to read it"
-            )
-        return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), tuple(map(_check_id, told["previous"])), tag)
+        refuse_newer(where, told["format_version"], FORMAT_VERSION)
+        if told["format_version"] != FORMAT_VERSION:
+            raise ValueError
+        previous, columns = tuple(map(_check_id, told["previous"])), str(told.get("columns", ""))
+        return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), previous, columns, tag)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        if isinstance(error, InvalidInputError):
+        if isinstance(error, NewerFormatError):
             raise
         raise IntegrityError(f"{where} is damaged: it is not the head of a catalogue", _HINT) from None
 
@@ -136,7 +136,7 @@ def replace_head(storage: Storage, old: Head | None, new: Head) -> Head:
     The tables that counted before the one that was read are removed.
     """
     kept = _ids(old) if old else ()
-    new = replace(new, previous=tuple(one for one in kept if one not in _ids(new)))
+    new = replace(new, previous=tuple(one for one in kept if one not in _ids(new)), columns=digest_columns())
     content = {name: value for name, value in asdict(new).items() if name != "tag"} | {"format_version": FORMAT_VERSION}
     data = json.dumps(content, indent=1).encode()
     try:
@@ -203,15 +203,36 @@ def read_table(storage: Storage, snapshot: Snapshot, name: str) -> bytes:
     NotFoundError
         It counts no more, and was removed.
     IntegrityError
-        It is damaged.
+        It is damaged, or an older modos wrote it.
+    NewerFormatError
+        A newer modos wrote it.
     """
     key, told = _key(snapshot.id, name), snapshot.elements if name == ELEMENTS else snapshot.digests
     data, _ = storage.read(key)
     if len(data) != told.size or _digest(data) != told.digest:
         raise IntegrityError(f"{storage.url}/{key} is damaged: it is not what was written there", _HINT)
-    if read_columns(data) != (schema() if name == ELEMENTS else digest_schema()):
+    columns = read_columns(data)
+    if columns != (schema() if name == ELEMENTS else digest_schema()):
+        if unknown := sorted(columns.keys() - schema().keys() - digest_schema().keys()):
+            raise NewerFormatError(
+                f"{storage.url}/{key} has columns that this modos does not know: {listing(unknown)}", "install a newer modos"
+            )
         raise IntegrityError(f"{storage.url}/{key} has other columns than this modos writes", _HINT)
     return data
+
+
+def check_columns(storage: Storage, head: Head) -> None:
+    """Check that the tables of digests, which are read later, have the columns that this modos writes; see `read_table`."""
+    if head.columns != digest_columns():
+        for snapshot in (head.base, head.delta):
+            if snapshot:
+                read_table(storage, snapshot, DIGESTS)
+
+
+@cache
+def digest_columns() -> str:
+    """Return a digest of the columns that this modos writes."""
+    return _digest(repr([[*map(str, pair)] for columns in (schema(), digest_schema()) for pair in columns.items()]).encode())
 
 
 def missing_error(storage: Storage) -> IntegrityError:
@@ -221,6 +242,8 @@ def missing_error(storage: Storage) -> IntegrityError:
 
 def read_columns(data: bytes) -> dict[str, Any]:
     """Read the names and types of the columns of a table as Parquet; none where it is no such."""
+    import polars as pl
+
     try:
         return dict(pl.read_parquet_schema(BytesIO(data)))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):

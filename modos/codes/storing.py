@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +20,21 @@ import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from modos.codes.packed import SECTIONS, Arrays
-from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors import (
+    AccessError,
+    ChecksumMismatch,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    TruncatedStream,
+    refuse_newer,
+)
 from modos.metadata.model.schema import ONTOLOGIES
 from modos.storage.system import sync_file
 
 _MAGIC = b"modos codes 1\n\0\0"
+_MAGIC_OF_ANY = re.compile(rb"modos codes ([0-9]{1,4})\n")
+_FORMAT = 1
 _ALIGNED = 64
 _MAX_HEAD = 1 << 20  # bytes
 _ENDS = {
@@ -109,7 +120,7 @@ class Stored:
     NotFoundError
         There is no such file.
     InvalidInputError
-        It is something else.
+        It is something else; NewerFormatError if a newer modos wrote it.
     IntegrityError
         It is damaged.
     """
@@ -125,6 +136,8 @@ class Stored:
             raise NotFoundError(
                 f"there is no index of codes {path}: {error.strerror}", "build one: modos codes build FILE..."
             ) from None
+        if version := _MAGIC_OF_ANY.match(self._bytes[: 2 * len(_MAGIC)].tobytes()):
+            refuse_newer(f"the index of codes {path}", int(version[1]), _FORMAT)
         if self._bytes[: len(_MAGIC)].tobytes() != _MAGIC:
             raise InvalidInputError(f"{path} is no index of codes", "build one: modos codes build FILE...")
         head = self._head()

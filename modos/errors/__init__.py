@@ -14,6 +14,7 @@ the command line ends with.
       InvalidInputError (ValueError)   2
         RegionError
         SchemaError
+        NewerFormatError
       AccessError (PermissionError)    4
       RemoteError (OSError)            5
         TransportError
@@ -92,6 +93,12 @@ class InvalidInputError(ModosError, ValueError):
 
     kind = "invalid_input"
     exit_code = 2
+
+
+class NewerFormatError(InvalidInputError):
+    """Something that a newer modos wrote, in a format that this one does not know."""
+
+    kind = "newer_format"
 
 
 class RegionError(InvalidInputError):
@@ -204,6 +211,12 @@ def _shorten(text: str) -> str:
 def make_locked_error(what: str) -> AccessError:
     """Make the error for something encrypted that there is no key for."""
     return AccessError(f"{what} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)")
+
+
+def refuse_newer(what: str, format: object, known: int) -> None:
+    """Raise NewerFormatError for what is of a later format than the one that is known; anything but an integer is let pass."""
+    if isinstance(format, int) and format > known:
+        raise NewerFormatError(f"{what} is of format {format}, and this modos reads {known}", "install a newer modos")
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:

@@ -26,7 +26,7 @@ from modos.formats import ZARR
 from modos.metadata import model
 from modos.object import marks, old_layout
 from modos.object.announcing import announce
-from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damage_error, group_node
+from modos.object.document import ROOT_KEY, Document, check_ids, damage_error, group_node
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.storage import Storage, check_key
@@ -69,6 +69,8 @@ def load(storage: Storage, known: Document | None = None) -> Document:
         There is no MODO at the storage's root.
     IntegrityError
         The root document is damaged.
+    NewerFormatError
+        A newer modos wrote it, in a format that this one does not know.
     """
     try:
         read = _read_newest(storage, known)
@@ -197,7 +199,7 @@ def commit(
             change(document)
         except Outdated:
             continue
-        refuse_newer_or_older(storage, document)
+        refuse_old_layout(storage, document)
         document.stamp(commit_id)
         if check:
             check(document)
@@ -224,7 +226,7 @@ def fence(storage: Storage) -> Document:
     """
     for _ in range(_ATTEMPTS):
         document = load(storage).copy()
-        refuse_newer_or_older(storage, document)
+        refuse_old_layout(storage, document)
         document.keep_apart()
         document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
         try:
@@ -245,16 +247,11 @@ def _serialise(storage: Storage, document: Document) -> bytes:
     return data
 
 
-def refuse_newer_or_older(storage: Storage, document: Document) -> None:
-    """Raise InvalidInputError for an object in a layout or of a version that is not written."""
+def refuse_old_layout(storage: Storage, document: Document) -> None:
+    """Raise InvalidInputError for an object in a layout that is not written."""
     if document.zarr_format == 2:
         raise InvalidInputError(
             f"{storage.url} is in the old layout (Zarr v2) and can only be read", "bring it up to date with `modos upgrade`"
-        )
-    version = document.state.get("format_version", FORMAT_VERSION)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InvalidInputError(
-            f"{storage.url} has format version {version}, made by a newer modos", "install a newer modos to change it"
         )
 
 

@@ -121,7 +121,8 @@ def plan_copy(
     IntegrityError
         The source is not whole.
     """
-    document = commits.load(source)
+    document = commits.load(source).copy()
+    document.keep_apart()  # as its root and its mirrors are written
     if document.zarr_format == 2 and document.array_folders():
         raise InvalidInputError(
             f"{source.url} is in the old layout (Zarr v2) and has arrays, which a copy would have in another one",

@@ -20,7 +20,7 @@ from modos.encryption import body
 from modos.encryption.header import encrypt_header, read_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.writing import write_new
-from modos.errors import ChecksumMismatch, DecryptError, InvalidInputError, NotFoundError
+from modos.errors import ChecksumMismatch, DecryptError, InvalidInputError, NewerFormatError, NotFoundError
 from modos.formats import cuts_name, format_of, index_names, is_encrypted, plain_name, streamable_format
 from modos.storage import Readable
 from modos.storage.write_log import WriteLog
@@ -175,6 +175,8 @@ def open_cuts(storage: Readable, attributes: Mapping[str, Any], secret: SecretKe
     path = attributes["data_path"]
     try:
         cuts = CutList.from_bytes(read_cuts(storage, attributes, secret))
+    except NewerFormatError as error:
+        raise NewerFormatError(f"{storage.url}/{cuts_name(path)}: {error.message}", error.hint) from None
     except InvalidInputError as error:
         raise DecryptError(f"{storage.url}/{cuts_name(path)}: {error.message}", _HOW) from None
     if cuts.format != format_of(plain_name(path)) or cuts.size != attributes.get("plain_size", cuts.size):

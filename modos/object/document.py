@@ -14,6 +14,7 @@ from modos.errors import (
     NotFoundError,
     did_you_mean,
     listing,
+    refuse_newer,
 )
 from modos.errors.escaping import escape_line
 from modos.formats import ROOT_KEYS, ZARR, format_of, is_array_path, is_encrypted, is_tree_path
@@ -75,9 +76,11 @@ class Document:
 
     @classmethod
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
-        """Read a document; raise IntegrityError if it is not the root of a MODO."""
+        """Read a document; raise IntegrityError if it is not the root of a MODO, NewerFormatError if a newer modos wrote it."""
         try:
             root = shape.read_json(data)
+            for version in marks.iter_formats(root):  # before all else: there, it may have any shape
+                refuse_newer(where, version, FORMAT_VERSION)
             attributes = shape.check_dict(root.get("attributes"), "what it says of the object")
             nodes = shape.check_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
             marks.join(attributes, nodes)

@@ -10,14 +10,16 @@ has no children, by element. In memory they are among the attributes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modos.formats import is_encrypted
 from modos.object import shape
 
 OWN_NODE = "_modos"
 STATE = "_modos"  # root attribute, in memory and in older objects: format version, revision, the ids of recent commits
 KEY = "key"  # in a group's part of the consolidated metadata: under which name its slots are kept
+_OF_CUTS = "cuts_checksum"
 _OF = "of"  # among an element's slots: of which file they are
 _OF_FILES = frozenset(
     (
@@ -50,6 +52,18 @@ _APART: Mapping[str, frozenset[str]] = {
     "ReferenceSequence": frozenset(("refget_digest",)),
     **dict.fromkeys(("DataEntity", "AlignmentSet", "VariantSet", "Array", "MassSpectrometryResults"), _OF_FILES),
 }
+
+
+def iter_formats(root: Mapping[str, Any]) -> Iterator[Any]:
+    """Iterate over the versions of the format that a root document gives, whatever else is in it; nothing is relied on."""
+
+    def get(value: Any, *names: str) -> Any:
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    yield get(root, "consolidated_metadata", "metadata", OWN_NODE, "attributes", "state", "format_version")
+    yield get(root, "attributes", STATE, "format_version")
 
 
 def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -105,6 +119,8 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
             own = slots.get(key)
             if own is not None:
                 _put(node["attributes"], own)
+            if _OF_CUTS in node.get("attributes", {}):
+                _drop_left(node["attributes"])
         except (KeyError, TypeError, AttributeError):
             raise shape.Malformed(f"what is kept apart of {path}, or the rest, is not of its types") from None
 
@@ -119,6 +135,13 @@ def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
     for name, value in own.items():
         if name not in attributes and name != _OF:
             attributes[name] = value
+
+
+def _drop_left(attributes: dict[str, Any]) -> None:
+    """Remove what an older modos, which does not know these slots, has left of them when it decrypted the file."""
+    if not is_encrypted(str(attributes.get("data_path"))):
+        for name in ("index_recipients", _OF_CUTS):
+            attributes.pop(name, None)
 
 
 def _file_of(attributes: Mapping[str, Any]) -> Any:

@@ -71,8 +71,9 @@ class PackPlan:
     def __init__(self, source: Storage):
         changes = entries(source)
         journal.refuse_busy(source, changes)
-        self.source, self.document = source, commits.load(source)
-        commits.refuse_newer_or_older(source, self.document)
+        self.source, self.document = source, commits.load(source).copy()
+        commits.refuse_old_layout(source, self.document)
+        self.document.keep_apart()  # as its root and its mirrors are written
         self.trees = TreeRecords(source, self.document)
         files = list_wanted(source, self.document, self.trees)
         is_left = _tell_left(self.document, changes)

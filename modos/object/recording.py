@@ -81,7 +81,7 @@ def record_digests(
     ConflictError
         Somebody changed it meanwhile.
     """
-    commits.refuse_newer_or_older(storage, start)
+    commits.refuse_old_layout(storage, start)
     wanted = [element_id for element_id in start.data_paths().values() if _lacks_digests(start.element(element_id))]
     arrays, found = _find_arrays(start), Recording()
     added = _add_roots(start, {element_id: root for element_id, root in (indexes or {}).items() if element_id not in wanted})

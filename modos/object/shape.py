@@ -94,6 +94,9 @@ def check_state(state: Any) -> dict[str, Any]:
     commits, revision = told.get("commits", []), told.get("revision", 0)
     if not isinstance(commits, list) or not all(isinstance(commit, str) for commit in commits):
         raise Malformed("its list of commits is not a list of texts")
+    version = told.get("format_version", 1)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise Malformed("its format version is not a number")
     if isinstance(revision, bool) or not isinstance(revision, int) or abs(revision) >> 63:
         raise Malformed("its revision is not a number")
     _check_depth(told, "what it says of commits")

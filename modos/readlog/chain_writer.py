@@ -20,7 +20,7 @@ from modos.readlog.heads import Head
 from modos.readlog.log_places import BUCKET, FOLDER, LOCAL_SEGMENT, REMOTE_SEGMENT, Tail, open_tail
 from modos.readlog.ratchet import KEY, Ratchet
 from modos.readlog.retention import Expired, delete_expired, find_expired
-from modos.readlog.sealed_frames import NOTHING, Kind, digest_of_frame, seal_frame
+from modos.readlog.sealed_frames import FORMAT, NOTHING, Kind, digest_of_frame, seal_frame
 from modos.readlog.segment_reader import list_chains, read_heads
 from modos.storage import Storage
 
@@ -192,7 +192,7 @@ class ChainWriter:
     def _describe(self, packet: bytes) -> tuple[dict[str, Any], list[Expired]]:
         """Describe a new segment, for everybody to read; with it comes what is to be deleted then."""
         told: dict[str, Any] = {
-            "log": 1,
+            "log": FORMAT,
             "chain": self.chain,
             "time": _now(),
             "packet": base64.b64encode(packet).decode(),

@@ -237,6 +237,8 @@ class _ChainCheck:
             reader = SegmentReader(self._storage, info, self._secret, wanted)
             yield from reader
             self._check_segment(number, reader, before, is_last=number == last)
+            if reader.is_newer:
+                return
             self._marks |= reader.marks
             before = reader if reader.count or before is None else before
         self._check_end(before)
@@ -249,9 +251,9 @@ class _ChainCheck:
         self.found.problems += reader.problems
         found.locked += reader.is_locked
         if not reader.count:
-            if not is_last or not before:
+            if not is_last or not before or reader.is_newer:
                 self._report(f"the segment of frame {number:,} cannot be read: {reader.reason}")
-            found.torn += reader.left
+            found.torn += 0 if reader.is_newer else reader.left
             return
         if reader.first != number or reader.begun.get("chain") != self._chain.name:
             self._report(f"the segment of frame {number:,} is frame {reader.first:,} of chain {reader.begun.get('chain')}")

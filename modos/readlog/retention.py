@@ -53,7 +53,7 @@ def _expired_of(storage: Storage, chain: Listed, now: float, keep: float, age: f
         if info.modified is None or now - info.modified < max(keep, _SLACK * age if is_last else 0):
             break
         reader = _read(storage, info)
-        if now - _seconds(reader.begun.get("time")) < keep:
+        if reader.is_newer or now - _seconds(reader.begun.get("time")) < keep:
             break
         gone.append(info)
         carried += _carry(reader, now, keep + _SLACK * age)

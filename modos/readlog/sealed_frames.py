@@ -19,6 +19,7 @@ from typing import NamedTuple
 from modos.encryption.sealing import seal, unseal
 
 HEADER = struct.Struct("<4sB3xQ32sII")
+FORMAT = 1  # of the log; the first frame of a segment tells it
 MAGIC = b"mlog"
 NONCE, OVERHEAD = 12, 28
 MOST_PLAIN, MOST_SEALED = 64 << 20, (16 << 20) + OVERHEAD  # bytes

@@ -18,7 +18,7 @@ from modos.readlog.heads import CHAIN, Head
 from modos.readlog.heads import SIZE as HEAD_SIZE
 from modos.readlog.log_places import ENDING, HEAD
 from modos.readlog.ratchet import KEY, Ratchet
-from modos.readlog.sealed_frames import HEADER, Frame, Kind, open_frame, read_frame, size_of_frame
+from modos.readlog.sealed_frames import FORMAT, HEADER, Frame, Kind, open_frame, read_frame, size_of_frame
 from modos.storage import ObjectInfo, Storage
 from modos.storage.prefetch import fetch_ahead
 
@@ -112,6 +112,8 @@ class SegmentReader:
         What is wrong, in words.
     stopped
         Number of a whole frame that is not what it should be; None if there is none.
+    is_newer
+        Whether it is of a later format, and so not read.
     is_locked
         Whether it is sealed for another key than the one given.
     """
@@ -132,7 +134,7 @@ class SegmentReader:
         self.marks: dict[int, tuple[str, Ratchet | None]] = {}
         self.stopped: int | None = None
         self._good = 0
-        self.is_locked = False
+        self.is_locked = self.is_newer = False
         self.packet = b""
         self.first_digest = ""
 
@@ -165,6 +167,11 @@ class SegmentReader:
             return False
         self.first, self.before, self.first_digest = frame.number, frame.before, frame.digest.hex()
         self.begun = _read_json(frame.plain) or {}
+        version = self.begun.get("log")
+        if isinstance(version, int) and version > FORMAT:
+            self.is_newer = True
+            self.reason = f"it is of format {version}, and this modos reads {FORMAT}: install a newer modos"
+            return False
         try:
             self.packet = base64.b64decode(str(self.begun.get("packet", "")), validate=True)
         except (binascii.Error, ValueError):

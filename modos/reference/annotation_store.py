@@ -21,6 +21,7 @@ from modos.errors import (
     ConflictError,
     IntegrityError,
     InvalidInputError,
+    NewerFormatError,
     NotFoundError,
     RemoteError,
     did_you_mean,
@@ -230,7 +231,7 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
     except NotFoundError:
         known = store.annotations()
         if name in known:
-            raise InvalidInputError(
+            raise NewerFormatError(
                 f"the annotation {name} in {store.url} is of format {listing(map(str, known[name].get('versions', ())))}, "
                 f"and this modos reads {FORMAT}",
                 "install a newer modos",

@@ -13,9 +13,11 @@ from typing import Any
 from modos.errors import (
     IntegrityError,
     InvalidInputError,
+    NewerFormatError,
     NotFoundError,
     did_you_mean,
     listing,
+    refuse_newer,
 )
 from modos.errors.escaping import escape_line
 from modos.formats.html_tables import MOST_ROWS, always, write_table
@@ -128,9 +130,10 @@ class Assembly:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Assembly:
-        """Read it; raise IntegrityError if it is none, or not what its digest says."""
+        """Read it; raise IntegrityError if it is none, or not what its digest says, NewerFormatError if its format is newer."""
         try:
             given = read_json(data)
+            refuse_newer(where, int(given.get("format", FORMAT)), FORMAT)
             contigs = tuple(
                 StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
                 for c in given["contigs"]
@@ -143,7 +146,9 @@ class Assembly:
                 re.fullmatch("[0-9a-f]{32}", c.md5) and re.fullmatch("SQ[.][A-Za-z0-9_-]{32}", c.ga4gh) and c.length > 0
                 for c in contigs
             )
-        except MALFORMED:
+        except MALFORMED as error:
+            if isinstance(error, NewerFormatError):
+                raise
             valid = False
         if not valid:
             raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")

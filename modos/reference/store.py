@@ -27,10 +27,12 @@ from modos.errors import (
     ConflictError,
     IntegrityError,
     InvalidInputError,
+    NewerFormatError,
     NotFoundError,
     TruncatedStream,
     did_you_mean,
     listing,
+    refuse_newer,
 )
 from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats.html_tables import always
@@ -114,14 +116,13 @@ class ReferenceStore:
             return {"assemblies": {}, "annotations": {}}, None
         try:
             given = json.loads(data.decode(errors="surrogateescape"))
-            if int(given["format"]) > FORMAT:
-                raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
+            refuse_newer(f"the reference store {self.url}", int(given["format"]), FORMAT)
             return {
                 kind: {name: _check_facts(facts, wanted) for name, facts in self._iter_valid(given.get(kind, {}))}
                 for kind, wanted in _FACTS.items()
             }, tag
         except MALFORMED as error:
-            if isinstance(error, InvalidInputError):
+            if isinstance(error, NewerFormatError):
                 raise
             raise IntegrityError(f"{self.url}/{INDEX} is damaged", "restore it from a copy of the store") from None
 

@@ -20,7 +20,16 @@ from modos.catalog.catalog import Catalog
 from modos.codes.term_index import Index
 from modos.encryption.keys import SecretKey
 from modos.encryption.text_seal import TextSeal
-from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
+from modos.errors import (
+    AccessError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NewerFormatError,
+    NotFoundError,
+    RegionError,
+    RemoteError,
+)
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.genomics.planning import Planner
 from modos.object.document import ROOT_KEY
@@ -228,8 +237,7 @@ def _answer_error(request: Request, error: ModosError) -> Response:
         message = (
             "the server gives nothing that it cannot log, and its log cannot be written: ask again in a while"
             if isinstance(error, UnloggedError)
-            else "the server cannot read what was asked for"
-            + (": the file or its index is damaged there" if isinstance(error, IntegrityError) else "")
+            else "the server cannot read what was asked for" + _explain(error)
         )
     headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else {}
     if status == 503:
@@ -241,6 +249,13 @@ def _answer_error(request: Request, error: ModosError) -> Response:
     if request.scope["path"].startswith("/htsget/") or status in (401, 403):
         return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
     return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status, headers)
+
+
+def _explain(error: ModosError) -> str:
+    """Say of what is stored why it cannot be read, as far as anybody may know."""
+    if isinstance(error, NewerFormatError):
+        return ": a newer modos wrote it"
+    return ": the file or its index is damaged there" if isinstance(error, IntegrityError) else ""
 
 
 def _list_places(storage: Storage, references: ReferenceStore | None) -> list[str]:
@@ -279,6 +294,7 @@ def _status(error: Exception) -> tuple[int, str]:
         (UnloggedError, 503, "InternalError"),
         (BusyError, 503, "InternalError"),
         (NotFoundError, 404, "NotFound"),
+        (NewerFormatError, 500, "InternalError"),
         (RegionError, 400, "InvalidRange"),
         (InvalidInputError, 400, "InvalidInput"),
         (AccessError, 500, "InternalError"),  # the server's own access, not the client's

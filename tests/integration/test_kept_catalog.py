@@ -19,7 +19,7 @@ from modos.catalog.element_rows import to_metadata
 from modos.catalog.refreshing import fold, gather, look, rebuild
 from modos.catalog.snapshots import read_head
 from modos.demo.stack import BUCKET, CREDENTIALS
-from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NewerFormatError, NotFoundError
 from modos.object import commits
 from modos.object.announcing import list_announcements
 from modos.server.app import create_app
@@ -187,9 +187,9 @@ def test_a_damaged_catalogue_is_said_and_made_anew(place):
         with pytest.raises(IntegrityError, match="is damaged"):
             modos.open_catalog(place.root, **place.options)
     place.storage.write(f"{CATALOG}/head.json", b'{"format_version": 2}')
-    with pytest.raises(InvalidInputError, match="newer modos"):
+    with pytest.raises(NewerFormatError, match="of format 2"):
         modos.open_catalog(place.root, **place.options)
-    with pytest.raises(InvalidInputError, match="newer modos"):
+    with pytest.raises(NewerFormatError, match="of format 2"):
         modos.refresh_catalog(place.root, full=True, **place.options)
     assert {info.key for info in place.storage.iter_files("a")}  # and the objects are what they were
 

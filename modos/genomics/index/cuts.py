@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+from modos.errors import IntegrityError, InvalidInputError, NewerFormatError, TruncatedStream, refuse_newer
 from modos.formats import FORMATS, FileFormat
 from modos.genomics.index.bgzf import Blocks, Read
 from modos.genomics.index.crai import Crai
@@ -147,10 +147,12 @@ class CutList:
         Raises
         ------
         InvalidInputError
-            It is none, or of another version.
+            It is none; NewerFormatError if a newer modos wrote it.
         """
         try:
             magic, version, *sizes = _START.unpack_from(data)
+            if magic == _MAGIC:
+                refuse_newer("a list of places to cut a file at", version, _VERSION)
             if magic != _MAGIC or version != _VERSION or len(data) != _START.size + sum(sizes):
                 raise ValueError
             view, at = memoryview(data), _START.size
@@ -169,7 +171,9 @@ class CutList:
             if not all(isinstance(name, str) for name in (*header.contigs, *header.target_ids)):
                 raise ValueError
             return cls(FORMATS[told["format"]], told["size"], header, index, offsets)
-        except (ValueError, KeyError, TypeError, OverflowError, struct.error, zlib.error, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, struct.error, zlib.error, RecursionError) as error:
+            if isinstance(error, NewerFormatError):
+                raise
             raise InvalidInputError("this is not a list of places to cut a file at, or one of another version") from None
 
 

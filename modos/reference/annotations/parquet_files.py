@@ -9,17 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from modos.errors import IntegrityError, InvalidInputError
-from modos.errors.missing import load_late
+import polars as pl
+
+from modos.errors import IntegrityError, NewerFormatError, refuse_newer
 from modos.reference.annotations.building import KINDS
 from modos.storage.http.asking import read_json
-
-if TYPE_CHECKING:
-    import polars as pl
-else:
-    pl = load_late("polars")
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -90,11 +86,10 @@ class Manifest:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
-        """Read it; raise IntegrityError if it is none, InvalidInputError if its format is newer."""
+        """Read it; raise IntegrityError if it is none, NewerFormatError if its format is newer."""
         try:
             given: dict[str, Any] = read_json(data)
-            if int(given["format"]) > FORMAT:
-                raise InvalidInputError(f"{where} is of format {given['format']}", "install a newer modos")
+            refuse_newer(where, int(given["format"]), FORMAT)
             tables = {
                 kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))
                 for kind, t in given["tables"].items()
@@ -120,7 +115,7 @@ class Manifest:
                     circular,
                 )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            if isinstance(error, InvalidInputError):
+            if isinstance(error, NewerFormatError):
                 raise
         raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
 

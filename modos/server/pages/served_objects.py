@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import Request
 
 from modos.catalog.catalog import Catalog
-from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NewerFormatError, NotFoundError
 from modos.formats import Metadata, is_array_path, is_encrypted
 from modos.object.document import Document
 from modos.object.tracks import tracks_of
@@ -167,6 +167,8 @@ def describe_problem(error: ModosError, *places: str) -> str:
         URLs of what they may lie in, which messages may have; one without a slash tells nothing.
     """
     hidden = [place.rstrip("/") for place in places if place.rstrip("/") and "/" in place]
+    if isinstance(error, NewerFormatError):
+        return "a newer modos wrote it"
     if isinstance(error, (InvalidInputError, NotFoundError)) and not any(place in error.message for place in hidden):
         return error.message
     return "it is damaged" if isinstance(error, IntegrityError) else "the server cannot read it"
