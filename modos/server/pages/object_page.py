@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -96,13 +96,13 @@ def _describe(found: ServedObject, labels: Labels, group: str, after: str | None
     listed, following = _page(chosen, after)
     with_files = [i for i in elements if text_of(elements[i], "data_path")]
     files_listed, files_following = _page(with_files, files)
-    links = [link for i in elements for link in iter_links(i, elements[i], elements)]
+    links = chain.from_iterable(iter_links(i, elements[i], elements) for i in elements)
     return {
         "tree": tree,
         "left_out": left_out,
         "drawing": draw_links(elements),
-        "links": links[:_MOST_LINKS],
-        "links_left": max(0, len(links) - _MOST_LINKS),
+        "links": list(islice(links, _MOST_LINKS)),
+        "links_left": sum(1 for _ in links),
         "groups": count_groups(elements),
         "group": group,
         "rows": [_describe_element(found, i, labels) for i in listed],
