@@ -2,9 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 PEER := .venv-peer
 NEXTFLOW := build/nextflow.classpath
+WITHIN := not stack and not browser and not packages and not containers
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo check test test-all stack test-stack test-browser docs bench schema clean
+.PHONY: demo check test test-all stack test-stack test-browser test-packages test-containers docs bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
@@ -15,10 +16,10 @@ check: $(VENV)/.test $(VENV)/.check
 	$(VENV)/bin/mypy
 
 test: $(VENV)/.test | $(PEER)/.done $(NEXTFLOW)
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "not stack and not browser"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations=15 --durations-min=5 -m "$(WITHIN)"
 
 test-all: $(VENV)/.test | $(PEER)/.done $(NEXTFLOW)
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack and not browser"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "$(WITHIN)"
 
 stack: $(VENV)/.stack
 	deploy/native/install
@@ -32,6 +33,17 @@ test-stack: $(VENV)/.test
 # with the system's Chromium (MODOS_CHROMIUM, /usr/bin/chromium); screenshots are left in build/screenshots
 test-browser: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m browser tests/browser
+
+# the wheel and the sdist, in an empty environment of each Python from 3.11 on that is found
+test-packages: $(VENV)/.test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -n 2 -m packages tests/packages
+
+# as root, with podman, buildah, runc and debootstrap; where the kernel forbids containers it says so, and fails
+test-containers: $(VENV)/.test
+	$(PIP) --editable '.[containers]'
+	deploy/native/install
+	deploy/containers/build
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 $(VENV)/bin/python -m pytest -m containers --durations=10 tests/containers
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict

@@ -11,6 +11,7 @@ import blind
 import catalog
 import checks
 import codes
+import containers
 import encryption
 import installed_size
 import metadata
@@ -50,6 +51,7 @@ BENCHMARKS = {
     "pages": pages.main,
     "plans": plans.main,
     "stack": stack.main,
+    "containers": containers.main,
     "installed size": installed_size.main,
 }
 

@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from modos.catalog.element_rows import digest_schema, schema
 from modos.errors import ConflictError, IntegrityError, NewerFormatError, NotFoundError, TransportError, listing, refuse_newer
+from modos.errors.missing import load_late
 from modos.object.announcing import CATALOG_FOLDER, HEAD_KEY
 from modos.storage import Storage
 
 if TYPE_CHECKING:
     import polars as pl
+else:
+    pl = load_late("polars")
 
 FORMAT_VERSION = 1
 ELEMENTS, DIGESTS = "elements", "digests"
@@ -242,8 +245,6 @@ def missing_error(storage: Storage) -> IntegrityError:
 
 def read_columns(data: bytes) -> dict[str, Any]:
     """Read the names and types of the columns of a table as Parquet; none where it is no such."""
-    import polars as pl
-
     try:
         return dict(pl.read_parquet_schema(BytesIO(data)))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):

@@ -1,6 +1,6 @@
-"""Prepare a stack before it starts: passwords, a bucket, S3 users and the demo object.
+"""Prepare a stack before it starts: its volumes, passwords, a bucket, S3 users and the demo object.
 
-`python -m modos.demo.init secrets FOLDER` and `... s3 FOLDER`; what is there already stays as it is.
+`python -m modos.demo.init volumes FOLDER`, `... secrets FOLDER` and `... s3 FOLDER`; what is there already stays as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +21,34 @@ from modos.server.rules import is_public
 
 _WAIT = 60.0  # seconds for S3 to answer
 _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
+
+
+def check_volumes(folder: Path) -> None:
+    """Refuse volumes of another user, as those are that services wrote as root, and take the gateway's.
+
+    An engine gives an empty volume the contents and the owner that its folder has in the image of the service; in that of Caddy
+    this is root's, so that there is something before it starts.
+
+    Parameters
+    ----------
+    folder
+        Where the volumes are mounted, each under its name.
+
+    Raises
+    ------
+    AccessError
+        If one belongs to another user, or what is in it at the top.
+    """
+    for volume in sorted(folder.iterdir()):
+        if volume.name == "gateway-data" and os.access(volume, os.W_OK | os.X_OK):
+            (volume / "caddy").mkdir(mode=0o700, exist_ok=True)
+        for path in (volume, *volume.iterdir()) if os.access(volume, os.R_OK | os.X_OK) else (volume,):
+            if path.lstat().st_uid != os.geteuid():
+                raise AccessError(
+                    f"the volume {volume.name} does not belong to user {os.geteuid()}, as whom the services run",
+                    f"hand it over once: docker run --rm --user 0 --volume modos_{volume.name}:/{volume.name} IMAGE-OF-MODOS "
+                    f"chown -R {os.geteuid()}:{os.getegid()} /{volume.name}",
+                )
 
 
 def make_secrets(folder: Path) -> None:
@@ -139,7 +167,9 @@ def main() -> None:
     step, folder, setting = sys.argv[1], Path(sys.argv[2]), os.environ
     try:
         public = is_public(setting)
-        if step == "secrets":
+        if step == "volumes":
+            check_volumes(folder)
+        elif step == "secrets":
             make_secrets(folder)
         else:
             prepare_s3(folder, setting["S3_URL"], setting["MODOS_BUCKET"], setting.get("MODOS_DEMO", "1") == "1", public)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from modos.errors.missing import need
 from modos.object.address import ObjectAddress
 from modos.object.open_object import OpenObject
 from modos.object.plain_files import PlainFile, PlainFiles
@@ -115,6 +116,7 @@ def open_gateway(
     """
     from modos.encryption.keys import as_secret_key
 
+    need("starlette")
     secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
     opened = OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs))
     return Gateway(PlainFiles(opened, secret), port, told)

@@ -120,7 +120,7 @@ def describe_process(pid: int | str) -> list[str] | None:
 
 
 def end_before_others() -> None:
-    """Have this process ended before others where memory runs out; elsewhere than on Linux nothing is asked."""
+    """Ask that this process is ended before others where memory runs out; elsewhere than on Linux nothing is asked."""
     with suppress(OSError):
         (_PROCESSES / "self/oom_score_adj").write_text("1000")
 

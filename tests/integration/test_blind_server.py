@@ -324,6 +324,7 @@ def test_who_is_taken_off_is_refused_at_once_and_the_server_too(own):
 
 def test_a_server_that_is_gone_halfway_is_an_error(hard, monkeypatch):
     monkeypatch.setattr("modos.genomics.htsget.transport.ATTEMPTS", 2)
+    monkeypatch.setattr("modos.genomics.htsget.transport.TIMEOUT", (2, 2))
     monkeypatch.setattr("modos.server.sealed_tickets.INLINE", 0)
     gone = []
 

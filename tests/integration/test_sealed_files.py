@@ -431,6 +431,7 @@ def test_a_genome_of_a_sealed_fasta_takes_the_key_and_the_word_that_it_is_plain(
     assert modo.open_genome(made).contigs.lengths == {"chrA": 150_000, "chrB": 150_000}
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     "key", ["mine.fa.c4gh", "mine.fa.fai.c4gh", "prot.mztab.c4gh", "scores.parquet.c4gh", "more.gff3.gz.tbi.c4gh"]
 )

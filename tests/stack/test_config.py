@@ -49,14 +49,16 @@ def variables(text: str) -> dict[str, str]:
 
 
 def test_compose_takes_the_file(compose):
-    assert set(compose["services"]) == {"secrets", "s3", "init", "modos", "gateway", "htsget", "keyserver"}
+    assert set(compose["services"]) == {"volumes", "secrets", "s3", "init", "modos", "gateway", "htsget", "keyserver"}
     assert [name for name, service in compose["services"].items() if service.get("profiles")] == ["keyserver"]
     for name, service in compose["services"].items():
-        if name in ("secrets", "init"):
+        assert service["user"] == "10001:10001" and service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert service.get("cap_add") == (["NET_BIND_SERVICE"] if name == "gateway" else None), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        if name in ("volumes", "secrets", "init"):
             assert service["restart"] == "no"
             continue
         assert service["restart"] == "unless-stopped" and service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
-        assert service["security_opt"] == ["no-new-privileges:true"]
         assert re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), "an image without a version"
     for name in ("s3", "modos", "gateway", "keyserver"):
         assert compose["services"][name]["healthcheck"]["test"]
@@ -81,8 +83,8 @@ def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tm
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
     services = json.loads(found.stdout)["services"]
-    assert set(services) == {"modos", "gateway", "htsget", "keyserver"} and not services["keyserver"].get("depends_on")
-    assert not services["modos"].get("depends_on")
+    assert set(services) == {"volumes", "modos", "gateway", "htsget", "keyserver"} and not services["keyserver"].get("depends_on")
+    assert not services["modos"].get("depends_on") and set(services["gateway"]["depends_on"]) == {"volumes", "modos"}
     shown = json.dumps(services["modos"]["environment"]), json.dumps(services["htsget"]["environment"])
     assert "https://s3.example.org" in shown[0] and "s3:9000" not in shown[0]
     assert "https://s3.example.org" in shown[1] and "http://localhost" not in shown[1]
@@ -145,8 +147,8 @@ def test_the_other_files_can_be_read():
     assert rules.places(Caller(), "read") == ("public",)
     assert rules.places(Caller("alice"), "read") == ("public", "cohort-a")
     assert rules.places(Caller("x", frozenset({"stewards"})), "write") == ("",)
-    for script in (ROOT / "deploy/native/install", ROOT / ".ci/run"):
-        subprocess.run(["bash", "-n", script], check=True)
+    for script in ("deploy/native/install", "deploy/containers/build", "deploy/containers/environment", ".ci/run"):
+        subprocess.run(["bash", "-n", ROOT / script], check=True)
 
 
 def test_what_the_installer_pins_is_what_the_images_pin():

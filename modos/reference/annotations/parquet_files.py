@@ -9,13 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import IntegrityError, NewerFormatError, refuse_newer
+from modos.errors.missing import load_late
 from modos.reference.annotations.building import KINDS
 from modos.storage.http.asking import read_json
+
+if TYPE_CHECKING:
+    import polars as pl
+else:
+    pl = load_late("polars")
 
 FORMAT = 1
 MANIFEST = "manifest.json"

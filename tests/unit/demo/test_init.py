@@ -105,3 +105,19 @@ def test_the_server_of_each_deployment_is_told_both_settings(file):
     assert (
         environment["MODOS_SERVE_ACCESS"] == "${MODOS_ACCESS:-}" and environment["MODOS_PUBLIC_READ"] == "${MODOS_PUBLIC_READ:-}"
     )
+
+
+def test_volumes_of_somebody_else_are_named(tmp_path):
+    """Also those that were handed over without what is in them."""
+    from modos.demo.init import check_volumes
+    from modos.errors import AccessError
+
+    for name in ("gateway-data", "s3-data"):
+        (tmp_path / name / ".inside").mkdir(parents=True)
+    check_volumes(tmp_path)
+    if os.geteuid():
+        pytest.skip("root alone can give files away")
+    os.chown(tmp_path / "s3-data/.inside", 10001, 10001)
+    with pytest.raises(AccessError, match="the volume s3-data does not belong to user 0") as refused:
+        check_volumes(tmp_path)
+    assert "modos_s3-data:/s3-data" in refused.value.hint and "chown -R 0:0 /s3-data" in refused.value.hint
