@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem, reopen
 from fsspec.utils import tokenize
 
-from modos.errors import AccessError, InvalidInputError, did_you_mean
-from modos.filesystem.failures import BadAddressError, FolderMeantError, ReadOnlyError, translate
+from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean
+from modos.filesystem.failures import BadAddressError, FolderMeantError, ReadOnlyError, StaleFileError, translate
 from modos.filesystem.object_folders import Entry, ObjectFolder
 from modos.filesystem.object_places import PROTOCOL, Places, Reach, strip_protocol
+from modos.filesystem.read_trees import is_chunk, make_gone_error
 from modos.storage.prefetch import fetch_ahead
 from modos.storage.s3_arguments import check_no_secrets
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
+
+Result = TypeVar("Result")
 
 _READERS = 8  # files or ranges that are read at once
 _BLOCK = 1 << 20  # bytes that an open file reads ahead
@@ -86,6 +89,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
             _check_options(general)
             self._secret = _load_key(secret_key, passphrase)
         super().__init__(**general)
+        self._key_path = os.path.abspath(secret_key) if isinstance(secret_key, (str, Path)) else None
         self._block_size = block_size or _BLOCK
         make_folder = partial(ObjectFolder, secret=self._secret, allow_pickle=allow_pickle)
         self._places = Places(Reach(endpoint, services, s3_kwargs or ({"anon": True} if anon else None)), make_folder)
@@ -118,10 +122,9 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 "a filesystem with a passphrase is not pickled: it would be in the pickle",
                 "set C4GH_PASSPHRASE, which the processes inherit that are started",
             )
-        key = options.get("secret_key")
-        if key is not None and not isinstance(key, (str, Path)):
+        if self._secret is not None and self._key_path is None:
             raise AccessError("a secret key is not pickled", "give the path of its file as secret_key, which each process reads")
-        return options if key is None else options | {"secret_key": os.path.abspath(key)}
+        return options if self._key_path is None else options | {"secret_key": self._key_path}
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -168,7 +171,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return `name`, `type` (file or directory), plain `size` in bytes, `etag`, and `mtime` in seconds where it is told."""
         with translate():
             folder, top, within = self._places.find(self._strip_protocol(path))
-            return _describe(top, folder.find(within))
+            return _describe(top, self._look_again(path, partial(folder.find, within)))
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder by name, with the `info` of each; or the addresses alone. What a key does not open has no size."""
@@ -218,11 +221,42 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return datetime.fromtimestamp(mtime, UTC)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        """Read bytes [start, end) of a file, as a slice of all its plain bytes has them; each part is compared."""
+        """Read bytes [start, end) of a file, as a slice of all its plain bytes has them; each part is compared.
+
+        Of a chunk whose tree is not there, or was replaced since its metadata
+        were read, StaleFileError is raised, and no FileNotFoundError, which
+        zarr takes for a chunk of fill values.
+        """
         with translate():
-            _, size, read = self._find_file(path)
-            at, stop, _ = slice(start, end).indices(size)
-            return read(at, stop) if stop > at else b""
+            try:
+                return self._look_again(path, partial(self._read_slice, path, start, end))
+            except NotFoundError as error:
+                if is_chunk(self._strip_protocol(path)) and not self._has_tree(path):
+                    raise make_gone_error(self.unstrip_protocol(path)) from error
+                raise
+
+    def _look_again(self, path: str, use: Callable[[], Result]) -> Result:
+        """Do something once more where the file was replaced since it was last looked at, or others have committed meanwhile."""
+        try:
+            return use()
+        except ConflictError:
+            return use()
+        except IntegrityError:
+            if not self._places.find(self._strip_protocol(path))[0].refresh():
+                raise
+            return use()
+
+    def _read_slice(self, path: str, start: int | None, end: int | None) -> bytes:
+        _, size, read = self._find_file(path)
+        at, stop, _ = slice(start, end).indices(size)
+        return read(at, stop) if stop > at else b""
+
+    def _has_tree(self, path: str) -> bool:
+        try:
+            folder, _, within = self._places.find(self._strip_protocol(path))
+            return folder.has_tree(within)
+        except NotFoundError:
+            return False
 
     def cat_ranges(
         self,
@@ -240,7 +274,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         on_error
             `return` gives an error in the place of its bytes; else the first is raised.
         """
-        firsts, ends_ = (one if isinstance(one, Sequence) else [one] * len(paths) for one in (starts, ends))
+        firsts, ends_ = (list(one) if isinstance(one, Iterable) else [one] * len(paths) for one in (starts, ends))
         if not len(paths) == len(firsts) == len(ends_):
             raise BadAddressError("there are not as many starts and ends as paths", "give one of each for each path")
 
@@ -284,7 +318,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if mode != "rb":
             self._refuse_writing(path)
         with translate():
-            entry, size, read = self._find_file(path)
+            entry, size, read = self._look_again(path, partial(self._find_file, path))
         kwargs.pop("autocommit", None)
         kwargs.pop("size", None)
         return _ModosFile(self, path, read, entry.tag, block_size or self._block_size, size, **kwargs)
@@ -317,10 +351,21 @@ class _ModosFile(AbstractBufferedFile):  # type: ignore[misc]
         self._read, self._tag = read, tag
         super().__init__(fs, path, "rb", block_size, size=size, **kwargs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the address and the position; where another file has taken its place meanwhile, unpickling fails."""
+        return _reopen, (self._tag, *super().__reduce__()[1])
+
     def _fetch_range(self, start: int, end: int) -> bytes:
         with translate():
             stop = min(end, self.size)
             return self._read(start, stop) if stop > start else b""
+
+
+def _reopen(tag: str, *arguments: Any) -> _ModosFile:
+    file: _ModosFile = reopen(*arguments)
+    if file._tag != tag:
+        raise StaleFileError(f"{file.fs.unstrip_protocol(file.path)} was replaced since it was opened", "open it again")
+    return file
 
 
 def _raise_unless_missing(error: Exception) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modos.errors import DecryptError, NotFoundError, did_you_mean, listing
+from modos.errors import ConflictError, DecryptError, IntegrityError, ModosError, NotFoundError, did_you_mean, listing
+from modos.filesystem.read_trees import ReadTrees, is_metadata
 from modos.formats import ZARR, is_index, is_tree_path, name_of, parts_name, plain_name
 from modos.object.document import Document
 from modos.object.kept_arrays import ArrayFiles, marker_of, read_nodes
@@ -77,14 +79,15 @@ class ObjectFolder:
         self._allow_pickle = allow_pickle
         self._files = PlainFiles(opened, secret)
         self._trees: _Trees | None = None
+        self._read_trees = ReadTrees()
         forking.begin(self, ObjectFolder._start)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
 
-    def refresh(self) -> None:
-        """Look at once for what others have committed."""
-        self._object.newest.look()
+    def refresh(self) -> bool:
+        """Look at once for what others have committed; returns whether there is something."""
+        return self._object.newest.look()[1]
 
     def find(self, path: str) -> Entry:
         """Find a file or a folder.
@@ -138,7 +141,7 @@ class ObjectFolder:
                 wanted.append(files[name])
             else:
                 found[place] = Entry(place, None, read=partial(self._refuse, place))
-        for opened in fetch_ahead(lambda file, _: self._open_file(file), wanted, _LOOKERS):
+        for opened in fetch_ahead(lambda file, _: self._list_file(file), wanted, _LOOKERS):
             found[opened.path] = opened
         return [found[place] for place in sorted(found)]
 
@@ -146,8 +149,29 @@ class ObjectFolder:
         raise self._files.explain_locked(name) or NotFoundError(f"there is no file {name} in {self._files.url}")
 
     def _open_file(self, file: PlainFile) -> Entry:
-        info = file.open()
-        return Entry(file.name, info.size, f"{file.tag}", file.modified, file.read)
+        with self._looking_again():
+            info = file.open()
+        return Entry(file.name, info.size, f"{file.tag}", file.modified, partial(self._read, file))
+
+    def _list_file(self, file: PlainFile) -> Entry:
+        """Open a file; one that is damaged has no size, and says so when it is read."""
+        try:
+            return self._open_file(file)
+        except IntegrityError as error:
+            return Entry(file.name, None, f"{file.tag}", file.modified, partial(_raise, error))
+
+    def _read(self, file: PlainFile, start: int, end: int) -> bytes:
+        with self._looking_again():
+            return file.read(start, end)
+
+    @contextmanager
+    def _looking_again(self) -> Iterator[None]:
+        """Look for the files anew after one of them was replaced, which the document need not tell."""
+        try:
+            yield
+        except ConflictError:
+            self._files.forget()
+            raise
 
     def _current(self) -> _Trees:
         document = self._object.document
@@ -158,13 +182,15 @@ class ObjectFolder:
 
     def _find_in_tree(self, trees: _Trees, mount: str, path: str) -> Entry:
         files, name = trees.open(mount), path.removeprefix(mount).lstrip("/")
-        if name in files.sizes:
-            return self._entry_of(trees, mount, files, name)
         if not name:
             return Entry(path, tag=trees.tag_of(mount), modified=trees.modified_of(mount))
-        if next(files.iter_below(f"{name}/"), None) is None:
+        if name not in files.sizes and next(files.iter_below(f"{name}/"), None) is not None:
+            return Entry(path)
+        if not is_metadata(name):
+            self._read_trees.check(path, mount, trees, self._files.url)
+        if name not in files.sizes:
             raise self._missing(path, ())
-        return Entry(path)
+        return self._entry_of(trees, mount, files, name)
 
     def _list_tree(self, trees: _Trees, mount: str, path: str) -> Iterator[Entry]:
         files, folder = trees.open(mount), path.removeprefix(mount).lstrip("/")
@@ -176,9 +202,15 @@ class ObjectFolder:
         def read(start: int, end: int) -> bytes:
             if not self._allow_pickle:
                 check_metadata(files, name)
+            if is_metadata(name):
+                self._read_trees.begin(f"{mount}/{name}", trees)
             return files.read(name, start, end)
 
         return Entry(f"{mount}/{name}", files.sizes[name], f"{trees.tag_of(mount)}:{name}", read=read)
+
+    def has_tree(self, path: str) -> bool:
+        """Return whether a path is a Zarr tree, or lies in one; NotFoundError where the object is not there any more."""
+        return self._current().find_mount(path) is not None
 
     def _missing(self, path: str, known: Iterable[str]) -> NotFoundError:
         named = [name for name in known if not is_index(name)]  # indexes are names of what there may be
@@ -188,6 +220,10 @@ class ObjectFolder:
         if path.partition("/")[0] == ZARR and self._object.document.zarr_format != 3:
             hint = "its arrays are kept as Zarr v2: `modos upgrade` rewrites them"
         return NotFoundError(f"{self._files.url} records no {path}", hint)
+
+
+def _raise(error: ModosError, start: int, end: int) -> bytes:
+    raise error
 
 
 class _Trees:
@@ -233,6 +269,17 @@ class _Trees:
         """Return what changes with the content of a tree."""
         element_id = self.mounts[mount]
         return str(self.document.element(element_id).get("data_digest") if element_id else self.document.tag)
+
+    def version_of(self, path: str) -> object:
+        """Return what changes with the array or the tree that a path lies in; None if it lies in none."""
+        mount = self.find_mount(path)
+        if mount is None:
+            return None
+        if self.mounts[mount]:
+            return self.mounts[mount], self.tag_of(mount)
+        parts = path.removeprefix(f"{mount}/").split("/")
+        nodes = self.document.nodes
+        return next((node for n in range(len(parts), 0, -1) if (node := nodes.get("/".join(parts[:n]))) is not None), None)
 
     def modified_of(self, mount: str) -> float | None:
         """Return when a tree was stored, by the list that is written with it; None if that is not told."""

@@ -63,7 +63,7 @@ class PlainFile:
         ConflictError
             The file was replaced since it was looked for.
         IntegrityError
-            It is damaged, or not encrypted for the key.
+            It is damaged, has another size than is recorded, or is not encrypted for the key.
         """
         if self._info is None:
             self._info = self.files.read_part(self.key, 0, 1, if_match=self.tag)[1]
@@ -209,7 +209,7 @@ class _Names:
 
     def _make_file(self, name: str, key: str, data_key: str, info: ObjectInfo) -> PlainFile:
         files = self._view if self._view is not None and is_encrypted(data_key) else self._plain
-        known = None if is_encrypted(key) else info
+        known = None if is_encrypted(key) or not self._plain.has_size(key, info.size) else info  # else `open` looks at it
         return PlainFile(name, files, plain_name(key), info.etag, self._data_names[data_key], info.modified, known)
 
 

@@ -132,6 +132,11 @@ class VerifiedFiles:
             self._check_size(key, info, record)
         return info
 
+    def has_size(self, key: str, size: int) -> bool:
+        """Return whether a file of a size may be the recorded one; of an empty one only the comparison says it."""
+        record = self._find_record(key)
+        return record is None or (size > 0 and record.size in (None, size))
+
     def verifies(self, key: str) -> bool:
         """Return whether what is read of a file is compared; said in the log where it is not."""
         if self._find_record(key) is not None:

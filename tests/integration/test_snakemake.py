@@ -253,9 +253,88 @@ def test_queries_are_taken_apart_and_no_region_has_the_copy_of_another(monkeypat
     ]
     paths = [Query.parse(f"modos://b/ex/a.cram?region={region}").local_path for region in regions]
     assert len(set(paths)) == len(regions) - 1  # the escaped one is the same
-    assert all(path.endswith("/a.cram") and ":" not in path and path.count("/") == 4 for path in paths)
+    assert all(path.endswith("/a.cram") and ":" not in path and path.count("/") == 5 for path in paths)
+    places = [
+        "modos://b/ex/a",
+        "modos:///b/ex/a",
+        "modos://https://b/ex/a",
+        "modos://http://b/ex/a",
+        "modos://https/b/ex/a",
+        "modos:///https/b/ex/a",
+    ]
+    assert len({Query.parse(place).local_path for place in places}) == len(places)
+    several = "&".join(f"region=chr1:{n}-{n + 5}" for n in range(1, 400, 7))
+    long = [Query.parse(f"modos://b/ex/a.cram?{several}{rest}").local_path for rest in ("", "&region=chr2")]
+    assert long[0] != long[1] and max(len(part) for path in long for part in path.split("/")) < 255
     assert Query.parse("modos://b/ex/{s,[a?]\\d+}.bam?from={s}").values("from") == ["{s}"]
     for query in ("s3://b/ex/a", "modos://b/../a", "modos://b/ex/a?format=bam", "modos://b/ex/a?region=x&from=y", "modos://b/ex/a?region=",
                   "modos://b/ex/a?rule=x&rule=y", "modos://b/ex/a?region=x&format=doc", "modos://"):  # fmt: skip
         with pytest.raises(InvalidInputError):
             Query.parse(query)
+
+
+def load_plugin(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(PLUGIN)
+    import snakemake_storage_plugin_modos as plugin
+
+    return plugin.StorageProvider(tmp_path / "local", logging.getLogger(), settings=plugin.StorageProviderSettings())
+
+
+def test_a_local_copy_is_as_old_as_what_it_is_of(example, tmp_path, monkeypatch):
+    """Snakemake takes a copy for current that is not older than the file: so a clock that is behind shows no change."""
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    for path in (tmp_path / "ex").iterdir():
+        os.utime(path, (1_600_000_000, 1_600_000_000.123))
+    provider = load_plugin(tmp_path, monkeypatch)
+    for query in ("demo2.bam", "demo2.bam?region=chr1:1-1000"):
+        one = provider.object(f"modos://{tmp_path}/ex/{query}")
+        one.retrieve_object()
+        assert 0 <= one.local_path().stat().st_mtime - one.mtime() < 0.001
+
+
+@pytest.mark.parametrize("region", ["chr1:1-1000", "chr1:20,001-25,000", "chr2", "chr1:20001-20001"])
+def test_regions_are_those_of_samtools(example, tmp_path, monkeypatch, region):
+    one = load_plugin(tmp_path, monkeypatch).object(f"modos://{example}/ex/demo2.bam?region={region}&format=sam")
+    one.retrieve_object()
+    expected = subprocess.check_output(["samtools", "view", example / "ex/demo2.bam", region], text=True)
+    found = [line for line in one.local_path().read_text().splitlines() if not line.startswith("@")]
+    assert found == expected.splitlines()
+
+
+def test_an_output_takes_the_place_of_the_file_of_its_own_name(example, tmp_path, monkeypatch):
+    """Where others have left two versions of a name, that of the exact name is meant."""
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    modo = MODO.open(tmp_path / "ex")
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.tsv").write_text(name)
+        modo.add_element({"id": name, "@type": "DataEntity"}, tmp_path / f"{name}.tsv")
+    root = tmp_path / "ex/data.zarr/zarr.json"
+    root.write_text(root.read_text().replace("first.tsv", "x~2.tsv").replace("second.tsv", "x.tsv"))
+    (tmp_path / "ex/first.tsv").rename(tmp_path / "ex/x~2.tsv")
+    (tmp_path / "ex/second.tsv").rename(tmp_path / "ex/x.tsv")
+    load_plugin(tmp_path, monkeypatch).object(f"modos://{tmp_path}/ex/x.tsv").remove()
+    left = MODO.open(tmp_path / "ex").metadata
+    assert "data/first" in left and "data/second" not in left
+
+
+def test_a_tree_that_is_replaced_while_it_is_fetched_is_no_copy(tmp_path, monkeypatch):
+    zarr = pytest.importorskip("zarr")
+    for name, value in (("one", 1), ("two", 2)):
+        group = zarr.open_group(tmp_path / f"{name}.zarr", mode="w")
+        group.create_array("a", shape=(40,), chunks=(10,), dtype="i4")[:] = value
+    modo = MODO.create(tmp_path / "ex", id="ex")
+    modo.add_element({"id": "t", "@type": "Array", "data_path": "t.zarr"}, tmp_path / "one.zarr")
+    provider = load_plugin(tmp_path, monkeypatch)
+    one, get = provider.object(f"modos://{tmp_path}/ex/t.zarr"), provider.filesystem.get_file
+    fetched = []
+
+    def fetch(path, place):
+        get(path, place)
+        fetched.append(path)
+        if path.endswith("zarr.json") and len(fetched) > 1:  # the last one, after all chunks
+            MODO.open(tmp_path / "ex").update_element("t", {}, tmp_path / "two.zarr")
+
+    monkeypatch.setattr(provider.filesystem, "get_file", fetch)
+    with pytest.raises(Exception, match="was replaced"):
+        one.retrieve_object()
+    assert not one.local_path().exists() and not [path for path in (tmp_path / "local").rglob("*") if path.is_file()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.api import MODO
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import name_of
+from modos.formats import name_of, plain_name
 from modos.metadata.description import Matcher
 from snakemake_storage_plugin_modos.queries import Query
 
@@ -80,8 +80,9 @@ def _find_source(modo: MODO, source: str) -> str:
 
 def _find_element(modo: MODO, name: str) -> str | None:
     """Find the element that has a file of a name; None if there is none."""
-    for element_id, attributes in modo.metadata.items():
-        path = attributes.get("data_path")
-        if isinstance(path, str) and name in (path, name_of(path)):
-            return element_id
+    paths = {i: path for i, attributes in modo.metadata.items() if isinstance(path := attributes.get("data_path"), str)}
+    for call_it in (str, plain_name, name_of):  # the own name of a file counts before one that it may be called by
+        for element_id, path in paths.items():
+            if call_it(path) == name:
+                return element_id
     return None

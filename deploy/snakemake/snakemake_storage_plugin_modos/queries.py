@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
@@ -16,6 +17,8 @@ _START = "modos://"
 _OF_INPUTS = ("region", "format")
 _OF_OUTPUTS = ("from", "rule", "id", "type", "part_of")
 _SEVERAL = ("region", "from")
+_KINDS = {"https://": "https", "http://": "http", "/": "folder"}
+_LONGEST = 200  # bytes of a name that is written as it is: most disks take 255
 _ENDINGS = {"bam": ".bam", "cram": ".cram", "sam": ".sam", "vcf": ".vcf.gz", "bcf": ".bcf"}
 
 
@@ -87,15 +90,19 @@ class Query:
 
     @property
     def local_path(self) -> str:
-        """Path of the local copy: a region's has the region in it, so that none is taken for another."""
-        place = strip_protocol(self.address).replace("://", "/").lstrip("/")
+        """Path of the local copy: says where the file is, and which region it is, so that none is taken for another."""
+        place = strip_protocol(self.address)
+        start = next((start for start in _KINDS if place.startswith(start)), "")
+        kind, place = _KINDS.get(start, "s3"), place.removeprefix(start)
         if not self.regions:
-            return place
-        folder, _, name = place.rpartition("/")
+            return f"{kind}/{place}"
+        name = place.rpartition("/")[2]
         if self.format and "{" not in self.format:
             name = _stem(name) + _ENDINGS[self.format]
         wanted = "+".join(quote(region, safe="{}-,") for region in self.regions)
-        return f"{folder}/regions-of-{place.rpartition('/')[2]}/{wanted}/{name}"
+        if len(wanted) > _LONGEST and "{" not in wanted:
+            wanted = hashlib.sha256(wanted.encode()).hexdigest()
+        return f"{kind}-regions/{place}/{wanted}/{name}"
 
 
 def _check_format(query: str, format: str | None) -> str | None:
