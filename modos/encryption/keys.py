@@ -74,7 +74,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class SecretKey:
-    """An X25519 secret key; it is not shown.
+    """An X25519 secret key; it is not shown, but by its public key.
 
     Parameters
     ----------
@@ -83,6 +83,9 @@ class SecretKey:
     """
 
     raw: bytes = field(repr=False)
+
+    def __repr__(self) -> str:  # no two keys have the same, as fsspec takes what has the same for the same
+        return f"<SecretKey of {self.public}>"
 
     def __post_init__(self) -> None:
         if len(self.raw) != KEY_BYTES or not any(self.raw):

@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from fsspec.spec import AbstractBufferedFile, AbstractFileSystem, reopen
+from fsspec.spec import AbstractFileSystem
 from fsspec.utils import tokenize
 
 from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean
-from modos.filesystem.failures import BadAddressError, FolderMeantError, ReadOnlyError, StaleFileError, translate
+from modos.filesystem.block_files import BlockFile
+from modos.filesystem.failures import BadAddressError, FolderMeantError, ReadOnlyError, translate
 from modos.filesystem.object_folders import Entry, ObjectFolder
 from modos.filesystem.object_places import PROTOCOL, Places, Reach, strip_protocol
 from modos.filesystem.read_trees import is_chunk, make_gone_error
@@ -32,7 +33,20 @@ _GENERAL = ("asynchronous", "loop", "batch_size", "use_listings_cache", "listing
 _OWN = ("endpoint", "services", "s3_kwargs", "secret_key", "passphrase", "allow_pickle", "block_size", "anon")
 
 
-class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
+class _OfSurroundings(type(AbstractFileSystem)):  # type: ignore[misc]
+    """Makes filesystems, of which fsspec keeps one for each set of options: here, where the environment is the same, too."""
+
+    @property
+    def _surroundings(cls) -> tuple[str, int]:
+        names = sorted(name for name in os.environ if name.startswith("AWS_") or name == "MODOS_ENDPOINT")
+        try:
+            folder = os.getcwd()  # in which the file of a key may be
+        except FileNotFoundError:
+            folder = ""
+        return folder, hash(tuple((name, os.environ.get(name)) for name in names))
+
+
+class ModosFileSystem(AbstractFileSystem, metaclass=_OfSurroundings):  # type: ignore[misc]
     """The files, Zarr trees and arrays of objects, by addresses, read-only.
 
     `modos://bucket/ex/demo1.cram` is a file of the object `s3://bucket/ex`,
@@ -71,6 +85,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = PROTOCOL
     root_marker = ""
+    _extra_tokenize_attributes = ("_surroundings",)
 
     def __init__(
         self,
@@ -147,11 +162,20 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return the address of the object that something lies in, as `MODO` takes it, and the path of the rest within it."""
         with translate():
             place: str = self._strip_protocol(path)
-            _, top, within = self._places.find(place)
+            _, top, within = self._locate(place)
             return (top if place.startswith(("/", "http://", "https://")) else f"s3://{top}"), within
 
+    def _locate(self, path: str) -> tuple[ObjectFolder, str, str]:
+        """Find the object that something lies in, its own place, and the path within it."""
+        place = self._strip_protocol(path)
+        found = self._places.find(place)
+        if not found[0].is_there():
+            self._places.forget(found[0])
+            found = self._places.find(place)
+        return found
+
     def _find(self, path: str) -> Entry:
-        folder, _, within = self._places.find(self._strip_protocol(path))
+        folder, _, within = self._locate(path)
         return folder.find(within)
 
     def _find_file(self, path: str) -> tuple[Entry, int, Callable[[int, int], bytes]]:
@@ -170,13 +194,13 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         """Return `name`, `type` (file or directory), plain `size` in bytes, `etag`, and `mtime` in seconds where it is told."""
         with translate():
-            folder, top, within = self._places.find(self._strip_protocol(path))
+            folder, top, within = self._locate(path)
             return _describe(top, self._look_again(path, partial(folder.find, within)))
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List a folder by name, with the `info` of each; or the addresses alone. What a key does not open has no size."""
         with translate():
-            folder, top, within = self._places.find(self._strip_protocol(path))
+            folder, top, within = self._locate(path)
             found = [_describe(top, entry) for entry in folder.list(within)]
         return found if detail else [one["name"] for one in found]
 
@@ -242,7 +266,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         except ConflictError:
             return use()
         except IntegrityError:
-            if not self._places.find(self._strip_protocol(path))[0].refresh():
+            if not self._locate(path)[0].refresh():
                 raise
             return use()
 
@@ -253,7 +277,7 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _has_tree(self, path: str) -> bool:
         try:
-            folder, _, within = self._places.find(self._strip_protocol(path))
+            folder, _, within = self._locate(path)
             return folder.has_tree(within)
         except NotFoundError:
             return False
@@ -314,14 +338,14 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return `ukey` as a number."""
         return int(self.ukey(path), 16)
 
-    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> _ModosFile:
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> BlockFile:
         if mode != "rb":
             self._refuse_writing(path)
         with translate():
             entry, size, read = self._look_again(path, partial(self._find_file, path))
         kwargs.pop("autocommit", None)
         kwargs.pop("size", None)
-        return _ModosFile(self, path, read, entry.tag, block_size or self._block_size, size, **kwargs)
+        return BlockFile(self, path, read, entry.tag, block_size or self._block_size, size, **kwargs)
 
     def _refuse_writing(self, path: Any = "", *_: Any, **__: Any) -> NoReturn:
         raise ReadOnlyError(
@@ -333,39 +357,6 @@ class ModosFileSystem(AbstractFileSystem):  # type: ignore[misc]
         _refuse_writing
     )
     write_text = write_bytes = rename = move = delete = cp = upload = _refuse_writing
-
-
-class _ModosFile(AbstractBufferedFile):  # type: ignore[misc]
-    """A file that is open for reading, a block at a time; OSError where it was changed since."""
-
-    def __init__(
-        self,
-        fs: ModosFileSystem,
-        path: str,
-        read: Callable[[int, int], bytes],
-        tag: str,
-        block_size: int,
-        size: int,
-        **kwargs: Any,
-    ):
-        self._read, self._tag = read, tag
-        super().__init__(fs, path, "rb", block_size, size=size, **kwargs)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the address and the position; where another file has taken its place meanwhile, unpickling fails."""
-        return _reopen, (self._tag, *super().__reduce__()[1])
-
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        with translate():
-            stop = min(end, self.size)
-            return self._read(start, stop) if stop > start else b""
-
-
-def _reopen(tag: str, *arguments: Any) -> _ModosFile:
-    file: _ModosFile = reopen(*arguments)
-    if file._tag != tag:
-        raise StaleFileError(f"{file.fs.unstrip_protocol(file.path)} was replaced since it was opened", "open it again")
-    return file
 
 
 def _raise_unless_missing(error: Exception) -> None:

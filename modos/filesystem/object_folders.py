@@ -85,6 +85,13 @@ class ObjectFolder:
     def _start(self) -> None:
         self._lock = threading.Lock()
 
+    def is_there(self) -> bool:
+        """Return whether the object is still there; what cannot be known is an error."""
+        try:
+            return self._object.document is not None
+        except NotFoundError:
+            return False
+
     def refresh(self) -> bool:
         """Look at once for what others have committed; returns whether there is something."""
         return self._object.newest.look()[1]

@@ -95,6 +95,11 @@ class Places(Generic[Folder]):
         with self._lock:
             return list(self._known.values())
 
+    def forget(self, folder: Folder) -> None:
+        """Look anew for an object that is not there any more."""
+        with self._lock:
+            self._known = {address: one for address, one in self._known.items() if one is not folder}
+
     def find(self, place: str) -> tuple[Folder, str, str]:
         """Find the object that a place lies in.
 
@@ -111,9 +116,10 @@ class Places(Generic[Folder]):
             It lies in none as far as may be looked; or what it may lie in is damaged.
         """
         candidates = list(iter_places(place))
+        known = self._known
         for address, path in candidates:
-            if address in self._known:
-                return self._known[address], _cut(place, path), path
+            if address in known:
+                return known[address], _cut(place, path), path
         refused: ModosError | None = None
         for address, path in candidates:
             try:

@@ -275,3 +275,48 @@ def test_the_size_of_a_file_is_compared_with_the_record(tmp_path):
     opened = OpenObject(ObjectAddress(tmp_path / "ex"))
     files: VerifiedFiles = verified_files(opened.storage, opened.metadata)
     assert [size for size in range(6) if files.has_size("a.tsv", size)] == [3] and files.has_size("other", 0)
+
+
+def test_no_filesystem_is_kept_for_another_key(modo, tmp_path, monkeypatch):
+    """fsspec keeps a filesystem for each set of options, which it tells apart by how they are written."""
+    place = f"{top(modo)}/a.tsv"
+    expected = (tmp_path / "a.tsv").read_bytes()
+    hers = {"secret_key": SecretKey.random()}
+    assert fsspec.filesystem("modos", secret_key=ME) is fsspec.filesystem("modos", secret_key=SecretKey(ME.raw))
+    assert fsspec.filesystem("modos", secret_key=ME) is not fsspec.filesystem("modos", **hers)
+    with fsspec.open(
+        f"simplecache::{place}", modos={"secret_key": ME}, simplecache={"cache_storage": str(tmp_path / "me")}
+    ) as file:
+        assert file.read() == expected
+    if (modo.path / "a.tsv.c4gh").exists():
+        for address, options in ((place, hers), (f"simplecache::{place}", {"modos": hers})):
+            with pytest.raises(OSError), fsspec.open(address, **options) as file:
+                file.read()
+    assert ME.raw.hex() not in repr(ME) and repr(ME.raw) not in repr(ME)
+
+
+def test_no_filesystem_is_kept_for_another_server_or_folder(monkeypatch, tmp_path):
+    made = []
+    for name, value in (
+        ("MODOS_ENDPOINT", "http://a"),
+        ("MODOS_ENDPOINT", "http://b"),
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "y"),
+    ):
+        monkeypatch.setenv(name, value)
+        made.append(fsspec.filesystem("modos"))
+        assert fsspec.filesystem("modos") is made[-1]
+    monkeypatch.chdir(tmp_path)
+    made.append(fsspec.filesystem("modos"))
+    assert len({id(one) for one in made}) == 5
+
+
+def test_an_object_is_found_within_a_folder_that_was_one(tmp_path):
+    fs, inner = fsspec.filesystem("modos"), tmp_path / "outer" / "inner"
+    MODO.create(tmp_path / "outer", id="outer")
+    assert fs.exists(f"modos://{tmp_path}/outer") and not fs.exists(f"modos://{inner}")
+    shutil.rmtree(tmp_path / "outer")
+    assert not fs.exists(f"modos://{tmp_path}/outer")
+    inner.parent.mkdir()
+    MODO.create(inner, id="inner")
+    assert fs.exists(f"modos://{inner}") and not fs.exists(f"modos://{tmp_path}/outer")
