@@ -120,6 +120,8 @@ class ObjectFolder:
             except NotFoundError:
                 if locked := self._files.explain_locked(path):
                     raise locked from None
+                if path in self._files.list_data_names():
+                    raise self._make_gone_error(path) from None
         if any(name.startswith(f"{path}/") for name in (*names, *trees.mounts)):
             return Entry(path)
         raise self._missing(path, (*names, *trees.mounts))
@@ -137,7 +139,8 @@ class ObjectFolder:
         locked = self._files.locked
         found: dict[str, Entry] = {}
         wanted: list[PlainFile] = []
-        for name in sorted({*files, *locked, *trees.mounts}):
+        gone = {*self._files.list_data_names()} - {*files, *locked}
+        for name in sorted({*files, *locked, *gone, *trees.mounts}):
             if path and not name.startswith(f"{path}/"):
                 continue
             first, slash, _ = name.removeprefix(f"{path}/" if path else "").partition("/")
@@ -146,6 +149,8 @@ class ObjectFolder:
                 found[place] = Entry(place)
             elif name in files:
                 wanted.append(files[name])
+            elif name in gone:
+                found[place] = Entry(place, None, read=partial(_raise, self._make_gone_error(name)))
             else:
                 found[place] = Entry(place, None, read=partial(self._refuse, place))
         for opened in fetch_ahead(lambda file, _: self._list_file(file), wanted, _LOOKERS):
@@ -161,7 +166,7 @@ class ObjectFolder:
         return Entry(file.name, info.size, f"{file.tag}", file.modified, partial(self._read, file))
 
     def _list_file(self, file: PlainFile) -> Entry:
-        """Open a file; one that is damaged has no size, and says so when it is read."""
+        """Open a file; one that is damaged has no size, and is an error when it is read."""
         try:
             return self._open_file(file)
         except IntegrityError as error:
@@ -169,7 +174,17 @@ class ObjectFolder:
 
     def _read(self, file: PlainFile, start: int, end: int) -> bytes:
         with self._looking_again():
-            return file.read(start, end)
+            try:
+                return file.read(start, end)
+            except NotFoundError:
+                raise ConflictError(
+                    f"{self._files.url}/{file.name} was replaced or removed since it was opened", "open it again"
+                ) from None
+
+    def _make_gone_error(self, name: str) -> IntegrityError:
+        return IntegrityError(
+            f"{self._files.url} records {name}, which is gone", "`modos check` says more; restore it from a copy"
+        )
 
     @contextmanager
     def _looking_again(self) -> Iterator[None]:
@@ -207,11 +222,14 @@ class ObjectFolder:
 
     def _entry_of(self, trees: _Trees, mount: str, files: TreeFiles, name: str) -> Entry:
         def read(start: int, end: int) -> bytes:
-            if not self._allow_pickle:
-                check_metadata(files, name)
-            if is_metadata(name):
-                self._read_trees.begin(f"{mount}/{name}", trees)
-            return files.read(name, start, end)
+            try:
+                if not self._allow_pickle:
+                    check_metadata(files, name)
+                if is_metadata(name):
+                    self._read_trees.begin(f"{mount}/{name}", trees)
+                return files.read(name, start, end)
+            except NotFoundError:  # which zarr takes for a chunk of fill values, or for no tree
+                raise self._make_gone_error(f"{mount}/{name}") from None
 
         return Entry(f"{mount}/{name}", files.sizes[name], f"{trees.tag_of(mount)}:{name}", read=read)
 

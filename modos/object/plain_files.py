@@ -145,6 +145,10 @@ class PlainFiles:
         names = self._current()
         return list({**names.candidates, **names.locked})
 
+    def list_data_names(self) -> list[str]:
+        """List the names of all data files that are recorded, whether they are there, locked or neither."""
+        return self._current().data_names
+
     def last_seen(self) -> list[PlainFile]:
         """List the files as they were when they were last looked for."""
         names = self._names
@@ -172,6 +176,8 @@ class _Names:
         For each name the keys where it may be, best first, each with that of the data file that it is of.
     found
         By name; None where there is nothing, or it is locked.
+    data_names
+        Of all data files.
     locked
         What stays closed, with the error that the key gave; None of it where there is no key.
     """
@@ -190,6 +196,7 @@ class _Names:
         for key, data_key in (pair for path in paths if not is_locked[path] for pair in _candidates(path)):
             self.candidates.setdefault(_name_file(key, data_key, shared), []).append((key, data_key))
         self._data_names = {path: _name_file(path, path, shared) for path in paths}
+        self.data_names = list(self._data_names.values())
         own = None if secret is None else str(secret.public)
         others = {a.get("data_path") for a in metadata.values() if own not in (a.get("recipients") or ())}
         self._doubtful = {self._data_names[path] for path in paths if is_encrypted(path) and path in others}

@@ -320,3 +320,31 @@ def test_an_object_is_found_within_a_folder_that_was_one(tmp_path):
     inner.parent.mkdir()
     MODO.create(inner, id="inner")
     assert fs.exists(f"modos://{inner}") and not fs.exists(f"modos://{tmp_path}/outer")
+
+
+def test_recorded_files_that_are_gone_are_damage_and_not_left_out(modo, tmp_path):
+    """A glob without them, or their chunks as fill values, would be a wrong answer."""
+    options = {"secret_key": ME}
+    sealed = (modo.path / "a.tsv.c4gh").exists()
+    victim = modo.path / ("grid.zarr.c4gh/0000000" if sealed else "grid.zarr/level/c/2/0")
+    victim.unlink()
+    with pytest.raises(IntegrityError, match="is gone"):
+        zarr.open_array(f"{top(modo)}/grid.zarr/level", mode="r", storage_options=options)[:]
+    (modo.path / ("a.tsv.c4gh" if sealed else "a.tsv")).unlink()
+    fs = fsspec.filesystem("modos", **options)
+    assert f"{modo.path}/a.tsv" in fs.glob(f"{top(modo)}/*.tsv")
+    assert {one["name"]: one["size"] for one in fs.ls(top(modo))}[f"{modo.path}/a.tsv"] is None
+    for use in (fs.info, fs.exists, fs.cat_file, fs.open):
+        with pytest.raises(IntegrityError, match="which is gone"):
+            use(f"{top(modo)}/a.tsv")
+
+
+def test_a_file_that_is_removed_while_it_is_open_is_stale(modo, tmp_path):
+    fs = fsspec.filesystem("modos", secret_key=ME)
+    with fs.open(f"{top(modo)}/a.tsv", block_size=1000) as file:
+        file.read(1)
+        modo.remove_element("a")
+        file.seek(2_500_000)
+        with pytest.raises(ConflictError, match="replaced or removed"):
+            file.read(100)
+    assert not fs.exists(f"{top(modo)}/a.tsv")
