@@ -263,10 +263,8 @@ class ModosFileSystem(AbstractFileSystem, metaclass=_OfSurroundings):  # type: i
         """Do something once more where the file was replaced since it was last looked at, or others have committed meanwhile."""
         try:
             return use()
-        except ConflictError:
-            return use()
-        except IntegrityError:
-            if not self._locate(path)[0].refresh():
+        except (ConflictError, IntegrityError) as error:
+            if not self._locate(path)[0].refresh() and isinstance(error, IntegrityError):
                 raise
             return use()
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import tracemalloc
+from contextlib import suppress
 
 import fsspec
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import zarr
 
 from modos.api import MODO
+from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import SecretKey
 from modos.errors import ConflictError, IntegrityError
 from modos.filesystem import ModosFileSystem
@@ -53,6 +55,43 @@ def modo(request, trees, tmp_path):
 
 def top(modo):
     return f"modos://{modo.path}"
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_others_have_just_committed_at_s3_is_no_mixture(stack, trees, tmp_path, sealed):
+    """For a second the document of before is taken for the newest there, and what it names may be gone."""
+    options = {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}
+    made = MODO.create(tmp_path / "ex", id="ex")
+    made.add_element({"id": "grid", "@type": "Array", "data_path": "grid.zarr"}, trees / "long.zarr")
+    (tmp_path / "a.tsv").write_bytes(b"before" * 100)
+    made.add_element({"id": "a", "@type": "DataEntity", "data_path": "a.tsv"}, tmp_path / "a.tsv")
+    if sealed:
+        made.encrypt(ME.public)
+    place = f"{BUCKET}/changed/{tmp_path.name}"
+    made.upload(f"s3://{place}", **options)
+    other = MODO.open(f"s3://{place}", **options)
+    storage = {"secret_key": ME} | options
+    opened = xarray.open_zarr(f"modos://{place}/grid.zarr", storage_options=storage)
+    fs = fsspec.filesystem("modos", **storage)
+    assert float(opened.level[0, 0]) == 1.0 and fs.cat_file(f"modos://{place}/a.tsv") == b"before" * 100
+    file = fs.open(f"modos://{place}/a.tsv", block_size=100)
+    (tmp_path / "b.tsv").write_bytes(b"afterwards" * 100)
+    for change in (
+        lambda: other.update_element("a", {}, tmp_path / "b.tsv"),
+        lambda: other.update_element("grid", {}, trees / "short.zarr"),
+    ):
+        fs.ls(f"modos://{place}")  # just before
+        change()
+    with pytest.raises(ConflictError):
+        opened.level[10:].load()
+    assert fs.cat_file(f"modos://{place}/a.tsv") in (b"before" * 100, b"afterwards" * 100)
+    fs.invalidate_cache()
+    assert fs.cat_file(f"modos://{place}/a.tsv") == b"afterwards" * 100
+    with suppress(ConflictError):
+        assert file.read() == b"before" * 100  # of an encrypted one what was decrypted is kept
+    other.remove_element("grid")
+    with pytest.raises(ConflictError):
+        opened.level[:10].load()
 
 
 def remove_tree(modo, trees):
