@@ -435,6 +435,10 @@ def test_a_file_that_is_replaced_while_it_is_read_is_stale(objects, files, tmp_p
     assert fs.ukey(f"{top}/scores.tsv") != before
 
 
+def hang_up(*_):
+    raise ConnectionResetError
+
+
 def test_a_server_that_is_gone_is_an_error_that_says_so(stack, objects):
     options = {"s3_kwargs": CREDENTIALS}
     MODO.open(objects / "plain").upload(f"s3://{BUCKET}/fsspec/gone", services={"s3": stack.s3}, **options)
@@ -442,6 +446,7 @@ def test_a_server_that_is_gone_is_an_error_that_says_so(stack, objects):
         fs = fsspec.filesystem("modos", services={"s3": proxy.url}, skip_instance_cache=True, **options)
         file = fs.open(f"modos://{BUCKET}/fsspec/gone/big.json", block_size=1000)
         assert file.read(1) == b"["
+        proxy.fault = hang_up  # on connections that stay open
     file.seek(4_000_000)
     for use in (lambda: file.read(5000), lambda: fs.exists(f"modos://{BUCKET}/fsspec/gone/demo1.cram")):
         with pytest.raises(OSError) as caught:
