@@ -74,11 +74,12 @@ def parse_commit(text: str) -> Commit | None:
 
 
 def _ask_git(root: Path) -> Commit | None:
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or os.pathsep in str(root):
         return None
     words = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root)]
     words += ["describe", "--always", "--abbrev=64", "--exclude=*", "--dirty= changed"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_CEILING_DIRECTORIES"] = str(root.parent)  # if this is no whole repository, one around it has another commit
     try:
         done = subprocess.run(
             words, check=False, capture_output=True, encoding="ascii", errors="replace", timeout=_PATIENCE, env=environment

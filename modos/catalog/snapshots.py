@@ -21,7 +21,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from modos.catalog.element_rows import digest_schema, schema
-from modos.errors import ConflictError, IntegrityError, NewerFormatError, NotFoundError, TransportError, listing, refuse_newer
+from modos.errors import ConflictError, IntegrityError, NewerFormatError, NotFoundError, TransportError, check_format, listing
 from modos.errors.missing import load_late
 from modos.object.announcing import CATALOG_FOLDER, HEAD_KEY
 from modos.storage import Storage
@@ -103,9 +103,7 @@ def read_head(storage: Storage, known: Head | None = None) -> Head | None:
 def _parse_head(data: bytes, tag: str, where: str) -> Head:
     try:
         told = json.loads(data if len(data) <= _MOST_HEAD else b"")
-        refuse_newer(where, told["format_version"], FORMAT_VERSION)
-        if told["format_version"] != FORMAT_VERSION:
-            raise ValueError
+        check_format(where, told["format_version"], FORMAT_VERSION)
         previous, columns = tuple(map(_check_id, told["previous"])), str(told.get("columns", ""))
         return Head(_parse_snapshot(told["base"]), _parse_snapshot(told["delta"]), previous, columns, tag)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

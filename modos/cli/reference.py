@@ -164,6 +164,7 @@ def add(
     modos reference add hg38 --gff3 gencode.v47.annotation.gff3.gz
     """
     from modos.errors import InvalidInputError
+    from modos.errors.missing import need
     from modos.reference.adding import add_files
     from modos.reference.annotation_store import name_of
     from modos.tracks.loading import source_size
@@ -173,6 +174,8 @@ def add(
     if annotation and len(gff3 or ()) != 1:
         raise InvalidInputError("--annotation names one annotation", "give one file with --gff3")
     known = open_store(store)
+    if gff3:
+        need("polars")  # before the sequences are added without their annotations
     annotations = [(file, annotation or name_of(file)) for file in gff3 or ()]
     if files:
         with progress("reading the sequences", source_size(files)) as advance:

@@ -13,7 +13,7 @@ from modos.codes.reading import read_terms
 from modos.codes.slots import slot_of
 from modos.codes.storing import Stored, write
 from modos.codes.terms import EXACT, LABEL, Term, prefix_of
-from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, listing
+from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NewerFormatError, NotFoundError, listing
 from modos.metadata.model.schema import ONTOLOGIES
 from modos.storage.given import describe_source
 
@@ -122,6 +122,8 @@ def find_lost(files: Iterable[str | Path], output: Path) -> list[str]:
     except NotFoundError:
         return []
     except (ModosError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, NewerFormatError):
+            raise
         if isinstance(error, InvalidInputError):
             raise AlreadyExistsError(
                 f"{output} is there, and is no index of codes", "choose another place with --output"

@@ -121,6 +121,8 @@ def _search(collection: Collection, slot: str, words: str, num: int) -> list[Fou
             return exact
         others = collection.search(words, num)
     except (IndexError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, InvalidInputError):  # a package is missing
+            raise
         raise IntegrityError(f"the index of codes is damaged: {error}", "build it again: modos codes build") from None
     return [*exact, *(found for found in others if found.uri not in {term.uri for term in exact})][:num]
 

@@ -219,6 +219,13 @@ def refuse_newer(what: str, format: object, known: int) -> None:
         raise NewerFormatError(f"{what} is of format {format}, and this modos reads {known}", "install a newer modos")
 
 
+def check_format(what: str, format: object, known: int) -> None:
+    """Check the format that something says it is of: NewerFormatError for a later one, ValueError for what no modos wrote."""
+    refuse_newer(what, format, known)
+    if type(format) is not int or format < 1:
+        raise ValueError("this is no version of a format")
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate nearest to a misspelt `word`, if one is near; case does not count."""
     folded = {candidate.casefold(): candidate for candidate in candidates}

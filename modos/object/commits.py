@@ -26,7 +26,7 @@ from modos.formats import ZARR
 from modos.metadata import model
 from modos.object import marks, old_layout
 from modos.object.announcing import announce
-from modos.object.document import ROOT_KEY, Document, check_ids, damage_error, group_node
+from modos.object.document import ROOT_KEY, Document, check_ids, damage_error, group_node, refuse_newer_root
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.storage import Storage, check_key
@@ -119,6 +119,8 @@ def _load_nodes(storage: Storage, document: Document) -> Document:
         if info.key.endswith("/zarr.json") and info.key != ROOT_KEY:
             try:
                 node = read_json(storage.read(info.key)[0])
+                if path == OWN_NODE:
+                    refuse_newer_root({"consolidated_metadata": {"metadata": {path: node}}}, storage.url)
                 check_node(path, node)
             except Malformed as error:
                 logger.warning("%s is damaged and left out: %s", info.key, error)

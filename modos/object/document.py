@@ -40,6 +40,12 @@ def check_ids(document: Document) -> None:
         format_id(*element_id.split("/", 1))
 
 
+def refuse_newer_root(root: Mapping[str, Any], where: str) -> None:
+    """Refuse an object that a newer modos wrote, before anything else is looked at: its root may have any shape."""
+    for version in marks.iter_formats(root):
+        refuse_newer(where, version, FORMAT_VERSION)
+
+
 @dataclass
 class Document:
     """Root document: the object's own attributes and the nodes below it.
@@ -79,8 +85,7 @@ class Document:
         """Read a document; raise IntegrityError if it is not the root of a MODO, NewerFormatError if a newer modos wrote it."""
         try:
             root = shape.read_json(data)
-            for version in marks.iter_formats(root):  # before all else: there, it may have any shape
-                refuse_newer(where, version, FORMAT_VERSION)
+            refuse_newer_root(root, where)
             attributes = shape.check_dict(root.get("attributes"), "what it says of the object")
             nodes = shape.check_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
             marks.join(attributes, nodes)
@@ -105,6 +110,7 @@ class Document:
         try:
             own = old_layout.read_own(storage, infos)
             entries = shape.check_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
+            refuse_newer_root({"attributes": entries.get(".zattrs")}, storage.url)
             attributes = shape.check_dict(entries.get(".zattrs"), "what it says of the object")
             nodes = {}
             for key in entries:

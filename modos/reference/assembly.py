@@ -15,9 +15,9 @@ from modos.errors import (
     InvalidInputError,
     NewerFormatError,
     NotFoundError,
+    check_format,
     did_you_mean,
     listing,
-    refuse_newer,
 )
 from modos.errors.escaping import escape_line
 from modos.formats.html_tables import MOST_ROWS, always, write_table
@@ -133,7 +133,7 @@ class Assembly:
         """Read it; raise IntegrityError if it is none, or not what its digest says, NewerFormatError if its format is newer."""
         try:
             given = read_json(data)
-            refuse_newer(where, int(given.get("format", FORMAT)), FORMAT)
+            check_format(where, given.get("format", FORMAT), FORMAT)
             contigs = tuple(
                 StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
                 for c in given["contigs"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.errors.missing import need
 from modos.formats.text import read_lengths
 from modos.formats.twobit import is_twobit
 from modos.reference.adding import add_files
@@ -137,6 +138,8 @@ def import_from(
                 f"there is no {name}.2bit in {storage.url}",
                 f"did you mean {near}?" if near else f"there are {listing(layout.sources)}",
             )
+    if any(layout.sources[name].annotations for name in names or layout.sources):
+        need("polars")  # before sequences are added without their annotations
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         for name in names or layout.sources:
             source = layout.sources[name]

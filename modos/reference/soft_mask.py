@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.errors.missing import load_late
+from modos.errors.missing import load_late, need
 from modos.reference.annotations.parquet import read_parquet
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class MaskCollector:
         """Add the next bases of the sequence."""
         masked = np.frombuffer(bases, np.uint8) >= ord("a")
         if masked.any():
+            if not self._found and not self._spans:
+                need("polars")  # before all is read in vain
             borders = np.flatnonzero(np.diff(np.concatenate(([False], masked, [False])).astype(np.int8)))
             self._spans.append(borders.reshape(-1, 2) + self._length)
         self._length += len(bases)

@@ -30,9 +30,9 @@ from modos.errors import (
     NewerFormatError,
     NotFoundError,
     TruncatedStream,
+    check_format,
     did_you_mean,
     listing,
-    refuse_newer,
 )
 from modos.errors.escaping import escape_line, hide_secrets
 from modos.formats.html_tables import always
@@ -116,7 +116,7 @@ class ReferenceStore:
             return {"assemblies": {}, "annotations": {}}, None
         try:
             given = json.loads(data.decode(errors="surrogateescape"))
-            refuse_newer(f"the reference store {self.url}", int(given["format"]), FORMAT)
+            check_format(f"the reference store {self.url}", given["format"], FORMAT)
             return {
                 kind: {name: _check_facts(facts, wanted) for name, facts in self._iter_valid(given.get(kind, {}))}
                 for kind, wanted in _FACTS.items()

@@ -77,6 +77,22 @@ def test_an_archive_of_git_has_it(project, tmp_path):
     assert version_of(tmp_path / "tree") == f"modos 0.1.0 (commit {commit[:12]})"
 
 
+@needs_git
+@pytest.mark.parametrize("damage", ["empty", "no HEAD"])
+def test_a_damaged_clone_inside_a_repository_of_others_says_no_commit(project, tmp_path, damage):
+    """Git goes on to the folders around it."""
+    run("git", "init", "-q", tmp_path)
+    run("git", "-C", tmp_path, "-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qm", "x", "--allow-empty")
+    run("git", "clone", "-q", project[0], tmp_path / "clone")
+    assert version_of(tmp_path / "clone") == f"modos 0.1.0 (commit {project[1][:12]})"
+    if damage == "empty":
+        shutil.rmtree(tmp_path / "clone/.git")
+        (tmp_path / "clone/.git").mkdir()
+    else:
+        (tmp_path / "clone/.git/HEAD").unlink()
+    assert version_of(tmp_path / "clone") == "modos 0.1.0"
+
+
 def test_a_tree_without_git_inside_a_repository_of_others_says_no_commit(project, tmp_path):
     folder, _ = project
     shutil.copytree(folder, tmp_path / "vendor/modos", ignore=shutil.ignore_patterns(".git"))

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.errors import IntegrityError, NewerFormatError, refuse_newer
+from modos.errors import IntegrityError, NewerFormatError, check_format
 from modos.errors.missing import load_late
 from modos.reference.annotations.building import KINDS
 from modos.storage.http.asking import read_json
@@ -93,7 +93,7 @@ class Manifest:
         """Read it; raise IntegrityError if it is none, NewerFormatError if its format is newer."""
         try:
             given: dict[str, Any] = read_json(data)
-            refuse_newer(where, int(given["format"]), FORMAT)
+            check_format(where, given["format"], FORMAT)
             tables = {
                 kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))
                 for kind, t in given["tables"].items()
