@@ -139,7 +139,7 @@ class ElementCatalog:
         Columns are `object` (key below the root), `element` (id; empty for the
         object itself), `class`, `revision` (number of commits), `tag` (of the
         root document), `problem` (why an object cannot be read; its rows are
-        those it had before), and each slot of the schema by its type: texts,
+        those it had before, or that one alone if a newer modos wrote it), and each slot of the schema by its type: texts,
         int64, times without a zone in UTC, and lists of them; links are full
         ids. `other` is JSON of what has no column.
         """
@@ -158,7 +158,7 @@ class ElementCatalog:
         return ElementCatalog(self.address, look(view.storage, view).view if view.is_made else gather(view.storage, view))
 
     def problems(self) -> dict[str, str]:
-        """Return why objects cannot be read, by their keys; their rows are those that they had before."""
+        """Return why objects cannot be read, by their keys; see `elements` for the rows that they have."""
         found = self.elements.filter(pl.col("problem").is_not_null()).select(OBJECT, "problem").collect()
         return dict(found.iter_rows())
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modos.catalog.element_rows import Rows
-from modos.errors import BucketNotFoundError, IntegrityError, ModosError, NotFoundError, TransportError
+from modos.errors import BucketNotFoundError, IntegrityError, ModosError, NewerFormatError, NotFoundError, TransportError
 from modos.errors.escaping import escape_line, is_plain
 from modos.formats import ROOT_KEYS, ZARR, object_of
 from modos.object import commits
@@ -30,12 +30,15 @@ class Found:
     ----------
     is_same
         Whether it still has the tag that was known.
+    is_newer
+        Whether a newer modos wrote it: then what was known of it before counts no more.
     """
 
     key: str
     document: Document | None = None
     problem: str = ""
     is_same: bool = False
+    is_newer: bool = False
 
     @property
     def is_gone(self) -> bool:
@@ -83,7 +86,9 @@ def read_object(storage: Storage, key: str, tag: str = "") -> Found:
         raise
     except ModosError as error:
         logger.warning("%s cannot be read: %s", key, error)
-        return Found(key, problem=f"{'damaged' if isinstance(error, IntegrityError) else 'unreadable'}: {error.message}")
+        kind = "damaged" if isinstance(error, IntegrityError) else "unreadable"
+        message = error.message.replace(f"{storage.url.rstrip('/')}/", "")  # where it lies is no matter of whoever reads this
+        return Found(key, problem=f"{kind}: {message}", is_newer=isinstance(error, NewerFormatError))
     return Found(key, is_same=True) if document is known else Found(key, document)
 
 

@@ -222,10 +222,10 @@ def _write(view: View, *, anew: bool = False) -> View:
 
 
 def _frames_of(found: Iterable[Found], view: View) -> Frames:
-    """Make rows of what was found; an object that cannot be read any more keeps those that it had."""
+    """Make rows of what was found; an object that cannot be read any more keeps those that it had, unless it is a newer one."""
     rows, failed = Rows(), dict[str, str]()
     for one in found:
-        if one.problem:
+        if one.problem and not one.is_newer:
             failed[one.key] = one.problem
         else:
             one.add_to(rows)

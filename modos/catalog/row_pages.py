@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.catalog.catalog_view import View
 from modos.catalog.conditions_on_elements import select_elements
-from modos.catalog.element_rows import ELEMENT, OBJECT
+from modos.catalog.element_rows import CLASS, ELEMENT, OBJECT
 from modos.catalog.snapshots import to_parquet
 from modos.errors import InvalidInputError
 from modos.errors.missing import load_late
@@ -53,6 +53,14 @@ def find_page(
     page = found.sort(OBJECT, ELEMENT).head(limit + 1).collect()
     following = _SEPARATOR.join((page[OBJECT][limit - 1], page[ELEMENT][limit - 1])) if page.height > limit else None
     return [to_plain(row) for row in page.head(limit).iter_rows(named=True)], following
+
+
+def list_left_out(view: View, allows: Callable[[str], bool], after: str | None, following: str | None) -> list[tuple[str, str]]:
+    """List objects that have no rows, as they cannot be read, and why: those of a page of `find_page`, which has none of them."""
+    alone = pl.col(CLASS).is_null() & pl.col("problem").is_not_null()
+    first, last = (text and text.partition(_SEPARATOR)[0] for text in (after, following))
+    found = _allowed(view.elements.filter(alone), allows).select(OBJECT, "problem").sort(OBJECT).collect()
+    return [(key, why) for key, why in found.iter_rows() if (first is None or key > first) and (last is None or key <= last)]
 
 
 def to_plain(row: dict[str, Any]) -> dict[str, Any]:

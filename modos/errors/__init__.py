@@ -216,7 +216,8 @@ def make_locked_error(what: str) -> AccessError:
 def refuse_newer(what: str, format: object, known: int) -> None:
     """Raise NewerFormatError for what is of a later format than the one that is known; anything but an integer is let pass."""
     if isinstance(format, int) and format > known:
-        raise NewerFormatError(f"{what} is of format {format}, and this modos reads {known}", "install a newer modos")
+        told = f"{format}" if format < 1 << 64 else f"{format}"[:20] + "..."
+        raise NewerFormatError(f"{what} is of format {told}, and this modos reads {known}", "install a newer modos")
 
 
 def check_format(what: str, format: object, known: int) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from modos.catalog.catalog import Catalog
-from modos.catalog.row_pages import find_page, write_allowed
+from modos.catalog.row_pages import find_page, list_left_out, write_allowed
 from modos.server.auth import Access, caller_of
 from modos.server.listing import MOST
 from modos.server.parameters import check_parameters
@@ -41,12 +41,16 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     def find_elements(
         request: Request, class_name: Class = None, where: Where = None, limit: Limit = _PAGE, after: After = None
     ) -> dict[str, Any]:
-        """Find elements by their class and a condition; each with the slots that it has."""
+        """Find elements by their class and a condition, each with the slots that it has; `left_out` names unreadable objects."""
         caller = identify(request)
-        rows, following = find_page(
-            catalog.rows(), lambda key: access.shows_metadata(caller, key), class_name, where, after, limit
-        )
-        return {"data": [{"path": catalog.url(row["object"]), **row} for row in rows], "next": following}
+        view = catalog.rows()
+        rows, following = find_page(view, lambda key: access.shows_metadata(caller, key), class_name, where, after, limit)
+        answer = {"data": [{"path": catalog.url(row["object"]), **row} for row in rows], "next": following}
+        left = [
+            {"path": catalog.url(key), "reason": problem.partition(":")[0]}
+            for key, problem in list_left_out(view, lambda key: access.shows_metadata(caller, key), after, following)
+        ]
+        return answer | {"left_out": left} if left else answer
 
     @router.get("/tables/{table}", response_class=Response)
     def give_table(request: Request, table: Literal["elements", "digests"]) -> Response:

@@ -21,6 +21,7 @@ import modos
 from modos import codes
 from modos.api import MODO
 from modos.catalog.snapshots import to_parquet
+from modos.codes.index_builder import build
 from modos.encryption.keys import load_public_key, load_secret_key
 from modos.errors import IntegrityError, NewerFormatError
 from modos.genomics.index.cuts import CutList
@@ -103,11 +104,47 @@ def test_an_object_that_an_older_modos_has_changed_since_is_refused(place):
             MODO.open(place / "plain")
 
 
-@pytest.mark.parametrize("version", ['"2"', "true", "1.5", "0", "null", "[]"])
+NO_VERSIONS = ['"1"', '"2"', "true", "1.5", "2.0", "0", "-1", "null", "[]", "NaN", "1e400", "[" * 2000 + "]" * 2000]
+each_none = pytest.mark.parametrize("version", NO_VERSIONS, ids=lambda version: version[:6])
+
+
+@each_none
 def test_a_version_that_is_none_is_damage(place, version):
     replace(place / "plain/data.zarr/zarr.json", '"format_version":1', f'"format_version":{version}')
     with pytest.raises(IntegrityError, match="is damaged"):
         MODO.open(place / "plain")
+
+
+def test_a_version_that_is_huge_is_told_in_one_short_line(place):
+    replace(place / "plain/data.zarr/zarr.json", '"format_version":1', f'"format_version":{"9" * 4000}')
+    with pytest.raises(NewerFormatError, match=r"is of format 9{10,40}\.\.\., and this modos reads 1") as error:
+        MODO.open(place / "plain")
+    assert len(error.value.message) < 300
+
+
+def test_an_object_whose_root_names_no_groups_is_refused(place):
+    """Other Zarr tools leave the groups' own files; what these say of the version counts, too."""
+    path, own = place / "plain/data.zarr/zarr.json", place / "plain/data.zarr/_modos/zarr.json"
+    root = json.loads(path.read_text())
+    del root["consolidated_metadata"]
+    path.write_text(json.dumps(root))
+    assert "data/reads" in MODO.open(place / "plain").metadata
+    told = json.loads(own.read_text())
+    for state in ({"format_version": 2}, {"format_version": 2, "commits": "of another shape"}):
+        own.write_text(json.dumps(told | {"attributes": told["attributes"] | {"state": state}}))
+        with pytest.raises(NewerFormatError, match="is of format 2, and this modos reads 1"):
+            MODO.open(place / "plain")
+
+
+def test_an_object_in_the_layout_of_zarr_2_that_says_so_is_refused(tmp_path):
+    attributes = {"@type": "MODO", "id": "old", "_modos": {"format_version": 2}}
+    (tmp_path / "old/data.zarr").mkdir(parents=True)
+    for name, told in ((".zgroup", {"zarr_format": 2}), (".zattrs", attributes)):
+        (tmp_path / "old/data.zarr" / name).write_text(json.dumps(told))
+    listed = {"metadata": {".zgroup": {"zarr_format": 2}, ".zattrs": attributes}, "zarr_consolidated_format": 1}
+    (tmp_path / "old/data.zarr/.zmetadata").write_text(json.dumps(listed))
+    with pytest.raises(NewerFormatError, match="is of format 2, and this modos reads 1"):
+        MODO.open(tmp_path / "old")
 
 
 def test_an_object_in_one_file_is_refused(place):
@@ -153,6 +190,42 @@ def test_a_server_leaves_it_out_and_says_why(place):
         assert {"path": "plain", "reason": "unreadable"} in listed["left_out"]
         answer = client.get("/htsget/reads/plain/reads?referenceName=chr1")
         assert answer.status_code == 500 and "a newer modos wrote it" in answer.text
+
+
+def test_a_catalogue_forgets_what_it_knew_of_an_object(place):
+    """Rows of an object that is damaged stay as they were; of one that was changed by a newer modos they are wrong by now."""
+    make_newer(place)
+    announced = place / f".modos-catalog/changed/plain/{'ab' * 16}"
+    announced.parent.mkdir(parents=True, exist_ok=True)
+    announced.write_bytes(b"")
+    problem = "unreadable: plain is of format 2, and this modos reads 1"  # and not where that lies
+    for use in (
+        modos.open_catalog,
+        lambda place: modos.refresh_catalog(place) and modos.open_catalog(place),
+        lambda place: modos.refresh_catalog(place, full=True) and modos.open_catalog(place),
+    ):
+        catalog = use(place)
+        assert catalog.problems() == {"plain": problem}
+        for table in (catalog.elements, catalog.digests):
+            rows = table.filter(pl.col("object") == "plain").collect()
+            assert rows["element"].to_list() == ([""] if table is catalog.elements else [])
+        assert set(catalog.select("Sample")["object"]) == {"sealed"}
+    with TestClient(create_app(open_storage(place))) as client:
+        for asked in ("/find", "/find?class=Sample", "/meta", "/meta?search=Male"):
+            answer = client.get(asked)
+            assert answer.json()["left_out"] == [{"path": "plain", "reason": "unreadable"}], asked
+            assert {one["path"] for one in answer.json()["data"]} == {"sealed"} and str(place) not in answer.text
+        pages = [client.get("/find", params={"limit": 1}).json()]
+        while after := pages[-1]["next"]:
+            pages.append(client.get("/find", params={"limit": 1, "after": after}).json())
+        assert [one for page in pages for one in page.get("left_out", [])] == [{"path": "plain", "reason": "unreadable"}]
+
+
+@each_none
+def test_a_version_of_a_catalogue_that_is_none_is_damage(place, version):
+    replace(place / ".modos-catalog/head.json", '"format_version": 1', f'"format_version": {version}')
+    with pytest.raises(IntegrityError, match="is damaged"):
+        modos.open_catalog(place)
 
 
 def test_a_catalogue_is_refused(place):
@@ -208,11 +281,30 @@ def test_a_reference_store_is_refused(place):
     assert "is of format 2, and this modos reads 1" in done.stderr
 
 
+@each_none
+def test_versions_in_a_reference_store_that_are_none_are_damage(place, version):
+    store = ReferenceStore(open_storage(place / "refs"))
+    for name, use in (
+        ("annotations/genes/v1/manifest.json", lambda: modos.open_reference("toy", place=place / "refs").annotation("genes")),
+        ("assemblies/toy/assembly.json", lambda: store.assembly("toy")),
+        ("index.json", store.index),
+    ):
+        use()
+        before = (place / "refs" / name).read_text()
+        replace(place / "refs" / name, '"format": 1', f'"format": {version}')
+        with pytest.raises(IntegrityError, match="is damaged"):
+            use()
+        (place / "refs" / name).write_text(before)
+
+
 def test_an_index_of_codes_is_refused(place):
     path = place / "codes.idx"
     path.write_bytes(path.read_bytes().replace(b"modos codes 1\n", b"modos codes 2\n"))
-    with pytest.raises(NewerFormatError, match=r"the index of codes \S+codes\.idx is of format 2, and this modos reads 1"):
-        codes.open(path)
+    before = path.read_bytes()
+    for use in (lambda: codes.open(path), lambda: build([place.parent / "source/toy.obo"], path)):
+        with pytest.raises(NewerFormatError, match=r"the index of codes \S+codes\.idx is of format 2, and this modos reads 1"):
+            use()
+    assert path.read_bytes() == before
 
 
 def test_a_list_of_places_to_cut_at_is_refused(place):

@@ -52,7 +52,9 @@ def test_an_assembly_is_not_added_without_its_annotation(tmp_path):
     (tmp_path / "genes.gff3").write_text(GENES)
     code = "import sys; sys.modules['polars'] = None; " + MODOS[2]
     words = ["reference", "add", "toy", "a.fa", "--gff3", "genes.gff3", "--store", "refs"]
-    with pytest.raises(AssertionError, match=r"this takes polars, which is not installed\nhint: pip install 'modos-store\[polars\]"):
+    with pytest.raises(
+        AssertionError, match=r"this takes polars, which is not installed\nhint: pip install 'modos-store\[polars\]"
+    ):
         run_program(sys.executable, "-c", code, *words, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
     assert not (tmp_path / "refs").exists()
 
