@@ -10,6 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from modos.errors.missing import need
 from modos.reference.proofs import is_ours, state_folder
 from modos.reference.shared import replace_file
 from modos.storage.processes.children import Child
@@ -27,8 +28,9 @@ def try_once(path: Path, sha256: str) -> Path:
     Raises
     ------
     IntegrityError, InvalidInputError
-        It is damaged; it is larger than tables may be.
+        It is damaged; it is larger than tables may be, or polars is not installed.
     """
+    need("polars")
     if sha256 not in _known:
         note = _note_of(sha256)
         if note is None or not _is_noted(note):

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import struct
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+import modos
 from modos import codes
 from modos.codes.index_builder import build
 from modos.errors import InvalidInputError
+from modos.reference.adding import add_files
+from modos.reference.annotation_store import add_annotation
 from modos.reference.genomekit import import_from
 from modos.reference.store import ReferenceStore
 from modos.storage import open_storage
@@ -97,3 +101,19 @@ def test_assemblies_of_a_folder_are_not_imported_without_their_annotations(tmp_p
     assert not (tmp_path / "refs").exists()
     (gk / "genes.cfg").unlink()
     assert [made.name for made in import_from(storage, store)] == ["toy"]
+
+
+def test_a_table_of_an_annotation_is_not_asked_for_the_version_of_what_is_missing(tmp_path, hide, monkeypatch):
+    def find_no_version(name):
+        raise PackageNotFoundError(name)
+
+    (tmp_path / "a.fa").write_text(">chr1\nACGTACGTACGT\n")
+    (tmp_path / "genes.gff3").write_text(GENES)
+    store = ReferenceStore(open_storage(tmp_path / "refs"))
+    add_annotation(store, "genes", add_files(store, "toy", [str(tmp_path / "a.fa")]), str(tmp_path / "genes.gff3"))
+    genes = modos.open_reference("toy", place=tmp_path / "refs").annotation("genes").genes
+    hide("polars")
+    monkeypatch.setattr("modos.reference.tried.version", find_no_version)
+    with pytest.raises(InvalidInputError, match="polars, which is not installed"):
+        genes.to_polars()
+    assert len(genes) == 1 and "genes" in repr(genes)
