@@ -172,6 +172,9 @@ class SegmentReader:
             self.is_newer = True
             self.reason = f"it is of format {version}, and this modos reads {FORMAT}: install a newer modos"
             return False
+        if type(version) is not int or version < 1:
+            self._stop(frame, "it tells no format of the log")
+            return False
         try:
             self.packet = base64.b64decode(str(self.begun.get("packet", "")), validate=True)
         except (binascii.Error, ValueError):

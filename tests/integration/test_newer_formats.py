@@ -355,6 +355,18 @@ def test_a_chain_of_a_read_log_is_told_and_the_others_are_read(newer_log, tmp_pa
     assert "cut off" not in done.stderr and "missing" not in done.stderr
 
 
+@pytest.mark.parametrize("version", ["1", 2.0, 1.0, True, 0, None, [1]], ids=repr)
+def test_a_chain_of_a_format_that_is_none_is_damage(tmp_path, place, monkeypatch, version):
+    monkeypatch.setattr("modos.readlog.chain_writer.FORMAT", version)
+    chain = ChainWriter(open_storage(tmp_path / "log"), load_public_key(tmp_path / "source/officer.pub"), Limits(800))
+    chain.begin()
+    chain.append([entry_to_line({"event": "granted", "id": "x", "time": "2027-01-01T00:00:00Z"})])
+    chain.close()
+    reader = LogReader(open_storage(tmp_path / "log"), load_secret_key(tmp_path / "source/officer.sec"))
+    assert list(reader.entries()) == []
+    assert any("it tells no format of the log" in problem for problem in reader.found.problems)
+
+
 def test_a_chain_of_a_later_format_is_not_deleted_for_its_age(newer_log):
     storage = open_storage(newer_log)
     chains = list_chains(storage)
