@@ -23,9 +23,8 @@ def write_commit(folder: str) -> None:
     if given and not commit:
         raise SystemExit(f"MODOS_COMMIT is no commit: {given!r}")
     path = Path(folder) / NAME
-    if commit:
-        path.unlink(missing_ok=True)
-        path.write_text(f"{commit}\n")
+    path.unlink(missing_ok=True)
+    path.write_text(f"{commit}\n" if commit else "")  # and not that of an earlier build in the same folder
 
 
 class BuildPy(build_py):

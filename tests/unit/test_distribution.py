@@ -206,6 +206,20 @@ def test_an_sdist_has_what_is_built_and_nothing_else(project, tmp_path):
     assert of_tree == of_sdist
 
 
+@pytest.mark.sweep(1)
+@pytest.mark.skipif(not shutil.which("git") or importlib.util.find_spec("pip") is None, reason="needs git and pip")
+def test_a_wheel_does_not_tell_the_commit_of_an_earlier_build(project, tmp_path):
+    """`build/lib` stays in the tree, and what git knew may be gone by the next time."""
+    tree = shutil.copytree(project, tmp_path / "tree")
+    told = []
+    for name in ("first", "second"):
+        pip("wheel", "-q", "--no-deps", "--wheel-dir", tmp_path / name, tree)
+        [wheel] = (tmp_path / name).glob("*.whl")
+        told.append(zipfile.ZipFile(wheel).read("modos/commit.txt").decode())
+        shutil.rmtree(tree / ".git", ignore_errors=True)
+    assert told == [run("git", "-C", project, "rev-parse", "HEAD"), ""]
+
+
 def test_a_plain_installation_says_what_it_lacks():
     """Each package that an extra brings, and that is imported without further ado, is known with its extra."""
     names = {"prometheus_client": "prometheus-client", "jwt": "PyJWT", "starlette": "fastapi", "markupsafe": "jinja2"}
