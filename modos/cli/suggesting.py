@@ -103,10 +103,15 @@ def _at_hand() -> _AtHand:
     from modos import codes
     from modos.codes.term_index import Index
     from modos.errors import ModosError
+    from modos.errors.missing import need
+    from modos.metadata.model.schema import ONTOLOGIES
 
     try:
         found = codes.open(endpoint=options.endpoint)
-        return _AtHand(found, frozenset(found.slots))
+        slots = frozenset(found.slots).intersection(ONTOLOGIES)
+        if slots and isinstance(found, Index):
+            need("rapidfuzz")
+        return _AtHand(found, slots)
     except ModosError as error:
-        warn(f"codes are not suggested: {error.message}")
+        warn(f"codes are not suggested: {error}")
         return _AtHand(Index(), frozenset())

@@ -13,7 +13,9 @@ import pytest
 
 import modos
 from modos import codes
+from modos.cli import suggesting
 from modos.codes.index_builder import build
+from modos.codes.sources_of_codes import default_path
 from modos.errors import InvalidInputError
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
@@ -49,6 +51,25 @@ def test_codes_are_looked_up_and_a_search_is_refused(tmp_path, hide):
         with pytest.raises(InvalidInputError, match="rapidfuzz, which is not installed") as error:
             index.search(slot, words)
         assert error.value.hint == "pip install 'modos-store[codes]'"
+
+
+def test_codes_that_cannot_be_searched_are_not_promised(tmp_path, hide, monkeypatch, capsys):
+    """Whoever is asked for slots hears it once, with what to install; and nothing where there is no index anyhow."""
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("MODOS_CODES", raising=False)
+    monkeypatch.delenv("MODOS_ENDPOINT", raising=False)
+    hide("rapidfuzz")
+    suggesting._at_hand.cache_clear()
+    assert not suggesting.has_codes("cell_type") and capsys.readouterr().err == ""
+    (tmp_path / "cl.obo").write_text(CELLS)
+    build([tmp_path / "cl.obo"], default_path())
+    suggesting._at_hand.cache_clear()
+    assert [suggesting.has_codes(slot) for slot in ("cell_type", "cell_type", "taxon_id")] == [False] * 3
+    assert suggesting.suggest("cell_type", "t cell") == "t cell"
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "codes are not suggested: this takes rapidfuzz" in told
+    assert "pip install 'modos-store[codes]'" in told
+    suggesting._at_hand.cache_clear()
 
 
 def test_an_assembly_is_not_added_without_its_annotation(tmp_path):
