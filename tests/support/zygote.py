@@ -65,6 +65,8 @@ _lock = threading.Lock()
 def fits(options: dict) -> bool:
     """Whether a fork can have these options of `subprocess.Popen`, and is who we are now, with what is read at the start."""
     env = os.environ if options.get("env") is None else options["env"]
+    if not hasattr(os, "memfd_create"):  # without_linux: what looks after forks asks for Linux
+        return False
     return options.keys() <= OPTIONS and os.geteuid() == _USER and _early(env) == _early(_ENVIRONMENT)
 
 

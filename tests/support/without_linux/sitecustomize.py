@@ -100,4 +100,3 @@ def _guard(name: str) -> None:
 sys.addaudithook(_on_event)
 for _name in ("stat", "lstat", "readlink"):
     _guard(_name)
-os.environ["MODOS_EMULATED"] = "macos"
