@@ -255,7 +255,8 @@ def gateway_before(server, folder):
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "MODOS_ADDRESS": server.url.removeprefix("http://"),
+        "MODOS_NAME": "127.0.0.1",
+        "MODOS_PORT": server.url.rpartition(":")[2],
         "SITE_ADDRESS": f":{ports[0]}",
         "GATEWAY_BIND": "127.0.0.1",
         "GATEWAY_HEALTH_PORT": str(ports[1]),

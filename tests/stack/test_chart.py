@@ -301,7 +301,7 @@ def test_htsget_signs_for_what_the_server_names(documents):
     assert signed == server["MODOS_SERVE_S3_URL"] and f'bucket="{gateway["MODOS_BUCKET"]}"' in location
     assert containers["modos"][1]["command"][:3] == ["modos", "serve", f"s3://{gateway['MODOS_BUCKET']}"]
     assert environment(htsget)["HTSGET_TICKET_SERVER_ADDR"] == gateway["HTSGET_ADDRESS"] == "127.0.0.1:8081"
-    assert gateway["MODOS_ADDRESS"] == "lab-modos-server:8000" and server["MODOS_SERVE_PORT"] == "8000"
+    assert (gateway["MODOS_NAME"], gateway["MODOS_PORT"]) == ("lab-modos-server", "8000") and server["MODOS_SERVE_PORT"] == "8000"
     if signed == server["MODOS_SERVE_PUBLIC_URL"]:
         assert server["AWS_ENDPOINT_URL"] == f"http://{gateway['S3_ADDRESS']}"
         if signed.startswith("http:"):

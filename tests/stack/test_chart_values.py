@@ -83,7 +83,7 @@ NOT_HERE = {
     "KEYSERVER_HOST": "a pod has its ports for itself",
     "KEYSERVER_PORT": "a pod has its ports for itself",
     "S3_LISTEN": "a pod has its ports for itself",
-    "MODOS_ADDRESS": "it is that of the Service",
+    "MODOS_NAME": "it is that of the Service",
     "HTSGET_ADDRESS": "it is beside the gateway",
     "KEYSERVER_ACCESS": "it is that of the server",
     "S3_CPUS": "the S3 is the site's own",
