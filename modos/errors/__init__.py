@@ -15,6 +15,7 @@ the command line ends with.
         RegionError
         SchemaError
         NewerFormatError
+        MissingPackageError
       AccessError (PermissionError)    4
       RemoteError (OSError)            5
         TransportError
@@ -99,6 +100,12 @@ class NewerFormatError(InvalidInputError):
     """Something that a newer modos wrote, in a format that this one does not know."""
 
     kind = "newer_format"
+
+
+class MissingPackageError(InvalidInputError):
+    """Something that takes a package which this installation does not have."""
+
+    kind = "missing_package"
 
 
 class RegionError(InvalidInputError):

@@ -1,7 +1,7 @@
 """Say which extra brings a package that is missing.
 
 In: the name of a package that only some installations have. Out: the package, when it
-is first used (`load_late`), or an InvalidInputError that says what to install.
+is first used (`load_late`), or a MissingPackageError that says what to install.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from modos.errors import InvalidInputError
+from modos.errors import MissingPackageError
 
 EXTRAS = {
     "fastapi": "server",
@@ -27,7 +27,7 @@ EXTRAS = {
 
 
 def need(package: str) -> None:
-    """Raise InvalidInputError, with what to install, unless a package of `EXTRAS` is installed; does not import it."""
+    """Raise MissingPackageError, with what to install, unless a package of `EXTRAS` is installed; does not import it."""
     if find_spec(package) is None:
         raise _missing_error(package)
 
@@ -35,19 +35,19 @@ def need(package: str) -> None:
 def load_late(package: str) -> Any:
     """Return a stand-in for a package of `EXTRAS` that is imported when something of it is used first.
 
-    Then it raises InvalidInputError, with what to install, if the package is missing.
+    Then it raises MissingPackageError, with what to install, if the package is missing.
     """
     return _Late(package)
 
 
-def explain(error: ModuleNotFoundError) -> InvalidInputError | None:
+def explain(error: ModuleNotFoundError) -> MissingPackageError | None:
     """Return what to install where a package of `EXTRAS` is missing; None where an import failed otherwise."""
     package = (error.name or "").partition(".")[0]
     return _missing_error(package) if package in EXTRAS and find_spec(package) is None else None
 
 
-def _missing_error(package: str) -> InvalidInputError:
-    return InvalidInputError(f"this takes {package}, which is not installed", f"pip install 'modos-store[{EXTRAS[package]}]'")
+def _missing_error(package: str) -> MissingPackageError:
+    return MissingPackageError(f"this takes {package}, which is not installed", f"pip install 'modos-store[{EXTRAS[package]}]'")
 
 
 class _Late(ModuleType):

@@ -24,6 +24,7 @@ from modos.errors import (
     AccessError,
     IntegrityError,
     InvalidInputError,
+    MissingPackageError,
     ModosError,
     NewerFormatError,
     NotFoundError,
@@ -232,7 +233,9 @@ def _answer_error(request: Request, error: ModosError) -> Response:
     message = _without_places(error.message, request.app.state.places)
     if status == 403:
         note_refusal(request)
-    if status >= 500 and not isinstance(error, BusyError):
+    if isinstance(error, MissingPackageError):
+        message = f"the server cannot answer that: {message}"
+    elif status >= 500 and not isinstance(error, BusyError):
         logger.error("%s %s: %s", request.method, request.scope["path"], error)
         message = (
             "the server gives nothing that it cannot log, and its log cannot be written: ask again in a while"
@@ -295,6 +298,7 @@ def _status(error: Exception) -> tuple[int, str]:
         (BusyError, 503, "InternalError"),
         (NotFoundError, 404, "NotFound"),
         (NewerFormatError, 500, "InternalError"),
+        (MissingPackageError, 501, "InternalError"),
         (RegionError, 400, "InvalidRange"),
         (InvalidInputError, 400, "InvalidInput"),
         (AccessError, 500, "InternalError"),  # the server's own access, not the client's

@@ -16,6 +16,7 @@ from .conftest import ROOT, Containers
 
 pytestmark = pytest.mark.containers
 LARGEST = 500e6  # bytes on disk, of which polars is 142 MB and Python with its Debian 138
+SMALL = 350e6
 IMAGE = "localhost/modos:0.1.0"
 
 
@@ -32,6 +33,25 @@ def inside(engine: Containers, *words: str) -> str:
 def test_its_size(engine):
     size = int(engine.podman("image", "inspect", "--format", "{{.Size}}", IMAGE))
     assert size < LARGEST, f"{size / 1e6:.0f} MB"
+
+
+def test_it_is_small_without_polars(engine):
+    """As small as an image of a server was to be; what takes polars says so (tests/integration/test_without_extras.py)."""
+    small = "localhost/modos-small"
+    done = subprocess.run(
+        [ROOT / "deploy/containers/build", "small"], env=engine.environment, capture_output=True, text=True, timeout=900
+    )
+    try:
+        assert done.returncode == 0, done.stderr
+        size = int(engine.podman("image", "inspect", "--format", "{{.Size}}", small))
+        assert size < SMALL, f"{size / 1e6:.0f} MB"
+        words = ("run", "--rm", "--network", "none", "--read-only", small)
+        script = "import importlib.util as u, modos.server.app; print(u.find_spec('polars'), u.find_spec('_polars_runtime_32'))"
+        assert engine.podman(*words, "python", "-c", script) == "None None"
+        bill = json.loads(engine.podman(*words, "cat", "/opt/modos/sbom.cdx.json"))
+        assert not [one["name"] for one in bill["components"] if "polars" in one["name"]]
+    finally:
+        engine.podman("rmi", "--force", small)
 
 
 def test_there_are_no_compilers_no_installers_and_no_caches(engine):

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 
 import pytest
+import requests
 
 import modos
 from modos import codes
@@ -138,3 +142,23 @@ def test_a_table_of_an_annotation_is_not_asked_for_the_version_of_what_is_missin
     with pytest.raises(InvalidInputError, match="polars, which is not installed"):
         genes.to_polars()
     assert len(genes) == 1 and "genes" in repr(genes)
+
+
+def test_a_server_without_polars_serves_the_rest(tmp_path):
+    """As the small image does: what takes tables says what it takes, and that the server is not able to, instead of the caller."""
+    modos.MODO.create(tmp_path / "ex", description="an object", name="one")
+    code = "import sys; sys.modules['polars'] = None; " + MODOS[2]
+    words = [sys.executable, "-c", code, "serve", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+        try:
+            url = re.search(r"http://\S+", process.stderr.readline())[0]
+            for path in ("/list", "/meta", "/objects/ex", "/healthz", "/readyz", "/docs", "/ga4gh/drs/v1/service-info"):
+                assert requests.get(url + path, headers={"Accept": "text/html"}, timeout=20).status_code == 200, path
+            said = "the server cannot answer that: this takes polars, which is not installed"
+            answer = requests.get(f"{url}/find", timeout=20)
+            assert (answer.status_code, answer.json()) == (501, {"error": "missing_package", "message": said})
+            page = requests.get(f"{url}/", headers={"Accept": "text/html"}, timeout=20)
+            assert page.status_code == 501 and said[1:] in page.text and "pip install" not in page.text
+        finally:
+            process.terminate()
+            assert "Traceback" not in process.stderr.read()
