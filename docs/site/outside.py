@@ -23,6 +23,7 @@ OUTSIDE = {
     ".env.example": "how-to/env.example",
     "deploy/README.md": "how-to/deploy.md",
     "deploy/access/access.example.toml": "how-to/access.example.toml",
+    "deploy/modos/requirements.txt": "how-to/requirements.txt",
     "deploy/helm/modos/values.yaml": "how-to/values.yaml",
     "schema/modos.yaml": "reference/modos.yaml",
 }
