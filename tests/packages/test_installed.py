@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pysam
@@ -115,22 +116,19 @@ def use(environment, commit, folder):
     call("check", "ex")
 
 
-def test_the_server_installs_and_answers(built, tmp_path):
-    """The extra `server` has what `modos serve` needs, and service-info says the commit."""
-    commit, wheel, _ = built
-    environment = tmp_path / "environment"
+@pytest.fixture(scope="module")
+def server_python(built, tmp_path_factory):
+    """The Python of an environment with the wheel and its extra `server`."""
+    environment = tmp_path_factory.mktemp("server") / "environment"
     run(next(iter(PYTHONS.values())), "-m", "venv", environment)
-    run(
-        environment / "bin/python",
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-compile",
-        "--constraint",
-        ROOT / "constraints.txt",
-        f"{wheel}[server]",
-    )
+    python = environment / "bin/python"
+    run(python, "-m", "pip", "install", "-q", "--no-compile", "--constraint", ROOT / "constraints.txt", f"{built[1]}[server]")
+    return python
+
+
+def test_the_server_answers(built, server_python, tmp_path):
+    """The extra `server` has what `modos serve` needs, and service-info says the commit."""
+    commit = built[0]
     code = """
 import json, sys, urllib.request
 from modos.server.app import create_app
@@ -140,5 +138,24 @@ with BackgroundServer(create_app(open_storage(sys.argv[1]))) as server:
     for path in ("/", "/htsget/reads/service-info", "/find?where=true"):
         print(json.dumps([path, urllib.request.urlopen(server.url + path).read().decode()[:4000]]))
 """
-    answers = dict(map(json.loads, run(environment / "bin/python", "-c", code, tmp_path, cwd=tmp_path).splitlines()))
+    answers = dict(map(json.loads, run(server_python, "-c", code, tmp_path, cwd=tmp_path).splitlines()))
     assert json.loads(answers["/htsget/reads/service-info"])["version"] == f"0.1.0+{commit[:12]}"
+
+
+def test_the_plug_in_of_snakemake_installs_beside_it(server_python, tmp_path):
+    """As its README says, though from a copy, since a build leaves files; the interface of plug-ins takes it for one.
+
+    Snakemake itself, which is not installed here, runs it in tests/integration.
+    """
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "deploy/snakemake", source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    run(server_python, "-m", "pip", "install", "-q", "--constraint", ROOT / "constraints.txt", source)
+    run(server_python, "-m", "pip", "check")
+    code = """
+import logging, sys, types
+sys.modules["snakemake"], sys.modules["snakemake.logging"] = types.ModuleType("snakemake"), types.SimpleNamespace(logger=logging)
+from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+plugin = StoragePluginRegistry().get_plugin("modos")
+print(plugin.storage_provider.is_valid_query("modos://bucket/ex/demo1.cram?region=chr1:1-10000&format=bam").valid)
+"""
+    assert run(server_python, "-c", code, cwd=tmp_path) == "True\n"
