@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import typer
@@ -16,6 +17,8 @@ import yaml
 
 from modos.cli.keyserver import keyserver
 from modos.cli.serve import serve
+from modos.server.app import create_app
+from modos.storage import open_storage
 from tests.support.charts import (
     CHART,
     EXAMPLES,
@@ -24,6 +27,7 @@ from tests.support.charts import (
     complaints,
     environment,
     iter_containers,
+    iter_pods,
     render,
     run_helm,
     try_render,
@@ -34,6 +38,8 @@ pytestmark = pytest.mark.stack
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEMO, SITE = CHART.parent / "examples/demo.yaml", CHART.parent / "examples/site.yaml"
+INTERNAL = CHART.parent / "examples/internal-s3.yaml"
+SECRET = "-----BEGIN CRYPT4GH PRIVATE KEY-----\nsealed"
 OFFICER = "-----BEGIN CRYPT4GH PUBLIC KEY-----\nx"
 
 SETTINGS = {  # of .env.example, and where they are here
@@ -61,6 +67,7 @@ SETTINGS = {  # of .env.example, and where they are here
     "KEYSERVER_CPUS": "keyserver.resources",
     "KEYSERVER_MEMORY": "keyserver.resources",
     "S3_ADDRESS": "s3.internalAddress",
+    "TRUSTED_PROXIES": "gateway.trustedProxies",
     "HTSGET_LOG": "htsget.log",
     "S3_IMAGE": "images.s3",
     "GATEWAY_IMAGE": "images.gateway",
@@ -127,9 +134,8 @@ def test_the_schema_has_every_setting_and_the_defaults_fit():
     for path in defaults:
         assert described(path), path
     unset = {path for path, _ in iter_schema(SCHEMA)} - defaults.keys()
-    assert unset == {"global"} | {path for path in unset if path.endswith("ephemeral-storage")}, (
-        "a setting that values.yaml has not"
-    )
+    of_kubernetes = {path for path in unset if path.endswith("ephemeral-storage") or path.startswith("affinity.")}
+    assert unset == {"global"} | of_kubernetes, "a setting that values.yaml has not"
 
 
 def test_every_setting_is_used():
@@ -230,7 +236,11 @@ REFUSED = [
     (SITE, {"readLog.key": OFFICER}, "where is the read log to be?"),
     (SITE, {"readLog": {"place": "/var/log/modos-reads", "key": OFFICER}}, "lost with its pod"),
     (SITE, {"readLog": {"place": "/tmp/reads", "key": OFFICER}}, "/readLog/place"),
-    (SITE, {"readLog": {"place": "s3://log/x", "key": "-----BEGIN CRYPT4GH PRIVATE KEY-----"}}, "/readLog/key"),
+    (SITE, {"readLog": {"place": "s3://log/x", "key": SECRET}}, "readLog.key has a secret key"),
+    (SITE, {"readLog": {"place": "s3://log/x", "key": OFFICER + SECRET}}, "readLog.key has a secret key"),
+    (SITE, {"readLog": {"place": "s3://log/x", "key": "x"}}, "readLog.key is not the text of a public key"),
+    (SITE, {"keyserver.people": {"a": SECRET}}, "keyserver.people.a has a secret key"),
+    (SITE, {"access.rules": f"# {SECRET}"}, "access.rules has a secret key"),
     (SITE, {"readLog.volume": {"enabled": True, "accessMode": "ReadWriteOnce"}}, "that of one node"),
     (SITE, {"gateway.autoscaling": {"minReplicas": 9, "maxReplicas": 2}}, "minReplicas is more than maxReplicas"),
     (SITE, {"images.gateway.tag": "latest"}, "another image each day"),
@@ -247,6 +257,62 @@ REFUSED = [
     (SITE, {"user": 0}, "/user"),
     (SITE, {"s3.bucket": "Lab_"}, "/s3/bucket"),
     (SITE, {"s3.secretKey": "../x"}, "/s3/secretKey"),
+    *(
+        (SITE, {"publicUrl": f"https://{host}"}, "/publicUrl")
+        for host in (
+            "Modos.example.org",
+            "a..b",
+            "a-.b",
+            "-a",
+            "a_b",
+            "[::1]",
+            "x.org:0",
+            "x.org:65536",
+            "x.org:080",
+            "a@b",
+            "a\nb",
+        )
+    ),
+    (SITE, {"publicUrl": "https://modos.example.org:443"}, "leave out the port"),
+    (DEMO, {"publicUrl": "http://modos.localhost:80"}, "leave out the port"),
+    (SITE, {"publicUrl": "https://10.0.0.1"}, "an Ingress has a name"),
+    (DEMO, {"publicUrl": "http://localhost:2020"}, "uses that port itself"),
+    (DEMO, {"publicUrl": "http://localhost:8081"}, "uses that port itself"),
+    (INTERNAL, {"gateway.publicAddress": "999.1.1.1"}, "/gateway/publicAddress"),
+    (SITE, {"gateway.publicAddress": "10.0.0.1"}, "gateway.publicAddress is for s3.internalAddress"),
+    (INTERNAL, {"gateway.trustedProxies": ["10.0.0.0/33"]}, "/gateway/trustedProxies/0"),
+    (INTERNAL, {"gateway.trustedProxies": ["10.0.0.0/8 0.0.0.0/0"]}, "/gateway/trustedProxies/0"),
+    (INTERNAL, {"s3.internalAddress": "minio:65536"}, "/s3/internalAddress"),
+    (INTERNAL, {"s3.bucket": "files"}, "the server has a path of that name"),
+    (SITE, {"s3.bucket": "a..b"}, "/s3/bucket"),
+    (SITE, {"s3.url": "https://s3.x.org:0"}, "/s3/url"),
+    (SITE, {"s3.secretKey": ".."}, "/s3/secretKey"),
+    (SITE, {"s3.existingSecret": "a..b"}, "/s3/existingSecret"),
+    *(
+        (SITE, {"images.modos.repository": repository}, "/images/modos/repository")
+        for repository in ("registry.example.org/modos:0.1.0", "registry.example.org/Modos", "registry//modos", "modos@sha256")
+    ),
+    (SITE, {"images.htsget.tag": ""}, "images.htsget has neither a tag nor a digest"),
+    (SITE, {"images.pullSecrets": [""]}, "/images/pullSecrets/0"),
+    (SITE, {"server.extraEnv": [{"name": "HTTPS_PROXY", "value": "http://a:b@proxy:1"}]}, "has a password in its address"),
+    *(
+        (SITE, {"server.extraEnv": [{"name": name, "value": "x"}]}, "is set by the chart")
+        for name in ("AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_EC2_METADATA_DISABLED", "AWS_PROFILE")
+    ),
+    (SITE, {"server.extraEnv": [{"name": "X", "value": "1"}, {"name": "X", "value": "2"}]}, "X is there twice"),
+    (SITE, {"server.extraEnv": [{"name": "X", "valueFrom": {"secret": "x"}}]}, "/server/extraEnv/0/valueFrom"),
+    (SITE, {"server.resources.limits.memory": "512m"}, "/server/resources/limits/memory"),
+    (SITE, {"server.resources.limits.memory": 512}, "/server/resources/limits/memory"),
+    (SITE, {"server.podAnnotations": {"checksum/officer": "x"}}, "is the chart's own"),
+    (SITE, {"readLog.volume": {"enabled": True, "existingClaim": "c", "accessMode": "ReadWriteOnce"}}, "that of one node"),
+    (SITE, {"user": 2**31}, "/user"),
+    (SITE, {"networkPolicy.ingressFrom": [{}]}, "/networkPolicy/ingressFrom/0"),
+    (SITE, {"networkPolicy.egress": [{"from": []}]}, "/networkPolicy/egress/0"),
+    (SITE, {"tolerations": [{"keys": "x"}]}, "/tolerations/0"),
+    (SITE, {"affinity": {"node": {}}}, "/affinity"),
+    (SITE, {"server": None}, "missing property 'server'"),
+    (SITE, {"access.keys": None}, "missing property 'keys'"),
+    (SITE, {"server.resources": None}, "missing property 'resources'"),
 ]
 
 
@@ -256,6 +322,7 @@ def test_what_contradicts_itself_is_refused_in_one_sentence(tmp_path, file, sett
     assert done.returncode == 1 and message in done.stderr and not done.stdout.strip()
     said = [line for line in done.stderr.splitlines() if message in line]
     assert len(said) == 1 and "map[" not in said[0] and "nil pointer" not in done.stderr
+    assert "PRIVATE" not in done.stderr, "a secret key would be in the log of what renders the chart"
 
 
 def test_what_goes_together_is_taken(tmp_path):
@@ -275,6 +342,8 @@ def test_whatever_a_release_is_called_kubernetes_takes_its_names(tmp_path, relea
         documents = render(tmp_path, file, release=release)
         assert complaints(documents) == []
         assert all("." not in document["metadata"]["name"] for document in documents)
+        services = [document["metadata"]["name"] for document in documents if document["kind"] == "Service"]
+        assert services and all(re.fullmatch("[a-z]([-a-z0-9]{,61}[a-z0-9])?", name) for name in services), "for Kubernetes 1.30"
 
 
 @pytest.mark.parametrize("name", ["123", "true", "null", "1e3", "0x1f", "on"])
@@ -297,6 +366,78 @@ def test_names_are_text_whatever_they_look_like(tmp_path, name):
     }
     assert complaints(render(tmp_path, SITE, settings=settings)) == []
     assert complaints(render(tmp_path, SITE, settings={"readLog.volume": {"enabled": True, "existingClaim": name}})) == []
+
+
+@pytest.mark.parametrize("host", ["null", "true", "123", "1e3", "10.0.0.1", "0x1f"])
+def test_a_host_is_text_whatever_it_looks_like(tmp_path, host):
+    documents = render(tmp_path, INTERNAL, settings={"publicUrl": f"https://{host}", "ingress.enabled": host != "10.0.0.1"})
+    assert complaints(documents) == []
+    pods = {name: pod["spec"] for name, pod in iter_pods(documents)}
+    assert pods["Deployment lab-modos-gateway"]["hostAliases"] == [{"ip": "10.96.0.80", "hostnames": [host]}]
+    for ingress in (one["spec"] for one in documents if one["kind"] == "Ingress"):
+        assert ingress["rules"][0]["host"] == host and ingress["tls"][0]["hosts"] == [host]
+
+
+NASTY = ('x"\n  y: 1', "x'\n---\nkind: Secret\n", "{{ .Values }}", "x # y", "x: y", "*x", "!!int 3", "a\x00b", "\u2028", "é" * 70)
+
+
+def test_no_text_is_anything_but_a_text(tmp_path):
+    """Whatever stands in a setting is refused, or changes the text of one field, and no document."""
+    everything = {
+        "codes": {"existingClaim": "modos-codes", "fuzonUrl": "https://fuzon.example.org"},
+        "indexKey": {"existingSecret": "i", "passphraseKey": "p"},
+        "readLog": {"place": "/var/log/modos-reads", "key": OFFICER, "volume": {"enabled": True}},
+    }
+    plain = render(tmp_path, INTERNAL, settings=everything)
+    texts = [path for path, value in iter_paths(VALUES) if isinstance(value, str)]
+    free = ("ingress.annotations", "gateway.service.annotations", "server.podAnnotations", "nodeSelector")
+    found = set()
+    for number, path in enumerate((*texts, *free)):
+        nasty = NASTY[number % len(NASTY)]
+        done = try_render(tmp_path, INTERNAL, settings=everything | {path: {"example.org/x": nasty} if path in free else nasty})
+        if done.returncode == 0:
+            documents = list(filter(None, yaml.safe_load_all(done.stdout)))
+            names = [(one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in documents]
+            assert names == [(one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in plain], path
+            found.add(path)
+        else:
+            assert "Error" in done.stderr and "nil pointer" not in done.stderr and "converting YAML" not in done.stderr, path
+    assert found <= {*free, "access.rules", "codes.fuzonUrl"}, "which have a form"
+
+
+def test_free_texts_get_there_as_they_are(tmp_path):
+    for nasty in NASTY:
+        settings = {"ingress.annotations": {"example.org/x": nasty}, "server.extraEnv": [{"name": "X", "value": nasty}]}
+        done = try_render(tmp_path, INTERNAL, settings=settings | {"access": {"rules": nasty, "existingSecret": ""}})
+        assert done.returncode == 0, done.stderr
+        documents = list(yaml.safe_load_all(done.stdout))
+        by_kind = {one["kind"]: one for one in documents if one}
+        assert by_kind["Ingress"]["metadata"]["annotations"] == {"example.org/x": nasty}
+        assert [one["data"]["access.toml"] for one in documents if "access" in one["metadata"]["name"]] == [nasty]
+        (server,) = [environment(one) for name, _, one in iter_containers(documents) if name.endswith(": modos")]
+        assert server["X"] == nasty
+
+
+def test_a_bucket_that_hides_a_path_of_the_server_is_known():
+    app = create_app(open_storage(str(CHART)), references=MagicMock(), index=MagicMock())
+
+    def iter_routes(routes: Any) -> Iterator[str]:
+        for route in routes:
+            yield getattr(route, "path", "")
+            yield from iter_routes(getattr(getattr(route, "original_router", None), "routes", ()))
+
+    wanted = {path.split("/")[1] for path in iter_routes(app.routes) if path.count("/")} - {""}
+    helpers = (CHART / "templates/_helpers.tpl").read_text()
+    listed = set(re.search(r'define "modos.paths" -}}\n(.*)\n', helpers)[1].split())
+    assert listed == wanted | {"minio"} and len(wanted) > 20
+
+
+def test_a_digest_needs_no_tag(tmp_path):
+    digest = f"sha256:{'0' * 64}"
+    documents = render(
+        tmp_path, SITE, settings={"images.htsget": {"repository": "r.example.org:5000/htsget", "digest": digest, "tag": ""}}
+    )
+    assert f"r.example.org:5000/htsget@{digest}" in [one["image"] for _, _, one in iter_containers(documents)]
 
 
 def drawn(text: str) -> dict[str, dict[str, str]]:
@@ -347,6 +488,7 @@ def test_what_is_said_after_the_installation(tmp_path):
         assert done.returncode == 0, done.stderr
         notes = done.stdout.partition("NOTES:")[2]
         assert "helm test lab --namespace genomics" in notes and "{{" not in notes and "<no value>" not in notes
+        assert ("What the Ingress says of clients is not believed" in notes) is (file.stem == "site")
         assert ("Everybody who reaches it reads everything" in notes) is (file.stem in ("demo", "many"))
         environments = [environment(container) for _, _, container in iter_containers(render(tmp_path, file))]
         (url,) = {one["MODOS_SERVE_PUBLIC_URL"] for one in environments if "MODOS_SERVE_PUBLIC_URL" in one}
