@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from tests.support.charts import (
     environment,
     iter_containers,
     iter_pods,
+    of_kind,
     pod_of,
     render,
     run_helm,
@@ -65,10 +65,6 @@ def documents(request, tmp_path_factory) -> list[Document]:
     """What the chart makes of one set of values."""
     files, settings = CASES[request.param]
     return render(tmp_path_factory.mktemp("helm"), *files, settings=settings)
-
-
-def of_kind(documents: list[Document], kind: str) -> dict[str, Document]:
-    return {document["metadata"]["name"]: document for document in documents if document["kind"] == kind}
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -243,52 +239,6 @@ def test_what_connects_is_let_in_and_out(documents):
             ), (name, called)
 
 
-def test_what_is_outside_is_reached_at_its_own_port(tmp_path):
-    """And not where clouds keep the credentials of nodes."""
-
-    def ports(component: str, file: str, **settings) -> set[int]:
-        documents = render(tmp_path, CHART.parent / f"examples/{file}.yaml", settings=settings)
-        rules = of_kind(documents, "NetworkPolicy")[f"lab-modos-{component}"]["spec"]["egress"]
-        (outside,) = [rule for rule in rules if any("ipBlock" in peer for peer in rule.get("to", []))]
-        for peer in outside["to"]:
-            block = ipaddress.ip_network(peer["ipBlock"]["cidr"])
-            closed = [ipaddress.ip_network(one) for one in peer["ipBlock"]["except"]]
-            for address in map(ipaddress.ip_address, ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "fd00:ec2::23")):
-                assert address.version != block.version or any(address in one for one in closed), address
-        return {port["port"] for port in outside["ports"]}
-
-    keys = {"rewrapUrl": "https://keys.example.org:8443"}
-    assert ports("server", "site", **keys) == {443, 8443} and ports("gateway", "site", **keys) == {443}
-    public = {"publicUrl": "https://modos.example.org:9443"}
-    assert ports("gateway", "internal-s3", **public) == {443, 9000, 9443}, "htsget-rs reads at the address that it signs for"
-    assert ports("server", "internal-s3", **public) == {443, 9000}
-    assert ports("server", "site", **{"s3.url": "http://s3.example.org"}) == {443, 80}
-
-
-def test_what_a_site_opens_is_open_to_all_that_need_it(tmp_path):
-    """A rule for name servers at another port is of no use if one pod has it not; the S3 of the example is one of the cluster."""
-    dns = {"ports": [{"port": 5353, "protocol": "UDP"}]}
-    documents = render(tmp_path, CHART.parent / "examples/demo.yaml", settings={"networkPolicy.egress": [dns]})
-    for name, policy in of_kind(documents, "NetworkPolicy").items():
-        assert (dns in policy["spec"]["egress"]) is (name != "lab-modos-s3"), name
-    policies = of_kind(render(tmp_path, CHART.parent / "examples/internal-s3.yaml"), "NetworkPolicy")
-    labels = {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}
-    for name in ("lab-modos-server", "lab-modos-gateway"):
-        rule = {"to": [{"namespaceSelector": labels}], "ports": [{"port": 9000}]}
-        assert rule in policies[name]["spec"]["egress"], "which plug-ins that take no address for a pod need"
-
-
-def test_a_volume_of_one_node_has_one_pod_at_a_time(tmp_path):
-    """Or the pod of an upgrade waits for the volume, and the one before for that pod."""
-    file = CHART.parent / "examples/read-log.yaml"
-    for mode in ("ReadWriteOnce", "ReadWriteOncePod"):
-        documents = render(tmp_path, file, settings={"readLog.volume.accessMode": mode, "server.replicas": 1})
-        assert complaints(documents) == []
-        assert of_kind(documents, "Deployment")["lab-modos-server"]["spec"]["strategy"] == {"type": "Recreate"}
-    strategy = of_kind(render(tmp_path, file), "Deployment")["lab-modos-server"]["spec"]["strategy"]
-    assert strategy == {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-
-
 def test_the_gateway_finds_each_server_and_trusts_whom_it_is_told_to(documents):
     server = of_kind(documents, "Service")["lab-modos-server"]["spec"]
     assert server["clusterIP"] == "None", "a name that leads to one address is one server for the gateway"
@@ -308,14 +258,6 @@ def test_the_gateway_finds_each_server_and_trusts_whom_it_is_told_to(documents):
         timeout=60,
     )
     assert known.returncode == 0, known.stderr
-
-
-def test_networks_of_trusted_proxies_are_the_gateways(tmp_path):
-    file = CHART.parent / "examples/site.yaml"
-    for networks in ([], ["10.244.0.0/16", "fd00:10::/64"]):
-        documents = render(tmp_path, file, settings={"gateway.trustedProxies": networks})
-        (gateway,) = [environment(one) for name, _, one in iter_containers(documents) if name.endswith(": gateway")]
-        assert gateway["TRUSTED_PROXIES"] == " ".join(networks)
 
 
 def test_files_that_are_named_are_mounted(documents):
@@ -410,34 +352,6 @@ def test_files_get_there_byte_for_byte(tmp_path):
     assert config["lab-modos-access"]["data"]["access.toml"] == rules
     for name, path in (("Caddyfile", "gateway/Caddyfile"), ("htsget.toml", "htsget/config.toml")):
         assert config["lab-modos-gateway"]["data"][name].strip() == (ROOT / "deploy" / path).read_text().strip()
-
-
-def test_an_upgrade_changes_nothing_that_is_for_good(tmp_path):
-    """A next version has the selectors, claims and addresses of this one, which a cluster refuses to change, and keeps what it drew."""
-
-    def lasting(chart: Path, **settings) -> dict[tuple[str, str], object]:
-        found = {}
-        values = tmp_path / "values.yaml"
-        values.write_text(yaml.safe_dump(settings))
-        for file in (CHART.parent / "examples/demo.yaml", CHART.parent / "examples/read-log.yaml"):
-            done = run_helm("template", "lab", chart, "--values", file, "--values", values, folder=tmp_path)
-            assert done.returncode == 0, done.stderr
-            for one in filter(None, yaml.safe_load_all(done.stdout)):
-                spec = one.get("spec", {})
-                kept = {"Deployment": spec.get("selector"), "Service": spec.get("clusterIP"), "PersistentVolumeClaim": spec}
-                found[file.stem, one["kind"], one["metadata"]["name"]] = kept.get(one["kind"])
-        return found
-
-    next_one = ("--version", "9.8.7-rc.1", "--app-version", "9.8.7")
-    done = run_helm("package", CHART, *next_one, "--destination", tmp_path, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    others = {
-        "server": {"replicas": 5, "workers": 1},
-        "images": {"pullPolicy": "Always"},
-        "gateway": {"replicas": 1},
-        "user": 1234,
-    }
-    assert lasting(tmp_path / "modos-9.8.7-rc.1.tgz", **others) == lasting(CHART)
 
 
 def test_the_package_has_files_and_no_links(tmp_path):
