@@ -50,6 +50,7 @@ from modos.server.pages.error_pages import show_error
 from modos.server.pages.negotiating import wants_page
 from modos.server.pages.own_object import OwnObject
 from modos.server.parameters import check_parameters
+from modos.server.readiness import Readiness
 from modos.server.rewrapping import KeyService
 from modos.server.sealed_tickets import SealedTickets
 from modos.server.sessions import SessionCookies, Sessions
@@ -186,18 +187,17 @@ def _hold(log: ReadLog) -> Any:
 
 
 def _add_health(app: FastAPI, storage: Storage) -> None:
+    readiness = Readiness(storage)
+
     @app.get(ALIVE, dependencies=[Depends(check_parameters)])
     async def is_alive() -> dict[str, str]:
         """Return whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}
 
     @app.get("/readyz", dependencies=[Depends(check_parameters)])
-    def is_ready() -> JSONResponse:
-        """Return whether it can read what it serves."""
-        try:
-            storage.exists(ROOT_KEY)
-        except ModosError as error:
-            logger.error("not ready: %s", error)
+    async def is_ready() -> JSONResponse:
+        """Return whether it can read what it serves, within a few seconds."""
+        if not await readiness.is_ready():
             return JSONResponse({"status": "the storage cannot be read"}, 503)
         return JSONResponse({"status": "ok"})
 

@@ -13,8 +13,8 @@ _ASSETS = "/assets/"  # hold nothing of anybody, and are kept by caches of many
 _AUTHORIZE = "/authorize"  # where a gateway asks for a request of another method
 
 
-def may_show_cookie(scope: Scope) -> bool:
-    """Return whether a cookie of a request stands for its token.
+def may_show_cookie(scope: Scope, base: str) -> bool:
+    """Return whether a cookie of a request to the server at the URL `base` stands for its token.
 
     It does where something is read, by a page of this server or by a person who follows a link or types an address; and
     where no other credentials are sent. What other pages load (also those of hosts of the same domain, for whom
@@ -28,7 +28,7 @@ def may_show_cookie(scope: Scope) -> bool:
         return False
     site = headers.get("Sec-Fetch-Site")
     if site is None:
-        return "Origin" not in headers or headers["Origin"] == _own_origin(scope)
+        return "Origin" not in headers or headers["Origin"] in (_origin_of(base), _own_origin(scope))
     is_opened = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
     return site in ("same-origin", "none") or is_opened
 

@@ -227,7 +227,11 @@ class SessionCookies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on (ASGI)."""
-        if scope["type"] != "http" or not self._sessions.access.identifies or not may_show_cookie(scope):
+        if (
+            scope["type"] != "http"
+            or not self._sessions.access.identifies
+            or not may_show_cookie(scope, self._sessions.base(scope))
+        ):
             await self._app(scope, receive, send)
             return
         is_there, session = self._sessions.open(scope)

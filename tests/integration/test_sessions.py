@@ -285,6 +285,17 @@ def test_attributes_over_https(serve, provider):
     assert person.name() is None, "a cookie without the prefix may be of a sibling host"
 
 
+def test_pages_of_the_public_address_are_its_own_behind_a_proxy(serve, tokens):
+    """Which ends TLS, and says nothing of it: a browser without `Sec-Fetch-Site` names the origin that it sees."""
+    person = Person(serve(tokens, public_url="https://modos.example.org"), host="modos.example.org")
+    state = re.search(r'name="state" value="([^"]+)"', person.get("/login").text)[1]
+    own = {"Origin": "https://modos.example.org"}
+    assert person.post("/login", {"token": TOKEN, "state": state, "next": "/"}, FORM | own).status_code == 303
+    assert person.name(own) == "alice"
+    for other in ("https://modos.example.org:8443", "https://example.org", "https://modos.example.org.evil.org", "null"):
+        assert person.name({"Origin": other}) is None, other
+
+
 def test_nobody_logs_in_where_all_can_listen(serve, tokens):
     url = serve(tokens, public_url="http://modos.example.org")
     answer = Person(url, host="modos.example.org").get("/login")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -23,6 +24,7 @@ from tests.support.charts import (
     environment,
     iter_containers,
     iter_pods,
+    of_kind,
     pod_of,
     render,
     run_helm,
@@ -63,10 +65,6 @@ def documents(request, tmp_path_factory) -> list[Document]:
     """What the chart makes of one set of values."""
     files, settings = CASES[request.param]
     return render(tmp_path_factory.mktemp("helm"), *files, settings=settings)
-
-
-def of_kind(documents: list[Document], kind: str) -> dict[str, Document]:
-    return {document["metadata"]["name"]: document for document in documents if document["kind"] == kind}
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
@@ -241,6 +239,27 @@ def test_what_connects_is_let_in_and_out(documents):
             ), (name, called)
 
 
+def test_the_gateway_finds_each_server_and_trusts_whom_it_is_told_to(documents):
+    server = of_kind(documents, "Service")["lab-modos-server"]["spec"]
+    assert server["clusterIP"] == "None", "a name that leads to one address is one server for the gateway"
+    (gateway,) = [environment(one) for name, _, one in iter_containers(documents) if name.endswith(": gateway")]
+    (pod,) = [one for name, _, one in iter_containers(documents) if name.endswith(": modos")]
+    assert (
+        gateway["MODOS_NAME"] == "lab-modos-server"
+        and [{"name": "http", "containerPort": int(gateway["MODOS_PORT"])}] == pod["ports"]
+    )
+    used = set(re.findall(r"\{\$([A-Z_]\w+)", (ROOT / "deploy/gateway/Caddyfile").read_text()))
+    assert used - gateway.keys() == {"GATEWAY_HEALTH_PORT"}, "what the file takes is what the pod has"
+    known = subprocess.run(
+        ["caddy", "validate", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | gateway,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert known.returncode == 0, known.stderr
+
+
 def test_files_that_are_named_are_mounted(documents):
     maps = of_kind(documents, "ConfigMap") | of_kind(documents, "Secret")
     claims = of_kind(documents, "PersistentVolumeClaim")
@@ -298,11 +317,14 @@ def test_htsget_signs_for_what_the_server_names(documents):
     spec, htsget = containers["htsget"]
     location = environment(htsget)["HTSGET_LOCATIONS"]
     signed = re.search(r'endpoint="([^"]+)"', location)[1]
-    assert signed == server["MODOS_SERVE_S3_URL"] and f'bucket="{gateway["MODOS_BUCKET"]}"' in location
-    assert containers["modos"][1]["command"][:3] == ["modos", "serve", f"s3://{gateway['MODOS_BUCKET']}"]
+    bucket = re.search(r'bucket="([^"]+)"', location)[1]
+    assert signed == server["MODOS_SERVE_S3_URL"]
+    assert containers["modos"][1]["command"][:3] == ["modos", "serve", f"s3://{bucket}"]
     assert environment(htsget)["HTSGET_TICKET_SERVER_ADDR"] == gateway["HTSGET_ADDRESS"] == "127.0.0.1:8081"
     assert (gateway["MODOS_NAME"], gateway["MODOS_PORT"]) == ("lab-modos-server", "8000") and server["MODOS_SERVE_PORT"] == "8000"
-    if signed == server["MODOS_SERVE_PUBLIC_URL"]:
+    is_behind = signed == server["MODOS_SERVE_PUBLIC_URL"]
+    assert gateway["MODOS_BUCKET"] == (bucket if is_behind else "-"), "a bucket called `files` would hide the server's"
+    if is_behind:
         assert server["AWS_ENDPOINT_URL"] == f"http://{gateway['S3_ADDRESS']}"
         if signed.startswith("http:"):
             host, port = re.fullmatch(r"http://([^:]+)(?::(\d+))?", signed).groups()

@@ -20,6 +20,7 @@ ACCESS = 'tokens = "tokens"\n[[rule]]\nwho = ["user:alice"]\nread = ["ex"]\n[[ru
 ALICE = "alices-token-of-many-letters"
 NAMES = ("server", "gateway")
 URL = "http://modos.localhost"
+SAID = ("-H", "X-Forwarded-For: 203.0.113.6, 198.51.100.7", "-H", "X-Forwarded-Proto: https")
 THROUGH = ("curl", "-s", "--resolve", "modos.localhost:80:127.0.0.1")
 
 
@@ -37,8 +38,8 @@ def start(folder: Path, settings: dict, secrets: dict | None = None) -> Iterator
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Iterator[Pods]:
-    """Everybody reads everything."""
-    yield from start(tmp_path_factory.mktemp("demo"), {})
+    """Everybody reads everything; the machine is a proxy that is trusted."""
+    yield from start(tmp_path_factory.mktemp("demo"), {"gateway.trustedProxies": ["127.0.0.0/8"]})
 
 
 def modos(pods: Pods, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -56,6 +57,11 @@ def test_it_gives_the_records_of_a_region(demo):
     assert re.search(r'"url":\s*"http://localhost:8080/modos-demo/ex/demo1.cram\?[^"]*X-Amz-Signature', ticket.stdout), (
         ticket.stdout
     )
+
+
+def test_the_log_has_whom_a_trusted_proxy_has_seen(demo):
+    assert demo.ask("curl", "-sf", *SAID, "http://127.0.0.1:8080/list?limit=1").stdout
+    assert clients(demo) >= {"198.51.100.7"} and "203.0.113.6" not in clients(demo)
 
 
 def test_the_pod_of_helm_test_is_content(demo):
@@ -105,6 +111,8 @@ def test_with_rules_nobody_gets_past_them(tmp_path):
     for pods in start(tmp_path, settings, secrets):
         pods.start("lab-modos-keyserver")
         assert "/metrics 404" in pods.run("lab-modos-test"), "whose address is that of the Service, at port 80 as here"
+        assert status(pods, "/whoami", *SAID) == "200"
+        assert clients(pods) and not clients(pods) & {"198.51.100.7", "203.0.113.6"}, "whom nobody trusts"
         token = ("-H", f"Authorization: Bearer {ALICE}")
         slices = "/htsget/reads/ex/demo1?format=CRAM&referenceName=chr1&start=20000&end=25000"
         assert status(pods, "/list") == status(pods, slices) == "403"
@@ -116,6 +124,11 @@ def test_with_rules_nobody_gets_past_them(tmp_path):
         assert run(["log", "verify", log], capture_output=True, text=True).returncode == 0
         shown = run(["log", "show", log, "--secret-key", tmp_path / "officer.sec"], capture_output=True, text=True)
         assert "alice" in shown.stdout and "demo1" in shown.stdout, shown.stderr
+
+
+def clients(pods: Pods) -> set[str]:
+    """The addresses in the log of the server."""
+    return set(re.findall(r'"client": "([^"]*)"', pods.tell("lab-modos-server.modos")))
 
 
 def status(pods: Pods, path: str, *words: str) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import typer
@@ -16,6 +17,8 @@ import yaml
 
 from modos.cli.keyserver import keyserver
 from modos.cli.serve import serve
+from modos.server.app import create_app
+from modos.storage import open_storage
 from tests.support.charts import (
     CHART,
     EXAMPLES,
@@ -61,6 +64,7 @@ SETTINGS = {  # of .env.example, and where they are here
     "KEYSERVER_CPUS": "keyserver.resources",
     "KEYSERVER_MEMORY": "keyserver.resources",
     "S3_ADDRESS": "s3.internalAddress",
+    "TRUSTED_PROXIES": "gateway.trustedProxies",
     "HTSGET_LOG": "htsget.log",
     "S3_IMAGE": "images.s3",
     "GATEWAY_IMAGE": "images.gateway",
@@ -127,9 +131,8 @@ def test_the_schema_has_every_setting_and_the_defaults_fit():
     for path in defaults:
         assert described(path), path
     unset = {path for path, _ in iter_schema(SCHEMA)} - defaults.keys()
-    assert unset == {"global"} | {path for path in unset if path.endswith("ephemeral-storage")}, (
-        "a setting that values.yaml has not"
-    )
+    of_kubernetes = {path for path in unset if path.endswith("ephemeral-storage") or path.startswith("affinity.")}
+    assert unset == {"global"} | of_kubernetes, "a setting that values.yaml has not"
 
 
 def test_every_setting_is_used():
@@ -197,67 +200,6 @@ def test_the_commands_know_the_variables(tmp_path):
         assert set(services[theirs]["environment"]) <= found[ours], ours
 
 
-REFUSED = [
-    (None, {}, "publicUrl is empty: set the address that clients use"),
-    (None, {"publicUrl": "https://x.org"}, "set one of s3.url"),
-    (None, {"publicUrl": "https://x.org", "s3.url": "https://s3.x.org"}, "s3.bucket is empty"),
-    (None, {"publicUrl": "https://x.org", "s3": {"url": "https://s3.x.org", "bucket": "lab"}}, "s3.existingSecret is empty"),
-    (SITE, {"s3.internalAddress": "minio:9000"}, "set one of s3.url"),
-    (SITE, {"s3.url": "https://modos.example.org"}, "are the same address"),
-    (SITE, {"demo.enabled": True}, "brings an S3 of its own"),
-    (SITE, {"publicUrl": "http://modos.example.org"}, "tokens would be readable on the way"),
-    (SITE, {"publicUrl": "http://localhost:8080"}, "nobody elsewhere gets there"),
-    (SITE, {"publicUrl": "https://modos.example.org/"}, "/publicUrl"),
-    (SITE, {"publicUrl": "https://modos.example.org/modos"}, "/publicUrl"),
-    (SITE, {"publicUrl": "modos.example.org"}, "/publicUrl"),
-    (SITE, {"access.open": True}, "access.open lets everybody read everything, whatever"),
-    (SITE, {"access": {"rules": "", "existingSecret": "", "keys": []}}, "who may read?"),
-    (SITE, {"access.keys": []}, "name the keys of the Secret"),
-    (SITE, {"access.existingSecret": ""}, "access.keys are those of a Secret"),
-    (SITE, {"access.keys": ["access.toml", "tokens"]}, "access.toml is in access.rules and in access.keys"),
-    (SITE, {"access.rules": ""}, "access.keys has no access.toml"),
-    (SITE, {"keyserver.enabled": True}, "keyserver.existingSecret is empty"),
-    (SITE, {"keyserver": {"enabled": True, "existingSecret": "k"}}, "keyserver.people is empty"),
-    (
-        SITE,
-        {"keyserver": {"enabled": True, "existingSecret": "k", "people": {"a": OFFICER}}},
-        "keyserver.s3ExistingSecret is empty",
-    ),
-    (DEMO, {"keyserver": {"enabled": True, "existingSecret": "k", "people": {"a": OFFICER}}}, "keyserver.enabled without rules"),
-    (SITE, {"keyserver.enabled": True, "rewrapUrl": "https://keys.x.org"}, "leave one out"),
-    (SITE, {"rewrapUrl": "http://keys.x.org"}, "/rewrapUrl"),
-    (SITE, {"readLog.place": "s3://log/x"}, "for whom is the read log?"),
-    (SITE, {"readLog.key": OFFICER}, "where is the read log to be?"),
-    (SITE, {"readLog": {"place": "/var/log/modos-reads", "key": OFFICER}}, "lost with its pod"),
-    (SITE, {"readLog": {"place": "/tmp/reads", "key": OFFICER}}, "/readLog/place"),
-    (SITE, {"readLog": {"place": "s3://log/x", "key": "-----BEGIN CRYPT4GH PRIVATE KEY-----"}}, "/readLog/key"),
-    (SITE, {"readLog.volume": {"enabled": True, "accessMode": "ReadWriteOnce"}}, "that of one node"),
-    (SITE, {"gateway.autoscaling": {"minReplicas": 9, "maxReplicas": 2}}, "minReplicas is more than maxReplicas"),
-    (SITE, {"images.gateway.tag": "latest"}, "another image each day"),
-    (SITE, {"images.modos.digest": "sha256:short"}, "/images/modos/digest"),
-    (SITE, {"server.replica": 3}, "'replica' not allowed"),
-    (SITE, {"server.replicas": 0}, "/server/replicas"),
-    (SITE, {"server.replicas": "3"}, "/server/replicas"),
-    (SITE, {"server.workers": 65}, "/server/workers"),
-    (SITE, {"server.log": "debug"}, "/server/log"),
-    (SITE, {"server.resources.limits.memory": "1 GB"}, "/server/resources/limits/memory"),
-    (SITE, {"server.extraEnv": [{"name": "S3_SECRET", "value": "in plain sight"}]}, "use valueFrom.secretKeyRef"),
-    (SITE, {"server.extraEnv": [{"name": "MODOS_SERVE_ACCESS", "value": "/tmp/x"}]}, "is set by the chart"),
-    (SITE, {"server.extraEnv": [{"name": "X"}]}, "/server/extraEnv/0"),
-    (SITE, {"user": 0}, "/user"),
-    (SITE, {"s3.bucket": "Lab_"}, "/s3/bucket"),
-    (SITE, {"s3.secretKey": "../x"}, "/s3/secretKey"),
-]
-
-
-@pytest.mark.parametrize(("file", "settings", "message"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_contradicts_itself_is_refused_in_one_sentence(tmp_path, file, settings, message):
-    done = try_render(tmp_path, *([file] if file else []), settings=settings)
-    assert done.returncode == 1 and message in done.stderr and not done.stdout.strip()
-    said = [line for line in done.stderr.splitlines() if message in line]
-    assert len(said) == 1 and "map[" not in said[0] and "nil pointer" not in done.stderr
-
-
 def test_what_goes_together_is_taken(tmp_path):
     environments = [
         {"server.extraEnv": [{"name": "S3_SECRET", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]},
@@ -275,28 +217,30 @@ def test_whatever_a_release_is_called_kubernetes_takes_its_names(tmp_path, relea
         documents = render(tmp_path, file, release=release)
         assert complaints(documents) == []
         assert all("." not in document["metadata"]["name"] for document in documents)
+        services = [document["metadata"]["name"] for document in documents if document["kind"] == "Service"]
+        assert services and all(re.fullmatch("[a-z]([-a-z0-9]{,61}[a-z0-9])?", name) for name in services), "for Kubernetes 1.30"
 
 
-@pytest.mark.parametrize("name", ["123", "true", "null", "1e3", "0x1f", "on"])
-def test_names_are_text_whatever_they_look_like(tmp_path, name):
-    settings = {
-        **dict.fromkeys(
-            ("s3.existingSecret", "s3.secretKey", "session.existingSecret", "codes.existingClaim", "codes.file"), name
-        ),
-        **dict.fromkeys(("ingress.className", "ingress.tlsSecret", "priorityClassName", "serviceAccount.name"), name),
-        "access.existingSecret": name,
-        "access.keys": [name],
-        "indexKey": {"existingSecret": name, "key": name, "passphraseKey": f"{name}2"},
-        "keyserver": {
-            **dict.fromkeys(("existingSecret", "key", "s3ExistingSecret", "s3SecretKey"), name),
-            "enabled": True,
-            "people": {name: OFFICER},
-        },
-        "readLog.volume": {"enabled": True, "storageClassName": name},
-        "images.pullSecrets": [name],
-    }
-    assert complaints(render(tmp_path, SITE, settings=settings)) == []
-    assert complaints(render(tmp_path, SITE, settings={"readLog.volume": {"enabled": True, "existingClaim": name}})) == []
+def test_a_bucket_that_hides_a_path_of_the_server_is_known():
+    app = create_app(open_storage(str(CHART)), references=MagicMock(), index=MagicMock())
+
+    def iter_routes(routes: Any) -> Iterator[str]:
+        for route in routes:
+            yield getattr(route, "path", "")
+            yield from iter_routes(getattr(getattr(route, "original_router", None), "routes", ()))
+
+    wanted = {path.split("/")[1] for path in iter_routes(app.routes) if path.count("/")} - {""}
+    helpers = (CHART / "templates/_helpers.tpl").read_text()
+    listed = set(re.search(r'define "modos.paths" -}}\n(.*)\n', helpers)[1].split())
+    assert listed == wanted | {"minio"} and len(wanted) > 20
+
+
+def test_a_digest_needs_no_tag(tmp_path):
+    digest = f"sha256:{'0' * 64}"
+    documents = render(
+        tmp_path, SITE, settings={"images.htsget": {"repository": "r.example.org:5000/htsget", "digest": digest, "tag": ""}}
+    )
+    assert f"r.example.org:5000/htsget@{digest}" in [one["image"] for _, _, one in iter_containers(documents)]
 
 
 def drawn(text: str) -> dict[str, dict[str, str]]:
@@ -347,6 +291,7 @@ def test_what_is_said_after_the_installation(tmp_path):
         assert done.returncode == 0, done.stderr
         notes = done.stdout.partition("NOTES:")[2]
         assert "helm test lab --namespace genomics" in notes and "{{" not in notes and "<no value>" not in notes
+        assert ("What the Ingress says of clients is not believed" in notes) is (file.stem == "site")
         assert ("Everybody who reaches it reads everything" in notes) is (file.stem in ("demo", "many"))
         environments = [environment(container) for _, _, container in iter_containers(render(tmp_path, file))]
         (url,) = {one["MODOS_SERVE_PUBLIC_URL"] for one in environments if "MODOS_SERVE_PUBLIC_URL" in one}

@@ -111,6 +111,7 @@ def test_the_example_has_every_setting_with_its_default():
         "MODOS_READ_LOG": "/var/log/modos-reads",
         "MODOS_READ_LOG_KEY": "/etc/modos/dpo.pub",
         "COMPOSE_PROFILES": "keys",
+        "TRUSTED_PROXIES": "10.0.0.5/32",
     }
 
 
@@ -130,7 +131,11 @@ def test_the_native_stack_reads_the_file_as_compose_does(compose, native, monkey
 
 
 def test_caddy_takes_the_file():
-    for settings in ({}, {"SITE_ADDRESS": "modos.example.org"}, {"SITE_ADDRESS": ":8080", "GATEWAY_BIND": "127.0.0.1"}):
+    for settings in (
+        {},
+        {"SITE_ADDRESS": "modos.example.org"},
+        {"SITE_ADDRESS": ":8080", "GATEWAY_BIND": "127.0.0.1", "TRUSTED_PROXIES": "10.0.0.0/8 fd00::/8"},
+    ):
         found = subprocess.run(
             ["caddy", "validate", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
             env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | settings,

@@ -64,6 +64,11 @@ def pod_of(document: Document) -> Document | None:
     return document if document["kind"] == "Pod" else document.get("spec", {}).get("template")
 
 
+def of_kind(documents: list[Document], kind: str) -> dict[str, Document]:
+    """The documents of a kind by name."""
+    return {document["metadata"]["name"]: document for document in documents if document["kind"] == kind}
+
+
 def iter_pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
     """The workloads and their pods, with labels and spec."""
     for document in documents:

@@ -114,6 +114,9 @@ func validate(object runtime.Object) field.ErrorList {
 		return validation.ValidatePodCreate(one, pods)
 	case *core.Service:
 		one.Spec.ClusterIPs = nil
+		if one.Spec.ClusterIP != "" { // as the API server has it before it looks
+			one.Spec.ClusterIPs = []string{one.Spec.ClusterIP}
+		}
 		return validation.ValidateServiceCreate(one)
 	case *core.ConfigMap:
 		return validation.ValidateConfigMap(one)

@@ -1,6 +1,6 @@
-{{/* What all names begin with: a Service's has at most 63 letters, and no dot */}}
+{{/* What all names begin with: a Service's has at most 63 letters, no dot, and begins with a letter (before Kubernetes 1.36) */}}
 {{- define "modos.name" -}}
-{{- $name := .Release.Name | replace "." "-" -}}
+{{- $name := regexReplaceAll "^([0-9])" (.Release.Name | replace "." "-") "release-$1" -}}
 {{- ternary $name (printf "%s-modos" (trunc 44 $name | trimSuffix "-")) (contains "modos" $name) | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
@@ -32,7 +32,8 @@ labels:
 {{- define "modos.image" -}}
 {{- $root := first . -}}
 {{- $image := index $root.Values.images (last .) -}}
-{{- printf "%s:%s" $image.repository ($image.tag | default $root.Chart.AppVersion) -}}
+{{- $image.repository -}}
+{{- with $image.tag | default (ternary $root.Chart.AppVersion "" (eq (last .) "modos")) }}:{{ . }}{{ end }}
 {{- with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
@@ -124,8 +125,8 @@ securityContext:
 {{/* The port that the gateway listens on. htsget-rs beside it reads an internal S3 at the public address, which over http is the
      gateway itself, as in docker-compose.yml. */}}
 {{- define "modos.gatewayPort" -}}
-{{- $url := urlParse (include "modos.publicUrl" .) -}}
-{{- if and (include "modos.internalS3" .) (eq $url.scheme "http") }}{{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default "80" }}{{ else }}8080{{ end }}
+{{- $url := include "modos.publicUrl" . -}}
+{{- if and (include "modos.internalS3" .) (hasPrefix "http:" $url) }}{{ include "modos.portOf" (list $url) }}{{ else }}8080{{ end }}
 {{- end }}
 
 {{- define "modos.hasRules" -}}
@@ -176,4 +177,20 @@ securityContext:
 {{/* Where a key service is asked for headers; its name has no dot, which is what the server takes for near */}}
 {{- define "modos.rewrapUrl" -}}
 {{- if .Values.keyserver.enabled }}http://{{ include "modos.name" . }}-keyserver:8090{{ else }}{{ .Values.rewrapUrl }}{{ end }}
+{{- end }}
+
+{{/* Whether a volume that one node alone has keeps the server from having more than one pod */}}
+{{- define "modos.isAlone" -}}
+{{- with .Values.readLog.volume }}{{ if and .enabled (hasPrefix "ReadWriteOnce" .accessMode) }}yes{{ end }}{{ end }}
+{{- end }}
+
+{{/* The port of an address: (list "https://keys.example.org:8443") */}}
+{{- define "modos.portOf" -}}
+{{- $url := urlParse (first .) -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
+{{- end }}
+
+{{/* What the server's paths begin with, which a bucket behind the gateway would hide */}}
+{{- define "modos.paths" -}}
+assets authorize bins codes collections contigs coverage credentials docs elements features files find ga4gh genes genome get healthz htsget list login logout meta metrics minio objects openapi.json readyz references refget sequence slices tables whoami
 {{- end }}

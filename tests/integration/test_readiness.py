@@ -1,0 +1,93 @@
+"""Probes of a server whose storage hangs: they are answered, take no thread from other requests, and see when it is back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from modos.errors import RemoteError
+from modos.server import readiness
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.storage.local import LocalStorage
+
+
+class Hanging:
+    """A storage that can be made to answer nothing, to fail, and to answer again."""
+
+    def __init__(self, folder):
+        self._storage = LocalStorage(folder)
+        self.answers, self.fails, self.looks = threading.Event(), False, 0
+        self.answers.set()
+
+    def __getattr__(self, name):
+        return getattr(self._storage, name)
+
+    def confine(self, *names):
+        return self
+
+    def exists(self, key):
+        self.looks += 1
+        self.answers.wait(60)
+        if self.fails:
+            raise RemoteError("the storage is away")
+        return self._storage.exists(key)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    storage = Hanging(tmp_path)
+    yield storage
+    storage.answers.set()
+
+
+def ask(url: str, path: str = "/readyz") -> tuple[int, float]:
+    begin = time.monotonic()
+    return requests.get(url + path, timeout=30).status_code, time.monotonic() - begin
+
+
+def test_a_storage_that_hangs_is_looked_at_once_however_many_probes_come(storage, monkeypatch):
+    """An older server had a thread for each probe until the storage gave up, so that after 40 nothing was answered."""
+    monkeypatch.setattr(readiness.Readiness.__init__, "__defaults__", (0.5,))
+    with BackgroundServer(create_app(storage)) as server:
+        assert ask(server.url)[0] == 200
+        storage.answers.clear()
+        before = storage.looks
+        with ThreadPoolExecutor(60) as threads:
+            answers = list(threads.map(lambda _: ask(server.url), range(60)))
+        assert {status for status, _ in answers} == {503} and max(seconds for _, seconds in answers) < 5
+        assert storage.looks == before + 1
+        status, seconds = ask(server.url, "/whoami")
+        assert status == 200 and seconds < 2, "which needs a thread"
+        storage.answers.set()
+        time.sleep(0.1)
+        assert ask(server.url)[0] == 200, "as soon as it is back"
+
+
+def test_a_look_that_is_lost_keeps_nobody_waiting(storage, monkeypatch):
+    """Its connection may hang for minutes where a new one is answered at once."""
+    monkeypatch.setattr(readiness.Readiness.__init__, "__defaults__", (0.2,))
+    monkeypatch.setattr(readiness, "_OLD", 0.5)
+    with BackgroundServer(create_app(storage)) as server:
+        storage.answers.clear()
+        assert ask(server.url)[0] == 503
+        lost, storage.answers = storage.answers, threading.Event()
+        storage.answers.set()
+        time.sleep(0.6)
+        assert ask(server.url)[0] == 200
+        lost.set()
+
+
+def test_each_probe_looks_anew(storage):
+    with BackgroundServer(create_app(storage)) as server:
+        for fails in (False, True, False, True):
+            storage.fails = fails
+            assert ask(server.url)[0] == (503 if fails else 200)
+
+
+def test_probes_have_an_answer_before_a_cluster_gives_them_up():
+    assert readiness.PATIENCE <= 4, "seconds of docker-compose.yml's and the chart's probes"
