@@ -24,9 +24,9 @@ from modos.server.rules import is_public
 
 _WAIT = 60.0  # seconds for S3 to answer
 _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
-_OWN_PATHS = frozenset(  # of one origin with the bucket, and first in the gateway
-    "authorize credentials data docs elements favicon.ico files find ga4gh genome get healthz htsget list login logout meta metrics "
-    "minio objects readyz references refget s3 slices static tables whoami".split()
+_OWN_PATHS = re.compile(  # of one origin with the bucket, and first in the gateway
+    "assets|authorize|bins|codes|collections|contigs|coverage|credentials|docs|elements|features|files|find|ga4gh|genes|genome|get"
+    r"|healthz|htsget|list|login|logout|meta|metrics|minio|objects|openapi\.json|readyz|references|refget|sequence|slices|tables|whoami"
 )
 
 
@@ -54,7 +54,7 @@ def check_settings(setting: Mapping[str, str]) -> bool:
             f"MODOS_BUCKET is {bucket!r}, which is no name of a bucket",
             "3 to 63 lower-case letters, digits, hyphens and dots, without quotes around them",
         )
-    if bucket in _OWN_PATHS:
+    if _OWN_PATHS.fullmatch(bucket):
         raise InvalidInputError(
             f"MODOS_BUCKET is {bucket!r}, and /{bucket} is an address of the modos server", "give the bucket another name"
         )
@@ -135,6 +135,7 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
         client.set_bucket_policy(bucket_name=bucket, policy=json.dumps(_policy(bucket, write=False, principal={"AWS": ["*"]})))
     else:
         client.delete_bucket_policy(bucket_name=bucket)
+        _close_former(client, bucket)
     admin = MinioAdmin(endpoint=host, credentials=StaticProvider(*root), secure=secure)
     for name, user in _USERS.items():
         admin.user_add(user, _credentials(folder / name)["secret"])
@@ -143,6 +144,36 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
             admin.attach_policy([f"{user}-{bucket}"], user=user)
     if demo:
         _load_demo(url, bucket, _credentials(folder / "server-credentials"))
+
+
+def _close_former(client: Any, bucket: str) -> None:
+    """Close buckets of earlier settings, which this step opened: the gateway gives them out past all rules."""
+    from minio.error import S3Error
+
+    for other in client.list_buckets():
+        name = other.name
+        if name == bucket:
+            continue
+        try:
+            found = json.loads(client.get_bucket_policy(bucket_name=name))
+        except S3Error as error:
+            if error.code != "NoSuchBucketPolicy":
+                raise
+            continue
+        ours = _policy(name, write=False, principal={"AWS": ["*"]})
+        if _list_allowed(found) == _list_allowed(ours):
+            client.delete_bucket_policy(bucket_name=name)
+            print(f"closed the bucket {name}, which everybody could read as MODOS_BUCKET of an earlier start", flush=True)
+        else:
+            print(f"the bucket {name} has a policy of its own, which the rules of {bucket} do not change", flush=True)
+
+
+def _list_allowed(policy: dict[str, Any]) -> set[str]:
+    """Return what a policy says, whatever the order of its words."""
+    return {
+        json.dumps({key: sorted(value) if isinstance(value, list) else value for key, value in one.items()}, sort_keys=True)
+        for one in policy["Statement"]
+    }
 
 
 def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
