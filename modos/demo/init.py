@@ -7,20 +7,64 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos.errors import AccessError
+from modos.errors import AccessError, InvalidInputError
 from modos.server.rules import is_public
 
 _WAIT = 60.0  # seconds for S3 to answer
 _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
+_OWN_PATHS = re.compile(  # of one origin with the bucket, and first in the gateway
+    "assets|authorize|bins|codes|collections|contigs|coverage|credentials|docs|elements|features|files|find|ga4gh|genes|genome|get"
+    r"|healthz|htsget|list|login|logout|meta|metrics|minio|objects|openapi\.json|readyz|references|refget|sequence|slices|tables|whoami"
+)
+
+
+def check_settings(setting: Mapping[str, str]) -> bool:
+    """Refuse settings with which a stack would start, and serve something else than was meant.
+
+    Parameters
+    ----------
+    setting
+        The environment: MODOS_BUCKET, MODOS_DEMO, PUBLIC_URL, MODOS_ACCESS, MODOS_PUBLIC_READ, where they are set.
+
+    Returns
+    -------
+    bool
+        Whether everybody may read the bucket.
+
+    Raises
+    ------
+    InvalidInputError
+        One that is no such thing, or two that contradict each other.
+    """
+    bucket, demo, url = setting.get("MODOS_BUCKET", ""), setting.get("MODOS_DEMO", ""), setting.get("PUBLIC_URL", "")
+    if bucket and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise InvalidInputError(
+            f"MODOS_BUCKET is {bucket!r}, which is no name of a bucket",
+            "3 to 63 lower-case letters, digits, hyphens and dots, without quotes around them",
+        )
+    if _OWN_PATHS.fullmatch(bucket):
+        raise InvalidInputError(
+            f"MODOS_BUCKET is {bucket!r}, and /{bucket} is an address of the modos server", "give the bucket another name"
+        )
+    if demo not in ("", "0", "1"):
+        raise InvalidInputError(f"MODOS_DEMO is {demo!r}", "it is 0 or 1")
+    if url and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?", url):
+        raise InvalidInputError(
+            f"PUBLIC_URL is {url!r}", "it is http:// or https://, a host name and perhaps a port, with no slash at the end"
+        )
+    return is_public(setting)
 
 
 def check_volumes(folder: Path) -> None:
@@ -91,6 +135,7 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
         client.set_bucket_policy(bucket_name=bucket, policy=json.dumps(_policy(bucket, write=False, principal={"AWS": ["*"]})))
     else:
         client.delete_bucket_policy(bucket_name=bucket)
+        _close_former(client, bucket)
     admin = MinioAdmin(endpoint=host, credentials=StaticProvider(*root), secure=secure)
     for name, user in _USERS.items():
         admin.user_add(user, _credentials(folder / name)["secret"])
@@ -99,6 +144,36 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
             admin.attach_policy([f"{user}-{bucket}"], user=user)
     if demo:
         _load_demo(url, bucket, _credentials(folder / "server-credentials"))
+
+
+def _close_former(client: Any, bucket: str) -> None:
+    """Close buckets of earlier settings, which this step opened: the gateway gives them out past all rules."""
+    from minio.error import S3Error
+
+    for other in client.list_buckets():
+        name = other.name
+        if name == bucket:
+            continue
+        try:
+            found = json.loads(client.get_bucket_policy(bucket_name=name))
+        except S3Error as error:
+            if error.code != "NoSuchBucketPolicy":
+                raise
+            continue
+        ours = _policy(name, write=False, principal={"AWS": ["*"]})
+        if _list_allowed(found) == _list_allowed(ours):
+            client.delete_bucket_policy(bucket_name=name)
+            print(f"closed the bucket {name}, which everybody could read as MODOS_BUCKET of an earlier start", flush=True)
+        else:
+            print(f"the bucket {name} has a policy of its own, which the rules of {bucket} do not change", flush=True)
+
+
+def _list_allowed(policy: dict[str, Any]) -> set[str]:
+    """Return what a policy says, whatever the order of its words."""
+    return {
+        json.dumps({key: sorted(value) if isinstance(value, list) else value for key, value in one.items()}, sort_keys=True)
+        for one in policy["Statement"]
+    }
 
 
 def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
@@ -135,17 +210,31 @@ def _credentials(file: Path) -> dict[str, str]:
 
 
 def _write_new(path: Path, text: str) -> None:
+    """Write a secret whole or not at all; what is there stays, unless it was broken off before anything was in it."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
         status = path.lstat()
+    except FileNotFoundError:
+        status = None
+    if status is not None:
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise AccessError(
                 f"{path} is not a file that its owner alone reads: it may be known to others", "remove it, and another is drawn"
-            ) from None
-        return
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
+            )
+        if status.st_size:
+            return
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if status is not None:
+            os.replace(unfinished, path)
+            return
+        with suppress(FileExistsError):  # of another start at the same time
+            os.link(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _wait_for(call: Any) -> None:
@@ -166,7 +255,7 @@ def main() -> None:
 
     step, folder, setting = sys.argv[1], Path(sys.argv[2]), os.environ
     try:
-        public = is_public(setting)
+        public = check_settings(setting)
         if step == "volumes":
             check_volumes(folder)
         elif step == "secrets":

@@ -53,7 +53,7 @@ def filled(stack, example):
 
 def test_there_is_no_s3_of_its_own(stack):
     assert set(stack.podman("ps", "--all", "--format", "{{.Names}}").split()) == {
-        NAME, *(f"modos-test_{one}_1" for one in ("volumes", "modos", "gateway", "htsget"))
+        NAME, *(f"modos-test_{one}_1" for one in ("volumes", "modos", "network", "gateway", "htsget"))
     }  # fmt: skip
 
 

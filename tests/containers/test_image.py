@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,20 @@ def test_two_builds_are_one(engine):
             subprocess.run(["podman", "image", "unmount", name], env=engine.engine, capture_output=True)
         engine.podman("rmi", "--force", again)
         engine.podman("image", "prune", "--force")
+
+
+def test_a_build_that_is_interrupted_leaves_nothing(engine):
+    """The names have the images of before, and there is no half of one."""
+    before = engine.podman("images", "--all", "--quiet", "--no-trunc")
+    building = subprocess.Popen(
+        [ROOT / "deploy/containers/build", "again"], env=engine.environment, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(3)
+    second = subprocess.run([ROOT / "deploy/containers/build", "modos"], env=engine.environment, capture_output=True, text=True)
+    assert second.returncode == 1 and "another build is running" in second.stderr
+    building.terminate()
+    said = building.communicate(timeout=60)[1]
+    assert building.returncode == 143 and "interrupted" in said
+    assert engine.podman("images", "--all", "--quiet", "--no-trunc") == before
+    buildah = subprocess.run(["buildah", "containers", "--quiet"], env=engine.engine, capture_output=True, text=True)
+    assert buildah.stdout == ""

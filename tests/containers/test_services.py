@@ -141,6 +141,36 @@ def test_without_s3_the_exit_code_is_5_and_all_is_well_when_it_is_back(stack):
     streams(stack)
 
 
+def test_htsget_is_there_when_the_gateway_was_stopped(stack):
+    """With a network of the gateway's own htsget-rs was left in one that was gone: it ran, and nobody reached it."""
+    stack.run("stop", "gateway")
+    stack.run("start", "gateway")
+    stack.run("check")
+    assert requests.get(f"{stack.url}/htsget/reads/ex/demo2", timeout=20).status_code == 200
+
+
+def test_a_bucket_of_an_earlier_start_is_closed_by_rules(stack):
+    """The gateway passes on what is asked of any bucket under /s3."""
+    init = stack.inspect("init")["Config"]["Env"]
+    former = f"{stack.url}/s3/modos-demo/ex/demo1.cram"
+    assert requests.get(former, timeout=20).status_code == 200
+    kept = dict(one.split("=", 1) for one in init if one.startswith(("S3_URL=", "MODOS_")))
+    image, network = stack.inspect("init")["ImageName"], next(iter(stack.inspect("s3")["NetworkSettings"]["Networks"]))
+
+    def again(**settings: str) -> str:
+        words = [word for name, value in (kept | settings).items() for word in ("--env", f"{name}={value}")]
+        volume = f"{PROJECT}_secrets:/secrets:ro"
+        step = ["python", "-m", "modos.demo.init", "s3", "/secrets"]
+        return stack.podman("run", "--rm", "--network", network, "--volume", volume, *words, image, *step)
+
+    try:
+        assert "closed the bucket modos-demo" in again(MODOS_BUCKET="lab", MODOS_DEMO="0", MODOS_ACCESS="/etc/modos/access.toml")
+        assert requests.get(former, timeout=20).status_code == 403
+    finally:
+        again()
+    assert requests.get(former, timeout=20).status_code == 200
+
+
 @pytest.mark.parametrize("service", ["s3", "modos", "htsget"])
 def test_what_is_killed_comes_back_by_itself(stack, service):
     before = processes(stack, service)[0]

@@ -7,11 +7,14 @@ import importlib.util
 import json
 import os
 import re
+import socket
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 
 from modos.server.rules import Caller, read_access
@@ -49,7 +52,7 @@ def variables(text: str) -> dict[str, str]:
 
 
 def test_compose_takes_the_file(compose):
-    assert set(compose["services"]) == {"volumes", "secrets", "s3", "init", "modos", "gateway", "htsget", "keyserver"}
+    assert set(compose["services"]) == {"volumes", "secrets", "s3", "init", "modos", "network", "gateway", "htsget", "keyserver"}
     assert [name for name, service in compose["services"].items() if service.get("profiles")] == ["keyserver"]
     for name, service in compose["services"].items():
         assert service["user"] == "10001:10001" and service["read_only"] and service["cap_drop"] == ["ALL"], name
@@ -60,12 +63,13 @@ def test_compose_takes_the_file(compose):
             continue
         assert service["restart"] == "unless-stopped" and service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
         assert re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), "an image without a version"
-    for name in ("s3", "modos", "gateway", "keyserver"):
+    for name in ("s3", "modos", "gateway", "htsget", "keyserver"):
         assert compose["services"][name]["healthcheck"]["test"]
     volumes = {name: json.dumps(service.get("volumes")) for name, service in compose["services"].items()}
     assert [name for name, of in volumes.items() if "deploy/keys" in of] == ["keyserver"], "no other has a key to the files"
-    assert {port["host_ip"] for port in compose["services"]["gateway"]["ports"]} == {"127.0.0.1"}
-    assert all("ports" not in service for name, service in compose["services"].items() if name != "gateway")
+    assert {port["host_ip"] for port in compose["services"]["network"]["ports"]} == {"127.0.0.1"}
+    assert all("ports" not in service for name, service in compose["services"].items() if name != "network")
+    assert {compose["services"][name]["network_mode"] for name in ("gateway", "htsget")} == {"service:network"}
 
 
 def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tmp_path):
@@ -83,8 +87,10 @@ def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tm
     found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert found.returncode == 0, found.stderr
     services = json.loads(found.stdout)["services"]
-    assert set(services) == {"volumes", "modos", "gateway", "htsget", "keyserver"} and not services["keyserver"].get("depends_on")
-    assert not services["modos"].get("depends_on") and set(services["gateway"]["depends_on"]) == {"volumes", "modos"}
+    assert set(services) == {"volumes", "modos", "network", "gateway", "htsget", "keyserver"} and not services["keyserver"].get(
+        "depends_on"
+    )
+    assert not services["modos"].get("depends_on") and set(services["gateway"]["depends_on"]) == {"volumes", "modos", "network"}
     shown = json.dumps(services["modos"]["environment"]), json.dumps(services["htsget"]["environment"])
     assert "https://s3.example.org" in shown[0] and "s3:9000" not in shown[0]
     assert "https://s3.example.org" in shown[1] and "http://localhost" not in shown[1]
@@ -144,6 +150,49 @@ def test_caddy_takes_the_file():
             timeout=60,
         )
         assert found.returncode == 0, found.stderr
+
+
+def test_checks_ask_at_the_ports_that_are_set():
+    """A server at another port than the default's was never healthy, and the stack never started."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name, setting in {"modos": "MODOS_PORT", "keyserver": "KEYSERVER_PORT"}.items():
+        assert f"${{{setting}:-" in services[name]["healthcheck"]["test"][-1]
+
+
+def test_the_gateway_logs_no_signatures(tmp_path):
+    """Of a request that fails it logs the path: the query of a presigned URL gives access for as long as it is valid."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0)), two.bind(("127.0.0.1", 0))
+        port, health = one.getsockname()[1], two.getsockname()[1]
+    settings = {
+        "SITE_ADDRESS": f":{port}",
+        "GATEWAY_BIND": "127.0.0.1",
+        "GATEWAY_HEALTH_PORT": str(health),
+        "S3_ADDRESS": "127.0.0.1:1",
+    }
+    with open(tmp_path / "log", "wb") as log:
+        caddy = subprocess.Popen(
+            ["caddy", "run", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | settings,
+            stderr=log,
+        )
+    try:
+        headers = {"X-Amz-Security-Token": "HIDDEN-2", "X-Amz-Server-Side-Encryption-Customer-Key": "HIDDEN-3"}
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                url = f"http://127.0.0.1:{port}/modos-demo/a.bam?X-Amz-Signature=HIDDEN-1"
+                answer = requests.get(url, headers=headers, timeout=20)
+                break
+            except requests.ConnectionError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        assert answer.status_code == 502
+    finally:
+        caddy.terminate()
+        caddy.wait(30)
+    said = (tmp_path / "log").read_text()
+    assert '"uri":"/modos-demo/a.bam"' in said and "HIDDEN" not in said
 
 
 def test_the_other_files_can_be_read():

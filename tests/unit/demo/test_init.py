@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from minio.error import S3Error
 
 from tests.support import commands
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def first_step(folder: Path, **settings: str) -> subprocess.CompletedProcess:
+def first_step(folder: Path, step: str = "secrets", **settings: str) -> subprocess.CompletedProcess:
     """What runs before all the rest, with some settings in `.env`, as docker-compose.yml passes them on."""
-    described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["secrets"].get("environment", {})
+    described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][step].get("environment", {})
     passed = {
         name: re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: settings.get(m[1]) or m[2], value) for name, value in described.items()
     }
     return subprocess.run(
-        [sys.executable, "-m", "modos.demo.init", "secrets", folder],
+        [sys.executable, "-m", "modos.demo.init", step, folder],
         env=os.environ | passed,
         text=True,
         capture_output=True,
@@ -59,6 +62,108 @@ def test_settings_that_contradict_each_other_start_nothing(settings, words, tmp_
     done = first_step(tmp_path / "secrets", **settings)
     assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "secrets").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MODOS_BUCKET", "my bucket"),
+        ("MODOS_BUCKET", '"lab"'),
+        ("MODOS_BUCKET", "$lab"),
+        ("MODOS_BUCKET", "list"),
+        ("MODOS_DEMO", "true"),
+        ("PUBLIC_URL", "http://localhost/"),
+        ("PUBLIC_URL", "modos.example.org"),
+        ("PUBLIC_URL", "https://$HOST"),
+    ],
+)
+def test_settings_that_are_no_such_thing_start_nothing(name, value, tmp_path):
+    """Each was taken: the catalogue was empty, or of no address that a client was told anything could be had."""
+    done = first_step(tmp_path, "volumes", **{name: value})
+    assert done.returncode == 1 and f"{name} is {value!r}" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["https://modos.example.org", "http://localhost:8080", "http://10.0.0.1", "http://[::1]:8080"])
+def test_addresses_of_sites_are_taken(url, tmp_path):
+    done = first_step(tmp_path, "volumes", PUBLIC_URL=url, MODOS_BUCKET="lab.of-2026", MODOS_DEMO="0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_bucket_has_the_name_of_an_address(tmp_path):
+    """The gateway takes what begins with the bucket's name to S3, before the server sees it."""
+    from modos.demo.init import check_settings
+    from modos.errors import InvalidInputError
+    from modos.server.app import create_app
+    from modos.storage.local import LocalStorage
+
+    app = create_app(LocalStorage(tmp_path))
+    firsts = {path.strip("/").split("/")[0] for path in app.openapi()["paths"]} | {
+        getattr(route, "path", "/").strip("/").split("/")[0] for route in app.routes
+    }
+    could_be = {one for one in firsts if re.fullmatch(r"[a-z0-9][a-z0-9.-]+[a-z0-9]", one)}
+    assert len(could_be) > 5
+    for name in could_be | {"minio", "htsget", "login"}:
+        with pytest.raises(InvalidInputError, match="is an address of the modos server"):
+            check_settings({"MODOS_BUCKET": name})
+
+
+@pytest.mark.parametrize("name", ["s3-root-password", "server-credentials", "session-key"])
+def test_a_secret_that_was_broken_off_is_drawn_again_and_no_other(name, tmp_path):
+    """Killed between the file and its contents, as on a disk that was full: the stack never started again."""
+    from modos.demo.init import make_secrets
+
+    make_secrets(tmp_path)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    (tmp_path / name).write_text("")
+    make_secrets(tmp_path)
+    after = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert {one for one in before if before[one] != after[one]} == {name} and len(after[name]) == len(before[name])
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_secret_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
+    from modos.demo import init
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(init.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        init.make_secrets(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Buckets:
+    """What an S3 server says of its buckets."""
+
+    def __init__(self, policies):
+        self.policies = policies
+
+    def list_buckets(self):
+        return [SimpleNamespace(name=name) for name in self.policies]
+
+    def get_bucket_policy(self, bucket_name):
+        if self.policies[bucket_name] is None:
+            raise S3Error(None, "NoSuchBucketPolicy", "none", None, None, None)
+        return json.dumps(self.policies[bucket_name])
+
+    def delete_bucket_policy(self, bucket_name):
+        self.policies[bucket_name] = None
+
+
+def test_rules_close_the_bucket_of_an_earlier_start_as_well(capsys):
+    """The gateway gives out /s3/BUCKET of each that is open; what a site opened itself stays, and is named."""
+    from modos.demo.init import _close_former, _policy
+
+    opened = _policy("modos-demo", write=False, principal={"AWS": ["*"]})
+    for one in opened["Statement"]:
+        one["Action"].reverse()  # as MinIO gives them back in an order of its own
+    theirs = _policy("theirs", write=True, principal={"AWS": ["*"]})
+    s3 = Buckets({"lab": None, "modos-demo": opened, "theirs": theirs, "closed": None})
+    _close_former(s3, "lab")
+    assert s3.policies == {"lab": None, "modos-demo": None, "theirs": theirs, "closed": None}
+    said = capsys.readouterr().out
+    assert "closed the bucket modos-demo" in said and "the bucket theirs has a policy of its own" in said
 
 
 def test_settings_that_go_together_start(tmp_path):
