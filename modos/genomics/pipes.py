@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import termios
+import time
+from contextlib import suppress
 
 from modos.storage.system import widen_pipe
 
 PIPE_BYTES = 1 << 20
+_PAUSE = 0.005  # seconds
 
 _open_ends: set[int] = set()  # of pipes between threads of this process
 
@@ -60,6 +65,16 @@ def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:
     written = os.writev(descriptor, parts)
     if written < size:
         write_all(descriptor, b"".join(parts)[written:])
+
+
+def wait_until_empty(descriptor: int) -> None:
+    """Wait until a pipe has been read to its end so far, or nobody reads it any more; what is no pipe counts as empty."""
+    looks = 0
+    with suppress(OSError):
+        while looks < 2 and not is_closed_pipe(descriptor):  # who waits for room comes between the looks
+            waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+            looks = 0 if any(waiting) else looks + 1
+            time.sleep(_PAUSE)
 
 
 def is_closed_pipe(descriptor: int) -> bool:

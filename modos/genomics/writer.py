@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.formats import RecordKind
-from modos.genomics.pipes import is_closed_pipe
+from modos.genomics.pipes import is_closed_pipe, wait_until_empty, write_all
+from modos.storage.memory_files import open_memory
 
 RECORD_FORMATS: dict[str, RecordKind] = {"SAM": "reads", "BAM": "reads", "CRAM": "reads", "VCF": "variants", "BCF": "variants"}
 _ENDINGS = {
@@ -23,6 +25,7 @@ _ENDINGS = {
     ".vcf.bgz": ("VCF", True),
     ".bcf": ("BCF", True),
 }
+_PIECE = 1 << 20
 _MODES = {  # by format: compressed, uncompressed
     "SAM": ("wh", "wh"),
     "BAM": ("wb", "wbu"),
@@ -87,6 +90,7 @@ class RecordWriter:
 
     def __init__(self, header: Any, output: OutputFormat, descriptor: int, threads: int = 0):
         self._descriptor = descriptor
+        self._threads = threads
         self._own = os.dup(descriptor)
         with redirect_stderr(io.StringIO()):  # pysam prints what it raises anyway
             self._file = _open(header, output, self._own, threads)
@@ -114,7 +118,24 @@ class RecordWriter:
             raise
 
     def close(self) -> None:
-        """Write what is left, and the end marker; the same errors."""
+        """Write what is left, and the end marker; the same errors.
+
+        pysam holds the interpreter while it does so. If a thread of this process reads the pipe, and it is full, each would
+        wait for the other without end. So htslib writes what is left into memory, from where it goes on.
+        """
+        if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self._close()
+            return
+        if self._threads > 1:
+            wait_until_empty(self._descriptor)  # or a thread of htslib waits for the reader, and pysam for that thread
+        with open_memory() as memory:
+            os.dup2(memory, self._own, inheritable=False)
+            self._close()
+            os.lseek(memory, 0, os.SEEK_SET)
+            while data := os.read(memory, _PIECE):
+                write_all(self._descriptor, data)
+
+    def _close(self) -> None:
         try:
             self._file.close()
         except OSError as error:
