@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from modos.errors import (
 from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size, pieces_ahead
 from modos.storage.connecting import open_filesystem, renew_now
 from modos.storage.event_loop import Filesystem
+from modos.storage.http.asking import certificate_fault
 from modos.storage.uploading import Uploads, conditions
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -358,9 +360,8 @@ class S3Storage(Uploads):
         if isinstance(error, (PermissionError, NoCredentialsError, PartialCredentialsError)):
             return self._access_error(where, code or str(error))
         if _is_transport(error):
-            return TransportError(
-                f"cannot reach the S3 server {self._server}: {_reason(error)}", "is it running, and is the endpoint right?"
-            )
+            reason = _reason(error)
+            return TransportError(f"cannot reach the S3 server {self._server}: {reason}", _hint(reason))
         return RemoteError(f"{self._server} failed on {where}: {code or _reason(error)}")
 
     def _access_error(self, where: str, reason: str) -> AccessError:
@@ -411,4 +412,14 @@ def _is_transport(error: BaseException | None) -> bool:
 
 def _reason(error: BaseException) -> str:
     text = str(error.__cause__ or error) or type(error).__name__
-    return text.splitlines()[0][:200]
+    return certificate_fault(text) or text.splitlines()[0][:200]
+
+
+def _hint(reason: str) -> str:
+    """Say what to do where a server cannot be reached."""
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    if bundle and re.search(r"\[(X509|Errno)\b", reason):
+        return f"is AWS_CA_BUNDLE, which is {bundle}, a file with the certificates of authorities?"
+    if "certificate" in reason:
+        return "AWS_CA_BUNDLE names a file with the certificates of the authorities that are trusted; is the endpoint right?"
+    return "is it running, and is the endpoint right?"

@@ -33,6 +33,7 @@ from tests.support.charts import (
 
 pytestmark = pytest.mark.stack
 ALL_AT_ONCE = {
+    "trustedCAs.existingSecret": "modos-authorities",
     "server.references": "s3://lab/refs",
     "server.extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.org:3128"}],
     "codes": {"existingClaim": "modos-codes", "fuzonUrl": "https://fuzon.example.org"},
@@ -46,6 +47,10 @@ CASES: dict[str, tuple[list[Path], Document]] = {file.stem: ([file], {}) for fil
         [CHART.parent / "examples/demo.yaml"],
         {"access.rules": '[[rule]]\nwho = ["user:alice"]\nread = ["/"]\n', "publicUrl": "http://modos.localhost"},
     ),
+    "a private authority": (
+        [CHART.parent / "examples/encrypted.yaml"],
+        {"trustedCAs.configMap": "modos-authorities"},
+    ),
     "one server": ([CHART.parent / "examples/site.yaml"], {"server.replicas": 1, "gateway.replicas": 1}),
 }
 GIVEN = (
@@ -56,6 +61,7 @@ GIVEN = (
     "modos-keys",
     "modos-keys-s3",
     "modos-codes",
+    "modos-authorities",
     "registry",
 )
 

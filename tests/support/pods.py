@@ -50,7 +50,7 @@ class Pods:
     def __init__(
         self, folder: Path, documents: list[Document], programs: list[Path], secrets: dict[str, dict[str, bytes]] | None = None
     ):
-        self._folder = folder
+        self.folder = folder
         self._files = dict(secrets or {})
         for document in documents:
             if document["kind"] == "Secret":
@@ -115,6 +115,18 @@ class Pods:
             [*self._enter(), *words], env=os.environ | self._image | settings, capture_output=True, text=True, timeout=120
         )
 
+    def begin(self, name: str, *words: str, **settings: str) -> None:
+        """Start a program that is no pod, as one outside of the cluster, in the network of the pods; it ends with them."""
+        with open(self._log(name), "ab") as log:
+            self._running[name] = subprocess.Popen(
+                [*self._enter(), *words],
+                env=os.environ | self._image | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
     def tell(self, name: str) -> str:
         """What a container has written."""
         return self._log(name).read_text(errors="replace")
@@ -129,7 +141,7 @@ class Pods:
             yield {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
     def _log(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
+        return self.folder / f"{name}.log"
 
     def _enter(self) -> list[str]:
         return ["nsenter", f"--net=/proc/{self._network.pid}/ns/net"]
@@ -168,11 +180,11 @@ class Pods:
 
     def _mounts(self, pod: str, container: Document) -> Iterator[str]:
         spec = self._pods[pod]
-        hosts = self._folder / f"{pod}.hosts"
+        hosts = self.folder / f"{pod}.hosts"
         aliases = [f"{one['ip']} {' '.join(one['hostnames'])}\n" for one in spec.get("hostAliases", [])]
         hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{_ADDRESS} {name}\n" for name in self._services) + "".join(aliases))
         hosts.chmod(0o644)
-        yield f"root={shlex.quote(str(self._folder))}/root; mkdir -p $root"
+        yield f"root={shlex.quote(str(self.folder))}/root; mkdir -p $root"
         yield "mount -t tmpfs tmpfs $root; mkdir $root/upper $root/work $root/merged"
         yield "mount -t overlay overlay -o lowerdir=/,upperdir=$root/upper,workdir=$root/work $root/merged"
         yield "root=$root/merged; mount --rbind /proc $root/proc; mount --rbind /dev $root/dev"
@@ -190,7 +202,7 @@ class Pods:
         """A folder with what a volume has, as the kubelet makes it: links, and files of root's for one group."""
         group = self._pods[pod]["securityContext"]["fsGroup"]
         claim = volume.get("persistentVolumeClaim", {}).get("claimName")
-        folder = self._folder / "volumes" / (claim or f"{pod}.{volume['name']}")
+        folder = self.folder / "volumes" / (claim or f"{pod}.{volume['name']}")
         if folder.exists():
             return folder
         data = folder / "..data_1"

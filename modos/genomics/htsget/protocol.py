@@ -259,6 +259,10 @@ def error_to_json(name: str, message: str) -> dict[str, Any]:
     return {"htsget": {"error": name, "message": message}}
 
 
+class UnreadStorageError(RemoteError):
+    """An htsget server cannot read its own storage; whether the file is there is not known."""
+
+
 def error_from_response(status: int, body: bytes, what: str) -> ModosError:
     """Make the error that an answer other than 200 stands for.
 
@@ -272,6 +276,11 @@ def error_from_response(status: int, body: bytes, what: str) -> ModosError:
         name, message = str(details["error"]), str(details.get("message", ""))[:500]
     except (ValueError, KeyError, TypeError, AttributeError):
         name, message = "", f"HTTP {status}"
+    if name == "NotFound" and message.startswith("aws error"):  # so htsget-rs has it: refused, unreachable or not trusted
+        return UnreadStorageError(
+            f"the htsget server cannot read its storage for {what}: {message}",
+            "its log says why; whether the file is there is open",
+        )
     if name == "NotFound" or (not name and status == 404):
         return NotFoundError(f"the htsget server has no {what}: {message}")
     if name in ("InvalidAuthentication", "PermissionDenied") or status in (401, 403):

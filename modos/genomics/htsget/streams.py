@@ -18,7 +18,7 @@ from modos.errors import AccessError, InvalidInputError, NotFoundError, Protocol
 from modos.formats import FORMATS, FileFormat, RecordKind
 from modos.genomics.blanking import PLACING
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
-from modos.genomics.htsget.protocol import Ticket
+from modos.genomics.htsget.protocol import Ticket, UnreadStorageError
 from modos.genomics.htsget.query import Query
 from modos.genomics.index import open_stream
 from modos.genomics.region import Region, RegionLike, Regions, settle
@@ -216,8 +216,8 @@ def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, schem
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
         try:
             ticket = client.fetch_ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
-        except (InvalidInputError, NotFoundError) as error:
-            refusal = error
+        except (InvalidInputError, NotFoundError, UnreadStorageError) as error:
+            refusal = refusal if isinstance(refusal, UnreadStorageError) else error
             continue
         if FORMATS[ticket.format].kind == kind:
             return FORMATS[ticket.format]

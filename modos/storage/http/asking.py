@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -57,6 +58,8 @@ def read_json(body: bytes) -> Any:
 def transport_reason(error: BaseException) -> str:
     """Describe in a few words what went wrong on a connection."""
     text = str(error)
+    if fault := certificate_fault(text):
+        return fault
     for words in (
         "Connection refused",
         "Name or service not known",
@@ -69,6 +72,12 @@ def transport_reason(error: BaseException) -> str:
         if words.lower() in text.lower():
             return words.lower()
     return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def certificate_fault(text: str) -> str:
+    """Describe why a certificate was refused, from the text of an error; empty where that is of something else."""
+    found = re.search(r"certificate verify failed: ([^()\[\]]+)", text)
+    return f"its certificate is not trusted ({found[1].strip(' .')})" if found else ""
 
 
 def _follow(method: str, url: str, limit: int, end: float, options: dict[str, Any]) -> tuple[int, bytes]:

@@ -43,6 +43,9 @@
 {{- if and $v.s3.url (eq (trimSuffix "/" $v.s3.url) $url) }}
   {{- fail "s3.url and publicUrl are the same address: an S3 behind the gateway is s3.internalAddress" }}
 {{- end }}
+{{- if and $v.trustedCAs.configMap $v.trustedCAs.existingSecret }}
+  {{- fail "trustedCAs.configMap and trustedCAs.existingSecret: leave one out; all authorities are in one file" }}
+{{- end }}
 {{- if and $v.access.open (include "modos.hasRules" .) }}
   {{- fail "access.open lets everybody read everything, whatever access.rules or access.existingSecret say: leave one out" }}
 {{- end }}
@@ -118,6 +121,9 @@
     {{- fail (printf "server.extraEnv: %s is there twice" .name) }}
   {{- end }}
   {{- $given = append $given .name }}
+  {{- if and (include "modos.authoritiesVolume" $) (has .name (list "SSL_CERT_FILE" "SSL_CERT_DIR" "AWS_CA_BUNDLE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE")) }}
+    {{- fail (printf "server.extraEnv: %s is set by the chart, from trustedCAs" .name) }}
+  {{- end }}
   {{- if regexMatch "^(MODOS_(SERVE_|PUBLIC_|KEYSERVER_)|AWS_(ENDPOINT_URL|REGION|DEFAULT_REGION|PROFILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE|ACCESS_KEY|SECRET_ACCESS_KEY|SESSION_TOKEN|EC2_)|FORWARDED_ALLOW_IPS$)" .name }}
     {{- fail (printf "server.extraEnv: %s is set by the chart, from a setting of its own" .name) }}
   {{- end }}

@@ -41,6 +41,18 @@
 - {name: AWS_SHARED_CREDENTIALS_FILE, value: /etc/modos-s3/credentials}
 - {name: AWS_DEFAULT_REGION, value: {{ .Values.s3.region | quote }}}
 - {name: AWS_EC2_METADATA_DISABLED, value: "true"}
+{{- with include "modos.authoritiesEnvironment" . }}{{ . | nindent 0 }}{{ end }}
+{{- end }}
+
+{{/* What each library takes its authorities from: OpenSSL, obstore and htsget-rs the first two, of which the folder keeps those of the
+     image out; botocore the third, requests the fourth */}}
+{{- define "modos.authoritiesEnvironment" -}}
+{{- if include "modos.authoritiesVolume" . -}}
+- {name: SSL_CERT_FILE, value: /etc/modos-cas/ca.crt}
+- {name: SSL_CERT_DIR, value: /etc/modos-cas}
+- {name: AWS_CA_BUNDLE, value: /etc/modos-cas/ca.crt}
+- {name: REQUESTS_CA_BUNDLE, value: /etc/modos-cas/ca.crt}
+{{- end }}
 {{- end }}
 
 {{/* Where htsget-rs reads, and what it signs for; the bucket is the only one that it gives tickets for */}}

@@ -147,6 +147,30 @@ securityContext:
     defaultMode: 0440
 {{- end }}
 
+{{/* The volume with the authorities that are trusted, as file `ca.crt` in /etc/modos-cas; nothing where none are given */}}
+{{- define "modos.authoritiesVolume" -}}
+{{- with .Values.trustedCAs }}
+{{- if or .configMap .existingSecret -}}
+- name: authorities
+  {{- if .configMap }}
+  configMap:
+    name: {{ .configMap | quote }}
+  {{- else }}
+  secret:
+    secretName: {{ .existingSecret | quote }}
+    defaultMode: 0440
+  {{- end }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "modos.authoritiesMount" -}}
+{{- if include "modos.authoritiesVolume" . -}}
+- {name: authorities, mountPath: /etc/modos-cas, readOnly: true}
+{{- end }}
+{{- end }}
+
 {{/* The access file and what lies beside it, in one volume, whose files change together */}}
 {{- define "modos.accessVolume" -}}
 - name: access

@@ -8,13 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError
+from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
 from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics.htsget.addresses import check_allowed
 from modos.genomics.htsget.client import HtsgetClient
-from modos.genomics.htsget.protocol import Block, Ticket
+from modos.genomics.htsget.protocol import Block, Ticket, error_from_response, error_to_json
 from modos.genomics.htsget.query import Query
-from modos.genomics.htsget.streams import HtsgetSource
+from modos.genomics.htsget.streams import HtsgetSource, htsget_source
 from modos.genomics.region import Region
 from modos.genomics.verification import Recorded
 from modos.remote.services import token_for
@@ -241,6 +241,33 @@ def test_what_no_region_has_is_an_error_of_the_first(host):
         host.on("/reads/x", b'{"htsget": {"error": "NotFound", "message": "no chr1"}}', 404, method=method)
     with pytest.raises(NotFoundError, match="no chr1"):
         list(source(host)._open_several(REGIONS))
+
+
+@pytest.mark.parametrize("unread", ["BAM", "CRAM", "BAM CRAM"])
+def test_a_storage_that_the_server_cannot_read_does_not_pass_for_a_file_that_is_not_there(monkeypatch, unread):
+    """htsget-rs says NotFound for both: with `aws error` if S3 refused it, was gone, or had a certificate that it does not trust."""
+
+    def refuse(client, kind, file_id, query):
+        is_unread = (query.format or "BAM") in unread
+        message = "aws error: unhandled error, with key: x" if is_unread else "key not found in storage: x"
+        raise error_from_response(404, json.dumps(error_to_json("NotFound", message)).encode(), "x")
+
+    monkeypatch.setattr(HtsgetClient, "fetch_ticket", refuse)
+    with pytest.raises(RemoteError, match="cannot read its storage for x: aws error: unhandled error") as caught:
+        htsget_source("http://localhost:1/reads/x")
+    assert not isinstance(caught.value, NotFoundError)
+
+
+def test_a_file_in_another_format_is_found_where_the_storage_refuses_what_is_not_there(monkeypatch):
+    """As S3 does for keys that may not list the bucket."""
+
+    def give(client, kind, file_id, query):
+        if query.format == "CRAM":
+            return Ticket("CRAM", ())
+        raise error_from_response(404, json.dumps(error_to_json("NotFound", "aws error: unhandled error")).encode(), "x")
+
+    monkeypatch.setattr(HtsgetClient, "fetch_ticket", give)
+    assert htsget_source("http://localhost:1/reads/x").format.name == "CRAM"
 
 
 def test_thousands_of_regions_are_asked_for_in_batches(host):

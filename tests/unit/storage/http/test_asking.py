@@ -13,6 +13,7 @@ from modos.catalog.catalog import list_remote
 from modos.errors import ModosError, ProtocolError, TransportError
 from modos.remote import services
 from modos.remote.services import discover, fetch_caller, fetch_json
+from modos.storage.http.asking import certificate_fault, transport_reason
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -173,3 +174,24 @@ def test_an_answer_that_trickles_meets_a_deadline(server, where):
     time.sleep(0.5)
     left = [thread for thread in set(threading.enumerate()) - before if thread.name == "modos-asking"]
     assert where == "headers" or not left, "what asks gives up, too"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "SSL validation failed for https://s3/b Cannot connect [SSLCertVerificationError: (1, '[SSL: CERTIFICATE_VERIFY_FAILED] "
+            "certificate verify failed: unable to get local issuer certificate (_ssl.c:1006)')]",
+            "its certificate is not trusted (unable to get local issuer certificate)",
+        ),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch, certificate is not valid for "
+            "'127.0.0.1'. (_ssl.c:1006)",
+            "its certificate is not trusted (IP address mismatch, certificate is not valid for '127.0.0.1')",
+        ),
+        ("Connection refused", ""),
+    ],
+)
+def test_a_certificate_that_is_refused_is_told_from_a_server_that_is_gone(text, fault):
+    assert certificate_fault(text) == fault
+    assert transport_reason(OSError(text)) == (fault or "connection refused")
