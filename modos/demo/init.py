@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from modos.errors import AccessError, InvalidInputError
 from modos.server.rules import is_public
+from modos.storage.system import sync_file
 
 _WAIT = 60.0  # seconds for S3 to answer
 _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
@@ -227,7 +228,7 @@ def _write_new(path: Path, text: str) -> None:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         if status is not None:
             os.replace(unfinished, path)
             return
