@@ -261,10 +261,13 @@ class ModosFileSystem(AbstractFileSystem, metaclass=_OfSurroundings):  # type: i
 
     def _look_again(self, path: str, use: Callable[[], Result]) -> Result:
         """Do something once more where the file was replaced since it was last looked at, or others have committed meanwhile."""
+        before = self._locate(path)[0].document
         try:
             return use()
         except (ConflictError, IntegrityError) as error:
-            if not self._locate(path)[0].refresh() and isinstance(error, IntegrityError):
+            folder = self._locate(path)[0]
+            folder.refresh()
+            if isinstance(error, IntegrityError) and folder.document is before:  # which another thread may have seen first
                 raise
             return use()
 

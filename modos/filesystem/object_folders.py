@@ -92,9 +92,14 @@ class ObjectFolder:
         except NotFoundError:
             return False
 
-    def refresh(self) -> bool:
-        """Look at once for what others have committed; returns whether there is something."""
-        return self._object.newest.look()[1]
+    @property
+    def document(self) -> Document:
+        """The newest root document; NotFoundError where the object is not there any more."""
+        return self._object.document
+
+    def refresh(self) -> None:
+        """Look at once for what others have committed."""
+        self._object.newest.look()
 
     def find(self, path: str) -> Entry:
         """Find a file or a folder.

@@ -44,11 +44,12 @@ class Readiness:
             self._look = asyncio.ensure_future(
                 anyio.to_thread.run_sync(self._can_read, limiter=self._limiter, abandon_on_cancel=True)
             )
-        done, _ = await asyncio.wait({self._look}, timeout=self._patience)
+        look = self._look  # another request may begin the next one before this goes on
+        done, _ = await asyncio.wait({look}, timeout=self._patience)
         if not done:
             logger.error("not ready: the storage has not answered within %.3g s", self._patience)
             return False
-        return self._look.result()
+        return look.result()
 
     def _can_read(self) -> bool:
         try:

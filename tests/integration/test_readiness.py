@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -91,3 +92,20 @@ def test_each_probe_looks_anew(storage):
 
 def test_probes_have_an_answer_before_a_cluster_gives_them_up():
     assert readiness.PATIENCE <= 4, "seconds of docker-compose.yml's and the chart's probes"
+
+
+def test_each_waits_for_the_look_that_it_began_with(storage):
+    """Who is answered first may ask again, which begins another look, before the others go on."""
+
+    async def ask_twice(looks: readiness.Readiness) -> list[bool]:
+        return [await looks.is_ready(), await looks.is_ready()]
+
+    async def ask_together() -> list[list[bool]]:
+        looks = readiness.Readiness(storage)
+        storage.answers.clear()
+        asking = [asyncio.create_task(ask_twice(looks)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        storage.answers.set()
+        return await asyncio.gather(*asking)
+
+    assert asyncio.run(ask_together()) == [[True, True]] * 5
