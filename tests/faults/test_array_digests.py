@@ -23,7 +23,7 @@ from modos.tracks.shard_records import specs_of_nodes
 from tests.faults.conftest import killed_at
 from tests.faults.test_repair import content, damage_all, damage_byte, damage_end, damage_size, flip, put, remove, run
 
-pytestmark = pytest.mark.sweep(25)
+pytestmark = pytest.mark.sweep(12)
 
 PART = 1 << 16
 RANDOM = np.random.default_rng(3)

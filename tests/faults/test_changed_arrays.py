@@ -15,7 +15,7 @@ from tests.support import commands
 from tests.support.older import forget_slots
 from tests.support.sampling import some
 
-pytestmark = pytest.mark.sweep(20)
+pytestmark = pytest.mark.sweep(10)
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000}
 RANDOM = np.random.default_rng(3)

@@ -25,7 +25,7 @@ from tests.support import commands
 from tests.support.proxy import Proxy
 from tests.support.sampling import ALL, some
 
-pytestmark = pytest.mark.sweep(20)
+pytestmark = pytest.mark.sweep(10)
 
 REGIONS = ("chr1:1-3,000", "chr1:40,000-43,000", "chr1:97,001-99,900")
 NAME = "reads.bam"

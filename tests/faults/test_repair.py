@@ -20,7 +20,7 @@ from modos.storage.local import LocalStorage
 from tests.faults.conftest import fail, interrupted, killed_at
 from tests.support import commands
 
-pytestmark = pytest.mark.sweep(25)
+pytestmark = pytest.mark.sweep(14)
 
 PART = 1 << 16
 SIZE = 20 * (1 << 20) + 7  # an upload of several parts

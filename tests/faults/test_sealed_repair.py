@@ -12,7 +12,7 @@ from modos.formats.crypt4gh import SEALED
 from modos.object.changes import Update
 from tests.faults.test_repair import SIZE, content, files, flip, put
 
-pytestmark = pytest.mark.sweep(15)
+pytestmark = pytest.mark.sweep(8)
 
 ME, FRIEND = SecretKey.random(), SecretKey.random()
 FILE, INDEX, LIST = "a.bam.c4gh", "a.bam.bai.c4gh", "big.tsv.c4gh.parts"

@@ -18,6 +18,8 @@ from tests.faults.conftest import files, killed_at
 from tests.faults.test_repair import content, flip, put, remove, run
 from tests.integration.test_trees import contents, stored, write_tree
 
+pytestmark = pytest.mark.sweep(16)
+
 ME, HER = SecretKey.random(), SecretKey.random()
 CHUNK = "counts.zarr/large/c/1"
 

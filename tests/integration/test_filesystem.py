@@ -26,6 +26,8 @@ from modos.errors import AccessError, DecryptError, IntegrityError, ModosError, 
 from modos.filesystem import ModosFileSystem
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(46)
+
 anndata = pytest.importorskip("anndata")
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")

@@ -30,6 +30,8 @@ from tests.support.commands import MODOS
 from tests.support.hard_files import CASES
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(40)
+
 TIMEOUT = 60
 FILES = ("demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf")
 REGIONS = (None, "chr1:20001-25000", "chr2:1-9000", "chr2:79999-80000")

@@ -28,6 +28,8 @@ from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
+pytestmark = pytest.mark.sweep(30)
+
 CATALOG = ".modos-catalog"
 
 

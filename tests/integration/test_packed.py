@@ -37,6 +37,8 @@ from tests.integration.test_trees import write_tree
 from tests.support.commands import run
 from tests.support.ranges import RangeServer
 
+pytestmark = pytest.mark.sweep(22)
+
 REGION = "chr1:1,000-9,000"
 
 

@@ -38,6 +38,8 @@ from modos.storage.s3 import S3Storage
 from modos.storage.sts import TemporaryCredentials
 from modos.storage.url import AnywhereStorage
 
+pytestmark = pytest.mark.sweep(40)
+
 URL, REGION = f"s3://{BUCKET}/ex", "chr1:1-20,000"
 TOKEN = "a-token-of-many-letters"
 WAYS = {

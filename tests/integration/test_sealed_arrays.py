@@ -35,6 +35,8 @@ from tests.integration.test_trees import flip, put, stored
 from tests.support.commands import run
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.sweep(24)
+
 ME, HER = SecretKey.random(), SecretKey.random()
 LENGTHS = {"chr1": 300_000, "chr2": 120_000, "chrM": 900}
 ALL = ["data/decimals", "data/floats", "data/steps", "data/masked", "reference/genome"]

@@ -26,6 +26,8 @@ from modos.formats import index_names, plain_name
 from tests.faults.conftest import check_whole, killed_at, place  # noqa: F401 - a fixture
 from tests.support import commands
 
+pytestmark = pytest.mark.sweep(24)
+
 ME, HER, NOBODY = SecretKey.random(), SecretKey.random(), SecretKey.random()
 needs_memory = pytest.mark.skipif(
     not hasattr(os, "memfd_create"), reason="a system without files in memory, which has private ones on the disk"

@@ -17,6 +17,8 @@ from modos.formats import files_name, header_key, parts_name
 from tests.faults.conftest import check_whole, fail, files, interrupted, killed_at, place  # noqa: F401 - fixtures
 from tests.integration.test_trees import ELEMENT, arrays, contents, flip, modo, plain, put, stored, tree, write_tree  # noqa: F401
 
+pytestmark = pytest.mark.sweep(24)
+
 ME, HER = SecretKey.random(), SecretKey.random()
 
 

@@ -28,6 +28,8 @@ from modos.trees import staging
 from modos.trees.tree_sources import FolderTree
 from tests.faults.conftest import Place, check_whole, fail, files, interrupted, killed_at, place  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.sweep(40)
+
 ELEMENT = {"id": "m", "@type": "DataEntity"}
 
 

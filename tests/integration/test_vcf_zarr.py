@@ -30,6 +30,8 @@ from modos.genomics.region import Region
 from modos.trees.vcf_zarr_comparing import find_difference
 from tests.faults.conftest import check_whole, fail, interrupted, place, state  # noqa: F401 - fixtures
 
+pytestmark = pytest.mark.sweep(26)
+
 pytest.importorskip("bio2zarr")
 pytest.importorskip("vcztools")
 if not shutil.which("bcftools"):

@@ -17,6 +17,8 @@ from modos.figures import parse_size, plot, save
 from modos.figures.gene_models import pack_rows
 from modos.figures.lollipops import classify
 
+pytestmark = pytest.mark.sweep(70)
+
 pytest.importorskip("matplotlib", reason="figures are drawn with matplotlib, which the extra `plot` installs")
 samtools = pytest.mark.skipif(not shutil.which("samtools"), reason="samtools says what the depth is")
 bcftools = pytest.mark.skipif(not shutil.which("bcftools"), reason="bcftools says what the variants are")
