@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pysam
@@ -110,3 +113,21 @@ def test_a_reader_that_has_gone_is_told_at_the_end(threads):
     with pytest.raises(BrokenPipeError):
         writer.close()
     os.close(write_end)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_what_waits_to_be_read_from_a_socket_holds_nothing_up(threads):
+    """Nor what somebody has typed at a terminal: it is not what is written there."""
+    header, reads = make_reads()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"typed")
+        writer = RecordWriter(header, OutputFormat("SAM"), ours.fileno(), threads)
+        writer.write(reads[:10])
+        done = threading.Thread(target=writer.close, daemon=True)
+        done.start()
+        done.join(20)
+        assert not done.is_alive()
+        ours.shutdown(socket.SHUT_WR)
+        text = b"".join(iter(partial(theirs.recv, 1 << 16), b"")).decode()
+    assert [line.split("\t")[0] for line in text.splitlines() if line[0] != "@"] == [f"r{n}" for n in range(10)]
