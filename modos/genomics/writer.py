@@ -126,8 +126,7 @@ class RecordWriter:
         if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             self._close()
             return
-        if self._threads > 1:
-            wait_until_empty(self._descriptor)  # or a thread of htslib waits for the reader, and pysam for that thread
+        self._let_threads_write()
         with open_memory() as memory:
             os.dup2(memory, self._own, inheritable=False)
             self._close()
@@ -149,8 +148,14 @@ class RecordWriter:
             return IntegrityError("cannot write: a read is damaged", "get the file that it is of again")
         return ModosError(f"cannot write: {error}")
 
+    def _let_threads_write(self) -> None:
+        """Wait for the reader of a pipe, as long as a thread of htslib may: else pysam would wait for that thread."""
+        if self._threads > 1:
+            wait_until_empty(self._descriptor)
+
     def _abandon(self) -> None:
         """Close with the last bytes, the end marker among them, going nowhere."""
+        self._let_threads_write()
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self._own)
         os.close(null)

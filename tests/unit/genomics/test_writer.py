@@ -90,6 +90,23 @@ def test_the_last_reads_come_through_a_pipe_that_this_process_reads(name, thread
         assert [read.query_name for read in file.fetch(until_eof=True)] == [read.query_name for read in reads]
 
 
+@pytest.mark.parametrize("threads", [0, 4])
+def test_an_error_comes_through_while_a_pipe_is_full(threads):
+    """What raised it is not waited for either, and no end marker is written."""
+    program = _PROGRAM.replace(
+        "            yield read\n", "            yield read\n        raise ValueError('no more')\n"
+    ).replace("\nwrite()\n", "\ntry:\n    write()\nexcept Exception as error:\n    print(error)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "BAM", str(threads), os.devnull, "100"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "cannot write: no more\nread to its end\n", done.stderr
+
+
 @pytest.mark.parametrize("name", ["SAM", "BAM", "CRAM"])
 def test_a_file_goes_on_after_what_is_in_it(name, tmp_path):
     """What was left goes where the rest went, into a file that is open for more as well."""
