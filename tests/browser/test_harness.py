@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -61,6 +62,10 @@ def test_a_good_page_has_no_problems(bare, visit):
 )
 def test_problems_are_found(bare, visit, path, problem):
     visitor = visit(bare, path)
+    for _ in range(50):  # the browser tells of it in its own time
+        if any(re.search(problem, text) for text in visitor.problems):
+            break
+        visitor.page.wait_for_timeout(100)
     with pytest.raises(AssertionError, match=problem):
         visitor.check()
     assert visitor.page.evaluate("window.ran") is None
