@@ -38,7 +38,6 @@ class Commit(NamedTuple):
         return f"{self.id} changed" if self.is_changed else self.id
 
 
-@cache
 def describe_version() -> str:
     """Return version and commit for people: `0.1.0 (commit 1a2b3c4d5e6f)`; the version alone where nothing says the commit."""
     from modos import __version__
@@ -49,7 +48,6 @@ def describe_version() -> str:
     return f"{__version__} (commit {commit.id[:_SHOWN]}{', with changes' if commit.is_changed else ''})"
 
 
-@cache
 def full_version() -> str:
     """Return version and commit for programs, as PEP 440 writes local versions: `0.1.0+1a2b3c4d5e6f`."""
     from modos import __version__
@@ -58,6 +56,7 @@ def full_version() -> str:
     return __version__ if commit is None else f"{__version__}+{commit.id[:_SHOWN]}{'.changed' if commit.is_changed else ''}"
 
 
+@cache
 def find_commit() -> Commit | None:
     """Find the commit that this package is of; None where nothing says it."""
     try:

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from modos.errors import ConflictError, DecryptError, IntegrityError, ModosError, NotFoundError, did_you_mean, listing
-from modos.filesystem.read_trees import ReadTrees, is_metadata
-from modos.formats import ZARR, is_index, is_tree_path, name_of, parts_name, plain_name
+from modos.filesystem.read_trees import ReadTrees, is_metadata, iter_folders
+from modos.formats import ZARR, is_index, is_tree_path, parts_name
 from modos.object.document import Document
 from modos.object.kept_arrays import ArrayFiles, marker_of, read_nodes
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.open_object import OpenObject
-from modos.object.plain_files import PlainFile, PlainFiles
+from modos.object.plain_files import PlainFile, PlainFiles, find_shared_names, name_file
 from modos.object.tree_encryption import open_tree_files
 from modos.storage.base import check_key
 from modos.storage.prefetch import fetch_ahead
@@ -272,19 +272,17 @@ class _Trees:
         self._opened: dict[str, TreeFiles] = {}
         paths = {i: path for path, i in document.data_paths().items() if is_tree_path(path)}
         self._sealed = {i: f"{ZARR}/{i}" for i in paths if marker_of(i) in document.nodes}
-        names = [name_of(path) for i, path in paths.items() if i not in self._sealed]
+        shared = find_shared_names(path for i, path in paths.items() if i not in self._sealed)
         self.mounts: dict[str, str] = {place: i for i, place in self._sealed.items()}
         for element_id, path in paths.items():
             if element_id not in self._sealed:
-                name = name_of(path)
-                self.mounts[name if names.count(name) < 2 else plain_name(path)] = element_id
+                self.mounts[name_file(path, path, shared)] = element_id
         if document.zarr_format == 3:
             self.mounts[ZARR] = ""
 
     def find_mount(self, path: str) -> str | None:
         """Find the innermost tree that a path is, or lies in."""
-        inside = [place for place in self.mounts if f"{path}/".startswith(f"{place}/")]
-        return max(inside, key=len, default=None)
+        return next((place for place in (path, *iter_folders(path)) if place in self.mounts), None)
 
     def open(self, mount: str) -> TreeFiles:
         """Open a tree, compared with what is recorded and decrypted."""

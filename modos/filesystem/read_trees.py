@@ -28,7 +28,7 @@ def is_metadata(path: str) -> bool:
 
 def is_chunk(path: str) -> bool:
     """Return whether a path is that of a chunk, which programs take for empty where it is not there."""
-    return not is_metadata(path) and any(is_tree_path(folder) or is_array_path(folder) for folder in _iter_folders(path))
+    return not is_metadata(path) and any(is_tree_path(folder) or is_array_path(folder) for folder in iter_folders(path))
 
 
 def make_gone_error(address: str) -> ConflictError:
@@ -67,7 +67,7 @@ class ReadTrees:
             It is another.
         """
         with self._lock:
-            known = [self._begun[folder] for folder in _iter_folders(path) if folder in self._begun]
+            known = [self._begun[folder] for folder in iter_folders(path) if folder in self._begun]
             _, begun = max(known, key=lambda one: one[0], default=(0, None))
             if begun is None:
                 self._begun[mount] = self._count, now
@@ -75,7 +75,8 @@ class ReadTrees:
             raise ConflictError(f"{where}/{path} was replaced since its metadata were read", _HINT)
 
 
-def _iter_folders(path: str) -> Iterator[str]:
+def iter_folders(path: str) -> Iterator[str]:
+    """Iterate over the folders that a path lies in, the innermost first."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path

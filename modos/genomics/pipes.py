@@ -70,11 +70,9 @@ def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:
 
 def wait_until_empty(descriptor: int) -> None:
     """Wait until a pipe has been read to its end so far, or nobody reads it any more; what is no pipe counts as empty."""
-    looks = 0
     with suppress(OSError):
-        while (
-            stat.S_ISFIFO(os.fstat(descriptor).st_mode) and looks < 2 and not is_closed_pipe(descriptor)
-        ):  # who waits for room comes between the looks
+        looks = 0 if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else 2
+        while looks < 2 and not is_closed_pipe(descriptor):  # who waits for room comes between the looks
             waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
             looks = 0 if any(waiting) else looks + 1
             time.sleep(_PAUSE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -189,13 +189,13 @@ class _Names:
         self._view = None if sealed is None else sealed.view
         self._plain = verified_files(storage, metadata)
         paths = [a["data_path"] for a in metadata.values() if a.get("data_path") and is_file_path(a["data_path"])]
-        shared = {name for name, count in Counter(map(name_of, paths)).items() if count > 1}
+        shared = find_shared_names(paths)
         is_locked = {path: secret is None and is_encrypted(path) for path in paths}
-        self.locked: dict[str, DecryptError | None] = {_name_file(path, path, shared): None for path in paths if is_locked[path]}
+        self.locked: dict[str, DecryptError | None] = {name_file(path, path, shared): None for path in paths if is_locked[path]}
         self.candidates: dict[str, list[tuple[str, str]]] = {}
         for key, data_key in (pair for path in paths if not is_locked[path] for pair in _candidates(path)):
-            self.candidates.setdefault(_name_file(key, data_key, shared), []).append((key, data_key))
-        self._data_names = {path: _name_file(path, path, shared) for path in paths}
+            self.candidates.setdefault(name_file(key, data_key, shared), []).append((key, data_key))
+        self._data_names = {path: name_file(path, path, shared) for path in paths}
         self.data_names = list(self._data_names.values())
         own = None if secret is None else str(secret.public)
         others = {a.get("data_path") for a in metadata.values() if own not in (a.get("recipients") or ())}
@@ -249,6 +249,11 @@ def _candidates(path: str) -> Iterator[tuple[str, str]]:
             yield index, path
 
 
-def _name_file(key: str, data_key: str, shared: Set[str]) -> str:
+def find_shared_names(paths: Iterable[str]) -> set[str]:
+    """Find the names by which several data files, or trees, of some paths are called."""
+    return {name for name, count in Counter(map(name_of, paths)).items() if count > 1}
+
+
+def name_file(key: str, data_key: str, shared: Set[str]) -> str:
     """Return the plain name of a file; the plain key where another data file of the object is called as its own is."""
     return plain_name(key) if name_of(data_key) in shared else name_of(key)

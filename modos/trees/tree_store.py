@@ -84,7 +84,7 @@ class TreeStore(Store):
         """
 
         def read(name: str, _: threading.Event) -> None:
-            if name.rpartition("/")[2] in _METADATA:
+            if _tells_codecs(name):
                 self._check_metadata(name, self.files.read(name, 0, check_size(self.files, name)))
             for data in self.files.iter_bytes(name):
                 if keep:
@@ -110,7 +110,7 @@ class TreeStore(Store):
         size = self.files.sizes.get(key)
         if size is None:
             return None
-        is_metadata = key.rpartition("/")[2] in _METADATA
+        is_metadata = _tells_codecs(key)
         start, end = _bounds(byte_range, check_size(self.files, key) if is_metadata else size)
         loop = asyncio.get_running_loop()
         data = await loop.run_in_executor(self._threads(), self.files.read, key, start, end)
@@ -178,6 +178,10 @@ def _bounds(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
     return 0, size
 
 
+def _tells_codecs(name: str) -> bool:
+    return name.rpartition("/")[2] in _METADATA
+
+
 def check_size(files: TreeFiles, name: str) -> int:
     """Return the size of a file of metadata; raise IntegrityError if it is too large for one."""
     size = files.sizes[name]
@@ -188,7 +192,7 @@ def check_size(files: TreeFiles, name: str) -> int:
 
 def check_metadata(files: TreeFiles, name: str) -> None:
     """Read a file if it is metadata, and refuse what `refuse_code` refuses, with its errors; any other file passes."""
-    if name.rpartition("/")[2] in _METADATA:
+    if _tells_codecs(name):
         refuse_code(f"{files.url}/{name}", files.read(name, 0, check_size(files, name)))
 
 
