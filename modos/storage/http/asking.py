@@ -104,7 +104,7 @@ def _read(raw: Any, limit: int, end: float) -> bytes:
     parts, size = [], 0
     while size <= limit and (part := raw.read1(min(_PIECE, limit + 1 - size), decode_content=True)):
         if time.monotonic() > end:
-            raise TransportError("the answer took too long")  # nobody waits for it any more
+            raise _Abandoned
         parts.append(part)
         size += len(part)
     return b"".join(parts)
@@ -127,6 +127,10 @@ def _find_target(method: str, url: str, location: str) -> str:
     return target
 
 
+class _Abandoned(Exception):
+    """Nobody waits for the answer any more."""
+
+
 def _run_within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
     """Run some work; it is abandoned where it takes longer, as a header that trickles has no deadline of its own."""
     results: list[tuple[int, bytes]] = []
@@ -135,6 +139,8 @@ def _run_within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]])
     def run() -> None:
         try:
             results.append(work())
+        except _Abandoned:
+            pass  # its caller is told, also where this ends a little earlier
         except BaseException as error:
             errors.append(error)
 
