@@ -12,10 +12,9 @@ import pytest
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from tests.support.browsing import WIDE, Served, Visitor, take_screenshots
+from tests.support.browsing import PATIENCE, WIDE, Served, Visitor, take_screenshots
 
 CHROMIUM = os.environ.get("MODOS_CHROMIUM") or "/usr/bin/chromium"  # before tests see no such settings
-PATIENCE = 30_000.0  # milliseconds to wait for what is to appear
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -29,8 +28,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     """The browser; a test that cannot start it fails."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -59,6 +59,8 @@ def visit(chromium) -> Iterator[Callable[..., Visitor]]:
         return visitor
 
     yield visit
+    for visitor in visitors:
+        visitor.wait_for()
     for visitor in visitors:
         visitor.context.close()
     for visitor in visitors:

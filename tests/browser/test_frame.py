@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from modos.api import MODO
-from tests.support.browsing import SCREENSHOTS
+from tests.support.browsing import PATIENCE, SCREENSHOTS
 
 pytest.importorskip("igv_notebook", reason="igv.js comes with igv-notebook, which the extra `igv` installs")
 
@@ -41,16 +41,17 @@ def test_reads_are_seen_in_a_cell(folder, chromium):
         notebook(browser._repr_html_()) as url,
     ):
         page = chromium.new_page(viewport={"width": 1000, "height": 800})
+        page.set_default_timeout(PATIENCE)
         page.on("response", lambda answer: answer.status >= 400 and failed.append(f"{answer.status} {answer.url}"))
         page.on("console", lambda told: told.type == "error" and failed.append(told.text))
         page.goto(url)
         frame = page.frame_locator("iframe")
-        frame.locator(".igv-viewport canvas").first.wait_for(timeout=20_000)
+        frame.locator(".igv-viewport canvas").first.wait_for()
         page.wait_for_load_state("networkidle")
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / "notebook-cell.png")
         frame.get_by_label("Gene or region").fill("chr2:5,000-6,000")
         frame.get_by_role("button", name="Go").click()
-        page.frames[1].wait_for_url(re.compile("chr2:5,000-6,000"), timeout=20_000)
+        page.frames[1].wait_for_url(re.compile("chr2:5,000-6,000"))
         page.close()
     assert failed == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -62,10 +61,7 @@ def test_a_good_page_has_no_problems(bare, visit):
 )
 def test_problems_are_found(bare, visit, path, problem):
     visitor = visit(bare, path)
-    for _ in range(50):  # the browser tells of it in its own time
-        if any(re.search(problem, text) for text in visitor.problems):
-            break
-        visitor.page.wait_for_timeout(100)
+    visitor.wait_for(problem)
     with pytest.raises(AssertionError, match=problem):
         visitor.check()
     assert visitor.page.evaluate("window.ran") is None
@@ -75,7 +71,7 @@ def test_problems_are_found(bare, visit, path, problem):
 def test_a_request_to_another_origin_is_found(bare, visit):
     visitor = visit(bare, "/good")
     visitor.page.evaluate("location.assign('http://127.0.0.2:9/')")
-    visitor.page.wait_for_timeout(300)
+    visitor.wait_for("foreign: GET")
     with pytest.raises(AssertionError, match="foreign: GET http://127.0.0.2:9/"):
         visitor.check()
     visitor.expects(".")
@@ -89,8 +85,14 @@ def test_what_is_expected_has_to_come(bare, visit):
     visitor.expects("console error: Failed to load resource")
 
 
+def test_what_is_expected_is_waited_for_at_the_end(bare, visit):
+    visitor = visit(bare, "/good").expects("console error: late")
+    visitor.page.evaluate("() => void setTimeout(() => console.error('late'), 500)")
+
+
 def test_what_is_too_wide_is_found(bare, visit, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.support.browsing.SCREENSHOTS", tmp_path)
+    monkeypatch.setattr("tests.support.browsing.FITTED", 0.5)
     page = visit(bare, "/broad", viewport=NARROW).page
     assert width_of(page) > 375
     with pytest.raises(AssertionError, match="pixels wide"):

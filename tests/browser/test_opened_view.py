@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from modos.api import MODO
 from modos.encryption.keys import generate
@@ -89,7 +90,7 @@ def test_the_pages_of_a_sealed_object(view, visit, screenshot):
     visitor.page.wait_for_selector("h1")
     screenshot(visitor.page, "view-sealed-object")
     visitor.page.goto(view.url + "/")
-    assert "ex" in visitor.page.inner_text("main")
+    expect(visitor.page.get_by_role("main").get_by_role("link", name="ex").first).to_be_visible()
 
 
 def test_the_private_page_leads_in_though_it_is_of_another_site(view, visit):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build/screenshots"
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 375, "height": 812}  # CSS pixels
+PATIENCE = 60_000.0  # milliseconds to wait for what is to appear
+FITTED = 10.0  # seconds until scripts have made a page fit into a new width
 _LOCAL = ("about:", "blob:", "data:")
 # Seen before any script of the page; what it says comes to the console, as what chromium says of it does
 _WATCH = """
@@ -77,13 +80,22 @@ class Visitor:
         self.origins |= {origin_of(url) for url in urls}
         return self
 
+    def wait_for(self, *patterns: str) -> None:
+        """Wait until there are some problems, for the browser tells of them in its own time; for those of `expects`, if none is given."""
+        end = time.monotonic() + PATIENCE / 1000
+        while self._absent(patterns or self._expected) and self.context.pages and time.monotonic() < end:
+            self.context.pages[0].wait_for_timeout(20)
+
     def check(self) -> None:
         """Raise AssertionError if there was a problem that nobody expected, or none that somebody did."""
         known = [*self._expected, *self._borne]
         left = [text for text in self.problems if not any(re.search(pattern, text) for pattern in known)]
         assert not left, "problems of the page:\n" + "\n".join(left)
-        absent = [pattern for pattern in self._expected if not any(re.search(pattern, text) for text in self.problems)]
+        absent = self._absent(self._expected)
         assert not absent, f"expected, and not there: {absent}"
+
+    def _absent(self, patterns: Iterable[str]) -> list[str]:
+        return [pattern for pattern in patterns if not any(re.search(pattern, text) for text in self.problems)]
 
     def _watch(self, page: Any) -> None:
         page.on("console", self._on_console)
@@ -125,10 +137,13 @@ def take_screenshots(page: Any, name: str) -> list[Path]:
         for width, size in (("wide", WIDE), ("narrow", NARROW)):
             page.set_viewport_size(size)
             page.wait_for_timeout(100)  # for what scripts do with the new width
+            end = time.monotonic() + FITTED
+            while (found := width_of(page)) > size["width"] and time.monotonic() < end:
+                page.wait_for_timeout(50)
             path = SCREENSHOTS / f"{name}-{scheme}-{width}.png"
             page.screenshot(path=path, full_page=True)
             made.append(path)
-            assert (found := width_of(page)) <= size["width"], f"{name} is {found} pixels wide, of {size['width']}"
+            assert found <= size["width"], f"{name} is {found} pixels wide, of {size['width']}"
     page.emulate_media(color_scheme=None)
     page.set_viewport_size(before or WIDE)
     return made

@@ -257,7 +257,11 @@
     if (!found || !found.length) return undefined;
     const rows = found.map((row) => {
       if (typeof row === "string") return row.startsWith("<hr") ? "<hr>" : "<div>" + escape(row) + "</div>";
-      if (row.html) return "<div>" + escape(new DOMParser().parseFromString(row.html, "text/html").body.textContent) + "</div>";
+      if (row.html) {
+        const bare = row.html.replace(/<[^>]*>/g, ""); // whose styles the policy of the page refuses, also where none is drawn
+        const text = new DOMParser().parseFromString(bare, "text/html").body.textContent;
+        return text ? "<div>" + escape(text) + "</div>" : "<hr>";
+      }
       const name = String(row.name ?? "").replaceAll("&nbsp;", " ").replace(/<[^>]*>/g, "").trim();
       return "<div><span>" + escape(name) + "</span>&nbsp;&nbsp;" + escape(row.value ?? "") + "</div>";
     });
