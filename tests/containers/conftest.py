@@ -57,7 +57,7 @@ class Containers:
             env=self.environment | self.settings,
             text=True,
             capture_output=True,
-            timeout=400,
+            timeout=900,
         )
         assert bool(done.returncode) == fails, f"stack {' '.join(words)}: {done.stderr}"
         return done.stderr if fails else done.stdout

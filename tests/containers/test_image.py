@@ -8,10 +8,11 @@ import os
 import re
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 from .conftest import ROOT, Containers
 
@@ -136,16 +137,20 @@ def test_two_builds_are_one(engine):
 
 def test_a_build_that_is_interrupted_leaves_nothing(engine):
     """The names have the images of before, and there is no half of one."""
+
+    def half_made() -> str:
+        words = ["buildah", "containers", "--quiet"]
+        return subprocess.run(words, env=engine.engine, capture_output=True, text=True).stdout
+
     before = engine.podman("images", "--all", "--quiet", "--no-trunc")
     building = subprocess.Popen(
         [ROOT / "deploy/containers/build", "again"], env=engine.environment, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(3)
+    wait_until(lambda: half_made() or building.poll() is not None)
     second = subprocess.run([ROOT / "deploy/containers/build", "modos"], env=engine.environment, capture_output=True, text=True)
     assert second.returncode == 1 and "another build is running" in second.stderr
     building.terminate()
-    said = building.communicate(timeout=60)[1]
+    said = building.communicate(timeout=120)[1]
     assert building.returncode == 143 and "interrupted" in said
     assert engine.podman("images", "--all", "--quiet", "--no-trunc") == before
-    buildah = subprocess.run(["buildah", "containers", "--quiet"], env=engine.engine, capture_output=True, text=True)
-    assert buildah.stdout == ""
+    assert half_made() == ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 import requests
+
+from tests.support.waiting import wait_until
 
 from .conftest import MODOS, PROJECT, SERVER, SERVICES
 
@@ -175,13 +176,9 @@ def test_a_bucket_of_an_earlier_start_is_closed_by_rules(stack):
 def test_what_is_killed_comes_back_by_itself(stack, service):
     before = processes(stack, service)[0]
     subprocess.run(["kill", "-9", str(before)], check=True)
-    deadline = time.monotonic() + 60
-    while stack.inspect(service)["State"]["Pid"] in (0, before):
-        assert time.monotonic() < deadline, f"{service} did not come back"
-        time.sleep(0.2)
+    wait_until(lambda: stack.inspect(service)["State"]["Pid"] not in (0, before))
     stack.run("check")
-    while stack.modos("stream", "-c", "-r", REGION, f"{DEMO}/demo1.cram").returncode and time.monotonic() < deadline:
-        time.sleep(0.5)
+    wait_until(lambda: stack.modos("stream", "-c", "-r", REGION, f"{DEMO}/demo1.cram").returncode == 0)
     streams(stack)
 
 
@@ -219,10 +216,8 @@ def test_two_servers_behind_the_gateway(stack):
     stack.run("compose", "up", "--detach", "--no-build", "--no-deps", "--scale", "modos=2", "modos")
     second = f"{PROJECT}_modos_2"
     try:
-        deadline = time.monotonic() + 60
-        while subprocess.run(["podman", "healthcheck", "run", second], env=stack.engine, capture_output=True).returncode:
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
+        check = ["podman", "healthcheck", "run", second]
+        wait_until(lambda: subprocess.run(check, env=stack.engine, capture_output=True).returncode == 0, 120)
 
         def served() -> list[int]:
             names = (f"{PROJECT}_modos_1", second)

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-import time
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -22,9 +22,10 @@ from modos.server.app import create_app
 from modos.server.auth import Access
 from modos.server.drs import object_id
 from modos.server.rules import Caller, read_access
-from modos.server.run import BackgroundServer, Settings
+from modos.server.run import GRACE, BackgroundServer, Settings
 from modos.storage import open_storage
 from tests.support import commands
+from tests.support.waiting import wait_until
 from tests.support.walking import routes_of
 
 pytestmark = pytest.mark.sweep(40)
@@ -148,7 +149,10 @@ def test_a_list_of_what_was_searched_for(url, root):
     assert listed.stdout.split() == females
 
 
-def test_a_listing_is_good_for_a_while_and_an_object_at_once(tmp_path):
+def test_a_listing_is_good_for_a_while_and_an_object_at_once(tmp_path, monkeypatch):
+    """By a clock that the test moves."""
+    now = 100.0
+    monkeypatch.setattr("modos.catalog.catalog.time", SimpleNamespace(monotonic=lambda: now))
     MODO.create(tmp_path / "a")
     listed = []
     storage = open_storage(tmp_path)
@@ -161,15 +165,13 @@ def test_a_listing_is_good_for_a_while_and_an_object_at_once(tmp_path):
     assert catalog.metadata("b")
     modo.add_element({"id": "s", "@type": "Sample"})
     assert "sample/s" in catalog.metadata("b")
-    time.sleep(1.05)
-    assert list(catalog.iter_objects()) == ["a", "b"]
-    time.sleep(0.6)
+    now += 1.05
+    assert list(catalog.iter_objects()) == ["a", "b"] and len(listed) == 2
+    now += 0.6
     MODO.create(tmp_path / "c")
     assert list(catalog.iter_objects()) == ["a", "b"]  # answered at once, and listed anew beside it
-    deadline = time.monotonic() + 5
-    while list(catalog.iter_objects()) != ["a", "b", "c"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: list(catalog.iter_objects()) == ["a", "b", "c"])
+    assert len(listed) == 3
 
 
 def test_health(url, root, tmp_path, monkeypatch):
@@ -190,6 +192,7 @@ def test_metrics(url):
         assert "modos_request_seconds_bucket" in text and "modos_sent_bytes_total" in text
         return float(found[1]) if found else 0.0
 
+    get(f"{url}/healthz")
     before = count()
     for _ in range(3):
         get(f"{url}/healthz")
@@ -218,14 +221,13 @@ def serve(folder, *words, **environment):
     return process, re.search(r"http://\S+", line)[0]
 
 
-def wait_for(url):
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return get(f"{url}/healthz")
-        except requests.ConnectionError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+def answers(url, timeout=20):
+    """Whether a server does; while its processes start, connections to it wait."""
+    try:
+        assert requests.get(f"{url}/healthz", timeout=timeout).status_code == 200
+    except (requests.ConnectionError, requests.Timeout):
+        return False
+    return True
 
 
 def test_the_log_has_a_line_for_each_request_and_no_secret(root, tmp_path):
@@ -270,27 +272,30 @@ def test_a_request_under_way_is_answered_before_the_end(tmp_path, workers):
     (tmp_path / "big").write_bytes(os.urandom(60_000_000))
     modo.add_element({"id": "big", "@type": "DataEntity", "data_format": "TSV", "data_path": "big.tsv"}, tmp_path / "big")
     process, url = serve(tmp_path, "--workers", workers)
-    wait_for(url)
+    wait_until(lambda: answers(url), 90)
     with requests.get(f"{url}/files/ex/big.tsv", stream=True, timeout=20) as answer:
         data = answer.raw.read(1_000_000)
         process.send_signal(signal.SIGTERM)
-        time.sleep(1)
-        with pytest.raises((requests.ConnectionError, requests.Timeout)):
-            requests.get(f"{url}/healthz", timeout=2)
+        wait_until(lambda: not answers(url, timeout=2), GRACE)
         data += answer.raw.read()
     assert data == (tmp_path / "big").read_bytes()
-    assert process.wait(20) is not None
+    assert process.wait(60) is not None
 
 
 def test_several_workers_count_together(root):
     process, url = serve(root, "--workers", "3")
-    wait_for(url)
+    wait_until(lambda: answers(url), 90)
     for _ in range(30):
         get(f"{url}/healthz")
-    text = requests.get(f"{url}/metrics", timeout=20).text
-    assert float(re.search(r'route="/healthz",status="200"\} (\S+)', text)[1]) >= 30
+
+    def count() -> float:
+        text = requests.get(f"{url}/metrics", timeout=20).text
+        found = re.search(r'route="/healthz",status="200"\} (\S+)', text)
+        return float(found[1]) if found else 0.0
+
+    wait_until(lambda: count() >= 30)  # each counts a request once it has answered it
     process.terminate()
-    assert process.wait(30) is not None
+    assert process.wait(60) is not None
 
 
 @pytest.mark.sweep(2)

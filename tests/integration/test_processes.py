@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -17,6 +16,7 @@ from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import AccessError, ModosError, NotFoundError
 from modos.object.finding import open_served_file
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.sweep(2)
 
@@ -127,18 +127,31 @@ def test_pools_of_processes(modo, local, way, kind):
 
 def test_what_a_thread_holds_at_the_fork_is_free_in_the_child(stack, local):
     """The thread waits for the header, and holds the planner's turn for the file and what is computed once."""
+    held, forked, go_on = [], threading.Event(), threading.Event()
+
+    def hold(proxy, handler, answer):
+        if not forked.is_set():
+            held.append(handler.path)
+            go_on.wait()
+
     with Proxy(stack.s3) as proxy:
         modo = MODO.open(URL, services={"s3": proxy.url})
-        proxy.delay = 1.5
+        proxy.fault = hold
         files = [modo.file("demo2.bam"), modo.file("demo2.bam")]
         threads = [threading.Thread(target=lambda file=file: file.header) for file in files]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
-        assert fork(lambda: [file.header.nreferences for file in files], 20) == [local.file("demo2.bam").header.nreferences] * 2
+        try:
+            wait_until(lambda: held)
+            forked.set()  # what the child asks for is answered
+            expected = local.file("demo2.bam").header.nreferences
+            assert fork(lambda: [file.header.nreferences for file in files]) == [expected] * 2
+            assert all(thread.is_alive() for thread in threads)
+        finally:
+            go_on.set()
         for thread in threads:
             thread.join()
-        assert files[0].header.nreferences == local.file("demo2.bam").header.nreferences
+        assert files[0].header.nreferences == expected
 
 
 EXITS = """
@@ -162,7 +175,7 @@ print(modo.count("demo2.bam", "chr1"))
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize("child", ["used", "unused"])
 def test_a_child_that_exits_takes_no_connection_away(stack, local, child):
-    result = subprocess.run([sys.executable, "-c", EXITS, URL, stack.s3, child], capture_output=True, text=True, timeout=40)
+    result = subprocess.run([sys.executable, "-c", EXITS, URL, stack.s3, child], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert int(result.stdout) == local.count("demo2.bam", "chr1")
 

@@ -109,7 +109,7 @@ def use(environment, commit, folder):
         (("template", "sample", "-o", "sheet.xlsx"), "xlsx"),
     ):
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MODOS_"))} | home
-        done = subprocess.run([modos, *words], capture_output=True, text=True, cwd=folder, env=environ, timeout=60)
+        done = subprocess.run([modos, *words], capture_output=True, text=True, cwd=folder, env=environ, timeout=300)
         assert (done.returncode, done.stderr.count("\n")) == (2 if extra != "demo" else 1, 2), (words, done.stderr)
         assert f"hint: pip install 'modos-store[{extra}]'" in done.stderr.splitlines()[1], (words, done.stderr)
     assert not (folder / "refs").exists() and not (folder / "sheet.xlsx").exists()

@@ -40,7 +40,7 @@ class Native:
             env=self.environment,
             text=True,
             capture_output=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, f"stack {' '.join(words)}: {done.stderr}"
         return done.stdout

@@ -266,7 +266,9 @@ def test_credentials_for_others_places_are_refused(private, prefix, write):
         headers={"Authorization": f"Bearer {ALICE}"},
     )
     assert answer.status_code in (400, 403) and "secret" not in answer.text
-    assert requests.post(f"{private.url}/credentials", json={"prefix": "open"}, timeout=20).status_code == 403
+    # Caddy may lose the body of an answer that comes before all of the request has.
+    with requests.post(f"{private.url}/credentials", json={"prefix": "open"}, timeout=20, stream=True) as answer:
+        assert answer.status_code == 403
 
 
 def test_a_signed_address_is_good_for_its_file_alone(private):
@@ -351,7 +353,7 @@ def test_log_in_look_and_log_out(private, provider, tmp_path):
     line = process.stderr.readline()
     assert f"{provider.url}/confirm" in line and "WDJB-MJHT" in line
     provider.confirm("alice")
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert process.stderr.read() == f"logged in at {private.url} as alice\n"
     file = tmp_path / "config/tokens.json"
     assert file.stat().st_mode & 0o777 == 0o600

@@ -76,7 +76,9 @@ def test_nobody_else_does(stack: Native, keys):
 
 
 def test_the_key_service_is_not_reached_from_outside(stack: Native):
-    assert requests.post(f"{stack.url}/rewrap/sealed/demo2.bam.c4gh", data=b"x", timeout=20).status_code in (403, 404, 405)
+    url = f"{stack.url}/rewrap/sealed/demo2.bam.c4gh"
+    with requests.post(url, data=b"x", timeout=20, stream=True) as answer:  # Caddy may lose the body of one that comes so early
+        assert answer.status_code in (403, 404, 405)
 
 
 def test_it_is_one_of_the_services(stack: Native):

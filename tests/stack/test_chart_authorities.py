@@ -20,6 +20,7 @@ from modos.encryption.keys import generate
 from tests.support.charts import CHART, environment, iter_containers, render
 from tests.support.pods import Pods
 from tests.support.provider import Provider
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 SITE = CHART.parent / "examples/site.yaml"
@@ -147,6 +148,8 @@ def hospital(tmp_path_factory) -> Iterator[tuple[Pods, Provider]]:
         told = {"S3_URL": "http://127.0.0.1:9000", "MODOS_BUCKET": "modos-demo", "MODOS_DEMO": "1", "MODOS_ACCESS": "access.toml"}
         done = pods.ask("python", "-m", "modos.demo.init", "s3", str(folder / "secrets"), **told, MODOS_PUBLIC_READ="")
         assert done.returncode == 0, done.stderr
+        for port in (9443, 9444):
+            wait_until(lambda: pods.ask("curl", "-sk", f"https://localhost:{port}").returncode == 0)
         yield pods, provider
 
 

@@ -7,9 +7,7 @@ import importlib.util
 import json
 import os
 import re
-import socket
 import subprocess
-import time
 import tomllib
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import requests
 import yaml
 
 from modos.server.rules import Caller, read_access
+from tests.support.caddy import caddy
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.stack
@@ -161,36 +160,10 @@ def test_checks_ask_at_the_ports_that_are_set():
 
 def test_the_gateway_logs_no_signatures(tmp_path):
     """Of a request that fails it logs the path: the query of a presigned URL gives access for as long as it is valid."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0)), two.bind(("127.0.0.1", 0))
-        port, health = one.getsockname()[1], two.getsockname()[1]
-    settings = {
-        "SITE_ADDRESS": f":{port}",
-        "GATEWAY_BIND": "127.0.0.1",
-        "GATEWAY_HEALTH_PORT": str(health),
-        "S3_ADDRESS": "127.0.0.1:1",
-    }
-    with open(tmp_path / "log", "wb") as log:
-        caddy = subprocess.Popen(
-            ["caddy", "run", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)} | settings,
-            stderr=log,
-        )
-    try:
-        headers = {"X-Amz-Security-Token": "HIDDEN-2", "X-Amz-Server-Side-Encryption-Customer-Key": "HIDDEN-3"}
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                url = f"http://127.0.0.1:{port}/modos-demo/a.bam?X-Amz-Signature=HIDDEN-1"
-                answer = requests.get(url, headers=headers, timeout=20)
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-        assert answer.status_code == 502
-    finally:
-        caddy.terminate()
-        caddy.wait(30)
+    headers = {"X-Amz-Security-Token": "HIDDEN-2", "X-Amz-Server-Side-Encryption-Customer-Key": "HIDDEN-3"}
+    with open(tmp_path / "log", "wb") as log, caddy(tmp_path, {"S3_ADDRESS": "127.0.0.1:1"}, log) as url:
+        path = "/modos-demo/a.bam?X-Amz-Signature=HIDDEN-1"
+        assert requests.get(url + path, headers=headers, timeout=60).status_code == 502
     said = (tmp_path / "log").read_text()
     assert '"uri":"/modos-demo/a.bam"' in said and "HIDDEN" not in said
 

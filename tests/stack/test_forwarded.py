@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,18 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from .conftest import ROOT
+from tests.support.caddy import HERE, caddy
 
 pytestmark = pytest.mark.stack
-HERE = "127.0.0.1"
 PATHS = {"/list": 1, "/modos-demo/x": 1, "/s3/x": 1, "/htsget/reads/a": 2}  # and how many requests the services get for it
 MADE_UP = ["6.6.6.6", "6.6.6.6, 7.7.7.7", "6.6.6.6,7.7.7.7", "6.6.6.6, ", ",,", "6.6.6.6, 7.7.7.7, "]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind((HERE, 0))
-        return one.getsockname()[1]
 
 
 @contextmanager
@@ -46,29 +35,15 @@ def gateway(trusted: str, folder) -> Iterator[tuple[str, list[dict[str, list[str
 
     server = ThreadingHTTPServer((HERE, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    behind, (port, health) = server.server_address[1], (free_port(), free_port())
+    behind = server.server_address[1]
     variables = {
-        "SITE_ADDRESS": f":{port}", "GATEWAY_BIND": HERE, "GATEWAY_HEALTH_PORT": str(health), "S3_ADDRESS": f"{HERE}:{behind}",
-        "MODOS_NAME": HERE, "MODOS_PORT": str(behind), "HTSGET_ADDRESS": f"{HERE}:{behind}", "TRUSTED_PROXIES": trusted,
+        "S3_ADDRESS": f"{HERE}:{behind}", "MODOS_NAME": HERE, "MODOS_PORT": str(behind), "HTSGET_ADDRESS": f"{HERE}:{behind}",
+        "TRUSTED_PROXIES": trusted,
     }  # fmt: skip
-    process = subprocess.Popen(
-        ["caddy", "run", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)} | variables,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     try:
-        for _ in range(100):
-            assert process.poll() is None
-            try:
-                requests.get(f"http://{HERE}:{health}/healthz", timeout=5).raise_for_status()
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
-        yield f"http://{HERE}:{port}", told
+        with caddy(folder, variables) as url:
+            yield url, told
     finally:
-        process.terminate()
-        process.wait(20)
         server.shutdown()
         server.server_close()
 

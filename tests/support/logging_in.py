@@ -38,7 +38,7 @@ class Person:
     def _ask(self, method: str, path: str, headers: dict[str, str], **options: Any) -> requests.Response:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         head = {**self._headers, **({"Cookie": cookie} if cookie else {}), **headers}
-        answer = requests.request(method, self.url + path, headers=head, allow_redirects=False, timeout=30, **options)
+        answer = requests.request(method, self.url + path, headers=head, allow_redirects=False, timeout=60, **options)
         self.set_cookies = list(answer.raw.headers.getlist("Set-Cookie"))
         for text in self.set_cookies:
             name, _, rest = text.partition("=")

@@ -154,7 +154,7 @@ class Pods:
         else:
             (port,) = [one["containerPort"] for one in container["ports"] if one["name"] == probe["httpGet"]["port"]]
             words = [*self._enter(), "curl", "-sf", "-o", "/dev/null", f"http://{_ADDRESS}:{port}{probe['httpGet']['path']}"]
-        while subprocess.run(words, capture_output=True, timeout=30).returncode:
+        while not _succeeds(words):
             assert self._running[name].poll() is None, f"{name} has ended: {self.tell(name)[-2000:]}"
             assert time.monotonic() < deadline, f"{name} is not ready: {self.tell(name)[-2000:]}"
             time.sleep(0.2)
@@ -225,3 +225,11 @@ class Pods:
         os.chown(folder, 0, group)
         folder.chmod(0o2750 if data.exists() else 0o2777 if "emptyDir" in volume else 0o2770)
         return folder
+
+
+def _succeeds(words: list[str]) -> bool:
+    """Whether a command ends well, in time: what has just started may take a connection, and answer late."""
+    try:
+        return subprocess.run(words, capture_output=True, timeout=30).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
