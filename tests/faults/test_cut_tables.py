@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 
 import pyarrow as pa
@@ -26,6 +25,7 @@ from modos.tables.arrow import ArrowTable
 from modos.tables.record_tables import RecordTable
 from modos.tables.table_writing import write_table
 from tests.support.proxy import Proxy
+from tests.support.waiting import list_open, wait_until
 
 FILES = ("demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf")
 
@@ -107,7 +107,6 @@ def test_an_error_is_the_same_through_a_reader_of_batches(example, tmp_path):
 def proxy(example, monkeypatch):
     monkeypatch.setattr(server_module, "INLINE", 0)
     monkeypatch.setattr(transport, "_waits", lambda: iter([0.01] * (transport.ATTEMPTS - 1) + [None]))
-    monkeypatch.setattr(transport, "TIMEOUT", (2, 0.5))
     with BackgroundServer(create_app(open_storage(example))) as server, Proxy(server.url) as proxy:
         yield proxy
 
@@ -145,10 +144,10 @@ def test_a_server_that_sends_less_is_an_error(proxy):
 
 
 def test_no_memory_file_and_no_descriptor_stays(example):
-    before = len(os.listdir("/proc/self/fd"))
+    before = list_open()
     for _ in range(3):
         table(example / "ex", "demo1.cram").read()
         _, batches = table(example / "ex", "demo1.cram", "pos").open()
         next(batches)
         batches.close()
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    wait_until(lambda: list_open() <= before)

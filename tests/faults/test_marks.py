@@ -170,8 +170,8 @@ def test_a_change_under_way_elsewhere_is_left_alone(place, path, bams, writer, c
 def test_a_change_that_takes_longer_than_the_limit_renews_its_mark(place, path, bams):
     needs(MACHINE)
     with writing(place, path, bams, renewed_every=0.2) as process:
-        time.sleep(4)
-        other(place, path, MACHINE, limit=3.0)
+        time.sleep(7)
+        other(place, path, MACHINE, limit=6.0)
         assert go_on(process) == "done"
     assert check_whole(place.open(path).storage) == [] and "data/new" in place.open(path).metadata
 

@@ -158,7 +158,7 @@ def test_of_several_files_none_is_gone_on_with_after_a_failure(tmp_path):
         if count == 10:
             raise KeyboardInterrupt
         told.append(count)
-        time.sleep(0.02)
+        time.sleep(0.3)  # all of it takes much longer than it takes to be told of the failure
 
     with pytest.raises(KeyboardInterrupt):
         modo.encrypt([SecretKey.random().public], progress=tell)

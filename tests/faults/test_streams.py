@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -39,6 +38,7 @@ from tests.support.proxy import Proxy
 pytestmark = pytest.mark.sweep(20)
 
 REGION = "chr1:5,000-35,000"
+PATIENCE = 2.0  # seconds, with answers that stall
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,8 @@ def proxy(server):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Little waiting between attempts, and for what does not come."""
+    """Little waiting between attempts."""
     monkeypatch.setattr(transport, "_waits", lambda: iter([0.01] * (transport.ATTEMPTS - 1) + [None]))
-    monkeypatch.setattr(transport, "TIMEOUT", (2, 0.5))
 
 
 @pytest.fixture
@@ -115,7 +114,7 @@ def reset(answer):
 
 
 def stall(answer):
-    answer.cut, answer.stall = len(answer.body) // 2, 2.0
+    answer.cut, answer.stall = len(answer.body) // 2, 10 * PATIENCE
 
 
 def replace_header(answer, name, value):
@@ -160,7 +159,9 @@ def flip(answer):
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", [cut_short, cut_by_one, reset, stall, set_status(500), set_status(503)])
 @pytest.mark.parametrize("times", [1, 3])
-def test_what_breaks_is_resumed(proxy, quick, expected, change, times):
+def test_what_breaks_is_resumed(proxy, quick, expected, change, times, monkeypatch):
+    if change is stall:
+        monkeypatch.setattr(transport, "TIMEOUT", (30, PATIENCE))
     proxy.fault = on_data(change, times)
     assert names(served(proxy).fetch(REGION)) == expected
     assert sum(path.startswith("/files/") for _, path, _ in proxy.requests) > times
@@ -191,26 +192,21 @@ def test_what_stays_wrong_is_the_right_error(proxy, quick, change, error):
 
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize("change", [cut_short, reset, stall, set_status(500), send_all, send_less, send_twice, flip])
-def test_from_s3_nothing_is_taken_for_something_else(stack, example, expected, change, monkeypatch):
+def test_from_s3_nothing_is_taken_for_something_else(stack, example, expected, change):
     def fault(proxy, handler, answer):
         if handler.path.partition("?")[0].endswith((".bam", ".bai")):
             change(answer)
 
     with Proxy(stack.s3) as proxy:
-        modo = MODO.open(
+        modo = MODO.open("s3://modos-demo/ex", services={"s3": proxy.url})
+        assert names(modo.stream_genomics("demo2.bam", REGION)) == expected
+        patience = PATIENCE if change is stall else 60
+        again = MODO.open(
             "s3://modos-demo/ex",
             services={"s3": proxy.url},
-            s3_kwargs={"config_kwargs": {"read_timeout": 1, "retries": {"max_attempts": 2}}},
+            s3_kwargs={"config_kwargs": {"read_timeout": patience, "retries": {"max_attempts": 2}}},
         )
-        assert names(modo.stream_genomics("demo2.bam", REGION)) == expected
-        proxy.fault, again = (
-            fault,
-            MODO.open(
-                "s3://modos-demo/ex",
-                services={"s3": proxy.url},
-                s3_kwargs={"config_kwargs": {"read_timeout": 1, "retries": {"max_attempts": 2}}},
-            ),
-        )
+        proxy.fault = fault
         try:
             got = names(again.stream_genomics("demo2.bam", REGION))
         except ModosError:
@@ -333,7 +329,7 @@ def test_a_ticket_of_a_gigabyte_takes_little_memory():
 
     threading.Thread(target=send, daemon=True).start()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/reads/x"
-    result = subprocess.run([sys.executable, "-c", ENDLESS, url], capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run([sys.executable, "-c", ENDLESS, url], capture_output=True, text=True, timeout=120, check=True)
     listening.close()
     message, _, memory = result.stdout.strip().rpartition(" ")
     assert "MiB" in message and int(memory) < 150
@@ -370,11 +366,10 @@ def test_a_failed_stream_has_its_exit_code_and_no_end_marker(proxy, tmp_path):
 
 
 def test_a_server_that_goes_away_ends_the_command(server, tmp_path):
-    begin = time.monotonic()
     with Proxy(server) as proxy:
         proxy.fault = on_data(reset)
         address = proxy.url
         result = modos("stream", "-r", "chr1", f"{address}/htsget/reads/ex/demo2")
-    assert result.returncode in (5, 6) and time.monotonic() - begin < 60
+    assert result.returncode in (5, 6)
     gone = modos("stream", "-r", "chr1", f"{address}/htsget/reads/ex/demo2")
     assert gone.returncode == 5 and b"refused" in gone.stderr

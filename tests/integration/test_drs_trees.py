@@ -41,7 +41,7 @@ def drs(tmp_path, modo):
 
         def get(path, **parameters):
             url = f"{server.url}/ga4gh/drs/v1/objects/{object_id(path)}"
-            answer = requests.get(url, params=parameters, timeout=10)
+            answer = requests.get(url, params=parameters, timeout=60)
             return answer.json() if answer.ok else answer.status_code
 
         get.url = server.url
@@ -52,10 +52,10 @@ def read(drs, content):
     """The bytes of a blob, by its access."""
     (uri,) = content["drs_uri"]
     place = f"{drs.url}/ga4gh/drs/v1/objects/{uri.rpartition('/')[2]}"
-    blob = requests.get(place, timeout=10).json()
+    blob = requests.get(place, timeout=60).json()
     assert blob["id"] == content["id"] and [method["access_id"] for method in blob["access_methods"]] == ["file"]
-    access = requests.get(f"{place}/access/file", timeout=10).json()
-    data = requests.get(access["url"], headers=dict(line.split(": ", 1) for line in access["headers"]), timeout=10).content
+    access = requests.get(f"{place}/access/file", timeout=60).json()
+    data = requests.get(access["url"], headers=dict(line.split(": ", 1) for line in access["headers"]), timeout=60).content
     assert len(data) == blob["size"]
     return data, blob["checksums"]
 
@@ -64,7 +64,7 @@ def walk(drs, bundle, above=""):
     """Download a bundle as a client does: names of folders and files are those of the contents."""
     found = {}
     for content in bundle["contents"]:
-        part = requests.get(f"{drs.url}/ga4gh/drs/v1/objects/{content['id']}", timeout=10).json()
+        part = requests.get(f"{drs.url}/ga4gh/drs/v1/objects/{content['id']}", timeout=60).json()
         name = f"{above}{content['name']}"
         found |= walk(drs, part, f"{name}/") if "contents" in part else {name: read(drs, content)}
     return found
@@ -105,7 +105,7 @@ def test_what_is_not_of_the_tree_is_not_there(drs, modo):
     for path in ("counts.zarr/notes.txt", "counts.zarr/larg", "counts.zarr/large/c/7", "counts.zarr.parts", "other.zarr"):
         assert drs(f"ex/{path}") == 404, path
     bundle = f"{drs.url}/ga4gh/drs/v1/objects/{object_id('ex/counts.zarr')}/access/file"
-    assert requests.get(bundle, timeout=10).status_code == 404
+    assert requests.get(bundle, timeout=60).status_code == 404
 
 
 def test_the_id_of_a_replaced_tree_leads_to_the_new_one(drs, modo, tmp_path):
@@ -132,4 +132,4 @@ def test_who_may_not_read_an_object_gets_nothing_of_its_trees(tmp_path, modo):
         for path in ("ex/counts.zarr", "ex/counts.zarr/large", "ex/counts.zarr/zarr.json"):
             for end in ("", "/access/file", "?expand=true"):
                 url = f"{server.url}/ga4gh/drs/v1/objects/{object_id(path)}{end}"
-                assert requests.get(url, timeout=10).status_code in (401, 403), path
+                assert requests.get(url, timeout=60).status_code in (401, 403), path

@@ -29,6 +29,7 @@ from modos.server.genome import depth as depths
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.genome_view import CONTIGS, GENES, make_object, write_sources
+from tests.support.waiting import Arrivals, wait_until
 
 BINARY = {"Accept": "application/octet-stream"}
 TOKENS = {"alice": "the-token-of-alice", "bob": "the-token-of-bobby", "carol": "the-token-of-carol", "dan": "the-token-of-daniel"}
@@ -349,7 +350,7 @@ def held(monkeypatch):
     event, count = threading.Event(), depths.Depths._count
 
     def wait(*given):
-        assert event.wait(60)
+        assert event.wait(180)
         return count(*given)
 
     monkeypatch.setattr(depths.Depths, "_count", wait)
@@ -359,13 +360,15 @@ def held(monkeypatch):
 
 def test_who_counts_reads_keeps_no_thread_from_others(root, held):
     params = {"region": "chr1:1-100", "bins": 1}
-    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+    app = Arrivals(create_app(open_storage(root)))
+    with BackgroundServer(app) as server, ThreadPoolExecutor(60) as pool:
         counted = [
-            pool.submit(requests.get, f"{server.url}/coverage/ex/data/reads", params=params, timeout=60) for _ in range(60)
+            pool.submit(requests.get, f"{server.url}/coverage/ex/data/reads", params=params, timeout=120) for _ in range(60)
         ]
+        wait_until(lambda: app.count == 60)
         time.sleep(1)
-        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
-        assert requests.get(f"{server.url}/objects/ex", timeout=10).status_code == 200
+        assert requests.get(f"{server.url}/list", timeout=60).status_code == 200
+        assert requests.get(f"{server.url}/objects/ex", timeout=60).status_code == 200
         held.set()
         assert {one.result().status_code for one in counted} == {200}
 
@@ -388,7 +391,7 @@ def test_who_waits_for_genes_to_be_read_keeps_few_threads_from_others(root, monk
     event, build = threading.Event(), annotation_store.build_annotation
 
     def wait(*given):
-        assert event.wait(60)
+        assert event.wait(180)
         return build(*given)
 
     monkeypatch.setattr(annotation_store, "build_annotation", wait)
@@ -397,7 +400,7 @@ def test_who_waits_for_genes_to_be_read_keeps_few_threads_from_others(root, monk
         asked = [pool.submit(requests.get, f"{server.url}/features/ex/data/reads", params=params, timeout=60) for _ in range(60)]
         refused = next(as_completed(asked)).result()
         assert refused.status_code == 503 and refused.headers["Retry-After"] == "5"
-        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
+        assert requests.get(f"{server.url}/list", timeout=60).status_code == 200
         event.set()
         assert {one.result().status_code for one in asked} == {200, 503}
         assert requests.get(f"{server.url}/features/ex/data/reads", params=params, timeout=60).status_code == 200

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pysam
@@ -22,6 +23,7 @@ from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.region import Region
 from modos.genomics.sources import Stream
+from tests.support.waiting import list_open, wait_until
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
@@ -115,7 +117,7 @@ def test_what_cannot_be_is_said_by_the_call(modo, file):
             modo.stream_genomics(file, region)
     with pytest.raises(InvalidInputError if file.startswith("demo") else NotFoundError):
         modo.stream_genomics(file, samples=["nobody"])
-    assert settled()
+    settle()
 
 
 def test_a_reference_that_is_missing_is_said_by_the_call(tmp_path, monkeypatch, example):
@@ -124,7 +126,7 @@ def test_a_reference_that_is_missing_is_said_by_the_call(tmp_path, monkeypatch, 
     modo.add_element({"id": "alone", "@type": "AlignmentSet", "data_path": "alone.cram"}, example / "source/demo1.cram")
     with pytest.raises(IntegrityError, match="was not found"):
         modo.stream_genomics("alone.cram", "chr1:1-1000")
-    assert settled()
+    settle()
 
 
 @pytest.mark.sweep(1)
@@ -133,7 +135,7 @@ def test_records_that_nobody_asks_for_leave_nothing(modo):
         records = modo.stream_genomics(file, "chr1")
         del records
     gc.collect()
-    assert settled()
+    settle()
 
 
 def test_samples(modo):
@@ -172,13 +174,13 @@ def test_a_notebook_shows_tables(tmp_path):
 OF_STREAMS = {"modos-fetch", "modos-feeder", "modos-remaking", "modos-decoder", "modos-asking"}
 
 
-def settled():
-    """Nothing runs and nothing is open that a stream has left; threads of servers in other tests may."""
-    deadline = time.monotonic() + 5
-    while any(t.name in OF_STREAMS for t in threading.enumerate()):
-        assert time.monotonic() < deadline, threading.enumerate()
-        time.sleep(0.01)
-    return True
+def settle():
+    """Wait until nothing runs that a stream has left; threads of servers in other tests may."""
+    wait_until(lambda: not any(thread.name in OF_STREAMS for thread in threading.enumerate()))
+
+
+def count_sockets():
+    return sum(os.path.islink(place) and os.readlink(place).startswith("socket:") for place in Path("/proc/self/fd").iterdir())
 
 
 @pytest.mark.sweep(1)
@@ -187,20 +189,28 @@ def settled():
 def test_who_stops_early_leaves_nothing(modo, file, way):
     next(modo.stream_genomics(file, "chr1")).__class__  # what is made once is made
     gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(3):
-        records = modo.stream_genomics(file, "chr1")
-        next(records)
-        if way == "error":
-            with pytest.raises(ZeroDivisionError):
-                for _record in records:
-                    1 / 0
-        if way != "collected":
-            records.close()
-        del records
-        gc.collect()
-    assert settled()
-    assert len(os.listdir("/proc/self/fd")) <= before + 2  # connections that are kept
+    settle()
+    before = list_open()
+
+    def stop_early():
+        """Stop three times; whether no more than a connection, of client and server here, has come with it."""
+        sockets = count_sockets()
+        for _ in range(3):
+            records = modo.stream_genomics(file, "chr1")
+            next(records)
+            if way == "error":
+                with pytest.raises(ZeroDivisionError):
+                    for _record in records:
+                        1 / 0
+            if way != "collected":
+                records.close()
+            del records
+            gc.collect()
+        settle()
+        return count_sockets() <= sockets + 2
+
+    assert any(stop_early() for _ in range(5))  # as many connections are kept as were ever needed at once
+    wait_until(lambda: list_open() <= before)
 
 
 def test_a_fork_in_the_middle_hangs_nobody(modo):
@@ -208,13 +218,15 @@ def test_a_fork_in_the_middle_hangs_nobody(modo):
     next(records)
     child = os.fork()
     if child == 0:
-        time.sleep(5)  # holds what it got, as a worker of a pool would
+        time.sleep(120)  # holds what it got, as a worker of a pool would
         os._exit(0)
-    begin = time.monotonic()
-    assert sum(1 for _ in records) > 0
-    assert time.monotonic() - begin < 4
-    os.kill(child, 9)
-    os.waitpid(child, 0)
+    try:
+        begin = time.monotonic()
+        assert sum(1 for _ in records) > 0
+        assert time.monotonic() - begin < 60
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
 
 
 FORK = """
@@ -248,7 +260,7 @@ def test_the_first_record_comes_before_the_last_byte(example):
         def pieces(self):
             yield data[:200_000]
             yield data[200_000:400_000]
-            assert enough.wait(20)
+            assert enough.wait(60)
             yield data[400_000:]
 
     records = GenomicFile(Slow()).fetch("chr1")

@@ -27,6 +27,7 @@ from modos.server.auth import Access
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.sweep(30)
 
@@ -596,10 +597,7 @@ def test_a_server_writes_what_was_announced(tmp_path):
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
         place.create("b")
         assert requests.get(f"{server.url}/list", timeout=20).json()["data"] == ["a", "b"]
-        deadline = time.monotonic() + 20
-        while list_announcements(place.storage) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not list_announcements(place.storage)
+        wait_until(lambda: not list_announcements(place.storage))
         place.open("a").remove_object()
         assert requests.get(f"{server.url}/list", timeout=20).json()["data"] == ["b"]
 

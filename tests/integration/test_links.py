@@ -151,5 +151,5 @@ def test_a_server_on_all_addresses_knows_the_loopback_one(tmp_path, listening):
         assert requests.get(f"{url[0]}/list", timeout=20).status_code == 200
     finally:
         served.terminate()
-        served.wait(20)
+        served.wait(60)
         served.stderr.close()

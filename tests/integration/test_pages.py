@@ -29,6 +29,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.pages import BROWSER, Page
 from tests.support.read_logs import entries, make_key
+from tests.support.waiting import Arrivals, wait_until
 
 ALICE, BOB, CAROL, DAVE = ("the-token-of-alice", "the-token-of-bobby", "the-token-of-carol", "the-token-of-david")
 RULES = """
@@ -379,14 +380,16 @@ def test_a_crowd_that_searches_keeps_no_thread_from_others(root, monkeypatch):
     event, find = threading.Event(), Overview.find
 
     def wait(self, *given):
-        assert event.wait(60)
+        assert event.wait(180)
         return find(self, *given)
 
     monkeypatch.setattr(Overview, "find", wait)
-    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+    app = Arrivals(create_app(open_storage(root)))
+    with BackgroundServer(app) as server, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(ask, server.url, f"/?search=word{number}") for number in range(60)]
+        wait_until(lambda: app.count == 60)
         time.sleep(1)
-        assert requests.get(f"{server.url}/list", timeout=10).status_code == 200
+        assert requests.get(f"{server.url}/list", timeout=60).status_code == 200
         event.set()
         assert {one.result().status_code for one in asked} == {200}
 
@@ -395,12 +398,14 @@ def test_a_crowd_that_wants_exports_keeps_no_thread_from_others(root, monkeypatc
     event, export = threading.Event(), object_page._export
 
     def wait(*given):
-        assert event.wait(60)
+        assert event.wait(180)
         return export(*given)
 
     monkeypatch.setattr(object_page, "_export", wait)
-    with BackgroundServer(create_app(open_storage(root))) as server, ThreadPoolExecutor(60) as pool:
+    app = Arrivals(create_app(open_storage(root)))
+    with BackgroundServer(app) as server, ThreadPoolExecutor(60) as pool:
         asked = [pool.submit(ask, server.url, "/objects/ex?format=turtle") for _ in range(60)]
+        wait_until(lambda: app.count == 60)
         time.sleep(1)
         assert ask(server.url, "/objects/ex").status_code == 200
         event.set()

@@ -15,6 +15,7 @@ from modos.server import readiness
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage.local import LocalStorage
+from tests.support.waiting import wait_until
 
 
 class Hanging:
@@ -32,8 +33,9 @@ class Hanging:
         return self
 
     def exists(self, key):
+        answers = self.answers
         self.looks += 1
-        self.answers.wait(60)
+        answers.wait(120)
         if self.fails:
             raise RemoteError("the storage is away")
         return self._storage.exists(key)
@@ -46,36 +48,46 @@ def storage(tmp_path):
     storage.answers.set()
 
 
+@pytest.fixture
+def looks(storage, monkeypatch):
+    """What looks for the application: it waits for long, as long as a test does not say otherwise."""
+    looks = readiness.Readiness(storage, patience=20)
+    monkeypatch.setattr("modos.server.app.Readiness", lambda _: looks)
+    return looks
+
+
 def ask(url: str, path: str = "/readyz") -> tuple[int, float]:
     begin = time.monotonic()
-    return requests.get(url + path, timeout=30).status_code, time.monotonic() - begin
+    return requests.get(url + path, timeout=60).status_code, time.monotonic() - begin
 
 
-def test_a_storage_that_hangs_is_looked_at_once_however_many_probes_come(storage, monkeypatch):
+def test_a_storage_that_hangs_is_looked_at_once_however_many_probes_come(storage, looks, monkeypatch):
     """An older server had a thread for each probe until the storage gave up, so that after 40 nothing was answered."""
-    monkeypatch.setattr(readiness.Readiness.__init__, "__defaults__", (0.5,))
+    monkeypatch.setattr(readiness, "_OLD", 600.0)
     with BackgroundServer(create_app(storage)) as server:
         assert ask(server.url)[0] == 200
         storage.answers.clear()
-        before = storage.looks
+        before, looks._patience = storage.looks, 0.5
         with ThreadPoolExecutor(60) as threads:
             answers = list(threads.map(lambda _: ask(server.url), range(60)))
-        assert {status for status, _ in answers} == {503} and max(seconds for _, seconds in answers) < 5
+        assert {status for status, _ in answers} == {503} and max(seconds for _, seconds in answers) < 20
         assert storage.looks == before + 1
         status, seconds = ask(server.url, "/whoami")
-        assert status == 200 and seconds < 2, "which needs a thread"
+        assert status == 200 and seconds < 20, "which needs a thread"
+        looks._patience = 20
         storage.answers.set()
-        time.sleep(0.1)
         assert ask(server.url)[0] == 200, "as soon as it is back"
 
 
-def test_a_look_that_is_lost_keeps_nobody_waiting(storage, monkeypatch):
+def test_a_look_that_is_lost_keeps_nobody_waiting(storage, looks, monkeypatch):
     """Its connection may hang for minutes where a new one is answered at once."""
-    monkeypatch.setattr(readiness.Readiness.__init__, "__defaults__", (0.2,))
     monkeypatch.setattr(readiness, "_OLD", 0.5)
+    looks._patience = 0.2
     with BackgroundServer(create_app(storage)) as server:
         storage.answers.clear()
         assert ask(server.url)[0] == 503
+        wait_until(lambda: storage.looks == 1)
+        looks._patience = 20
         lost, storage.answers = storage.answers, threading.Event()
         storage.answers.set()
         time.sleep(0.6)
@@ -83,7 +95,7 @@ def test_a_look_that_is_lost_keeps_nobody_waiting(storage, monkeypatch):
         lost.set()
 
 
-def test_each_probe_looks_anew(storage):
+def test_each_probe_looks_anew(storage, looks):
     with BackgroundServer(create_app(storage)) as server:
         for fails in (False, True, False, True):
             storage.fails = fails
@@ -101,7 +113,7 @@ def test_each_waits_for_the_look_that_it_began_with(storage):
         return [await looks.is_ready(), await looks.is_ready()]
 
     async def ask_together() -> list[list[bool]]:
-        looks = readiness.Readiness(storage)
+        looks = readiness.Readiness(storage, patience=20)
         storage.answers.clear()
         asking = [asyncio.create_task(ask_twice(looks)) for _ in range(5)]
         await asyncio.sleep(0.05)

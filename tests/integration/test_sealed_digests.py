@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
+import threading
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -189,7 +189,7 @@ def test_plain_bytes_are_compared_when_a_file_is_decrypted(modo):
 
 
 def test_a_region_takes_the_same_round_trips_as_one_that_is_not_compared(example, tmp_path, stack):
-    """Digests come beside the header, or beside the segments that they are of."""
+    """Digests come beside the header and the index: all of these are asked for before one is answered, and then the region."""
     source = index_reads(write_reads(tmp_path / "far.bam", CONTIGS, 20_000)).path
     with Proxy(stack.s3) as proxy:
         address = f"s3://modos-demo/rounds/{tmp_path.name}"
@@ -198,20 +198,28 @@ def test_a_region_takes_the_same_round_trips_as_one_that_is_not_compared(example
         modo.encrypt(ME.public)
         assert modo.storage.exists("far.bam.c4gh.parts")
 
-        def take():
-            """Seconds, and bytes."""
+        def take(*first):
+            """Count the records of a region, whose requests are these, all under way at once, and one more; and its bytes."""
             opened = MODO.open(address, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
             assert "data/far" in opened.metadata
-            proxy.delay, proxy.answered, begin = 0.3, 0, time.perf_counter()
-            count = opened.count("far.bam", "chr2:1-100", secret_key=ME)
-            proxy.delay, taken = 0, time.perf_counter() - begin
-            return count, taken, proxy.answered
+            under_way = threading.Barrier(len(first))
 
-        verified = min((take() for _ in range(2)), key=lambda found: found[1])
+            def hold(proxy, handler, answer):
+                if proxy.count <= len(first):
+                    under_way.wait(30)
+
+            proxy.requests.clear()
+            proxy.answered, proxy.fault = 0, hold
+            count = opened.count("far.bam", "chr2:1-100", secret_key=ME)
+            proxy.fault = None
+            names = [path.rpartition("/")[2] for _, path, _ in proxy.requests]
+            assert sorted(names[: len(first)]) == sorted(first) and names[len(first) :] == ["far.bam.c4gh"]
+            return count, proxy.answered
+
+        verified = take("far.bam.c4gh", "far.bam.bai.c4gh", "far.bam.c4gh.parts")
         set_slots(modo, "data/far", data_digest=None, index_digests=None)
-        plain = min((take() for _ in range(2)), key=lambda found: found[1])
-    assert verified[0] == plain[0] > 0
-    assert verified[1] < plain[1] + 0.25 and verified[2] <= plain[2] + (192 << 10)
+        plain = take("far.bam.c4gh", "far.bam.bai.c4gh")
+    assert verified[0] == plain[0] > 0 and verified[1] <= plain[1] + (192 << 10)
 
 
 def test_digests_are_not_set_by_hand(modo):

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityE
 from modos.formats import index_names, plain_name
 from tests.faults.conftest import check_whole, killed_at, place  # noqa: F401 - a fixture
 from tests.support import commands
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.sweep(24)
 
@@ -334,12 +334,12 @@ def test_the_memory_of_a_sealed_fasta_is_let_go(aligned, place, monkeypatch, tmp
     again = place.open(modo.storage.url)
     assert len(lines_of(again, "c3")) == 24 and os.listdir(tmp_path / "tmp")
     del again
-    for _ in range(50):  # threads that have read ahead end a little later
+
+    def is_let_go():  # threads that have read ahead end a little later
         gc.collect()
-        if not os.listdir(tmp_path / "tmp"):
-            break
-        time.sleep(0.1)
-    assert os.listdir(tmp_path / "tmp") == [] and count_memory() <= before
+        return not os.listdir(tmp_path / "tmp") and count_memory() <= before
+
+    wait_until(is_let_go)
 
 
 def test_children_that_are_forked_do_not_share_the_memory(aligned):

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from modos.server.rules import Oidc, Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.support.provider import Provider
+from tests.support.waiting import wait_for_requests, wait_until
 
 pytestmark = pytest.mark.sweep(6)
 
@@ -46,8 +48,13 @@ class Hanging:
 
     def __call__(self):
         self.asked += 1
-        self.answers.wait(60)
+        self.answers.wait(120)
         return self._documents()
+
+    def end_in_failure(self):
+        """Answer who waits, and all others, that there is nothing."""
+        self._documents = dict
+        self.answers.set()
 
 
 @pytest.fixture
@@ -60,10 +67,15 @@ def away():
 
 
 @pytest.fixture
-def served(away, tmp_path):
+def server(away, tmp_path):
     access = Access(oidc=Oidc(away.url, "modos"))
     with BackgroundServer(create_app(open_storage(tmp_path), access=access)) as server:
-        yield server.url
+        yield server
+
+
+@pytest.fixture
+def served(server):
+    return server.url
 
 
 def ask(url, token=None, path="/whoami", timeout=20):
@@ -73,44 +85,67 @@ def ask(url, token=None, path="/whoami", timeout=20):
     return answer.status_code, time.monotonic() - begin
 
 
-def test_a_provider_that_hangs_holds_up_no_one_whose_key_is_known(away, served, monkeypatch):
+def test_a_provider_that_hangs_holds_up_no_one_whose_key_is_known(away, server, monkeypatch):
     """45 tokens of unknown keys wait, more than the pool has threads: all others are answered at once."""
     monkeypatch.setattr(provider_module, "AGAIN", 0.0)
-    monkeypatch.setattr(provider_module, "DEADLINE", 9.0)
-    assert ask(served, away.token("alice"))[0] == 200
+    monkeypatch.setattr(provider_module, "DEADLINE", 60.0)
+    monkeypatch.setattr(provider_module, "_SHORTEST_PAUSE", 60.0)
+    assert ask(server.url, away.token("alice"))[0] == 200
     away.hanging.answers.clear()
     before = away.hanging.asked
     with ThreadPoolExecutor(45) as pool:
-        forged = [pool.submit(ask, served, away.token("eve", kid=f"unknown-{n}")) for n in range(45)]
-        time.sleep(1.5)
+        forged = [pool.submit(ask, server.url, away.token("eve", kid=f"unknown-{n}"), timeout=90) for n in range(45)]
+        wait_for_requests(server, 45)
         for token, path in ((None, "/healthz"), (away.token("bob"), "/whoami"), (None, "/")):
-            status, seconds = ask(served, token, path, timeout=5)
-            assert status == 200 and seconds < 3, (path, status, seconds)
+            status, seconds = ask(server.url, token, path)
+            assert status == 200 and seconds < 15, (path, status, seconds)
+        assert not any(answer.done() for answer in forged)
+        away.hanging.end_in_failure()
         assert {answer.result()[0] for answer in forged} == {500}
     assert away.hanging.asked - before == 1, "one thread asks for all"
-    assert ask(served, away.token("alice"))[0] == 200
+    assert ask(server.url, away.token("alice"))[0] == 200
 
 
-def test_discovery_does_not_wait_for_a_provider_again_and_again(away, served, monkeypatch):
+def test_discovery_does_not_wait_for_a_provider_again_and_again(away, server, monkeypatch):
     """Without a token, too, nobody can occupy the server with a provider that hangs."""
-    monkeypatch.setattr(provider_module, "DEADLINE", 6.0)
+    monkeypatch.setattr(provider_module, "DEADLINE", 60.0)
+    monkeypatch.setattr(provider_module, "_SHORTEST_PAUSE", 60.0)
     away.hanging.answers.clear()
     with ThreadPoolExecutor(45) as pool:
-        asking = [pool.submit(ask, served, None, "/") for _ in range(45)]
-        time.sleep(0.8)
-        assert ask(served, None, "/whoami", timeout=5)[1] < 3
+        asking = [pool.submit(ask, server.url, None, "/", timeout=90) for _ in range(45)]
+        wait_for_requests(server, 45)
+        assert ask(server.url, None, "/whoami")[1] < 15
+        assert not any(answer.done() for answer in asking)
+        away.hanging.end_in_failure()
         assert {answer.result()[0] for answer in asking} == {200}
     assert away.hanging.asked == 1
 
 
+def test_a_provider_that_is_silent_meets_a_deadline(away, served, monkeypatch):
+    """Whether it is asked for what it says of itself or for its keys."""
+    monkeypatch.setattr(provider_module, "AGAIN", 0.0)
+    monkeypatch.setattr(provider_module, "_SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(provider_module, "DEADLINE", 1.0)
+    away.hanging.answers.clear()
+    status, seconds = ask(served, path="/", timeout=60)
+    assert status == 200 and seconds < 15
+    monkeypatch.setattr(provider_module, "DEADLINE", 60.0)
+    away.hanging.answers.set()
+    assert ask(served, away.token("alice"))[0] == 200
+    monkeypatch.setattr(provider_module, "DEADLINE", 1.0)
+    away.hanging.answers.clear()
+    status, seconds = ask(served, away.token("eve", kid="unknown"), timeout=60)
+    assert status == 500 and seconds < 15
+
+
 @contextmanager
-def trickling(head):
-    """An address whose answer never ends: a byte of it comes every tenth of a second."""
+def trickling(head, asked):
+    """An address whose answer never ends: a byte of it comes every tenth of a second; `asked` grows by what is asked."""
     stop = threading.Event()
 
     def answer(connection):
         with connection, suppress(OSError):
-            connection.recv(65536)
+            asked.append(connection.recv(65536))
             connection.sendall(head)
             while not stop.wait(0.1):
                 connection.sendall(b" ")
@@ -136,12 +171,14 @@ def trickling(head):
 def test_a_provider_that_trickles_meets_a_deadline(away, tmp_path, monkeypatch, head, which):
     """No socket waits long for a byte of it, and yet nobody waits longer for it than for one that is silent."""
     monkeypatch.setattr(provider_module, "DEADLINE", 1.5)
-    with trickling(head) as url:
+    monkeypatch.setattr(provider_module, "_SHORTEST_PAUSE", 60.0)
+    asked = []
+    with trickling(head, asked) as url:
         oidc = Oidc(url, "modos") if which == "what it says of itself" else Oidc(away.url, "modos", jwks_url=f"{url}/jwks")
         with BackgroundServer(create_app(open_storage(tmp_path), access=Access(oidc=oidc))) as server:
-            status, seconds = ask(server.url, away.token("alice"))
-            assert status == 500 and seconds < 4
-            assert ask(server.url, away.token("alice"))[1] < 1, "the failure is remembered"
+            status, seconds = ask(server.url, away.token("alice"), timeout=60)
+            assert status == 500 and seconds < 30 and len(asked) == 1
+            assert ask(server.url, away.token("alice"))[0] == 500 and len(asked) == 1, "the failure is remembered"
 
 
 def test_old_keys_do_while_the_provider_is_away_and_no_longer_than_a_day(away, served, monkeypatch):
@@ -179,7 +216,7 @@ def test_failures_are_remembered_with_growing_pauses(monkeypatch):
     for _ in range(2000):
         running = remembered.begin()
         if running:
-            running.result(5)
+            running.result(60)
         now[0] += 1
     pauses = [after - before for before, after in itertools.pairwise(asked)]
     assert pauses[:8] == [2, 4, 8, 16, 32, 64, 128, 256] and set(pauses[8:]) == {300}
@@ -251,26 +288,27 @@ def gateway_before(server, folder):
     """Caddy with the configuration that comes with modos."""
     if shutil.which("caddy") is None:
         pytest.skip("no caddy")
-    ports = free_ports(2)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "MODOS_NAME": "127.0.0.1",
-        "MODOS_PORT": server.url.rpartition(":")[2],
-        "SITE_ADDRESS": f":{ports[0]}",
-        "GATEWAY_BIND": "127.0.0.1",
-        "GATEWAY_HEALTH_PORT": str(ports[1]),
-    }
-    caddy = subprocess.Popen(
-        ["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        url = f"http://127.0.0.1:{ports[0]}"
-        wait_for(url)
-        yield url
-    finally:
-        caddy.terminate()
-        caddy.wait(20)
+    for _ in range(5):  # another program may take a port that was free
+        ports = free_ports(2)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "MODOS_NAME": "127.0.0.1",
+            "MODOS_PORT": server.url.rpartition(":")[2],
+            "SITE_ADDRESS": f":{ports[0]}",
+            "GATEWAY_BIND": "127.0.0.1",
+            "GATEWAY_HEALTH_PORT": str(ports[1]),
+        }
+        command = ["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"]
+        with open(folder / "log", "w") as log, subprocess.Popen(command, env=environment, stderr=log) as caddy:
+            try:
+                wait_until(lambda: "serving initial configuration" in (folder / "log").read_text() or caddy.poll() is not None)
+                if caddy.poll() is None:
+                    yield f"http://127.0.0.1:{ports[0]}"
+                    return
+            finally:
+                caddy.terminate()
+    raise AssertionError((folder / "log").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -290,16 +328,6 @@ def free_ports(count):
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def wait_for(url):
-    for _ in range(200):
-        try:
-            socket.create_connection(address(url), 5).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
 
 
 @pytest.mark.sweep(2)
@@ -326,8 +354,9 @@ def test_a_request_for_credentials_is_short(tmp_path, authorization):
 @pytest.mark.parametrize(
     ("head", "status"), [("POST /credentials", b"403"), ("POST /htsget/reads/ex/demo2", b"403"), ("P\0ST /list", b"400")]
 )
-def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, head, status):
+def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, monkeypatch, head, status):
     """The rest of the request is taken, and what it is for is read after that: a connection that is reset would lose it."""
+    monkeypatch.setattr("modos.server.connections.LINGERING", 60.0)
     with (
         BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server,
         socket.create_connection(address(server.url), 20) as connection,
@@ -342,8 +371,10 @@ def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, 
         assert answer.startswith(b"HTTP/1.1 " + status)
 
 
-def test_a_body_that_cannot_be_read_ends_what_waits_for_it(tmp_path):
+def test_a_body_that_cannot_be_read_ends_what_waits_for_it(tmp_path, monkeypatch):
     """The client stays; what would read the rest of its body is told that there is none, at once."""
+    monkeypatch.setattr("modos.server.connections.LINGERING", 300.0)
+    monkeypatch.setattr("modos.server.bodies.DEADLINE", 300.0)
     with (
         BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server,
         socket.create_connection(address(server.url), 20) as connection,
@@ -354,7 +385,7 @@ def test_a_body_that_cannot_be_read_ends_what_waits_for_it(tmp_path):
         )
         time.sleep(0.5)
         connection.sendall(b"no number\r\n")
-        wait_until(lambda: not server._server.server_state.connections, 2)
+        wait_until(lambda: not server._server.server_state.connections)
         assert connection.recv(12) == b"HTTP/1.1 400"
 
 
@@ -413,7 +444,7 @@ def test_a_slow_body_has_an_end(plain, monkeypatch):
         connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         begin = time.monotonic()
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
+        assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 15
 
 
 @pytest.mark.sweep(1)
@@ -429,33 +460,33 @@ def test_a_slow_body_has_an_end(plain, monkeypatch):
 def test_half_a_request_has_an_end(example, monkeypatch, before, half):
     """On a new connection and on a used one, also where another byte comes now and then."""
     monkeypatch.setattr("modos.server.connections.HEADERS", 1.0, raising=False)
-    with (
-        BackgroundServer(create_app(open_storage(example))) as server,
-        socket.create_connection(address(server.url), 20) as connection,
-    ):
-        connection.sendall(before)
-        time.sleep(0.3)
-        connection.sendall(half)
-        connection.settimeout(0.2)
+    with BackgroundServer(create_app(open_storage(example))) as server:
         begin = time.monotonic()
-        while time.monotonic() - begin < 4:
-            try:
-                if not connection.recv(65536):
-                    break
-            except TimeoutError:
-                connection.sendall(half[-1:].strip() and b"a")
-            except OSError:
-                break
-        assert time.monotonic() - begin < 3
+        with (
+            socket.create_connection(address(server.url), 20) as connection,
+            suppress(OSError),  # it may be ended while this writes
+        ):
+            connection.sendall(before)
+            if before:
+                connection.recv(65536)
+            connection.sendall(half)
+            connection.settimeout(0.2)
+            while time.monotonic() - begin < 40:
+                try:
+                    if not connection.recv(65536):
+                        break
+                except TimeoutError:
+                    connection.sendall(half[-1:].strip() and b"a")
+        assert 1 <= time.monotonic() - begin < 30
 
 
 def test_an_answer_may_take_longer_than_the_head_of_a_request(monkeypatch):
-    monkeypatch.setattr("modos.server.connections.HEADERS", 0.5, raising=False)
+    monkeypatch.setattr("modos.server.connections.HEADERS", 3.0, raising=False)
 
     async def slow(scope, receive, send):
         import asyncio
 
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.5)
         await PlainTextResponse("done")(scope, receive, send)
 
     with BackgroundServer(slow) as server:
@@ -464,9 +495,10 @@ def test_an_answer_may_take_longer_than_the_head_of_a_request(monkeypatch):
 
 @pytest.fixture
 def small(example):
-    """A server that may open 256 files, and its process."""
+    """A server that may open 256 files, and so has 78 connections and takes 39 requests, and its process; slow ones it bears for long."""
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+        "from modos.server import bodies, connections; bodies.DEADLINE = connections.HEADERS = 300; "
         "from modos.cli import main; sys.argv = ['modos', 'serve', sys.argv[1], '--port', '0']; main()"
     )
     with subprocess.Popen([sys.executable, "-c", program, example], stderr=subprocess.PIPE, text=True) as process:
@@ -481,14 +513,17 @@ def small(example):
 def test_connections_are_fewer_than_descriptors_and_idle_ones_keep_nobody_out(small):
     """400 connections where 256 files may be open: the oldest go, and requests are answered meanwhile."""
     url, process = small
-    held = [socket.create_connection(address(url), 20) for _ in range(400)]
-    time.sleep(1)
-    assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
-    for path in ("/healthz", "/list"):
-        status, seconds = ask(url, path=path)
-        assert status == 200 and seconds < 2
-    for connection in held:
-        connection.close()
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(address(url), 60)) for _ in range(400)]
+        wait_until(lambda: len(select.select(held, [], [], 0)[0]) > 300)  # those that were ended
+        assert 39 < count_files(process) < 200
+        for path in ("/healthz", "/list"):
+            status, seconds = ask(url, path=path)
+            assert status == 200 and seconds < 15
+
+
+def count_files(process):
+    return len(os.listdir(f"/proc/{process.pid}/fd"))
 
 
 def test_a_server_with_all_the_requests_that_it_takes_is_alive(small):
@@ -496,45 +531,46 @@ def test_a_server_with_all_the_requests_that_it_takes_is_alive(small):
     url, process = small
     with ExitStack() as held:
         for _ in range(60):
-            connection = held.enter_context(socket.create_connection(address(url), 20))
+            connection = held.enter_context(socket.create_connection(address(url), 60))
             connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-        time.sleep(1)
+        wait_until(lambda: ask(url, path="/list")[0] == 503)
         for _ in range(5):
             status, seconds = ask(url, path="/healthz")
-            assert status == 200 and seconds < 2
+            assert status == 200 and seconds < 15
         refused = requests.get(f"{url}/list", timeout=20)
         assert refused.status_code == 503 and refused.headers["Retry-After"] == "5" and refused.json()["error"] == "busy"
-        assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
-    time.sleep(0.5)
-    assert ask(url, path="/list")[0] == 200
+        assert 39 < count_files(process) < 200
+    wait_until(lambda: ask(url, path="/list")[0] == 200)
 
 
 def test_an_answer_that_nobody_takes_has_an_end(monkeypatch):
     """The connection is closed once the client takes nothing for a while; one that is slow, but takes some, gets all of it."""
-    monkeypatch.setattr("modos.server.connections.STALLED", 1.0, raising=False)
     whole = bytes(30_000_000)
     gone = threading.Event()
 
     async def large(scope, receive, send):
+        step = 1 << 18 if scope["path"] == "/stalled" else len(whole)  # all at once is sent as long as the client reads
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(whole))]})
-        for at in range(0, len(whole), 1 << 18):
-            await send({"type": "http.response.body", "body": whole[at : at + (1 << 18)], "more_body": True})
+        for at in range(0, len(whole), step):
+            await send({"type": "http.response.body", "body": whole[at : at + step], "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         if (await receive())["type"] == "http.disconnect" and scope["path"] == "/stalled":
             gone.set()
 
-    with BackgroundServer(large) as server:
+    with BackgroundServer(large, send_buffer=1 << 16) as server:
+        monkeypatch.setattr("modos.server.connections.STALLED", 1.0)
         with socket.create_connection(address(server.url), 20) as connection:
             connection.sendall(b"GET /stalled HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert gone.wait(10)
+            assert gone.wait(60)
+        monkeypatch.setattr("modos.server.connections.STALLED", 4.0)
         with socket.create_connection(address(server.url), 20) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
             connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             begin, size = time.monotonic(), 0
-            while piece := connection.recv(1 << 20):
+            while piece := connection.recv(1 << 16):
                 size += len(piece)
-                time.sleep(0.05 if time.monotonic() - begin < 4 else 0)
-        assert size > len(whole) and time.monotonic() - begin > 2
+                time.sleep(0.05 if time.monotonic() - begin < 5 else 0)
+        assert size > len(whole) and time.monotonic() - begin > 5
 
 
 def test_methods_that_strangers_make_up_are_one_number(plain):
@@ -577,48 +613,51 @@ def test_deep_objects_and_files_are_found(example, tmp_path):
         assert ask(server.url, path="/htsget/reads/a/b/c/d/e/f/g/h/i/ex/demo2")[0] == 200
 
 
-def wait_until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_slow_bodies_hold_neither_the_gateway_nor_what_is_behind_it(example, tmp_path, monkeypatch):
     """200 bodies that trickle: others are answered at once, and the server is soon free of them."""
-    monkeypatch.setattr("modos.server.bodies.DEADLINE", 8.0)
     app = create_app(open_storage(example), tokens=["a-token-of-many-letters"])
-    running = []
+    came, running = [], []
 
     async def counted(scope, receive, send):
         if scope.get("method") != "POST":
             return await app(scope, receive, send)
+        came.append(1)
         running.append(1)
         try:
             await app(scope, receive, send)
         finally:
             running.pop()
 
-    with BackgroundServer(counted) as server, gateway_before(server, tmp_path) as url, ExitStack() as held:
-        connections = [held.enter_context(socket.create_connection(address(url), 20)) for _ in range(200)]
-        for connection in connections:
-            connection.sendall(
+    def begin(held, url):
+        for _ in range(200):
+            held.enter_context(socket.create_connection(address(url), 60)).sendall(
                 b"POST /credentials HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n"
                 b"Authorization: Bearer a-token-of-many-letters\r\n\r\n{"
             )
-        wait_until(lambda: len(running) > 100)
-        for path in ("/healthz", "/list", "/whoami"):
-            status, seconds = ask(url, "a-token-of-many-letters", path)
-            assert status == 200 and seconds < 3
+
+    with BackgroundServer(counted) as server, gateway_before(server, tmp_path) as url:
+        monkeypatch.setattr("modos.server.bodies.DEADLINE", 300.0)
+        with ExitStack() as held:
+            begin(held, url)
+            wait_until(lambda: len(running) > 100)
+            for path in ("/healthz", "/list", "/whoami"):
+                status, seconds = ask(url, "a-token-of-many-letters", path)
+                assert status == 200 and seconds < 15
         wait_until(lambda: not running)
-        assert ask(url, "a-token-of-many-letters", "/list")[0] == 200
+        monkeypatch.setattr("modos.server.bodies.DEADLINE", 1.0)
+        with ExitStack() as held:
+            before = len(came)
+            begin(held, url)
+            wait_until(lambda: len(came) - before > 100 and not running)
+            assert ask(url, "a-token-of-many-letters", "/list")[0] == 200
 
 
 def test_half_a_request_does_not_hold_the_gateway(gateway):
+    """It has ten seconds there."""
     with socket.create_connection(address(gateway), 20) as connection:
         connection.sendall(b"GET /list HT")
-        connection.settimeout(15)
+        connection.settimeout(60)
         begin = time.monotonic()
         while connection.recv(65536):
             pass
-        assert 5 < time.monotonic() - begin < 14
+        assert 5 < time.monotonic() - begin < 45

@@ -20,6 +20,7 @@ from modos.errors import AccessError, DecryptError, InvalidInputError, ModosErro
 from modos.object.finding import open_served_file
 from modos.tables.record_tables import RecordTable
 from tests.support.table_oracle import assert_same, read_rows, rows_of, variant_rows
+from tests.support.waiting import wait_until
 
 URL, REGION = f"s3://{BUCKET}/ex", "chr1:5,000-30,000"
 WAYS = {
@@ -171,12 +172,9 @@ def test_memory_is_that_of_a_few_runs(tmp_path):
 
 
 def test_a_reader_that_is_let_go_leaves_no_thread(example):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for element in FILES:
         reader = MODO.open(example / "ex")[element].iter_arrow(columns=["pos"])
         next(iter(reader))
         del reader
-    for thread in threading.enumerate():
-        if thread.name.startswith("modos-"):
-            thread.join(5)
-    assert threading.active_count() <= before
+    wait_until(lambda: not [one for one in set(threading.enumerate()) - before if one.name.startswith("modos-")])

@@ -120,10 +120,10 @@ def test_a_short_address_does_not_keep_the_server_busy(served):
         base64.urlsafe_b64encode(zlib.compress(json.dumps([["chr1", 0, 500]] * count).encode())) for count in (40_000, 190_000)
     ]
     assert max(map(len, packed)) < 20_000
-    began = time.monotonic()
+    began = time.process_time()  # of the server, too
     assert fetch(served[0], "carl", "/slices/reads/ex/demo2", regions=packed[0]).status_code == 200
     assert fetch(served[0], "carl", "/slices/reads/ex/demo2", regions=packed[1]).status_code == 400
-    assert time.monotonic() - began < 6
+    assert time.process_time() - began < 6
 
 
 def test_the_log_finds_a_cut_slice_by_each_name_of_the_sample(served):

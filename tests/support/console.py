@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMEOUT = 60  # seconds
+TIMEOUT = 180  # seconds
 
 _FENCE = re.compile(r"(?P<indent> *)(?P<fence>`{3,}(?=[^`]*$)|~{3,}) *(?P<language>[\w-]*)")
 _NOT_RUN = re.compile(r"<!-- *not run: *\S.*-->")

@@ -51,7 +51,7 @@ class Proxy:
     rate: float | None = None
     fault: Fault | None = None
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
-    answered: int = 0  # bytes of bodies
+    answered: int = 0  # bytes of bodies, counted before they are sent: whoever has received them finds them here
     received: int = 0
 
     def __enter__(self) -> Proxy:
@@ -134,9 +134,9 @@ class Proxy:
             time.sleep(answer.stall)
         begin = time.monotonic()
         for at in range(0, len(data), PIECE):
-            handler.wfile.write(data[at : at + PIECE])
             with self._lock:
                 self.answered += len(data[at : at + PIECE])
+            handler.wfile.write(data[at : at + PIECE])
             if self.rate:
                 time.sleep(max((at + PIECE) / self.rate - (time.monotonic() - begin), 0))
         if answer.cut is not None or answer.reset:

@@ -28,6 +28,6 @@ def on_a_terminal(*arguments, answers, cwd, **settings):
     listener.start()
     os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
     output = process.communicate(timeout=100)[0]
-    listener.join(10)
+    listener.join(60)
     os.close(ours)
     return process.returncode, said.decode(), output.decode()
