@@ -37,11 +37,11 @@ def test_the_printed_commands_work_while_it_runs(tmp_path):
                 env=environment,
                 cwd=tmp_path,
                 capture_output=True,
-                timeout=60,
+                timeout=180,
             )
             assert result.returncode == 0 and result.stdout, (shlex.quote(command), result.stderr)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(20) == 0
+        assert demo.wait(60) == 0
         assert demo.stderr.read().strip().splitlines() == ["Running until Ctrl-C.", "stopped"]
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
 
@@ -64,5 +64,5 @@ def test_a_terminated_demo_leaves_nothing(tmp_path):
         assert any(path.name.startswith("modos-demo-") for path in tmp_path.iterdir())
         demo.terminate()
         demo.stdout.read()
-        assert demo.wait(20) == 143
+        assert demo.wait(60) == 143
     assert not any(path.name.startswith("modos-demo-") for path in tmp_path.iterdir())

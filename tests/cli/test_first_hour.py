@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sweep(16)
 
 
 def modos(*arguments, cwd=None):
-    return commands.run(arguments, capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, timeout=100, text=True)
+    return commands.run(arguments, capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, timeout=180, text=True)
 
 
 def good(*arguments, cwd=None):

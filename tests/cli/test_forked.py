@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
-import termios
-import time
-from array import array
 from pathlib import Path
 
 import pytest
 
 from tests.support import commands, zygote
+from tests.support.waiting import wait_until_read
 
 OPTIONS = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.PIPE}
 
@@ -53,25 +50,9 @@ def test_both_say_and_return_the_same(example, words):
     assert told[0] == told[1]
 
 
-def wait_until(true):
-    """Wait for what is soon true."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def reading(process):
-    """Wait until a command has read what it was given so far on its standard input."""
-    process.stdin.write(b"#\n")
-    process.stdin.flush()
-    unread = array("i", [1])
-    wait_until(lambda: fcntl.ioctl(process.stdin, termios.FIONREAD, unread) == 0 and unread[0] == 0)
-
-
 def test_it_has_its_own_folder_session_and_environment_and_no_files_of_others(start, example):
     with open(os.devnull) as ours, start(["query", "ex", "@-"], cwd=example, start_new_session=True) as process:
-        reading(process)
+        wait_until_read(process, b"#\n")
         place = Path(f"/proc/{process.pid}")
         assert (place / "cwd").resolve() == example.resolve() and os.getsid(process.pid) == process.pid
         assert os.readlink(f"/proc/self/fd/{ours.fileno()}") not in {os.readlink(fd) for fd in (place / "fd").iterdir()}
@@ -83,10 +64,10 @@ def test_it_has_its_own_folder_session_and_environment_and_no_files_of_others(st
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_reach_it(start, example, number, code):
     with start(["query", example / "ex", "@-"]) as process:
-        reading(process)
+        wait_until_read(process, b"#\n")
         assert process.poll() is None
         process.send_signal(number)
-        assert process.wait(30) == code
+        assert process.wait(60) == code
 
 
 def test_what_a_fork_cannot_have_is_started():

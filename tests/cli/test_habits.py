@@ -22,6 +22,7 @@ from modos.cli.app import app
 from modos.errors import NotFoundError
 from modos.object.modo import MODO
 from tests.support.commands import MODOS, run
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.sweep(38)
 
@@ -240,13 +241,14 @@ def test_the_help_of_all_is_in_groups_and_fast():
     assert re.findall(r"^([A-Z][\w ]+):$", shown, re.MULTILINE) == ["Options", "Objects", "Data", "Servers and settings"]
     listed = re.findall(r"^  ([a-z]\S*)  ", shown, re.MULTILINE)
     assert set(listed) == set(typer.main.get_command(app).commands) - {"rm", "ls"}
-    assert min(processor_time("--help") for _ in range(5)) < 0.3  # 0.15 s on a machine that does nothing else
+    python = min(processor_time(command=[sys.executable, "-c", ""]) for _ in range(5))
+    assert min(processor_time("--help") for _ in range(5)) < max(0.3, 10 * python)  # 0.15 s, five times as much as Python itself
 
 
-def processor_time(*words, **environment):
+def processor_time(*words, command=MODOS, **environment):
     """Seconds that a command takes of a processor, whoever else is at work."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*MODOS, *map(str, words)], stdout=subprocess.DEVNULL, check=True, env=os.environ | environment)
+    subprocess.run([*command, *map(str, words)], stdout=subprocess.DEVNULL, check=True, env=os.environ | environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -414,17 +416,22 @@ def test_json_of_a_copy_and_of_seals(ex, tmp_path, stack):
 
 
 def offered(line, **environment):
-    """What a shell would offer for a line with the last word begun."""
+    """What a shell would offer for a line with the last word begun; where two seconds are too few, what a minute offers."""
+    return offered_once(line, **environment) or offered_once(line, PATIENT, **environment)
+
+
+PATIENT = [
+    sys.executable,
+    "-c",
+    "import modos.cli.completion as completion; completion._DEADLINE = 60.0; from modos.cli import main; main()",
+]
+
+
+def offered_once(line, command=None, **environment):
     words = line.split(" ")
-    done = run(
-        [],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env=os.environ
-        | environment
-        | {"_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
-    )
+    environment |= {"_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    options = {"capture_output": True, "text": True, "timeout": 120, "env": os.environ | environment}
+    done = subprocess.run(command, **options) if command else run([], **options)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -503,27 +510,14 @@ IN_PATH = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 def test_what_bash_puts_into_the_line_is_a_word_and_nothing_that_it_runs(hostile):
     def meant(word):
         script = BY_BASH + 'for word in "${COMPREPLY[@]}"; do eval "printf \'%s\\n\' $word"; done'
-        done = subprocess.run(
-            ["bash", "-c", script, "bash", "modos", "show", "h", word],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env=os.environ | IN_PATH,
-        )
+        done = wait_until(lambda: that_offers("bash", "-c", script, "bash", "modos", "show", "h", word), 180)
         assert done.stderr == "" and not hostile.exists()
         return done.stdout.splitlines()
 
     assert sorted(meant("data/")) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
     assert meant("data/a\\ ") == ["data/a b"] and meant("data/semi") == ["data/semi;touch made"]
     for quote in "'\"":
-        done = subprocess.run(
-            ["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", "modos", "show", "h", f"{quote}data/"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            env=os.environ | IN_PATH,
-        )
-        assert done.stdout.split() == ["data/h\u00e9", "data/plain"]
+        assert offered_by_bash("modos", "show", "h", f"{quote}data/") == ["data/h\u00e9", "data/plain"]
 
 
 @pytest.mark.parametrize("shell, refused", [("zsh", "\\'\""), ("powershell", " \\'\"$`;*!#~{}()"), ("pwsh", " \\'\"$`;*!#~{}()")])
@@ -543,7 +537,7 @@ def test_zsh_runs_nothing_of_what_is_offered(hostile, tmp_path):
         '_arguments() { local ws; eval ws\\=\\( ${1[7,-3]} \\); print -l -- $ws }; compdef() { : }; eval "$(_MODOS_COMPLETE=source_zsh modos)"; '
         "words=(modos show h data/); CURRENT=4; _modos_completion"
     )
-    done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
+    done = wait_until(lambda: that_offers("zsh", "-f", "-c", script))
     assert (
         not hostile.exists() and "data/plain" in done.stdout.splitlines() and "data/$(touch made)" in done.stdout.splitlines()
     ), done.stderr
@@ -551,29 +545,21 @@ def test_zsh_runs_nothing_of_what_is_offered(hostile, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
 def test_fish_has_the_words(hostile):
-    done = subprocess.run(
-        ["fish", "-c", '_MODOS_COMPLETE=source_fish modos | source; complete -C "modos show h data/"'],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=os.environ | IN_PATH,
-    )
+    script = '_MODOS_COMPLETE=source_fish modos | source; complete -C "modos show h data/"'
+    done = wait_until(lambda: that_offers("fish", "-c", script))
     assert not hostile.exists() and sorted(done.stdout.splitlines()) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
 
 
+def that_offers(*command):
+    """A shell that has run to its end, and offers something; else None, as on a busy machine two seconds may offer nothing."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | IN_PATH)
+    return done if done.stdout.strip() else None
+
+
 def offered_by_bash(*words):
-    """What bash would put there for the words of a line, broken as it breaks them; on a busy machine two seconds may offer nothing."""
-    for _ in range(20):
-        offered = subprocess.run(
-            ["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", *words],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=os.environ | IN_PATH,
-        ).stdout.split()
-        if offered:
-            break
-    return offered
+    """What bash would put there for the words of a line, broken as it breaks them."""
+    script = BY_BASH + 'echo "${COMPREPLY[*]}"'
+    return wait_until(lambda: that_offers("bash", "-c", script, "bash", *words), 180, lambda: words).stdout.split()
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
@@ -618,21 +604,22 @@ def test_what_is_damaged_is_offered_nothing_of(tmp_path, root, monkeypatch):
     if root is not None:
         (tmp_path / "ex/data.zarr").mkdir(parents=True)
         (tmp_path / "ex/data.zarr/zarr.json").write_bytes(root)
-    assert offered("modos show ex data/d") == offered("modos stream ex/d") == offered("modos track query ex -r c") == []
-    assert offered("modos show none/there/e") == []
+    for line in ("modos show ex data/d", "modos stream ex/d", "modos track query ex -r c", "modos show none/there/e"):
+        assert offered_once(line) == []
 
 
 def test_a_server_that_does_not_answer_holds_nobody_up(stack, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         place = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        begin = time.monotonic()
-        assert offered("modos show s3://modos-demo/e", MODOS_ENDPOINT=place) == []
-        assert offered("modos show s3://modos-demo/ex data/", MODOS_ENDPOINT=place) == []
-        assert time.monotonic() - begin < 14  # of which four are waited
-        assert offered("modos show nothing-loc", MODOS_ENDPOINT=place) == []  # which asks nobody
+        for line in ("modos show s3://modos-demo/e", "modos show s3://modos-demo/ex data/"):
+            begin = time.monotonic()
+            assert offered_once(line, MODOS_ENDPOINT=place) == []
+            assert time.monotonic() - begin < 20  # of which two are waited; the answer itself would be waited for for 32
+        assert offered_once("modos show nothing-loc", MODOS_ENDPOINT=place) == []  # which asks nobody
 
 
 def test_offers_are_fast(ex, monkeypatch):
     monkeypatch.chdir(ex.parent)
     line = {"_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": "modos show ex data/", "COMP_CWORD": "3"}
-    assert min(processor_time(**line) for _ in range(5)) < 0.35  # 0.2 s on a machine that does nothing else
+    python = min(processor_time(command=[sys.executable, "-c", ""]) for _ in range(5))
+    assert min(processor_time(**line) for _ in range(5)) < max(0.35, 12 * python)  # 0.2 s, seven times as much as Python itself

@@ -24,7 +24,7 @@ def modos(*arguments, code=0):
         [str(one) for one in arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         stdin=subprocess.DEVNULL,
         env=dict(os.environ),
     )

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sweep(14)
 
 
 def modos(*arguments, cwd=None, stdin=subprocess.DEVNULL):
-    return commands.run(arguments, capture_output=True, cwd=cwd, stdin=stdin, timeout=60, text=True)
+    return commands.run(arguments, capture_output=True, cwd=cwd, stdin=stdin, timeout=180, text=True)
 
 
 def good(*arguments, cwd=None):

@@ -622,8 +622,8 @@ def test_the_server_takes_tokens_and_rules_from_a_pipe(place, option):
     )
     try:
         url = server.stderr.readline().split(" at ")[1].split()[0]
-        assert requests.get(f"{url}/list", timeout=20).status_code in (401, 403)
-        assert requests.get(f"{url}/list", timeout=20, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert requests.get(f"{url}/list", timeout=60).status_code in (401, 403)
+        assert requests.get(f"{url}/list", timeout=60, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        server.wait(60)

@@ -20,7 +20,7 @@ def run(tmp_path, monkeypatch):
 
     def command(*words, code=0, said=()):
         result = commands.run(
-            ["reference", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+            ["reference", *words], cwd=tmp_path, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
         )
         assert result.returncode == code and "Traceback" not in result.stderr, result.stderr
         assert code == 0 or (result.stderr.startswith("error: ") and len(result.stderr.splitlines()) <= 2)

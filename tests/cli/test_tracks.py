@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.support.commands import run, start
+from tests.support.waiting import wait_until_read
 
 pytestmark = pytest.mark.sweep(12)
 
@@ -22,7 +22,7 @@ def modos(*arguments, cwd, stdin=subprocess.DEVNULL, text=None):
         arguments,
         capture_output=True,
         cwd=cwd,
-        timeout=60,
+        timeout=180,
         text=True,
         **({"input": text} if text is not None else {"stdin": stdin}),
     )
@@ -138,7 +138,7 @@ def test_a_closed_pipe_is_no_error(place):
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert result.stdout == "#contig\tposition\tsteps\tdense\n" and result.stderr == ""
 
@@ -247,11 +247,9 @@ def test_a_load_that_is_stopped_leaves_the_old_object(place):
     """Ctrl-C and a kill while data still come in."""
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
         process = start(["track", "replace", "ex", "steps=-"], cwd=place, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        process.stdin.write(b"fixedStep chrom=chr1 start=1\n" + b"1\n" * 500)
-        process.stdin.flush()
-        time.sleep(1.2)
+        wait_until_read(process, b"fixedStep chrom=chr1 start=1\n" + b"1\n" * 500)
         process.send_signal(number)
-        assert process.wait(30) == code and b"Traceback" not in process.stderr.read()
+        assert process.wait(60) == code and b"Traceback" not in process.stderr.read()
         process.stdin.close()
         assert json.loads(modos("track", "stats", "ex", "steps", "--json", cwd=place).stdout)[0]["n"] == 1410
     assert modos("track", "replace", "ex", "steps=dense.wig", cwd=place).returncode == 0

@@ -251,12 +251,12 @@ def test_a_server_has_the_files_of_a_tree_and_none_beside(server, ex, tmp_path):
         (ex / "cells.zarr/notes.txt").write_text("mine")
 
     def get(path):
-        return requests.get(f"{url}/files/{key}/{path}", timeout=10).status_code
+        return requests.get(f"{url}/files/{key}/{path}", timeout=60).status_code
 
     assert {get(f"cells.zarr/{name}") for name in contents(ex / "cells.zarr") if name != "notes.txt"} == {200}
     assert get("cells.zarr.files") == get("cells.zarr.parts") == 200
     assert get("cells.zarr/notes.txt") == get("cells.zarr/X") == get("cells.zarr") == 404
-    bundle = requests.get(f"{url}/ga4gh/drs/v1/objects/{object_id(key)}", timeout=10).json()
+    bundle = requests.get(f"{url}/ga4gh/drs/v1/objects/{object_id(key)}", timeout=60).json()
     assert [content["name"] for content in bundle["contents"]] == ["cells.zarr"]
 
 
@@ -264,7 +264,7 @@ def test_a_server_forgets_a_tree_that_was_replaced(tmp_path, ex):
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
 
         def get(path):
-            return requests.get(f"{server.url}/files/ex/{path}", timeout=10).status_code
+            return requests.get(f"{server.url}/files/ex/{path}", timeout=60).status_code
 
         assert get("cells.zarr/zarr.json") == 200
         run("update", ex, "cells", "-s", write_tree(tmp_path / "new.zarr"))

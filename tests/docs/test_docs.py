@@ -65,6 +65,6 @@ def run_page(name: str, text: str, folder: Path, replace: dict[str, str]) -> Non
         for documented, real in replace.items():
             step = step.replace(documented, real)
         result = subprocess.run(
-            [sys.executable, "-c", step], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", step], cwd=folder, env=environment, capture_output=True, text=True, timeout=180
         )
         assert result.returncode == 0, f"{name}:{line}: {result.stderr}"

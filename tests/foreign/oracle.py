@@ -16,6 +16,7 @@ _PROGRAM = """
 import json, os, sys
 import pysam, pysam.bcftools, pysam.samtools
 answers = os.fdopen(os.dup(1), "w")
+print("ready", file=answers, flush=True)
 for line in sys.stdin:
     program, command, words, out = json.loads(line)
     target = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -85,6 +86,7 @@ class Oracle:
                 stderr=subprocess.DEVNULL,
                 text=True,
             )
+            self.process.stdout.readline()  # its patience is for what it is asked
         return self.process
 
 
@@ -104,4 +106,4 @@ def consulted() -> Iterator[Oracle]:
         finally:
             if oracle.process is not None:
                 oracle.process.stdin.close()
-                oracle.process.wait(10)
+                oracle.process.wait(60)

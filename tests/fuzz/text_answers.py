@@ -55,7 +55,7 @@ def _spoken(data: bytes, whole: bytes | None = None) -> Iterator[str]:
                 while True:
                     connection, _ = listening.accept()
                     with connection, suppress(OSError):
-                        connection.settimeout(2)
+                        connection.settimeout(20)
                         wants_range = b"range: bytes" in connection.recv(1 << 16).lower()
                         connection.sendall(data if wants_range or whole is None else whole)
 

@@ -161,7 +161,7 @@ def test_what_the_page_of_installing_says(project, tmp_path, way):
         assert "'modos-store @ git+https://git.example.org/lab/modos.git@main'" in page
         given = f"git+file://{project}@main"
     bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True, timeout=180)
     pip("--python", bare, "install", "-q", "--no-deps", *(("--no-index",) if way == "wheel" else ()), given)
     [site] = bare.glob("lib/python*/site-packages")
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")

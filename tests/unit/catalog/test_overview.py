@@ -17,6 +17,7 @@ from modos.catalog.overview import FACETS, Overview, Overviews
 from modos.catalog.searching import parse_search
 from modos.errors import InvalidInputError, ModosError
 from modos.storage import open_storage
+from tests.support.waiting import wait_until
 
 WORDS = ("liver", "Kidney", "Straße", "a.b", "x*", "(", "ÄRZTE", "50%", "\\d", "[", "naïve")
 
@@ -248,19 +249,21 @@ def test_while_rows_are_read_the_overview_before_is_given_and_told_apart(objects
 
     def read():
         reads.append(1)
-        assert open_gate.wait(20)
+        assert open_gate.wait(60)
         return view
 
     overviews = Overviews(read, waits=False)
-    assert overviews.get(0.05, 0.05) == (None, False) and overviews.get(0.05, 0.05) == (None, False)
+    assert overviews.get(0.05, 0.05) == (None, False)
+    wait_until(lambda: reads)
+    assert overviews.get(0.05, 0.05) == (None, False)
     assert len(reads) == 1, "many questions are one reading"
     open_gate.set()
-    first, is_newest = overviews.get(20, 20)
+    first, is_newest = overviews.get(60, 60)
     assert first.keys and is_newest
     open_gate.clear()
     assert overviews.get(0.05, 0.05) == (first, False)
     open_gate.set()
-    assert overviews.get(20, 20) == (first, True)
+    assert overviews.get(60, 60) == (first, True)
 
 
 def test_rows_that_cannot_be_read_are_an_error_and_tried_again(objects, tmp_path):
@@ -273,8 +276,8 @@ def test_rows_that_cannot_be_read_are_an_error_and_tried_again(objects, tmp_path
 
     overviews = Overviews(read, waits=False)
     with pytest.raises(ModosError, match="gone"):
-        overviews.get(20, 20)
-    assert overviews.get(20, 20)[0].keys
+        overviews.get(60, 60)
+    assert overviews.get(60, 60)[0].keys
 
 
 def test_an_empty_one(tmp_path):

@@ -255,7 +255,7 @@ def test_search_from_many_threads(index):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert results == [True] * 12
 
 

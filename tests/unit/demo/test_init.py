@@ -30,7 +30,7 @@ def first_step(folder: Path, step: str = "secrets", **settings: str) -> subproce
         env=os.environ | passed,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -183,7 +183,7 @@ def serve(folder: Path, **settings: str) -> subprocess.CompletedProcess:
         env=os.environ | settings,
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
 
 

@@ -141,7 +141,7 @@ def test_every_answer_of_a_server_says_that_its_type_is_meant(ex):
             "/ga4gh/drs/v1/service-info",
         ):
             for headers in ({}, token, {"Authorization": "Bearer wrong"}, token | {"Origin": "http://x.org"}):
-                answer = requests.get(server.url + path, headers=headers, timeout=20)
+                answer = requests.get(server.url + path, headers=headers, timeout=60)
                 assert answer.headers.get("X-Content-Type-Options") == "nosniff", path
                 assert answer.headers.get("Cache-Control", "").startswith("private"), path
 
@@ -150,7 +150,7 @@ def test_an_answer_to_a_defect_says_so_too(ex, monkeypatch):
     app = create_app(open_storage(ex.parent))
     app.add_api_route("/broken", lambda: 1 / 0)
     with BackgroundServer(app) as server:
-        answer = requests.get(f"{server.url}/broken", timeout=20)
+        answer = requests.get(f"{server.url}/broken", timeout=60)
     assert answer.status_code == 500 and answer.headers["X-Content-Type-Options"] == "nosniff" and "message" in answer.json()
 
 

@@ -59,9 +59,9 @@ def test_a_row_of_many_other_names(tmp_path):
     (tmp_path / "names.txt").write_text(
         "# c\t...\nc\t" + "\t".join(f"n{number}" for number in range(12_000)) + "\nd\tother\nn7\tx\n"
     )
-    begin = time.perf_counter()
+    begin = time.process_time()
     assembly = add_files(open_store(tmp_path / "refs"), "a", [str(tmp_path / "x.fa")], str(tmp_path / "names.txt"))
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     assert [len(contig.aliases) for contig in assembly.contigs] == [12_000, 1] and assembly.contigs[1].aliases == ("other",)
 
 
@@ -99,10 +99,10 @@ def test_a_comment_of_gzip_without_an_end(tmp_path, read):
     """64 MB of one took minutes, or were a traceback; gzip itself writes the name of a file there."""
     path = str(tmp_path / "x.bed.gz")
     open(path, "wb").write(with_comment(b"c\t0\t10\t1\n", 64 << 20))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(InvalidInputError, match="header exceeds"):
         read(path)
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
     open(path, "wb").write(with_comment(b"c\t0\t10\t1\n", 1000))
     assert read_regions(path) and list(read_text(path))
 

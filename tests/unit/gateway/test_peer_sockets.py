@@ -6,11 +6,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
 from modos.gateway.peer_sockets import count_unread, is_of_other_user, look_at
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
 
@@ -21,11 +21,11 @@ def test_bytes_are_unread_until_they_are_read():
         with own:
             names = own.getpeername(), own.getsockname()
             own.sendall(bytes(1000))
-            wait_for(lambda: count_unread(*names) == 1000)
+            wait_until(lambda: count_unread(*names) == 1000)
             client.recv(600)
-            wait_for(lambda: count_unread(*names) == 400)
+            wait_until(lambda: count_unread(*names) == 400)
             client.close()
-            wait_for(lambda: count_unread(*names) is None)
+            wait_until(lambda: count_unread(*names) is None)
 
 
 def test_whose_it_is():
@@ -38,7 +38,7 @@ def test_whose_it_is():
 def test_another_user_is_found_out():
     code = "import os, socket, sys\nos.setuid(65534)\nc = socket.socket()\nc.connect(('127.0.0.1', int(sys.argv[1])))\nsys.stdin.read()"
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(60)
         other = subprocess.Popen([sys.executable, "-c", code, str(server.getsockname()[1])], stdin=subprocess.PIPE)
         own, _ = server.accept()
         with own:
@@ -51,10 +51,3 @@ def test_another_user_is_found_out():
 )
 def test_nothing_is_known_of_what_is_not_there(names):
     assert look_at(*names) is None and count_unread(*names) is None and not is_of_other_user(*names)
-
-
-def wait_for(condition):
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -17,6 +17,7 @@ from modos.gateway.read_ahead import FIRST, LARGEST, WINDOW, ReadAhead, Wanted
 from modos.gateway.stops import Stops
 from modos.object.plain_files import PlainFile
 from modos.storage import ObjectInfo
+from tests.support.waiting import wait_until
 
 
 class Numbers:
@@ -24,11 +25,11 @@ class Numbers:
 
     url, is_remote = "far:", True
 
-    def __init__(self, size, delay=0.0, broken_from=None):
-        self.size, self.delay, self.broken_from = size, delay, broken_from
+    def __init__(self, size, delay=0.0, broken_from=None, together_from=None):
+        self.size, self.delay, self.broken_from, self.together_from = size, delay, broken_from, together_from
         self.reads: list[tuple[int, int]] = []
         self.at_once = self.most_at_once = 0
-        self.lock = threading.Lock()
+        self.lock, self.six = threading.Lock(), threading.Event()
 
     def stat(self, key):
         return ObjectInfo(key, self.size, "tag")
@@ -39,8 +40,12 @@ class Numbers:
             self.reads.append((start, end))
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
+            if self.at_once >= 6:
+                self.six.set()
         try:
             time.sleep(self.delay)
+            if self.together_from is not None and start >= self.together_from:
+                assert self.six.wait(60), "fewer than six are read at once"
             if self.broken_from is not None and end > self.broken_from:
                 raise TransportError("the server is gone")
             return content(start, min(end, self.size)), ObjectInfo(key, self.size, "tag")
@@ -71,6 +76,11 @@ async def take(ahead, most=None):
         if most is not None and len(got) >= most:
             break
     return bytes(got)
+
+
+async def count(ahead):
+    """How many bytes come; of a result that has them all `asyncio.run` would make a text, which takes long."""
+    return sum([len(part) async for part in ahead.read()])
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -109,21 +119,25 @@ def test_the_first_piece_ends_where_the_index_says_that_readers_stop():
 
 
 def test_nothing_is_fetched_for_a_client_that_does_not_read():
-    numbers, unread = Numbers(1 << 30), 1 << 20
-    ahead = ReadAhead(KeptPieces(), plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: unread, Stops())
+    numbers, unread = Numbers(1 << 30), [1 << 20]
+    ahead = ReadAhead(KeptPieces(), plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: unread[-1], Stops())
 
     async def stall():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(take(ahead), 0.3)
+        taking = asyncio.create_task(take(ahead, 4 * FIRST))
+        await asyncio.to_thread(wait_until, lambda: numbers.reads)
+        await asyncio.sleep(0.3)
+        assert numbers.reads == [(0, FIRST)] and not taking.done()
+        unread.append(0)
+        assert len(await asyncio.wait_for(taking, 60)) >= 4 * FIRST
 
     asyncio.run(stall())
-    assert numbers.reads == [(0, FIRST)]
+    assert len(numbers.reads) > 1
 
 
 def test_who_goes_on_gets_large_pieces_in_parallel():
-    numbers = Numbers(200 << 20, delay=0.05)
-    asyncio.run(take(ReadAhead(KeptPieces(), plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: 0, Stops())))
-    assert numbers.most_at_once >= 6
+    numbers = Numbers(200 << 20, together_from=64 << 20)
+    ahead = ReadAhead(KeptPieces(), plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: 0, Stops())
+    assert asyncio.run(count(ahead)) == numbers.size and numbers.most_at_once >= 6
     assert len(numbers.reads) < 90 and max(end - start for start, end in numbers.reads) == LARGEST
     assert sum(end - start for start, end in numbers.reads) == numbers.size
 
@@ -137,7 +151,7 @@ def test_threads_without_work_end_and_others_begin_where_there_is_some(monkeypat
         begun = set(threading.enumerate()) - before
         assert numbers.reads
         for thread in begun:
-            thread.join(5)
+            thread.join(60)
         assert set(threading.enumerate()) <= before
 
 
@@ -166,14 +180,8 @@ def test_an_error_ends_it_and_is_not_kept():
 def test_two_gigabytes_pass_in_little_memory():
     numbers = Numbers(2 << 30)
     kept = KeptPieces()
-
-    async def go_through():
-        passed = 0
-        async for part in ReadAhead(kept, plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: 0, Stops()).read():
-            passed += len(part)
-        return passed
-
+    ahead = ReadAhead(kept, plain(numbers), Wanted(0, numbers.size, is_open=True), lambda: 0, Stops())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert asyncio.run(go_through()) == numbers.size
+    assert asyncio.run(count(ahead)) == numbers.size
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < (320 << 10)  # of 96 MB that are kept, and the window
     assert kept.size <= (96 << 20) + WINDOW

@@ -135,7 +135,7 @@ def test_a_generator_that_is_closed_early_leaves_nothing_running(file):
         next(pieces)
         pieces.close()
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
     assert {thread for thread in threading.enumerate() if thread not in before} == set()
 
 

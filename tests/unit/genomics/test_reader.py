@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 
 import pysam
 import pytest
@@ -15,6 +13,7 @@ from modos.genomics.indexer import check_complete
 from modos.genomics.reader import RecordReader, check_end
 from modos.genomics.region import Region
 from modos.genomics.writer import OutputFormat, RecordWriter
+from tests.support.waiting import list_open, wait_until
 
 FILES = {"BAM": "demo2.bam", "CRAM": "demo1.cram", "VCF": "calls.vcf.gz", "BCF": "cohort.bcf"}
 
@@ -35,11 +34,9 @@ def reader(name, data, fasta):
 
 
 def no_feeders():
-    deadline = time.monotonic() + 5
-    while any(thread.name == "modos-feeder" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "a thread stays"
-        time.sleep(0.01)
-    return True
+    return wait_until(
+        lambda: not any(thread.name == "modos-feeder" for thread in threading.enumerate()), tell=threading.enumerate
+    )
 
 
 def test_all_records_come(file, example):
@@ -100,11 +97,12 @@ def test_a_broken_transport_surfaces_in_the_loop(file):
 
 def test_leaving_early_leaves_nothing(file):
     name, data, fasta = file
-    before = len(os.listdir("/proc/self/fd"))
+    before = list_open()
     for _ in range(5):
         with reader(name, data, fasta) as records:
             next(iter(records))
-    assert no_feeders() and len(os.listdir("/proc/self/fd")) <= before
+    assert no_feeders()
+    wait_until(lambda: list_open() <= before)
 
 
 def test_the_first_record_comes_before_the_last_byte(example):
@@ -112,7 +110,7 @@ def test_the_first_record_comes_before_the_last_byte(example):
 
     def slow():
         yield data[:200_000]
-        assert enough.wait(20)
+        assert enough.wait(60)
         yield data[200_000:]
 
     with RecordReader(slow(), FORMATS["BAM"]) as records:

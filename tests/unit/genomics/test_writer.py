@@ -82,7 +82,7 @@ def test_the_last_reads_come_through_a_pipe_that_this_process_reads(name, thread
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, "read to its end\n"), done.stderr
     _, reads = make_reads()
@@ -102,7 +102,7 @@ def test_an_error_comes_through_while_a_pipe_is_full(threads):
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.stdout == "cannot write: no more\nread to its end\n", done.stderr
 
@@ -143,7 +143,7 @@ def test_what_waits_to_be_read_from_a_socket_holds_nothing_up(threads):
         writer.write(reads[:10])
         done = threading.Thread(target=writer.close, daemon=True)
         done.start()
-        done.join(20)
+        done.join(60)
         assert not done.is_alive()
         ours.shutdown(socket.SHUT_WR)
         text = b"".join(iter(partial(theirs.recv, 1 << 16), b"")).decode()

@@ -43,7 +43,7 @@ def fifo(tmp_path):
 
     yield make
     for writer in writers:
-        writer.join(10)
+        writer.join(60)
         assert not writer.is_alive()
 
 

@@ -13,7 +13,7 @@ from modos.storage import open_storage
 def deadline():
     """Nothing may wait."""
     signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for the pipe"))
-    signal.alarm(10)
+    signal.alarm(60)
     yield
     signal.alarm(0)
 

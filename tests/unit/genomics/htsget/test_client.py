@@ -31,6 +31,7 @@ from modos.genomics.htsget.query import Query
 from modos.genomics.htsget.streams import HtsgetSource
 from modos.genomics.reader import check_end
 from modos.genomics.verification import Recorded
+from tests.support.waiting import wait_until
 
 DATA = bytes(range(256)) * 400
 
@@ -377,10 +378,7 @@ def test_leaving_early_ends_the_threads(server):
     pieces = HtsgetClient(server.url).iter_bytes(Ticket("BAM", tuple(ranged(server, n, n + 9) for n in range(100))))
     assert next(pieces) == DATA[:9]
     pieces.close()
-    deadline = time.monotonic() + 5
-    while any(thread.name == "modos-fetch" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not any(thread.name == "modos-fetch" for thread in threading.enumerate()), tell=threading.enumerate)
 
 
 def test_passwords_of_this_machine_are_not_sent(server, monkeypatch, tmp_path):

@@ -243,9 +243,9 @@ def test_a_cram_header_is_never_inflated_beyond_its_declared_size():
 
 def test_a_contig_line_of_one_long_word_takes_no_longer_than_its_length():
     text = b"##fileformat=VCFv4.3\n##contig=<" + b"a" * 300_000 + b">\n#CHROM\n"
-    started = time.perf_counter()
+    started = time.process_time()
     assert header_of("VCF", compress(text) + BGZF_EOF).contigs == {}
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_too_many_contigs_are_refused(monkeypatch):

@@ -254,11 +254,11 @@ def test_a_large_index_is_parsed_quickly_and_planned_at_once():
         targets.append((bins, [n << 24 for n in range(LEAF, LEAF + 3000)]))
     data = bai(*targets)
     assert len(data) > 2_000_000
-    started = time.perf_counter()
+    started = time.process_time()
     index = parse_index(data)
-    parsed = time.perf_counter()
+    parsed = time.process_time()
     index.chunks(3, 40_000_000, 40_100_000)
-    planned = time.perf_counter()
+    planned = time.process_time()
     assert parsed - started < 0.5
     assert planned - parsed < 0.1
 

@@ -162,7 +162,7 @@ def test_a_server_that_trickles_meets_a_deadline(serve, monkeypatch, where):
     begun = time.monotonic()
     with pytest.raises(RemoteError) as caught:
         (AnywhereStorage(url) if where == "a store" else ServedStorage("s3://b/x", f"{url}/files/x", lambda: None)).read("x")
-    assert time.monotonic() - begun < 10 and isinstance(caught.value, ModosError)
+    assert time.monotonic() - begun < 45 and isinstance(caught.value, ModosError)
     assert "timed out" in caught.value.message
 
 
