@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from modos.encryption.keys import generate
 from tests.support.charts import CHART, render
 from tests.support.commands import run
 from tests.support.pods import Pods
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(os.getuid() != 0, reason="only root can shut programs in")]
 ACCESS = 'tokens = "tokens"\n[[rule]]\nwho = ["user:alice"]\nread = ["ex"]\n[[rule]]\nwho = ["user:steward"]\nwrite = ["/"]\n'
@@ -132,11 +132,11 @@ def test_with_rules_nobody_gets_past_them(tmp_path):
 
 def logged(pods: Pods) -> dict[str, Any]:
     """The line of the server's log about the request that carried SAID, which it writes once the answer is on its way."""
-    deadline = time.monotonic() + 30
-    while not (found := re.search(rf'^.*"request_id": "{ASKED}".*\n', pods.tell("lab-modos-server.modos"), re.M)):
-        assert time.monotonic() < deadline, pods.tell("lab-modos-server.modos")[-2000:]
-        time.sleep(0.1)
-    return json.loads(found[0])
+
+    def found() -> re.Match[str] | None:
+        return re.search(rf'^.*"request_id": "{ASKED}".*\n', pods.tell("lab-modos-server.modos"), re.M)
+
+    return json.loads(wait_until(found, tell=lambda: pods.tell("lab-modos-server.modos")[-2000:])[0])
 
 
 def status(pods: Pods, path: str, *words: str) -> str:
