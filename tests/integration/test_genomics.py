@@ -23,7 +23,7 @@ from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.region import Region
 from modos.genomics.sources import Stream
-from tests.support.waiting import list_open, wait_until
+from tests.support.waiting import list_open, wait_for_threads, wait_until
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
@@ -171,12 +171,12 @@ def test_a_notebook_shows_tables(tmp_path):
 # --- those who stop ---
 
 
-OF_STREAMS = {"modos-fetch", "modos-feeder", "modos-remaking", "modos-decoder", "modos-asking"}
+OF_STREAMS = ("modos-fetch", "modos-feeder", "modos-remaking", "modos-decoder", "modos-asking")
 
 
 def settle():
-    """Wait until nothing runs that a stream has left; threads of servers in other tests may."""
-    wait_until(lambda: not any(thread.name in OF_STREAMS for thread in threading.enumerate()))
+    """Wait until nothing runs that a stream has left."""
+    wait_for_threads(*OF_STREAMS)
 
 
 def count_sockets():

@@ -13,12 +13,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.support.charts import Document, environment, iter_pods
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 _ADDRESS = "10.96.0.1"  # of all Services, and of all pods
@@ -148,16 +148,17 @@ class Pods:
 
     def _wait_for(self, pod: str, container: Document, probe: Document) -> None:
         name = f"{pod}.{container['name']}"
-        deadline = time.monotonic() + 90
         if "exec" in probe:
             words = self._words(pod, container, command=probe["exec"]["command"])
         else:
             (port,) = [one["containerPort"] for one in container["ports"] if one["name"] == probe["httpGet"]["port"]]
             words = [*self._enter(), "curl", "-sf", "-o", "/dev/null", f"http://{_ADDRESS}:{port}{probe['httpGet']['path']}"]
-        while not _succeeds(words):
+
+        def is_ready() -> bool:
             assert self._running[name].poll() is None, f"{name} has ended: {self.tell(name)[-2000:]}"
-            assert time.monotonic() < deadline, f"{name} is not ready: {self.tell(name)[-2000:]}"
-            time.sleep(0.2)
+            return _succeeds(words)
+
+        wait_until(is_ready, 90, lambda: f"{name} is not ready: {self.tell(name)[-2000:]}")
 
     def _words(
         self, pod: str, container: Document, settings: dict[str, Any] | None = None, command: list[str] | None = None

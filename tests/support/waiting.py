@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import termios
+import threading
 import time
 from array import array
 from collections.abc import Callable
@@ -35,6 +36,11 @@ def wait_until_read(process: subprocess.Popen, data: bytes) -> None:
     process.stdin.flush()
     unread = array("i", [1])
     wait_until(lambda: fcntl.ioctl(process.stdin, termios.FIONREAD, unread) == 0 and unread[0] == 0)
+
+
+def wait_for_threads(*names: str) -> None:
+    """Wait until no thread of these names runs in this process; those of servers in other tests may."""
+    wait_until(lambda: not any(thread.name in names for thread in threading.enumerate()), tell=threading.enumerate)
 
 
 def wait_for_requests(server: BackgroundServer, count: int) -> None:

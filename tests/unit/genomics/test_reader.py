@@ -13,7 +13,7 @@ from modos.genomics.indexer import check_complete
 from modos.genomics.reader import RecordReader, check_end
 from modos.genomics.region import Region
 from modos.genomics.writer import OutputFormat, RecordWriter
-from tests.support.waiting import list_open, wait_until
+from tests.support.waiting import list_open, wait_for_threads, wait_until
 
 FILES = {"BAM": "demo2.bam", "CRAM": "demo1.cram", "VCF": "calls.vcf.gz", "BCF": "cohort.bcf"}
 
@@ -33,12 +33,6 @@ def reader(name, data, fasta):
     return RecordReader(pieces(data), FORMATS[name], fasta, "the test")
 
 
-def no_feeders():
-    return wait_until(
-        lambda: not any(thread.name == "modos-feeder" for thread in threading.enumerate()), tell=threading.enumerate
-    )
-
-
 def test_all_records_come(file, example):
     name, data, fasta = file
     with reader(name, data, fasta) as records:
@@ -55,7 +49,7 @@ def test_a_stream_cut_anywhere_is_an_error(file, keep):
     name, data, fasta = file
     with pytest.raises(IntegrityError), reader(name, data[: int(len(data) * keep)], fasta) as records:
         list(records)
-    assert no_feeders()
+    wait_for_threads("modos-feeder")
 
 
 def test_a_stream_cut_between_two_blocks_is_an_error(example):
@@ -92,7 +86,7 @@ def test_a_broken_transport_surfaces_in_the_loop(file):
 
     with pytest.raises(RemoteError, match="the line broke"), RecordReader(breaking(), FORMATS[name], fasta) as records:
         list(records)
-    assert no_feeders()
+    wait_for_threads("modos-feeder")
 
 
 def test_leaving_early_leaves_nothing(file):
@@ -101,7 +95,7 @@ def test_leaving_early_leaves_nothing(file):
     for _ in range(5):
         with reader(name, data, fasta) as records:
             next(iter(records))
-    assert no_feeders()
+    wait_for_threads("modos-feeder")
     wait_until(lambda: list_open() <= before)
 
 

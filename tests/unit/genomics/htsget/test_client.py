@@ -31,7 +31,7 @@ from modos.genomics.htsget.query import Query
 from modos.genomics.htsget.streams import HtsgetSource
 from modos.genomics.reader import check_end
 from modos.genomics.verification import Recorded
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for_threads
 
 DATA = bytes(range(256)) * 400
 
@@ -378,7 +378,7 @@ def test_leaving_early_ends_the_threads(server):
     pieces = HtsgetClient(server.url).iter_bytes(Ticket("BAM", tuple(ranged(server, n, n + 9) for n in range(100))))
     assert next(pieces) == DATA[:9]
     pieces.close()
-    wait_until(lambda: not any(thread.name == "modos-fetch" for thread in threading.enumerate()), tell=threading.enumerate)
+    wait_for_threads("modos-fetch")
 
 
 def test_passwords_of_this_machine_are_not_sent(server, monkeypatch, tmp_path):
